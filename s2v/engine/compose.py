@@ -1,0 +1,182 @@
+"""From what the network says to a frame: warp the photo, paint the mouth, paste.
+
+Outside a box around the lower face a frame is the photo, bit for bit.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from s2v.engine.backends.base import Tensors
+from s2v.engine.face import EnrolledFace, face_grid
+from s2v.engine.geometry import FACE_OVAL, LOWER_INNER_LIP, MOUTH_CORNERS, N_MESH, UPPER_INNER_LIP, Points
+from s2v.engine.motion import MotionBasis
+from s2v.engine.warp import Image, LayeredWarp
+from s2v.spec import LipSyncSpec
+
+_COARSE_CELLS = 56  # across the face: flows are smooth, more cells change nothing one can see
+_OPENING_MARGIN = 0.012  # face units: paint reaches that far under the edges of the lips
+
+
+class Compositor(Protocol):
+    """Draws frames of one face."""
+
+    still: Image  # (h, w, 3) BGR: the photo at rest, what is shown before anybody speaks
+
+    def draw(self, outputs: Tensors) -> Image:
+        """One frame, (h, w, 3) BGR, a new array, from one frame's network outputs (batch of 1)."""
+
+
+def make_compositor(face: EnrolledFace, spec: LipSyncSpec) -> Compositor:
+    """The compositor that fits what the spec's network puts out."""
+    return PixelCompositor(face, spec) if spec.network == "speech2vid" else MotionCompositor(face, spec)
+
+
+class MotionCompositor:
+    """Network "s2v": motion coefficients warp the photo, a mouth patch fills the opening."""
+
+    def __init__(self, face: EnrolledFace, spec: LipSyncSpec) -> None:
+        self._photo = face.photo
+        left, top, right, bottom = lower_face_box(face)
+        self._box = np.s_[top:bottom, left:right]
+        size = (right - left, bottom - top)
+        to_photo = np.array([[1.0, 0, left], [0, 1.0, top]])
+        self._warp = face_warp(face, spec, to_photo, size, step=max(size) / _COARSE_CELLS)
+        patch_to_photo = mouth_grid(face, spec)
+        self._patch_to_box = patch_to_photo - np.array([[0, 0, left], [0, 0, top]])
+        corners = np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) * [spec.mouth_w_px - 1, spec.mouth_h_px - 1]
+        mouth = corners @ self._patch_to_box[:, :2].T + self._patch_to_box[:, 2]
+        low = np.clip(np.floor(mouth.min(0)).astype(int), 0, size)
+        high = np.clip(np.ceil(mouth.max(0)).astype(int) + 1, 0, size)
+        self._mouth = np.s_[low[1] : high[1], low[0] : high[0]]
+        self._mouth_size = (int(high[0] - low[0]), int(high[1] - low[1]))
+        self._patch_to_mouth = self._patch_to_box - np.array([[0, 0, low[0]], [0, 0, low[1]]])
+        self._unit_px = face.pose.unit_px
+        self.still = self._warped(np.zeros(spec.n_motion, np.float32))[0]
+
+    def draw(self, outputs: Tensors) -> Image:
+        """See `Compositor.draw`; needs `motion` (1, K) and `mouth` (1, 4, h, w)."""
+        frame, weights = self._warped(outputs["motion"][0])
+        width, height = self._mouth_size
+        if width and height:
+            box = frame[self._box][self._mouth]
+            patch = np.ascontiguousarray(outputs["mouth"][0].transpose(1, 2, 0))
+            paint = cv2.warpAffine(
+                patch, self._patch_to_mouth, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT
+            )
+            alpha = np.clip(paint[..., 3:], 0, 1) * self._opening(weights)[..., None]
+            box[:] = np.clip(box + alpha * (255 * paint[..., :3] - box) + 0.5, 0, 255).astype(np.uint8)
+        return frame
+
+    def _warped(self, motion: NDArray[np.float32]) -> tuple[Image, NDArray[np.float32]]:
+        weights = np.append(motion, np.float32(1))
+        source = self._warp.source_map(weights)
+        frame = self._photo.copy()
+        # Fixed-point maps are what remap works with inside; sub-pixel steps of 1/32 cannot be seen.
+        frame[self._box] = cv2.remap(self._photo, source, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        return frame, weights
+
+    def _opening(self, weights: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Where paint may show, (mouth height, mouth width) in [0, 1]."""
+        offset = np.array([self._mouth[1].start, self._mouth[0].start])
+        return opening_mask(
+            self._warp.mouth_outline(weights) - offset, self._mouth_size, self._unit_px * _OPENING_MARGIN
+        )
+
+
+class PixelCompositor:
+    """Network "speech2vid": paste its face crop's lower half back, softly."""
+
+    def __init__(self, face: EnrolledFace, spec: LipSyncSpec) -> None:
+        self._photo = face.photo
+        self.still = face.photo.copy()
+        height, width = face.photo.shape[:2]
+        grid = face_grid(face.plane, spec)
+        low, high = lower_face_box(face)[:2], lower_face_box(face)[2:]
+        self._box = np.s_[low[1] : high[1], low[0] : high[0]]
+        self._size = (high[0] - low[0], high[1] - low[1])
+        self._grid = grid - np.array([[0, 0, low[0]], [0, 0, low[1]]])
+        edge = np.zeros((spec.face_px, spec.face_px), np.float32)
+        middle, side = round(spec.face_px * 0.46), round(spec.face_px * 0.22)
+        edge[middle : round(spec.face_px * 0.93), side:-side] = 1
+        soft = cv2.GaussianBlur(edge, (0, 0), spec.face_px * 0.035)
+        self._alpha = cv2.warpAffine(soft, self._grid, self._size)[..., None]
+
+    def draw(self, outputs: Tensors) -> Image:
+        """See `Compositor.draw`; needs `pixels` (1, 3, face_px, face_px)."""
+        crop = np.ascontiguousarray(outputs["pixels"][0].transpose(1, 2, 0))
+        paint = cv2.warpAffine(crop, self._grid, self._size, flags=cv2.INTER_CUBIC)
+        frame = self._photo.copy()
+        box = frame[self._box]
+        box[:] = np.clip(box + self._alpha * (255 * paint - box) + 0.5, 0, 255).astype(np.uint8)
+        return frame
+
+
+def lower_face_box(face: EnrolledFace) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom in photo pixels of all that may move."""
+    at = face.plane.to_plane(face.landmarks[:N_MESH, :2])
+    oval = at[list(FACE_OVAL)]
+    middle, half = (oval.min(0) + oval.max(0)) / 2, (oval.max(0) - oval.min(0)) / 2
+    low, high = middle - 1.3 * half, middle + 1.3 * half
+    low[1] = 0.22
+    corners = face.plane.to_photo(np.array([[x, y] for x in (low[0], high[0]) for y in (low[1], high[1])]))
+    height, width = face.photo.shape[:2]
+    left, top = np.clip(np.floor(corners.min(0)), 0, [width - 2, height - 2]).astype(int)
+    right, bottom = np.clip(np.ceil(corners.max(0)), [left + 2, top + 2], [width, height]).astype(int)
+    return int(left), int(top), int(right), int(bottom)
+
+
+def face_warp(
+    face: EnrolledFace, spec: LipSyncSpec, grid: Points, size: tuple[int, int], step: float
+) -> LayeredWarp:
+    """The warp of a face in a model's motion basis: n_motion coefficients, then the photo's own rest."""
+    everywhere = np.arange(N_MESH)
+    moves = MotionBasis.load(spec.motion_basis).displacement(everywhere)[: spec.n_motion]
+    displacement = np.concatenate([moves, face.rest[None]])
+    return LayeredWarp(face.canonical, face.pose, face.plane, displacement, grid, size, step)
+
+
+def mouth_grid(face: EnrolledFace, spec: LipSyncSpec) -> Points:
+    """(2, 3) map from a pixel of the mouth patch to a pixel of the photo.
+
+    The patch is laid around the lips at rest and scaled with the width of the mouth.
+    """
+    at_rest = face.plane.to_plane(face.pose.to_photo(face.canonical + face.rest)[:, :2])
+    lips = at_rest[[*UPPER_INNER_LIP, *LOWER_INNER_LIP]]
+    corner = at_rest[list(MOUTH_CORNERS)]
+    pixel = spec.mouth_width_ratio * float(np.ptp(corner[:, 0])) / spec.mouth_w_px
+    left = corner[:, 0].mean() - spec.mouth_w_px * pixel / 2
+    top = lips[:, 1].mean() - spec.mouth_above_lips * spec.mouth_h_px * pixel
+    patch_to_plane = np.array([[pixel, 0, left + pixel / 2], [0, pixel, top + pixel / 2], [0, 0, 1]])
+    return face.plane.matrix @ patch_to_plane
+
+
+def opening_mask(outline: Points, size: tuple[int, int], margin_px: float) -> NDArray[np.float32]:
+    """Soft mask of the opening between the lips, (height, width) in [0, 1]; empty for closed lips.
+
+    Args:
+        outline: (n, 2) polygon in pixels. margin_px: how far the edge reaches under the lips.
+    """
+    mask = np.zeros((size[1], size[0]), np.uint8)
+    fixed = np.round(outline * 16).astype(np.int32)
+    cv2.fillPoly(mask, [fixed], 255, cv2.LINE_AA, 4)
+    cv2.polylines(mask, [fixed], True, 255, max(1, round(2 * margin_px)), cv2.LINE_AA, 4)
+    soft = cv2.GaussianBlur(mask, (0, 0), max(0.5, margin_px))
+    # The margin alone must not paint a line over closed lips, nor over lips pressed past each other.
+    return soft.astype(np.float32) * np.float32(np.clip(_widest_gap(outline) / (3 * margin_px), 0, 1) / 255)
+
+
+def _widest_gap(outline: Points) -> float:
+    """Pixels between the lips where they are furthest apart, negative where they overlap, however the head is rolled.
+
+    Args:
+        outline: (2k, 2), the upper lip from corner to corner, then the lower lip back.
+    """
+    half = len(outline) // 2
+    across = outline[half] - outline[0]
+    down = np.array([-across[1], across[0]]) / (np.hypot(*across) + 1e-9)
+    return float(((outline[half + 1 :][::-1] - outline[1:half]) @ down).max())
