@@ -1,0 +1,87 @@
+"""The runtimes that draw frames, and how one is chosen.
+
+A runtime asked for by name is used, or refused with the reason. "auto" chooses and logs its choice once.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+from importlib import import_module, resources
+from pathlib import Path
+from typing import NamedTuple
+
+from s2v.engine.backends.base import Backend
+from s2v.engine.model_file import ModelFile, read_model_file
+from s2v.errors import BackendError, ModelError
+
+DEFAULT_THREADS = 1  # a frame takes a few of its 40 ms; more threads would take the cores of other sessions
+
+_log = logging.getLogger("s2v")
+
+
+class _Runtime(NamedTuple):
+    module: str  # in this package; has open_model(model, threads, **options) -> Backend
+    options: dict[str, str]
+    packages: str  # what to install for it
+
+
+_RUNTIMES = {
+    "openvino": _Runtime("openvino", {}, "openvino"),
+    "openvino-f32": _Runtime("openvino", {"precision": "f32"}, "openvino"),
+    "openvino-bf16": _Runtime("openvino", {"precision": "bf16"}, "openvino"),
+    "onnxruntime": _Runtime("onnx", {}, "onnxruntime"),
+    "torch": _Runtime("torch", {}, "torch onnx"),
+    "torch-cpu": _Runtime("torch", {"device": "cpu"}, "torch onnx"),
+    "torch-cuda": _Runtime("torch", {"device": "cuda"}, "torch onnx"),
+}
+_AUTO_ORDER = ("openvino", "onnxruntime")  # the fastest on a CPU first
+BACKEND_NAMES = ("auto", *_RUNTIMES)
+
+
+def open_backend(model_path: Path | None = None, name: str = "auto", threads: int | None = None) -> Backend:
+    """Read a model file and make it ready to run.
+
+    Args:
+        model_path: what `s2v export` wrote; None is the model that comes with the package.
+        name: one of BACKEND_NAMES; "openvino" computes in bfloat16 where that is faster,
+            "torch" takes a CUDA device if there is one. `Backend.name` says what it became.
+        threads: for one inference on the CPU; None is DEFAULT_THREADS.
+    Raises: ModelError, see `read_model_file`. BackendError, an unknown name or a missing runtime.
+    """
+    threads = DEFAULT_THREADS if threads is None else threads
+    if threads < 1:
+        raise BackendError(f"{threads} threads cannot run a network: give 1 or more")
+    if name not in BACKEND_NAMES:
+        raise BackendError(f"no backend is called {name!r}: choose one of {', '.join(BACKEND_NAMES)}")
+    runtime = _RUNTIMES[_choose() if name == "auto" else name]
+    try:
+        module = import_module(f"{__name__}.{runtime.module}")
+    except ImportError as error:
+        raise BackendError(f"backend {name} cannot be loaded ({error}): pip install {runtime.packages}") from error
+    model = bundled_model() if model_path is None else read_model_file(model_path)
+    backend: Backend = module.open_model(model, threads, **runtime.options)
+    return backend
+
+
+def bundled_model() -> ModelFile:
+    """The model that comes with the package. Raises: ModelError, this installation has none."""
+    resource = resources.files("s2v") / "assets" / "model.onnx"
+    if not resource.is_file():
+        raise ModelError(f"this installation has no model at {resource}: reinstall speech2vid, or give --model FILE")
+    with resources.as_file(resource) as path:
+        return read_model_file(path)
+
+
+@cache
+def _choose() -> str:
+    """The first of _AUTO_ORDER that this machine can import; says so in the log, once per process."""
+    for name in _AUTO_ORDER:
+        try:
+            import_module(name)
+        except ImportError as error:
+            _log.info("backend %s is not available: %s", name, error)
+        else:
+            _log.info("backend auto: chose %s", name)
+            return name
+    raise BackendError("no runtime is installed for backend auto: pip install " + " or ".join(_AUTO_ORDER))

@@ -1,0 +1,107 @@
+"""What all runtimes share: two graphs, the checks around them, and closing.
+
+A runtime's own file only says how one ONNX graph is opened and run (`Graph`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from s2v.engine.backends.base import Tensors
+from s2v.engine.model_file import ModelFile
+from s2v.errors import BackendError, ModelError
+from s2v.spec import LipSyncSpec
+
+Shape = tuple[int, ...]
+
+
+class Graph(Protocol):
+    """One ONNX graph, opened by one runtime, float32 in and out."""
+
+    inputs: dict[str, Shape]  # without the batch dimension; -1 where the graph leaves a size open
+    outputs: dict[str, Shape]
+
+    def run(self, tensors: Tensors) -> Tensors:
+        """Run one batch. The tensors are checked, contiguous, and all of the same batch size."""
+
+
+class GraphBackend:
+    """Fills `Backend` with two graphs of any runtime."""
+
+    def __init__(self, name: str, model: ModelFile, face: Graph, frame: Graph) -> None:
+        """Raises: ModelError, the graphs do not fit each other or the spec."""
+        _check_halves(model, face, frame)
+        self.name = name
+        self.spec: LipSyncSpec = model.spec
+        self._face: Graph | None = face
+        self._frame: Graph | None = frame
+
+    def encode_face(self, face: NDArray[np.float32]) -> Tensors:
+        """See `Backend.encode_face`."""
+        return self._run(self._face, {"face": face}, batch=1)
+
+    def infer(self, mfcc: NDArray[np.float32], identity: Tensors) -> Tensors:
+        """See `Backend.infer`."""
+        batch = mfcc.shape[0] if isinstance(mfcc, np.ndarray) and mfcc.ndim else 1
+        return self._run(self._frame, {"mfcc": mfcc, **identity}, batch)
+
+    def close(self) -> None:
+        """See `Backend.close`."""
+        self._face = self._frame = None
+
+    def _run(self, graph: Graph | None, tensors: Tensors, batch: int) -> Tensors:
+        if graph is None:
+            raise BackendError(f"{self.name} is closed: open it again with open_backend()")
+        if tensors.keys() != graph.inputs.keys():
+            raise BackendError(f"{self.name} got inputs {_names(tensors)} and wants {_names(graph.inputs)}")
+        checked = {name: self._check(name, tensor, (batch, *graph.inputs[name])) for name, tensor in tensors.items()}
+        try:
+            return graph.run(checked)
+        except BackendError:
+            raise
+        except Exception as error:  # each runtime has exceptions of its own
+            raise BackendError(f"{self.name} failed on a batch of {batch}: {one_line(error)}") from error
+
+    def _check(self, name: str, tensor: NDArray[np.float32], wanted: Shape) -> NDArray[np.float32]:
+        if not isinstance(tensor, np.ndarray) or tensor.dtype != np.float32:
+            kind = tensor.dtype if isinstance(tensor, np.ndarray) else type(tensor).__name__
+            raise BackendError(f"{self.name}: input {name} is {kind}, and wants float32")
+        if wanted[0] < 1 or not _fits(tensor.shape, wanted):
+            raise BackendError(f"{self.name}: input {name} has shape {tensor.shape}, and wants {wanted}")
+        return np.ascontiguousarray(tensor)
+
+
+def one_line(error: Exception) -> str:
+    """What a runtime said, in a form that fits into an error message."""
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def frame_outputs(spec: LipSyncSpec) -> dict[str, Shape]:
+    """What the frame graph of a spec gives, without the batch dimension; see `Backend.infer`."""
+    if spec.network == "speech2vid":
+        return {"pixels": (3, spec.face_px, spec.face_px)}
+    return {"motion": (spec.n_motion,), "mouth": (4, spec.mouth_h_px, spec.mouth_w_px)}
+
+
+def _check_halves(model: ModelFile, face: Graph, frame: Graph) -> None:
+    spec = model.spec
+    pairs = (
+        ("face encoder takes", face.inputs, {"face": (6, spec.face_px, spec.face_px)}),
+        ("frame graph takes", frame.inputs, {"mfcc": (1, spec.n_cepstra, spec.n_columns), **face.outputs}),
+        ("frame graph gives", frame.outputs, frame_outputs(spec)),
+    )
+    for what, found, wanted in pairs:
+        if found.keys() != wanted.keys() or not all(_fits(found[name], wanted[name]) for name in wanted):
+            raise ModelError(f"{model.path}: its {what} {found} where {wanted} is wanted: export it again")
+
+
+def _fits(found: Shape, wanted: Shape) -> bool:
+    return len(found) == len(wanted) and all(-1 in (a, b) or a == b for a, b in zip(found, wanted, strict=True))
+
+
+def _names(tensors: Mapping[str, object]) -> str:
+    return ", ".join(sorted(tensors)) or "none"

@@ -1,0 +1,110 @@
+"""The engine: push audio, get frames. Reads top to bottom; each step is a module of its own.
+
+samples -> MfccWindows -> Backend.infer -> Compositor.draw -> DrawnFrame
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from s2v.engine.backends.base import Backend, Tensors
+from s2v.engine.compose import Compositor, make_compositor
+from s2v.engine.face import EnrolledFace
+from s2v.engine.warp import Image
+from s2v.engine.windows import MfccWindows
+from s2v.errors import BackendError
+from s2v.spec import LipSyncSpec
+
+MAX_BATCH = 8  # frames per inference when several are due: faster than one by one, and a bound on memory
+
+Window = tuple[int, NDArray[np.float32]]  # frame index, (n_cepstra, n_columns)
+
+
+@dataclass(frozen=True)
+class DrawnFrame:
+    """One finished video frame; its pixels belong to whoever receives it."""
+
+    index: int
+    centre_sample: int  # the 16 kHz audio sample it belongs to
+    bgr: Image  # (height, width, 3)
+
+
+class LipSyncEngine:
+    """One face, one stream of audio, its frames. Made, used and closed by one thread.
+
+    The backend stays with whoever opened it, who closes it after the engine.
+    """
+
+    def __init__(
+        self,
+        face: EnrolledFace,
+        backend: Backend,
+        compose: Callable[[EnrolledFace, LipSyncSpec], Compositor] = make_compositor,
+    ) -> None:
+        """Raises: BackendError, the face was prepared for another model, or the backend is closed."""
+        self.spec: LipSyncSpec = backend.spec
+        self.backend_name: str = backend.name
+        self._backend = backend
+        self._windows = MfccWindows(self.spec)
+        identity = backend.encode_face(face.network_input)
+        self._identity: Tensors = {name: np.repeat(tensor, MAX_BATCH, axis=0) for name, tensor in identity.items()}
+        self._compositor = compose(face, self.spec)
+        self._closed = False
+
+    @property
+    def still(self) -> Image:
+        """The face at rest, (height, width, 3) BGR: what to show before the first frame. Not to be written to."""
+        return self._compositor.still
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """Width and height of every frame in pixels."""
+        height, width = self.still.shape[:2]
+        return width, height
+
+    def push(self, pcm: ArrayLike) -> list[DrawnFrame]:
+        """Append mono float32 samples in [-1, 1] at `spec.sample_rate_hz`, any length; draw the frames now due.
+
+        However the audio is cut into chunks, the frames are the same, up to the last bit of a runtime's
+        arithmetic for another batch size. A frame holds 3 bytes a pixel: push long files in pieces.
+
+        Raises: AudioError, not such samples, or the stream was flushed. BackendError, closed or failed.
+        """
+        self._refuse_if_closed()
+        return self._draw(self._windows.push(pcm))
+
+    def flush(self) -> list[DrawnFrame]:
+        """The audio has ended: draw the frames that still waited for what follows. Empty the second time.
+
+        After it, n pushed samples have given `spec.frame_count(n)` frames.
+        """
+        self._refuse_if_closed()
+        return self._draw(self._windows.flush())
+
+    def close(self) -> None:
+        """Free the face's features; safe to call twice. The backend stays open."""
+        self._closed = True
+        self._identity = {}
+
+    def _draw(self, due: list[Window]) -> list[DrawnFrame]:
+        frames: list[DrawnFrame] = []
+        for first in range(0, len(due), MAX_BATCH):
+            frames += self._draw_batch(due[first : first + MAX_BATCH])
+        return frames
+
+    def _draw_batch(self, due: list[Window]) -> list[DrawnFrame]:
+        mfcc = np.stack([window for _, window in due])[:, None]
+        outputs = self._backend.infer(mfcc, {name: rows[: len(due)] for name, rows in self._identity.items()})
+        frames = []
+        for row, (index, _) in enumerate(due):
+            bgr = self._compositor.draw({name: rows[row : row + 1] for name, rows in outputs.items()})
+            frames.append(DrawnFrame(index, self.spec.frame_centre(index), bgr))
+        return frames
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise BackendError("this engine is closed: make a new LipSyncEngine")

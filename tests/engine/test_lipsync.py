@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes import FakeBackend, FakeCompositor, drawn_face, voice
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_networks import tiny_model
+
+from s2v.engine.backends import open_backend
+from s2v.engine.lipsync import MAX_BATCH, DrawnFrame, LipSyncEngine
+from s2v.errors import AudioError, BackendError
+from s2v.spec import LipSyncSpec
+
+SPEC = LipSyncSpec()
+FACE = drawn_face(SPEC)
+
+
+def fake_engine(backend: FakeBackend | None = None) -> LipSyncEngine:
+    return LipSyncEngine(FACE, backend or FakeBackend(), compose=FakeCompositor)
+
+
+def same(one: list[DrawnFrame], other: list[DrawnFrame]) -> bool:
+    return len(one) == len(other) and all(
+        (a.index, a.centre_sample) == (b.index, b.centre_sample) and np.array_equal(a.bgr, b.bgr)
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(n_samples=st.integers(0, 20_000), cuts=st.lists(st.integers(0, 20_000), max_size=12))
+def test_any_chunking_gives_the_same_frames(n_samples: int, cuts: list[int]) -> None:
+    pcm = voice(20_000 / 16_000)[:n_samples]
+    whole, streamed = fake_engine(), fake_engine()
+    expected = whole.push(pcm) + whole.flush()
+    edges = [0, *sorted(cut % (n_samples + 1) for cut in cuts), n_samples]
+    frames = [frame for a, b in pairwise(edges) for frame in streamed.push(pcm[a:b])]
+    assert same(frames + streamed.flush(), expected)
+
+
+def test_every_sample_of_the_audio_has_its_frame() -> None:
+    engine = fake_engine()
+    pcm = voice(2.017)
+    frames = engine.push(pcm) + engine.flush()
+    assert [frame.index for frame in frames] == list(range(SPEC.frame_count(len(pcm))))
+    assert [frame.centre_sample for frame in frames[:3]] == [320, 960, 1600]
+    assert len({frame.bgr.tobytes() for frame in frames}) == len(frames)  # each has a window of its own
+
+
+def test_a_frame_is_drawn_with_the_sample_it_waits_for() -> None:
+    engine, pcm = fake_engine(), voice(1.0)
+    ready = SPEC.ready_at(3)
+    assert [frame.index for frame in engine.push(pcm[: ready - 1])] == [0, 1, 2]
+    assert [frame.index for frame in engine.push(pcm[ready - 1 : ready])] == [3]
+    assert engine.push(pcm[ready : ready + 1]) == []
+
+
+def test_frames_belong_to_the_receiver() -> None:
+    engine = fake_engine()
+    first = engine.push(voice(0.5))
+    kept = [frame.bgr.copy() for frame in first]
+    for frame in engine.push(voice(0.5, seed=1)):
+        frame.bgr[:] = 0
+    assert all(np.array_equal(frame.bgr, copy) for frame, copy in zip(first, kept, strict=True))
+
+
+def test_frames_due_at_once_share_an_inference_and_the_face_is_encoded_once() -> None:
+    backend = FakeBackend()
+    engine = fake_engine(backend)
+    frames = engine.push(voice(2.0))
+    assert len(frames) > 2 * MAX_BATCH
+    assert sum(backend.batches) == len(frames)
+    assert set(backend.batches[:-1]) == {MAX_BATCH}
+    for _ in range(10):
+        engine.push(voice(0.04))
+    assert backend.batches[-10:] == [1] * 10
+    assert backend.faces_encoded == 1
+
+
+def test_before_the_first_frame_there_is_a_still_of_the_same_size() -> None:
+    engine = fake_engine()
+    assert engine.frame_size == (200, 240)
+    assert engine.still.shape == engine.push(voice(0.5))[0].bgr.shape == (240, 200, 3)
+    assert np.array_equal(engine.still, FACE.photo)
+    assert (engine.spec, engine.backend_name) == (SPEC, "fake")
+
+
+def test_no_audio_gives_no_frames() -> None:
+    engine = fake_engine()
+    assert engine.push(np.empty(0, np.float32)) == []
+    assert engine.flush() == []
+
+
+def test_flushing_twice_adds_nothing_and_ends_the_stream() -> None:
+    engine = fake_engine()
+    engine.push(voice(0.3))
+    assert engine.flush()
+    assert engine.flush() == []
+    with pytest.raises(AudioError, match="flushed"):
+        engine.push(voice(0.1))
+
+
+def test_closing_is_safe_twice_and_leaves_the_backend_open() -> None:
+    backend = FakeBackend()
+    engine = fake_engine(backend)
+    engine.close()
+    engine.close()
+    with pytest.raises(BackendError, match="closed"):
+        engine.push(voice(0.1))
+    with pytest.raises(BackendError, match="closed"):
+        engine.flush()
+    assert same(fake_engine(backend).push(voice(0.5)), fake_engine().push(voice(0.5)))
+
+
+def test_a_face_prepared_for_another_model_is_refused() -> None:
+    with pytest.raises(BackendError, match="shape"):
+        LipSyncEngine(drawn_face(LipSyncSpec(face_px=96)), FakeBackend(), compose=FakeCompositor)
+
+
+def test_samples_of_the_wrong_kind_are_refused() -> None:
+    with pytest.raises(AudioError, match="int16"):
+        fake_engine().push(np.zeros(640, np.int16))
+
+
+@pytest.mark.parametrize("network", ["s2v", "speech2vid"])
+def test_streamed_equals_offline_through_a_real_network_and_compositor(network: str) -> None:
+    path: Path = tiny_model(network).path
+    backend = open_backend(path, "onnxruntime")
+    face, pcm = drawn_face(backend.spec), voice(1.3)
+    offline, live = LipSyncEngine(face, backend), LipSyncEngine(face, backend)
+    wanted = offline.push(pcm) + offline.flush()
+    drawn = [frame for at in range(0, len(pcm), 640) for frame in live.push(pcm[at : at + 640])] + live.flush()
+    assert len(drawn) == len(wanted) == backend.spec.frame_count(len(pcm))
+    for one, other in zip(drawn, wanted, strict=True):
+        # batches of 1 and of 8 round differently inside the runtime
+        assert np.abs(one.bgr.astype(int) - other.bgr.astype(int)).max() <= 1
+    backend.close()
+
+
+def test_the_drawn_mouth_follows_the_voice_and_nothing_else_moves() -> None:
+    backend = open_backend(tiny_model("s2v").path, "onnxruntime")
+    engine = LipSyncEngine(FACE, backend)
+    frames = engine.push(voice(1.0))
+    moved = np.stack([frame.bgr for frame in frames]).astype(int).std(0).max(-1)
+    assert moved[130:].max() > 0
+    assert moved[:60].max() == 0  # above the eyes
+    backend.close()

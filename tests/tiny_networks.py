@@ -1,0 +1,112 @@
+"""Two small networks of the same shape as the real ones, and model files made of them once per test run.
+
+Their weights are random: they test that files and runtimes agree with torch, not that a mouth looks right.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from s2v.spec import LipSyncSpec
+from s2v.training.export import ExportReport, export_network
+
+_FOLDER = TemporaryDirectory(prefix="s2v-tiny-")  # removed when the test process ends
+INFO = {"licence": "CC0-1.0", "train": '{"data": "none: random weights"}'}
+
+
+def _block(n_in: int, n_out: int, stride: int | tuple[int, int] = 1) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(n_in, n_out, 3, stride, 1), nn.BatchNorm2d(n_out), nn.ReLU())
+
+
+class TinyFaceEncoder(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = _block(6, 8, 4), _block(8, 12, 2)
+        self.last = nn.Linear(12, 16)
+
+    def forward(self, face: Tensor) -> tuple[Tensor, Tensor]:
+        skip = self.second(self.first(face))
+        return self.last(skip.mean((2, 3))), skip
+
+
+class _TinyAudio(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(_block(1, 8, (1, 2)), nn.MaxPool2d(2), _block(8, 16), nn.AdaptiveAvgPool2d(1))
+
+    def forward(self, mfcc: Tensor, identity: Tensor) -> Tensor:
+        return torch.cat([self.layers(mfcc).flatten(1), identity], 1)
+
+
+class TinyMotionDecoder(nn.Module):
+    """Motion and a mouth of 96 x 64 pixels, as the default network gives."""
+
+    def __init__(self, n_motion: int) -> None:
+        super().__init__()
+        self.audio = _TinyAudio()
+        self.motion = nn.Sequential(nn.Linear(32, 24), nn.LeakyReLU(0.2), nn.Linear(24, n_motion))
+        self.patch = nn.Linear(32, 8 * 8 * 12)
+        self.up = nn.ConvTranspose2d(8, 8, 4, 2, 1)
+        self.narrow = nn.Conv2d(12, 8, 1)
+        self.last = nn.Conv2d(16, 4, 3, padding=1)
+
+    def forward(self, mfcc: Tensor, identity: Tensor, skip: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.audio(mfcc, identity)
+        coarse = F.relu(self.up(self.patch(features).view(-1, 8, 8, 12)))
+        beside = F.interpolate(self.narrow(skip), size=(16, 24), mode="bilinear", align_corners=False)
+        both = F.interpolate(torch.cat([coarse, beside], 1), scale_factor=2.0, mode="nearest")
+        mouth = F.interpolate(self.last(both), scale_factor=2.0, mode="bilinear", align_corners=False)
+        return self.motion(features), torch.sigmoid(mouth)
+
+
+class TinyPixelDecoder(nn.Module):
+    """A face of 112 x 112 pixels, as the paper's network gives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.audio = _TinyAudio()
+        self.spread, self.last = nn.Linear(32, 12), nn.ConvTranspose2d(24, 3, 8, 8)
+
+    def forward(self, mfcc: Tensor, identity: Tensor, skip: Tensor) -> tuple[Tensor]:
+        spread = self.spread(self.audio(mfcc, identity))[:, :, None, None].expand(-1, -1, 14, 14)
+        return (torch.tanh(self.last(torch.cat([spread, skip], 1))) * 0.5 + 0.5,)
+
+
+class TinyNet(nn.Module):
+    """Fills `s2v.training.export.Exportable`."""
+
+    def __init__(self, spec: LipSyncSpec, decoder: nn.Module) -> None:
+        super().__init__()
+        self.spec = spec
+        self.identity_names: tuple[str, ...] = ("identity", "skip")
+        self.output_names: tuple[str, ...] = ("motion", "mouth") if spec.network == "s2v" else ("pixels",)
+        self.face_encoder: nn.Module = TinyFaceEncoder()
+        self.frame_decoder = decoder
+
+
+def tiny_network(network: str) -> TinyNet:
+    """The same weights every time, with batch statistics that are not the trivial ones."""
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        if network == "s2v":
+            net = TinyNet(LipSyncSpec(), TinyMotionDecoder(LipSyncSpec().n_motion))
+        else:
+            net = TinyNet(LipSyncSpec(network="speech2vid"), TinyPixelDecoder())
+        for module in net.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                nn.init.uniform_(module.running_mean, -0.2, 0.2)
+                nn.init.uniform_(module.running_var, 0.5, 2.0)
+    return net.eval()
+
+
+@cache
+def tiny_model(network: str) -> ExportReport:
+    """A model file of `tiny_network`, exported once per test process; tests only read it."""
+    net = tiny_network(network)
+    return export_network(net, net.spec, Path(_FOLDER.name) / f"{network}.onnx", INFO)
