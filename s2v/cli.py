@@ -1,0 +1,202 @@
+"""The `s2v` command: parse, call one library function, return an exit code.
+
+A command is one entry of COMMANDS: a function that adds its options and one that runs it and imports
+what it needs, so that `s2v --help` loads nothing. Exit codes: 0 done, 2 the input or the machine is
+wrong (one line on stderr), 128 + n ended by signal n (130: Ctrl-C).
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+from s2v import __version__
+from s2v.errors import S2vError
+
+ASSETS = Path(__file__).parent / "assets"
+BUNDLED_FACE = ASSETS / "face.jpg"
+BUNDLED_VOICE = ASSETS / "voice.flac"
+INPUT_ERROR = 2  # argparse's own too
+
+
+class Command(NamedTuple):
+    name: str
+    summary: str
+    add_options: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+
+
+def main(argv: Sequence[str] | None = None, commands: Sequence[Command] | None = None) -> int:
+    """Run one command; returns the process's exit code. A traceback is a bug of ours."""
+    try:
+        try:
+            args = build_parser(commands).parse_args(argv)
+            _start_logging(logging.WARNING if getattr(args, "quiet", False) else logging.INFO)
+            code: int = args.run(args)
+            return code
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except S2vError as error:
+        return _refuse(str(error))
+    except ImportError as error:
+        if (error.name or "").startswith("s2v"):
+            raise
+        return _refuse(
+            f"cannot load {error.name or 'a library'} ({error}): run scripts/live from the checkout, which installs "
+            "what is missing"
+        )
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except BrokenPipeError:  # the reader of our output has left, as in `s2v ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+
+
+def _refuse(message: str) -> int:
+    print(f"s2v: {' '.join(message.split())}", file=sys.stderr)
+    return INPUT_ERROR
+
+
+def build_parser(commands: Sequence[Command] | None = None) -> argparse.ArgumentParser:
+    """The parser of these commands, of COMMANDS if none are given; `args.run` is the chosen one."""
+    parser = argparse.ArgumentParser(
+        prog="s2v", description="One photo and a voice become a talking face, live in a browser or as a file."
+    )
+    parser.add_argument("--version", action="version", version=f"s2v {__version__}")
+    choice = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for command in COMMANDS if commands is None else commands:
+        its_parser = choice.add_parser(
+            command.name,
+            help=command.summary,
+            description=f"{command.summary[0].upper()}{command.summary[1:]}.",
+        )
+        command.add_options(its_parser)
+        its_parser.set_defaults(run=command.run)
+    return parser
+
+
+def _add_live_options(parser: argparse.ArgumentParser) -> None:
+    _add_face_options(parser)
+    parser.add_argument("--audio", type=Path, metavar="FILE", help="drive the face with this file, not a microphone")
+    parser.add_argument("--loop", action="store_true", help="begin --audio again when it ends")
+    parser.add_argument("--host", default="127.0.0.1", help="address to serve on (default %(default)s)")
+    parser.add_argument(
+        "--port", type=_port, default=8080, help="port to serve on; 0 takes any free one (default %(default)s)"
+    )
+    parser.add_argument("--open", action="store_true", help="open the page in this machine's browser")
+
+
+def _live(args: argparse.Namespace) -> int:
+    from s2v.streaming.audio_file import read_audio
+    from s2v.streaming.server import run_live
+    from s2v.streaming.talker import Talker
+
+    clip = read_audio(args.audio) if args.audio else None
+    sample = read_audio(BUNDLED_VOICE) if clip is None else None
+    talker = Talker.enrol(args.face, args.model, args.backend, args.face_index)
+    engine = talker.make_engine()  # a runtime that cannot be used is refused now, not at the first call
+    still = engine.still.copy()
+    engine.close()
+
+    def on_ready(url: str) -> None:
+        print(f"open {url} in a browser (Ctrl-C stops)", flush=True)
+        if args.open:
+            import webbrowser
+
+            webbrowser.open(url)
+
+    ended_by = run_live(talker.make_engine, clip, still, args.host, args.port, args.loop, on_ready, sample_clip=sample)
+    return 128 + ended_by
+
+
+def _add_generate_options(parser: argparse.ArgumentParser) -> None:
+    _add_face_options(parser)
+    parser.add_argument(
+        "--audio", type=Path, required=True, metavar="FILE", help="the speech: any audio file, or a video's sound"
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.mp4", help="the video to write")
+    parser.add_argument("--force", action="store_true", help="replace the output if it exists")
+    parser.add_argument(
+        "--crf", type=int, default=18, metavar="N", help="quality, 0 (lossless) to 51 (default %(default)s)"
+    )
+    parser.add_argument(
+        "--preset", default="veryfast", metavar="NAME", help="x264's, ultrafast to veryslow (default %(default)s)"
+    )
+    _add_report_options(parser)
+
+
+def _generate(args: argparse.Namespace) -> int:
+    from s2v.streaming.generate import generate
+    from s2v.streaming.mp4 import Encoding
+
+    _interrupt_on(signal.SIGTERM, signal.SIGHUP)  # whatever ends us, no half-written file stays
+    report = generate(
+        args.face,
+        args.audio,
+        args.output,
+        model=args.model,
+        backend=args.backend,
+        face_index=args.face_index,
+        encoding=Encoding(args.crf, args.preset, args.force),
+        progress=not (args.quiet or args.json),
+    )
+    if args.json:
+        print(report.as_json())
+    elif not args.quiet:
+        print(report.as_text())
+    return 0
+
+
+def _add_face_options(parser: argparse.ArgumentParser) -> None:
+    """Whose face, and what draws it: the same for all commands that show one."""
+    parser.add_argument(
+        "--face", type=Path, default=BUNDLED_FACE, metavar="PHOTO", help="jpg, png or webp (default: a bundled one)"
+    )
+    parser.add_argument("--face-index", type=int, metavar="N", help="which face of several, 0 is the leftmost")
+    parser.add_argument("--model", type=Path, metavar="FILE.onnx", help="of `s2v export` (default: the bundled one)")
+    parser.add_argument(
+        "--backend", default="auto", metavar="NAME", help="runs the model: auto (default), openvino, onnxruntime, torch"
+    )
+
+
+def _add_report_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print the summary as one JSON object")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar, no summary; warnings and errors only")
+
+
+COMMANDS = (
+    Command("live", "serve a page in which the face says what a microphone hears", _add_live_options, _live),
+    Command("generate", "make a video of the face saying a recording", _add_generate_options, _generate),
+)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: give a whole number from 0 to 65535")
+    return int(text)
+
+
+def _start_logging(level: int) -> None:
+    logging.basicConfig(format="s2v: %(message)s", level=logging.WARNING)
+    logging.getLogger("s2v").setLevel(level)
+
+
+def _interrupt_on(*signals: signal.Signals) -> None:
+    """Let these end the command like Ctrl-C does, with its clean-up; the exit code tells which it was."""
+
+    def interrupt(number: int, _: object) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    for number in signals:
+        signal.signal(number, interrupt)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""One clock per session: when a sample of the source is heard, and its picture seen."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+GRID_SAMPLES = 320  # voice packets of 20 ms at 16 kHz start on this grid; the source is placed on it once
+WINDOW_S = 1.0  # the best arrival of this long says how early audio comes; the rest is jitter
+STALL_S = 0.5  # no arrival in time for this long is a stall, not jitter
+EXCESS_S = 0.5  # held back this much longer than wanted: catch up at once, slewing would take minutes
+SETTLE_S = 0.04  # the same, once, half a second after the start, when the first packet had come late
+SLEW_TIME_S = 10.0  # an error is worked off over about this long
+MAX_SLEW = 0.005  # half a percent: far above any crystal (200 ppm), far below what a listener notices
+
+
+class MediaClock:
+    """Maps a timeline of 16 kHz samples to moments, and the samples of a source to the timeline.
+
+    The timeline starts at 0 with the session and never jumps: both tracks release position p at `time_of(p)`
+    and stamp it p, so they cannot part. It runs at the speed of the arriving audio: its rate is bent, by at most
+    `MAX_SLEW`, until the newest sample that has come is due one budget from now. A source sample s lies at
+    s + offset; the offset is chosen at the first arrival and again only after a real stall.
+
+    Used on the event loop only. `now` and `sleep` can be replaced, so hours pass in a moment under test.
+    """
+
+    def __init__(
+        self,
+        budget_s: float,
+        rate_hz: int = 16_000,
+        now: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self.budget_s = budget_s
+        self.rate_hz = rate_hz
+        self.stalls = 0  # how often the offset had to be chosen anew
+        self._now = now
+        self._sleep = sleep
+        self._anchor_s = now()
+        self._anchor_position = 0.0
+        self._speed = 1.0  # timeline seconds per monotonic second
+        self._offset: int | None = None
+        self._settled = False
+        self._slacks: deque[tuple[float, float]] = deque()  # (arrival, seconds until its newest sample is due)
+
+    def position(self) -> float:
+        """The timeline sample that is due now."""
+        return self._position_at(self._now())
+
+    def time_of(self, position: float) -> float:
+        """The moment, on `now`'s axis in seconds, at which `position` is due."""
+        return self._anchor_s + (position - self._anchor_position) / (self.rate_hz * self._speed)
+
+    async def sleep_until(self, position: float) -> None:
+        """Return when `position` is due; at once when that has passed."""
+        while (wait_s := self.time_of(position) - self._now()) > 0:
+            await self._sleep(wait_s)
+
+    def arrived(self, end_sample: int) -> int:
+        """Tell that the source's samples before `end_sample` have just arrived.
+
+        Returns: the offset in samples that takes these source samples to the timeline.
+        """
+        now = self._now()
+        if self._offset is None:
+            return self._place(end_sample, now)
+        slack_s = (end_sample + self._offset - self._position_at(now)) / self.rate_hz
+        self._slacks.append((now, slack_s))
+        while self._slacks[0][0] < now - WINDOW_S:
+            self._slacks.popleft()
+        if now - self._slacks[0][0] < STALL_S:
+            return self._offset  # too little seen to tell jitter from a trend
+        best_s = max(slack for _, slack in self._slacks)
+        excess_s = EXCESS_S if self._settled else SETTLE_S
+        if not 0.0 <= best_s <= self.budget_s + excess_s:
+            self.stalls += self._settled
+            return self._place(end_sample, now)
+        self._settled = True
+        self._bend(now, best_s - self.budget_s)
+        return self._offset
+
+    def grow_budget(self, extra_s: float) -> None:
+        """Hold everything that is still to come back by `extra_s` more: the machine draws slower than hoped."""
+        self.budget_s += extra_s
+        if self._offset is not None:
+            self._offset += self._on_grid(extra_s * self.rate_hz)
+            self._slacks.clear()
+
+    def _position_at(self, now: float) -> float:
+        return self._anchor_position + (now - self._anchor_s) * self.rate_hz * self._speed
+
+    def _place(self, end_sample: int, now: float) -> int:
+        """Choose the offset so that the newest sample is due one budget from now."""
+        self._offset = self._on_grid(self._position_at(now) + self.budget_s * self.rate_hz - end_sample)
+        self._slacks.clear()
+        return self._offset
+
+    def _bend(self, now: float, error_s: float) -> None:
+        """Run faster when audio waits longer than the budget, slower when it waits less."""
+        self._anchor_position, self._anchor_s = self._position_at(now), now
+        self._speed = 1.0 + min(MAX_SLEW, max(-MAX_SLEW, error_s / SLEW_TIME_S))
+
+    @staticmethod
+    def _on_grid(samples: float) -> int:
+        return math.ceil(samples / GRID_SAMPLES) * GRID_SAMPLES

@@ -1,0 +1,165 @@
+"""A session's engine on a thread of its own: audio goes in from the event loop, finished frames come out there."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from s2v.streaming.audio_file import ENGINE_HZ
+from s2v.streaming.buffers import DueFrame
+
+if TYPE_CHECKING:
+    from s2v.engine.lipsync import DrawnFrame
+    from s2v.spec import LipSyncSpec
+
+MAX_PENDING_SAMPLES = ENGINE_HZ  # one second not yet drawn; beyond it the oldest is dropped and counted
+BATCH_SAMPLES = ENGINE_HZ * 80 // 1000  # at most two frames a call, so that the first is not kept for the last
+
+Pcm = NDArray[np.float32]
+
+
+class Engine(Protocol):
+    """What `s2v.engine.lipsync.LipSyncEngine` offers. Opened, used and closed by one thread."""
+
+    @property
+    def spec(self) -> LipSyncSpec: ...
+
+    def push(self, pcm: Pcm) -> list[DrawnFrame]: ...
+
+    def flush(self) -> list[DrawnFrame]: ...
+
+    def close(self) -> None: ...
+
+
+class TimelineMap:
+    """From the engine's own sample count to the timeline: straight pieces, a new one after every cut or stall."""
+
+    def __init__(self) -> None:
+        self._pieces: deque[tuple[int, int]] = deque()  # (engine sample, timeline sample), ascending
+        self._engine_end = 0
+
+    def append(self, at: int, length: int) -> None:
+        """The engine's next `length` samples lie at timeline sample `at`."""
+        if not self._pieces or self._pieces[-1][1] + self._engine_end - self._pieces[-1][0] != at:
+            self._pieces.append((self._engine_end, at))
+        self._engine_end += length
+
+    def locate(self, sample: int) -> int:
+        """Timeline sample of engine sample `sample`; asked in ascending order, so old pieces are forgotten."""
+        while len(self._pieces) > 1 and self._pieces[1][0] <= sample:
+            self._pieces.popleft()
+        engine_start, at = self._pieces[0] if self._pieces else (0, 0)
+        return at + sample - engine_start
+
+
+class Painter:
+    """Owns the engine, its thread and the audio that waits for it.
+
+    When the machine cannot draw as fast as audio comes, the oldest waiting audio is dropped and counted in
+    `skipped_samples`; the frames after it still land on their own audio.
+    """
+
+    def __init__(self, make_engine: Callable[[], Engine], emit: Callable[[DueFrame], None]) -> None:
+        self.drawn = 0
+        self.skipped_samples = 0
+        self.draw_s = 0.0  # running mean of the seconds per frame
+        self._make_engine = make_engine
+        self._emit = emit
+        self._engine: Engine | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="s2v-engine")
+        self._map = TimelineMap()
+        self._waiting: deque[tuple[int, Pcm]] = deque()
+        self._waiting_samples = 0
+        self._finishing = False
+        self._changed = asyncio.Event()
+        self._closing: asyncio.Task[None] | None = None
+
+    def feed(self, at: int, pcm: Pcm) -> None:
+        """Audio of timeline sample `at` and following, mono float32 at 16 kHz, shape (n,). Never waits."""
+        self._waiting.append((at, pcm))
+        self._waiting_samples += len(pcm)
+        while self._waiting_samples > MAX_PENDING_SAMPLES and len(self._waiting) > 1:
+            lost = len(self._waiting.popleft()[1])
+            self._waiting_samples -= lost
+            self.skipped_samples += lost
+        self._changed.set()
+
+    def finish(self) -> None:
+        """No more audio will come: `run` draws what is left and returns."""
+        self._finishing = True
+        self._changed.set()
+
+    async def open(self) -> LipSyncSpec:
+        """Open the engine, once; returns what its model was trained for.
+
+        Raises: S2vError, what the factory raised.
+        """
+        engine = await asyncio.get_running_loop().run_in_executor(self._thread, self._open_engine)
+        return engine.spec
+
+    async def run(self) -> None:
+        """Draw until `finish` has been called and everything is drawn.
+
+        Raises: S2vError, the engine cannot be opened or refuses its input.
+        """
+        await self.open()
+        while self._waiting or not self._finishing:
+            await self._changed.wait()
+            self._changed.clear()
+            while self._waiting:
+                await self._draw(self._take())
+        await self._draw(None)
+
+    async def close(self) -> None:
+        """Close the engine on its own thread and join the thread; safe to call twice and after a cancelled `run`."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._close_engine)
+        self._thread.shutdown()  # nothing is queued behind the close: returns at once
+
+    def _open_engine(self) -> Engine:
+        if self._engine is None:
+            self._engine = self._make_engine()
+        return self._engine
+
+    def _close_engine(self) -> None:
+        if self._engine is not None:
+            self._engine.close()
+
+    def _take(self) -> Pcm:
+        """The oldest waiting audio, up to one batch."""
+        parts: list[Pcm] = []
+        length = 0
+        while self._waiting and (not parts or length + len(self._waiting[0][1]) <= BATCH_SAMPLES):
+            at, pcm = self._waiting.popleft()
+            self._map.append(at, len(pcm))
+            parts.append(pcm)
+            length += len(pcm)
+        self._waiting_samples -= length
+        return np.concatenate(parts)
+
+    async def _draw(self, pcm: Pcm | None) -> None:
+        """Push one batch, or flush for None, and hand its frames on."""
+        frames, seconds = await asyncio.get_running_loop().run_in_executor(self._thread, self._draw_now, pcm)
+        for frame in frames:
+            self._emit(DueFrame(self._map.locate(frame.centre_sample), frame.bgr))
+        if frames:
+            self.drawn += len(frames)
+            each_s = seconds / len(frames)
+            self.draw_s = each_s if not self.draw_s else 0.95 * self.draw_s + 0.05 * each_s
+
+    def _draw_now(self, pcm: Pcm | None) -> tuple[list[DrawnFrame], float]:
+        began_s = time.perf_counter()
+        engine = self._open_engine()
+        frames = engine.flush() if pcm is None else engine.push(pcm)
+        return frames, time.perf_counter() - began_s

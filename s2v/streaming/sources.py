@@ -1,0 +1,170 @@
+"""Where a session's voice comes from: a caller's microphone or a file, as counted samples."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import av
+import numpy as np
+from aiortc import MediaStreamTrack
+from aiortc.mediastreams import MediaStreamError
+from numpy.typing import NDArray
+
+from s2v.streaming.audio_file import ENGINE_HZ, LISTEN_HZ, AudioClip
+
+log = logging.getLogger(__name__)
+
+RATIO = LISTEN_HZ // ENGINE_HZ  # sample i of what the engine hears is sample RATIO * i of what is played back
+CHUNK_SAMPLES = 320  # 20 ms at ENGINE_HZ
+MAX_GAP_S = 5.0  # a longer jump of the sender's clock is a new beginning, not lost audio
+RTP_WRAP = 1 << 32  # RTP stamps count modulo this
+
+Pcm = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class AudioChunk:
+    """The next samples of a source, mono float32 in [-1, 1], at both rates.
+
+    Each rate continues where the previous chunk ended; the 16 kHz side may lag by a resampler's delay.
+    """
+
+    voice_start: int  # index of voice[0], counted at LISTEN_HZ
+    voice: Pcm  # (n,)
+    engine_start: int  # index of engine[0], counted at ENGINE_HZ
+    engine: Pcm  # (m,), n / 3 give or take that delay
+
+    @property
+    def voice_end(self) -> int:
+        return self.voice_start + len(self.voice)
+
+
+class AudioSource(Protocol):
+    """Delivers a voice in real time, in chunks of at most 100 ms, on the event loop."""
+
+    async def read(self) -> AudioChunk | None:
+        """The next chunk when it has come; None when there will be no more, also after `close`."""
+
+    def close(self) -> None:
+        """Let go of the device or file; safe to call twice."""
+
+
+class FileSource:
+    """A clip, paced as if it were spoken now: chunk k is delivered k * 20 ms after the first."""
+
+    def __init__(
+        self,
+        clip: AudioClip,
+        loop: bool = False,
+        now: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self._clip = clip
+        self._loop = loop and len(clip.pcm_16k) > 0
+        self._now = now
+        self._sleep = sleep
+        self._began_s: float | None = None
+        self._at = 0  # samples delivered, at ENGINE_HZ
+        self._open = True
+
+    async def read(self) -> AudioChunk | None:
+        if self._began_s is None:
+            self._began_s = self._now()
+        length = len(self._clip.pcm_16k)
+        start = self._at % length if self._loop else self._at
+        engine = self._clip.pcm_16k[start : start + CHUNK_SAMPLES]
+        if not self._open or not len(engine):
+            return None
+        due_s = self._began_s + self._at / ENGINE_HZ
+        while (wait_s := due_s - self._now()) > 0:
+            await self._sleep(wait_s)
+        voice = self._clip.pcm_48k[RATIO * start : RATIO * (start + len(engine))]
+        chunk = AudioChunk(RATIO * self._at, voice, self._at, engine)
+        self._at += len(engine)
+        return chunk if self._open else None
+
+    def close(self) -> None:
+        self._open = False
+
+
+class VoiceResampler:
+    """Any PCM to mono 48 kHz and 16 kHz, counted; both keep the sender's time axis to the sample.
+
+    libswresample aligns its output with its input and only withholds the last few samples, so sample i at 16 kHz
+    is always the moment of sample 3 i at 48 kHz. Lost packets, seen as a jump of the stamps, become silence.
+    """
+
+    def __init__(self) -> None:
+        self.gap_samples = 0  # silence filled in, at LISTEN_HZ
+        self.jumps = 0  # breaks of the sender's clock that were too large to fill
+        self._to_voice: av.AudioResampler | None = None
+        self._to_engine = av.AudioResampler(format="flt", layout="mono", rate=ENGINE_HZ)
+        self._input: tuple[str, str, int] | None = None
+        self._next_stamp: int | None = None  # in the sender's samples, modulo RTP_WRAP
+        self._voice_count = 0
+        self._engine_count = 0
+
+    def push(self, frame: av.AudioFrame) -> AudioChunk:
+        """One decoded frame, any format, layout and rate; its pts counts samples of its own rate."""
+        shape = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if shape != self._input:  # the first frame, or the sender changed its codec
+            self._to_voice = av.AudioResampler(format="fltp", rate=LISTEN_HZ)
+            self._input, self._next_stamp = shape, None
+        gap = self._gap_before(frame)
+        frame.pts = None  # we count ourselves; the filter must not second-guess
+        assert self._to_voice is not None
+        # the mean of the channels; libswresample's own downmix to float is 3 dB louder and would clip
+        parts = [part.to_ndarray().mean(axis=0, dtype=np.float32) for part in self._to_voice.resample(frame)]
+        voice = np.concatenate([np.zeros(gap, np.float32), *parts])
+        chunk = AudioChunk(self._voice_count, voice, self._engine_count, self._down(voice))
+        self._voice_count += len(chunk.voice)
+        self._engine_count += len(chunk.engine)
+        return chunk
+
+    def _gap_before(self, frame: av.AudioFrame) -> int:
+        """Voice samples missing between the previous frame and this one."""
+        rate = frame.sample_rate
+        if frame.pts is None:
+            return 0
+        expected, self._next_stamp = self._next_stamp, (frame.pts + frame.samples) % RTP_WRAP
+        if expected is None or (missing := (frame.pts - expected) % RTP_WRAP) == 0:
+            return 0
+        if missing > MAX_GAP_S * rate:  # also every step back, which the modulus makes huge
+            self.jumps += 1
+            log.info("the sender's clock jumped; counting on without a gap")
+            return 0
+        filled = round(missing * LISTEN_HZ / rate)
+        self.gap_samples += filled
+        return filled
+
+    def _down(self, voice: Pcm) -> Pcm:
+        if not len(voice):
+            return voice
+        frame = av.AudioFrame.from_ndarray(voice[None, :], format="flt", layout="mono")
+        frame.sample_rate = LISTEN_HZ
+        parts: list[NDArray[Any]] = [part.to_ndarray().reshape(-1) for part in self._to_engine.resample(frame)]
+        return np.concatenate([np.zeros(0, np.float32), *parts])
+
+
+class PeerSource:
+    """The microphone of a WebRTC peer."""
+
+    def __init__(self, track: MediaStreamTrack) -> None:
+        self.resampler = VoiceResampler()
+        self._track = track
+
+    async def read(self) -> AudioChunk | None:
+        try:
+            frame = await self._track.recv()
+        except MediaStreamError:
+            return None  # the peer has gone or stopped its track
+        assert isinstance(frame, av.AudioFrame)
+        return self.resampler.push(frame)
+
+    def close(self) -> None:
+        self._track.stop()

@@ -1,0 +1,55 @@
+"""A photo and a model, checked and ready: where the engines of `generate` and `live` come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from s2v.engine.backends import bundled_model, open_backend
+from s2v.engine.backends.base import Backend
+from s2v.engine.face import EnrolledFace, enrol, load_photo
+from s2v.engine.lipsync import LipSyncEngine
+from s2v.engine.model_file import read_model_file
+
+
+class OwningEngine(LipSyncEngine):
+    """An engine that closes its backend with itself."""
+
+    def __init__(self, face: EnrolledFace, backend: Backend) -> None:
+        self._owned = backend
+        try:
+            super().__init__(face, backend)
+        except BaseException:
+            backend.close()
+            raise
+
+    def close(self) -> None:
+        super().close()
+        self._owned.close()
+
+
+@dataclass(frozen=True)
+class Talker:
+    """One enrolled face and the model that drives it; makes as many engines as there are sessions."""
+
+    face: EnrolledFace
+    model: Path | None  # None: the model that comes with the package
+    backend: str
+
+    @classmethod
+    def enrol(
+        cls, photo: Path, model: Path | None = None, backend: str = "auto", face_index: int | None = None
+    ) -> Talker:
+        """Find the face on a photo; no runtime is opened yet.
+
+        Raises: FaceError, the photo cannot be used. ModelError, the model file cannot.
+        """
+        spec = (bundled_model() if model is None else read_model_file(model)).spec
+        return cls(enrol(load_photo(photo), spec, face_index), model, backend)
+
+    def make_engine(self) -> OwningEngine:
+        """A new engine: opened, used and closed by the calling thread.
+
+        Raises: BackendError, the runtime asked for cannot be used. ModelError.
+        """
+        return OwningEngine(self.face, open_backend(self.model, self.backend))

@@ -1,0 +1,111 @@
+"""What a viewer receives: the face and the delayed voice, released by one clock.
+
+aiortc's sender reports pair a stamp with the moment of sending. Both tracks therefore wait until a timeline
+position is due, and stamp it with that position: what the viewer's browser lines up is what belongs together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from aiortc import MediaStreamTrack
+from aiortc.mediastreams import MediaStreamError
+from av import AudioFrame, VideoFrame
+from numpy.typing import NDArray
+
+from s2v.streaming.audio_file import ENGINE_HZ, LISTEN_HZ
+from s2v.streaming.buffers import FrameQueue, VoiceBuffer
+from s2v.streaming.clock import MediaClock
+from s2v.streaming.sources import RATIO
+
+PACKET_SAMPLES = 960  # 20 ms at LISTEN_HZ, what Opus sends
+CATCH_UP_PACKETS = 25  # further behind than half a second (the loop stood still): skip instead of bursting
+STILL_EVERY_S = 0.3  # with nothing to show, the last picture again, so that a new viewer never sees black
+LATE_S = 0.04  # one frame: later than this and the next one is as good
+
+
+class VoiceTrack(MediaStreamTrack):
+    """The original voice, held back by the budget, in 20 ms packets; silence before and between."""
+
+    kind = "audio"
+
+    def __init__(self, voice: VoiceBuffer, clock: MediaClock) -> None:
+        super().__init__()
+        self.underruns = 0  # packets sent with audio missing
+        self._voice = voice
+        self._clock = clock
+        self._packet: int | None = None
+
+    async def recv(self) -> AudioFrame:
+        if self.readyState != "live":
+            raise MediaStreamError
+        due = int(self._clock.position()) * RATIO // PACKET_SAMPLES
+        if self._packet is None or due - self._packet > CATCH_UP_PACKETS:
+            self._packet = due + 1
+            self._voice.skip_to(self._packet * PACKET_SAMPLES)
+        start = self._packet * PACKET_SAMPLES
+        self._packet += 1
+        await self._clock.sleep_until(start // RATIO)
+        pcm, missing = self._voice.read(PACKET_SAMPLES)
+        self.underruns += missing > 0
+        s16 = np.clip(np.rint(pcm * 32767.0), -32768, 32767).astype(np.int16)
+        frame = AudioFrame.from_ndarray(s16[None, :], format="s16", layout="mono")
+        frame.sample_rate = LISTEN_HZ
+        frame.pts, frame.time_base = start, Fraction(1, LISTEN_HZ)
+        return frame
+
+
+@dataclass
+class FaceCounts:
+    sent: int = 0  # pictures handed to the encoder, repeats included
+    late: int = 0  # frames dropped because their moment had passed
+    worst_late_s: float = 0.0  # by how much the worst of them was late, since `take_lateness`
+
+
+class FaceTrack(MediaStreamTrack):
+    """Finished frames, each sent when its audio is due. A late one is dropped and counted.
+
+    The still photo goes out at once, and the last picture again every `STILL_EVERY_S` while nothing is drawn.
+    """
+
+    kind = "video"
+
+    def __init__(self, frames: FrameQueue, clock: MediaClock, still_bgr: NDArray[np.uint8]) -> None:
+        super().__init__()
+        self.counts = FaceCounts()
+        self._frames = frames
+        self._clock = clock
+        self._picture = still_bgr
+        self._stamp: int | None = None  # of the last picture sent
+
+    async def recv(self) -> VideoFrame:
+        while self.readyState == "live":
+            if self._stamp is None:
+                return self._send(self._clock.position())
+            drawn = await self._frames.get(STILL_EVERY_S)
+            if drawn is None:
+                return self._send(self._clock.position())
+            late_s = (self._clock.position() - drawn.at) / ENGINE_HZ
+            if late_s > LATE_S:
+                self.counts.late += 1
+                self.counts.worst_late_s = max(self.counts.worst_late_s, late_s)
+            elif drawn.at > self._stamp:
+                await self._clock.sleep_until(drawn.at)
+                self._picture = drawn.bgr
+                return self._send(drawn.at)
+        raise MediaStreamError
+
+    def take_lateness(self) -> float:
+        """Seconds by which the latest dropped frame missed its moment; 0 when none did. Starts afresh."""
+        worst_s, self.counts.worst_late_s = self.counts.worst_late_s, 0.0
+        return worst_s
+
+    def _send(self, position: float) -> VideoFrame:
+        stamp = int(position) if self._stamp is None else max(int(position), self._stamp + 1)
+        self._stamp = stamp
+        self.counts.sent += 1
+        frame = VideoFrame.from_ndarray(self._picture, format="bgr24")
+        frame.pts, frame.time_base = stamp, Fraction(1, ENGINE_HZ)
+        return frame

@@ -1,0 +1,109 @@
+"""Stand-ins that fill the same protocols as the real parts, for tests of the streaming room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from s2v.spec import LipSyncSpec
+from s2v.streaming.audio_file import AudioClip
+from s2v.streaming.sources import AudioChunk
+
+SIDE_PX = 128
+
+
+@dataclass(frozen=True)
+class FakeFrame:
+    """What `s2v.engine.lipsync.DrawnFrame` is."""
+
+    index: int
+    centre_sample: int
+    bgr: NDArray[np.uint8]
+
+
+def still() -> NDArray[np.uint8]:
+    """A grey picture with a face-coloured disc; the mouth of `FakeEngine` is drawn into it."""
+    rows, columns = np.mgrid[:SIDE_PX, :SIDE_PX] - SIDE_PX / 2
+    picture = np.full((SIDE_PX, SIDE_PX, 3), 90, np.uint8)
+    picture[rows**2 + columns**2 < (0.45 * SIDE_PX) ** 2] = (140, 170, 210)
+    return picture
+
+
+MOUTH = np.s_[round(0.62 * SIDE_PX) : round(0.78 * SIDE_PX), round(0.36 * SIDE_PX) : round(0.64 * SIDE_PX)]
+
+
+class FakeEngine:
+    """Draws a mouth as bright as the voice is loud, when the real engine would; counts what happens to it."""
+
+    backend_name = "fake"
+    frame_size = (SIDE_PX, SIDE_PX)
+
+    def __init__(self, before_push: Callable[[], None] = lambda: None) -> None:
+        self.spec = LipSyncSpec()
+        self.heard = np.zeros(0, np.float32)
+        self.closed = 0
+        self._drawn = 0
+        self._before_push = before_push
+
+    def push(self, pcm: NDArray[np.float32]) -> list[FakeFrame]:
+        self._before_push()
+        self.heard = np.concatenate([self.heard, pcm])
+        frames = []
+        while self.spec.ready_at(self._drawn) <= len(self.heard):
+            frames.append(self._draw())
+        return frames
+
+    def flush(self) -> list[FakeFrame]:
+        return [self._draw() for _ in range(self._drawn, self.spec.frame_count(len(self.heard)))]
+
+    def close(self) -> None:
+        self.closed += 1
+
+    def _draw(self) -> FakeFrame:
+        centre = self.spec.frame_centre(self._drawn)
+        around = self.heard[max(centre - 320, 0) : centre + 320]
+        loudness = float(np.sqrt(np.mean(around**2))) if len(around) else 0.0
+        picture = still()
+        picture[MOUTH] = min(255, round(1500 * loudness))
+        self._drawn += 1
+        return FakeFrame(self._drawn - 1, centre, picture)
+
+
+class ListSource:
+    """Delivers the given chunks at once, then ends."""
+
+    def __init__(self, chunks: list[AudioChunk]) -> None:
+        self._chunks = chunks
+        self.closed = False
+
+    async def read(self) -> AudioChunk | None:
+        return self._chunks.pop(0) if self._chunks and not self.closed else None
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class VirtualTime:
+    """A monotonic clock that moves only when somebody sleeps on it."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def now(self) -> float:
+        return self.now_s
+
+    async def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+
+
+def tone(seconds: float, hz: float = 220.0, rate_hz: int = 48_000, level: float = 0.3) -> NDArray[np.float32]:
+    """A sine, float32, shape (n,)."""
+    return (level * np.sin(2 * np.pi * hz * np.arange(round(seconds * rate_hz)) / rate_hz)).astype(np.float32)
+
+
+def tone_clip(seconds: float, hz: float = 220.0) -> AudioClip:
+    n = round(seconds * 16_000)
+    return AudioClip(tone(seconds, hz)[: 3 * n], tone(seconds, hz, 16_000)[:n])

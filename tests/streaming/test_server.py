@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+
+import aioice.ice
+import pytest
+from streaming.fakes import FakeEngine, still
+
+from s2v.errors import StreamError
+from s2v.streaming.app import LiveOptions
+from s2v.streaming.ice import offer_loopback_when_alone
+from s2v.streaming.server import run_live, serve
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_server_and_is_returned(number: signal.Signals) -> None:
+    said: list[str] = []
+
+    def on_ready(address: str) -> None:
+        said.append(address)
+        os.kill(os.getpid(), number)
+
+    assert run_live(FakeEngine, None, still(), port=0, on_ready=on_ready) == number
+    assert said[0].startswith("http://127.0.0.1:")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "no.such.host.invalid"])
+def test_a_place_that_cannot_be_bound_is_refused_with_the_option_to_use(host: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(StreamError, match=r"--port|--host") as refused:
+            asyncio.run(serve(LiveOptions(FakeEngine, still()), host, port, None))
+    assert host in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_a_machine_without_network_offers_loopback_and_others_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda use_ipv4, use_ipv6: ["192.0.2.7"])
+    assert not offer_loopback_when_alone()
+    assert aioice.ice.get_host_addresses(True, True) == ["192.0.2.7"]
+    monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda use_ipv4, use_ipv6: [])
+    assert offer_loopback_when_alone()
+    assert aioice.ice.get_host_addresses(True, True) == ["127.0.0.1"]

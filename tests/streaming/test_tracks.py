@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import pytest
+from aiortc.mediastreams import MediaStreamError
+from streaming.fakes import SIDE_PX, VirtualTime, still, tone
+
+from s2v.streaming.buffers import DueFrame, FrameQueue, VoiceBuffer
+from s2v.streaming.clock import MediaClock
+from s2v.streaming.tracks import FaceTrack, VoiceTrack
+
+
+def grey(level: int) -> np.ndarray:
+    return np.full((SIDE_PX, SIDE_PX, 3), level, np.uint8)
+
+
+def test_the_voice_comes_out_as_it_went_in_stamped_on_the_timeline() -> None:
+    async def send() -> None:
+        time = VirtualTime()
+        clock, voice = MediaClock(0.2, now=time.now, sleep=time.sleep), VoiceBuffer(96_000)
+        track, speech = VoiceTrack(voice, clock), tone(1.0)
+        voice.write(4800, speech)
+        began_s, heard = time.now_s, {}
+        for _ in range(60):
+            frame = await track.recv()
+            assert time.now_s - began_s == pytest.approx(frame.pts / 48_000)
+            heard[frame.pts] = frame.to_ndarray()[0].astype(np.float32) / 32767
+        assert sorted(heard) == list(range(min(heard), min(heard) + 60 * 960, 960))
+        pcm = np.concatenate([np.zeros(min(heard), np.float32), *[heard[at] for at in sorted(heard)]])
+        assert np.abs(pcm[4800:52_800] - speech).max() < 1e-4
+        assert track.underruns == 1 + (60 * 960 + min(heard) - 52_800 - 1) // 960, "after the end nobody said it ended"
+
+    asyncio.run(send())
+
+
+def test_a_loop_that_stood_still_skips_instead_of_bursting() -> None:
+    async def send() -> None:
+        time = VirtualTime()
+        track = VoiceTrack(VoiceBuffer(96_000), MediaClock(0.2, now=time.now, sleep=time.sleep))
+        before = (await track.recv()).pts
+        time.now_s += 30.0
+        after = (await track.recv()).pts
+        assert after - before == pytest.approx(30 * 48_000, abs=1920)
+
+    asyncio.run(send())
+
+
+def test_the_still_goes_out_at_once_and_again_while_nothing_is_drawn() -> None:
+    async def send() -> None:
+        track = FaceTrack(FrameQueue(4), MediaClock(0.2), still())
+        frames = [await asyncio.wait_for(track.recv(), 1.0) for _ in range(3)]
+        stamps = [frame.pts for frame in frames]
+        assert stamps[0] < 1600 and stamps == sorted(set(stamps))
+        assert np.array_equal(frames[2].to_ndarray(format="bgr24"), still())
+
+    asyncio.run(send())
+
+
+def test_frames_leave_when_due_with_their_own_stamp_and_late_ones_are_counted() -> None:
+    async def send() -> None:
+        time = VirtualTime()
+        clock, frames = MediaClock(0.2, now=time.now, sleep=time.sleep), FrameQueue(8)
+        track = FaceTrack(frames, clock, still())
+        await track.recv()
+        time.now_s += 1.0
+        for at, level in ((3200, 10), (16_320, 20), (16_960, 30)):
+            frames.put(DueFrame(at, grey(level)))
+        for at, level in ((16_320, 20), (16_960, 30)):
+            frame = await track.recv()
+            assert frame.pts == at and frame.to_ndarray(format="bgr24")[0, 0, 0] == level
+            assert clock.position() == pytest.approx(at)
+        assert track.counts.late == 1
+        assert track.take_lateness() == pytest.approx(0.8)
+        assert track.take_lateness() == 0.0
+
+    asyncio.run(send())
+
+
+def test_a_stopped_track_ends() -> None:
+    async def send() -> None:
+        for track in (
+            VoiceTrack(VoiceBuffer(960), MediaClock(0.2)),
+            FaceTrack(FrameQueue(1), MediaClock(0.2), still()),
+        ):
+            track.stop()
+            with pytest.raises(MediaStreamError):
+                await track.recv()
+
+    asyncio.run(send())
