@@ -1,6 +1,6 @@
 """A strip of frames from a video, to judge mouths by eye.
 
-    python examples/contact_sheet.py talking.mp4 sheet.png --frames 12 --columns 6
+python examples/contact_sheet.py talking.mp4 sheet.png --frames 12 --columns 6
 """
 
 from __future__ import annotations

@@ -12,24 +12,19 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
-from s2v import __version__
+from s2v import __version__, cli_training
+from s2v.cli_command import Command
 from s2v.errors import S2vError
 
 ASSETS = Path(__file__).parent / "assets"
 BUNDLED_FACE = ASSETS / "face.jpg"
 BUNDLED_VOICE = ASSETS / "voice.flac"
+TRAINING_LIBRARIES = ("torch", "onnx", "onnxscript", "pocketsphinx")
 INPUT_ERROR = 2  # argparse's own too
-
-
-class Command(NamedTuple):
-    name: str
-    summary: str
-    add_options: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], int]
 
 
 def main(argv: Sequence[str] | None = None, commands: Sequence[Command] | None = None) -> int:
@@ -48,10 +43,8 @@ def main(argv: Sequence[str] | None = None, commands: Sequence[Command] | None =
     except ImportError as error:
         if (error.name or "").startswith("s2v"):
             raise
-        return _refuse(
-            f"cannot load {error.name or 'a library'} ({error}): run scripts/live from the checkout, which installs "
-            "what is missing"
-        )
+        needs = "pip install 'speech2vid[train]'" if error.name in TRAINING_LIBRARIES else "run scripts/live again"
+        return _refuse(f"cannot load {error.name or 'a library'} ({error}): {needs}, which installs what is missing")
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except BrokenPipeError:  # the reader of our output has left, as in `s2v ... | head`
@@ -174,6 +167,7 @@ def _add_report_options(parser: argparse.ArgumentParser) -> None:
 COMMANDS = (
     Command("live", "serve a page in which the face says what a microphone hears", _add_live_options, _live),
     Command("generate", "make a video of the face saying a recording", _add_generate_options, _generate),
+    *cli_training.COMMANDS,
 )
 
 

@@ -15,11 +15,11 @@ from s2v.engine.backends.base import Tensors
 from s2v.engine.face import EnrolledFace, face_grid
 from s2v.engine.geometry import FACE_OVAL, LOWER_INNER_LIP, MOUTH_CORNERS, N_MESH, UPPER_INNER_LIP, Points
 from s2v.engine.motion import MotionBasis
-from s2v.engine.warp import Image, LayeredWarp
+from s2v.engine.warp import Image, LayeredWarp, remap
 from s2v.spec import LipSyncSpec
 
 _COARSE_CELLS = 56  # across the face: flows are smooth, more cells change nothing one can see
-_OPENING_MARGIN = 0.012  # face units: paint reaches that far under the edges of the lips
+OPENING_MARGIN = 0.012  # face units: paint reaches that far under the edges of the lips
 
 
 class Compositor(Protocol):
@@ -76,15 +76,14 @@ class MotionCompositor:
         weights = np.append(motion, np.float32(1))
         source = self._warp.source_map(weights)
         frame = self._photo.copy()
-        # Fixed-point maps are what remap works with inside; sub-pixel steps of 1/32 cannot be seen.
-        frame[self._box] = cv2.remap(self._photo, source, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        frame[self._box] = remap(self._photo, source)
         return frame, weights
 
     def _opening(self, weights: NDArray[np.float32]) -> NDArray[np.float32]:
         """Where paint may show, (mouth height, mouth width) in [0, 1]."""
         offset = np.array([self._mouth[1].start, self._mouth[0].start])
         return opening_mask(
-            self._warp.mouth_outline(weights) - offset, self._mouth_size, self._unit_px * _OPENING_MARGIN
+            self._warp.mouth_outline(weights) - offset, self._mouth_size, self._unit_px * OPENING_MARGIN
         )
 
 
@@ -94,12 +93,10 @@ class PixelCompositor:
     def __init__(self, face: EnrolledFace, spec: LipSyncSpec) -> None:
         self._photo = face.photo
         self.still = face.photo.copy()
-        height, width = face.photo.shape[:2]
-        grid = face_grid(face.plane, spec)
-        low, high = lower_face_box(face)[:2], lower_face_box(face)[2:]
-        self._box = np.s_[low[1] : high[1], low[0] : high[0]]
-        self._size = (high[0] - low[0], high[1] - low[1])
-        self._grid = grid - np.array([[0, 0, low[0]], [0, 0, low[1]]])
+        left, top, right, bottom = lower_face_box(face)
+        self._box = np.s_[top:bottom, left:right]
+        self._size = (right - left, bottom - top)
+        self._grid = face_grid(face.plane, spec) - np.array([[0, 0, left], [0, 0, top]])
         edge = np.zeros((spec.face_px, spec.face_px), np.float32)
         middle, side = round(spec.face_px * 0.46), round(spec.face_px * 0.22)
         edge[middle : round(spec.face_px * 0.93), side:-side] = 1
@@ -130,9 +127,7 @@ def lower_face_box(face: EnrolledFace) -> tuple[int, int, int, int]:
     return int(left), int(top), int(right), int(bottom)
 
 
-def face_warp(
-    face: EnrolledFace, spec: LipSyncSpec, grid: Points, size: tuple[int, int], step: float
-) -> LayeredWarp:
+def face_warp(face: EnrolledFace, spec: LipSyncSpec, grid: Points, size: tuple[int, int], step: float) -> LayeredWarp:
     """The warp of a face in a model's motion basis: n_motion coefficients, then the photo's own rest."""
     everywhere = np.arange(N_MESH)
     moves = MotionBasis.load(spec.motion_basis).displacement(everywhere)[: spec.n_motion]
@@ -152,7 +147,8 @@ def mouth_grid(face: EnrolledFace, spec: LipSyncSpec) -> Points:
     left = corner[:, 0].mean() - spec.mouth_w_px * pixel / 2
     top = lips[:, 1].mean() - spec.mouth_above_lips * spec.mouth_h_px * pixel
     patch_to_plane = np.array([[pixel, 0, left + pixel / 2], [0, pixel, top + pixel / 2], [0, 0, 1]])
-    return face.plane.matrix @ patch_to_plane
+    grid: Points = face.plane.matrix @ patch_to_plane
+    return grid
 
 
 def opening_mask(outline: Points, size: tuple[int, int], margin_px: float) -> NDArray[np.float32]:

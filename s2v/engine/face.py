@@ -5,6 +5,11 @@ The only module that knows mediapipe.
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -14,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.engine.geometry import FACE_OVAL, N_MESH, FacePlane, Points, Pose, head_pose
+from s2v.engine.picture_size import picture_size
 from s2v.engine.warp import Image, rest_displacement
 from s2v.errors import FaceError, NoFaceError, SeveralFacesError
 from s2v.spec import LipSyncSpec
@@ -26,6 +32,7 @@ MAX_YAW_DEGREES = 30.0
 MAX_PITCH_DEGREES = 30.0
 # A face this much smaller than the largest is somebody in the background.
 _BACKGROUND_SHARE = 0.4
+_stderr_lock = threading.Lock()
 _MOUTH_DEPTH = -0.2  # face units: the lips are that much nearer to the camera than the eyes
 
 
@@ -60,24 +67,24 @@ def load_photo(path: Path) -> Image:
 
 def decode_photo(data: bytes, name: str = "the photo") -> Image:
     """Like `load_photo`, from bytes."""
+    size = picture_size(data)
+    if size and size[0] * size[1] > MAX_PIXELS:  # told before unpacking, which can take gigabytes
+        raise FaceError(f"{name} has {size[0]}x{size[1]} px; scale it below {MAX_PIXELS // 10**6} MP")
     image = None
-    if data:
-        try:
+    if size:
+        with contextlib.suppress(cv2.error):
             image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-        except cv2.error:  # OpenCV's own limit on pixels
-            raise FaceError(f"{name} is too large to decode; at most {MAX_PIXELS // 10**6} megapixels") from None
     if image is None:
         raise FaceError(f"{name} is not an image that can be read ({len(data)} bytes): give a jpg, png or webp")
-    if image.shape[0] * image.shape[1] > MAX_PIXELS:
-        raise FaceError(f"{name} has {image.shape[1]}x{image.shape[0]} px; scale it below {MAX_PIXELS // 10**6} MP")
-    return fit_photo(image)
+    return fit_photo(np.asarray(image, np.uint8))
 
 
 def fit_photo(image: Image) -> Image:
     """Scale down to MAX_SIDE_PX on the long side and cut to even sides (video wants them)."""
     scale = min(1.0, MAX_SIDE_PX / max(image.shape[:2]))
     if scale < 1.0:
-        image = np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+        fitted = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+        image = np.asarray(cv2.resize(image, fitted, interpolation=cv2.INTER_AREA), np.uint8)
     height, width = (n & ~1 for n in image.shape[:2])
     if min(height, width) < 2:
         raise FaceError(f"the photo is {image.shape[1]}x{image.shape[0]} px: give a larger one")
@@ -121,7 +128,8 @@ def face_grid(plane: FacePlane, spec: LipSyncSpec) -> Points:
     """(2, 3) map from a pixel of the network's face crop to a pixel of the photo."""
     unit = spec.face_size / spec.face_px
     crop_to_plane = np.array([[unit, 0, spec.face_left + unit / 2], [0, unit, spec.face_top + unit / 2], [0, 0, 1]])
-    return plane.matrix @ crop_to_plane
+    grid: Points = plane.matrix @ crop_to_plane
+    return grid
 
 
 def sample(photo: Image, grid: Points, size: tuple[int, int]) -> Image:
@@ -158,7 +166,7 @@ def detect_faces(photo: Image) -> list[Points]:
     model = (resources.files("s2v") / "assets" / "face_landmarker.task").read_bytes()
     options = vision.FaceLandmarkerOptions(base_options=BaseOptions(model_asset_buffer=model), num_faces=6)
     rgb = np.ascontiguousarray(photo[..., ::-1])
-    with vision.FaceLandmarker.create_from_options(options) as landmarker:
+    with quiet_stderr(), vision.FaceLandmarker.create_from_options(options) as landmarker:
         result = landmarker.detect(mp.Image(image_format=mp.ImageFormat.SRGB, data=rgb))
     height, width = photo.shape[:2]
     faces = [
@@ -170,6 +178,22 @@ def detect_faces(photo: Image) -> list[Points]:
     sizes = [np.ptp(face[:, 0]) for face in faces]
     near = [face for face, size in zip(faces, sizes, strict=True) if size >= _BACKGROUND_SHARE * max(sizes)]
     return sorted(near, key=lambda face: float(face[:, 0].mean()))
+
+
+@contextlib.contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Swallow what native code writes to stderr: mediapipe logs half a dozen lines that are no user's business."""
+    with _stderr_lock:  # two at once could leave it swallowed for good
+        sys.stderr.flush()
+        kept = os.dup(2)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            os.close(nowhere)
 
 
 def _refuse_unusable(photo: Image, landmarks: Points, pose: Pose) -> None:

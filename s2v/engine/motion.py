@@ -50,7 +50,8 @@ class MotionBasis:
         """
         moved = symmetric(canonical - neutral)[:, self.points].reshape(len(canonical), -1)
         flat = self.components.reshape(len(self.components), -1)
-        return moved @ flat.T / (flat**2).sum(1)
+        coefficients: Points = moved @ flat.T / (flat**2).sum(1)
+        return coefficients
 
     def displacement(self, mesh_indices: NDArray[np.int64]) -> Points:
         """(K, n, 3) displacement of any mesh points; those outside the lower face do not move."""
@@ -73,7 +74,8 @@ def mirror_index() -> NDArray[np.int64]:
     """For each mesh point its partner on the other side of the face, shape (468,)."""
     face = canonical_face()
     distance = ((face[:, None] * [-1.0, 1.0, 1.0] - face[None]) ** 2).sum(-1)
-    return distance.argmin(1)
+    partner: NDArray[np.int64] = distance.argmin(1)
+    return partner
 
 
 def symmetric(displacement: Points) -> Points:

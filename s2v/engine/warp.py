@@ -8,6 +8,8 @@ Everything that does not depend on the frame is computed once per face.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +26,7 @@ from s2v.engine.geometry import (
 
 Image = NDArray[np.uint8]
 Map = NDArray[np.float32]
+Pixel = TypeVar("Pixel", np.uint8, np.float32)
 
 # Where the canonical face's lips meet and end, in face units: decides which layer a point joins.
 _LIP_LINE_Y = 0.78
@@ -32,6 +35,7 @@ _EYE_LINE_Y = 0.22  # nothing above moves
 _SEAM_SOFTNESS = 0.012  # face units over which the layers mix inside the mouth
 _SEAM_SPREAD = 0.8  # how fast the seam widens beyond the corners of the mouth
 _INVERSION_STEPS = 3
+_OVERLAP = 0.012  # face units by which the lips of an open mouth are closed further than their landmarks
 
 
 def rest_displacement(canonical: Points) -> Points:
@@ -43,6 +47,8 @@ def rest_displacement(canonical: Points) -> Points:
     middle = (upper + lower) / 2
     order = np.argsort(middle[:, 0])
     gap = np.maximum(lower[:, 1] - upper[:, 1], 0.0)
+    # The landmarks run inside the edge of the lips: a touch further, or a line of teeth stays.
+    gap += _OVERLAP * np.clip(gap / 0.04, 0.0, 1.0)
     line_x, line_y = middle[order, 0], middle[order, 1]
     x, y = canonical[:, 0], canonical[:, 1]
     here = np.interp(x, line_x, gap[order], 0.0, 0.0)
@@ -132,7 +138,8 @@ class LayeredWarp:
         """The opening between the lips as a polygon in output pixels, (20, 2)."""
         upper, lower = self.lips(weights)
         uv = np.concatenate([upper, lower[-2:0:-1]])
-        return uv @ self._plane_to_output[:2, :2].T + self._plane_to_output[:2, 2]
+        outline: Points = uv @ self._plane_to_output[:2, :2].T + self._plane_to_output[:2, 2]
+        return outline
 
     def source_map(self, weights: NDArray[np.float32]) -> Map:
         """For each output pixel, the photo pixel it shows: (height, width, 2) float32 x, y.
@@ -157,7 +164,13 @@ class LayeredWarp:
         steepness = 1.0 / (_SEAM_SOFTNESS + _SEAM_SPREAD * beyond)
         slope = steepness.astype(np.float32)[self._table_at]
         offset = (0.5 - seam * steepness).astype(np.float32)[self._table_at]
-        return np.clip(self._v * slope + offset, 0.0, 1.0)
+        return np.asarray(np.clip(self._v * slope + offset, 0.0, 1.0), np.float32)
+
+
+def remap(image: NDArray[Pixel], source: Map, interpolation: int = cv2.INTER_CUBIC) -> NDArray[Pixel]:
+    """`image` seen through a map (h, w, 2) of x, y: what `LayeredWarp.source_map` gives. Edges repeat."""
+    seen = cv2.remap(image, source, None, interpolation, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+    return np.asarray(seen, image.dtype)
 
 
 def _invert(forward: Map, cells: Map) -> Map:
@@ -165,7 +178,7 @@ def _invert(forward: Map, cells: Map) -> Map:
     backward = -forward
     for _ in range(_INVERSION_STEPS):
         at = cells + backward
-        backward = -cv2.remap(forward, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        backward = -remap(forward, at, cv2.INTER_LINEAR)
     return np.asarray(backward, np.float32)
 
 
@@ -193,7 +206,8 @@ def _ring(at: Points, factor: float) -> Points:
     """The face oval blown up from its middle: where the neck and the background stay put."""
     oval = at[list(FACE_OVAL)]
     middle = (oval.min(0) + oval.max(0)) / 2
-    return middle + factor * (oval - middle)
+    ring: Points = middle + factor * (oval - middle)
+    return ring
 
 
 def _fade(at: Points, uv: Points) -> Points:
@@ -207,7 +221,8 @@ def _fade(at: Points, uv: Points) -> Points:
 
 def _smoothstep(x: Points) -> Points:
     t = np.clip(x, 0.0, 1.0)
-    return t * t * (3 - 2 * t)
+    smooth: Points = t * t * (3 - 2 * t)
+    return smooth
 
 
 def _thin_plate(points: Points, values: Points, uv: Points, stiffness: float = 2e-3) -> Points:
@@ -220,8 +235,9 @@ def _thin_plate(points: Points, values: Points, uv: Points, stiffness: float = 2
     """
 
     def kernel(a: Points, b: Points) -> Points:
-        r2 = ((a[:, None] - b[None]) ** 2).sum(-1)
-        return r2 * np.log(r2 + 1e-12)
+        r2: Points = ((a[:, None] - b[None]) ** 2).sum(-1)
+        bent: Points = r2 * np.log(r2 + 1e-12)
+        return bent
 
     n = len(points)
     affine = np.c_[np.ones(n), points]
@@ -233,4 +249,5 @@ def _thin_plate(points: Points, values: Points, uv: Points, stiffness: float = 2
     solved = np.linalg.solve(system, right)
     flat = uv.reshape(-1, 2)
     at = np.c_[kernel(flat, points), np.ones(len(flat)), flat] @ solved
-    return at.reshape(*uv.shape[:2], len(values), 2).transpose(2, 0, 1, 3)
+    flows: Points = at.reshape(*uv.shape[:2], len(values), 2).transpose(2, 0, 1, 3)
+    return flows

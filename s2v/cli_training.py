@@ -1,0 +1,151 @@
+"""The commands that make a model: extract-features, prepare-data, label-voices, train, export."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from s2v.cli_command import Command
+
+
+def _add_extract_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-d", "--data", type=Path, required=True, help="folder of talking videos, or of photos")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the feature files")
+    parser.add_argument("-w", "--workers", type=_positive, default=1, help="processes (default %(default)s)")
+    _add_json(parser)
+
+
+def _extract(args: argparse.Namespace) -> int:
+    from s2v.training.extract import extract_features
+
+    report = extract_features(args.data, args.output, args.workers, progress=sys.stderr.isatty())
+    text = f"{report.done} extracted, {report.kept_from_before} there already, {len(report.failed)} skipped"
+    return _say(args, text, asdict(report))
+
+
+def _add_prepare_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-f", "--features", type=Path, required=True, help="folder of extract-features")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the shards")
+    parser.add_argument("--validation", nargs="*", default=[], metavar="SPEAKER", help="speakers never trained on")
+    parser.add_argument("--pictures", type=int, default=5, metavar="N", help="per clip (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=0)
+    _add_json(parser)
+
+
+def _prepare(args: argparse.Namespace) -> int:
+    from s2v.spec import LipSyncSpec
+    from s2v.training.prepare import prepare_data
+
+    clips = prepare_data(
+        args.features,
+        args.output,
+        LipSyncSpec(),
+        tuple(args.validation),
+        args.pictures,
+        args.seed,
+        progress=sys.stderr.isatty(),
+    )
+    return _say(args, ", ".join(f"{count} clips {split}" for split, count in clips.items()), clips)
+
+
+def _add_label_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-i", "--shards", type=Path, required=True, help="folder of prepare-data; voices are added")
+    parser.add_argument(
+        "--words", type=Path, required=True, metavar="TSV", help="clip, start, end, word of the talking clips"
+    )
+    parser.add_argument(
+        "--voices", type=Path, nargs="+", required=True, metavar="DIR", help="recordings with transcripts.txt"
+    )
+    parser.add_argument("-w", "--workers", type=_positive, default=2, help="processes (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=0)
+    _add_json(parser)
+
+
+def _label(args: argparse.Namespace) -> int:
+    from s2v.training.voices import label_voices
+
+    report = label_voices(args.shards, args.words, args.voices, args.workers, seed=args.seed)
+    text = f"{report.voices_aligned} recordings ({report.voice_minutes} min) labelled, bridge {report.bridge_held}"
+    return _say(args, text, asdict(report))
+
+
+def _add_train_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-i", "--shards", type=Path, required=True, help="folder of prepare-data")
+    parser.add_argument("-o", "--output", type=Path, default=Path("runs/last"), help="folder for checkpoints")
+    parser.add_argument("--model", choices=("s2v", "speech2vid"), default="s2v", help="which network")
+    parser.add_argument("--part", nargs="+", default=[], help="train only these parts: motion, mouth")
+    parser.add_argument("-b", "--batch", type=_positive, default=32, help="pictures in a batch (default %(default)s)")
+    parser.add_argument("-e", "--epochs", type=_positive, default=20, help="default %(default)s")
+    parser.add_argument("-se", "--save-every", type=_positive, default=1000, metavar="STEPS")
+    parser.add_argument("-gpu", "--gpu", type=int, default=None, metavar="N", help="CUDA device (default: the CPU)")
+    parser.add_argument("--look-ahead-ms", type=int, default=80, help="how far a window reaches past its frame")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--resume", type=Path, nargs="+", default=[], metavar="CKPT", help="go on from these")
+    _add_json(parser)
+
+
+def _train(args: argparse.Namespace) -> int:
+    from s2v.training.train import TrainConfig, train
+
+    config = TrainConfig(
+        shards=args.shards,
+        out=args.output,
+        network=args.model,
+        parts=tuple(args.part),
+        epochs=args.epochs,
+        batch=args.batch,
+        save_every_steps=args.save_every,
+        look_ahead_s=args.look_ahead_ms / 1000,
+        seed=args.seed,
+        gpu=args.gpu,
+        resume=tuple(args.resume),
+    )
+    checkpoint = train(config, progress=sys.stderr.isatty())
+    return _say(args, f"{checkpoint}: s2v export {checkpoint} -o model.onnx makes it a model", {"out": str(checkpoint)})
+
+
+def _add_export_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("checkpoints", type=Path, nargs="+", metavar="CKPT", help="of s2v train")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="MODEL.onnx")
+    parser.add_argument("--licence", default="", help="of the weights, for the metadata")
+    parser.add_argument("--data", default="", help="what it was trained on, with attribution, for the metadata")
+    _add_json(parser)
+
+
+def _export(args: argparse.Namespace) -> int:
+    from s2v.training.export import export_model
+
+    info = {key: text for key, text in (("licence", args.licence), ("train", args.data)) if text}
+    report = export_model(args.checkpoints, args.output, info)
+    text = (
+        f"{report.path}: {report.n_bytes / 1e6:.1f} MB, {report.n_parameters / 1e6:.2f} M weights, "
+        f"differs from torch by at most {report.max_difference:.1g}"
+    )
+    return _say(args, text, {**asdict(report), "path": str(report.path)})
+
+
+def _say(args: argparse.Namespace, text: str, values: object) -> int:
+    print(json.dumps(values) if args.json else text)
+    return 0
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+COMMANDS = (
+    Command("extract-features", "find faces and sound in talking videos", _add_extract_options, _extract),
+    Command("prepare-data", "turn features into training shards, split by speaker", _add_prepare_options, _prepare),
+    Command("label-voices", "teach recordings without a face to the shards", _add_label_options, _label),
+    Command("train", "train a network", _add_train_options, _train),
+    Command("export", "turn a checkpoint into a model file", _add_export_options, _export),
+)

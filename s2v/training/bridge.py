@@ -1,0 +1,139 @@
+"""The phone bridge: one talker's motion, taught to other voices.
+
+Phones -> motion is learned where both are known (a talker on video, aligned with the transcript),
+then every other aligned recording is given the motion that this talker would have made. Audio ->
+motion is trained on both, so it hears many voices although it has seen one mouth.
+"""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import ProcessPoolExecutor
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from s2v.engine.mfcc import mfcc_and_mean, start_column
+from s2v.errors import DataError
+from s2v.spec import LipSyncSpec
+from s2v.training.data import Clip
+from s2v.training.evaluate import correlation
+from s2v.training.losses import MotionLoss
+from s2v.training.phones import N_FEATURES, STEP_S, Phone, align, phone_features
+
+_log = logging.getLogger("s2v")
+_LOUDNESS_STEP = 2.0  # log energy: about 9 dB to one unit of the loudness feature
+
+
+class BridgeNet(nn.Module):
+    """Articulation and loudness at 100 Hz -> motion at 100 Hz, seeing about 0.3 s to either side."""
+
+    def __init__(self, n_motion: int, width: int = 96) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels = N_FEATURES + 1
+        for dilation in (1, 2, 4, 4):
+            layers += [nn.Conv1d(channels, width, 5, padding=2 * dilation, dilation=dilation), nn.LeakyReLU(0.1),
+                       nn.Dropout(0.15)]  # fmt: skip
+            channels = width
+        self.layers = nn.Sequential(*layers, nn.Conv1d(width, n_motion, 9, padding=4))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(b, steps, N_FEATURES + 1) -> (b, steps, n_motion)."""
+        motion: Tensor = self.layers(features.transpose(1, 2)).transpose(1, 2)
+        return motion
+
+
+def bridge_features(pcm: NDArray[np.float32], phones: list[Phone], spec: LipSyncSpec) -> NDArray[np.float32]:
+    """Articulation and how loud each step is within its recording, (steps, N_FEATURES + 1) at 100 Hz."""
+    n_steps = int(len(pcm) / spec.sample_rate_hz / STEP_S)
+    articulation = phone_features(phones, n_steps)
+    columns, _ = mfcc_and_mean(pcm, spec)
+    energy = columns[-start_column(spec) :, 0]
+    energy = np.pad(energy, (1, max(0, n_steps)), mode="edge")[:n_steps]
+    spoken = articulation[:, 15] == 0
+    level = np.median(energy[spoken]) if spoken.any() else energy.max()
+    loudness = np.clip((energy - level) / _LOUDNESS_STEP, -2, 2) * spoken
+    return np.concatenate([articulation, loudness[:, None]], axis=1).astype(np.float32)
+
+
+def at_frames(steps: Tensor | NDArray[np.float32], n_frames: int, spec: LipSyncSpec) -> NDArray[np.int64]:
+    """The 100 Hz step under each frame's centre, (n_frames,)."""
+    centres = np.array([spec.frame_centre(frame) for frame in range(n_frames)]) / spec.sample_rate_hz
+    return np.minimum((centres / STEP_S).astype(np.int64), len(steps) - 1)
+
+
+def align_all(sounds: dict[str, NDArray[np.int16]], texts: dict[str, str], workers: int = 2) -> dict[str, list[Phone]]:
+    """Align every recording that has a text; those that do not fit are left out and logged."""
+    names = [name for name in sounds if name in texts]
+    with ProcessPoolExecutor(workers) as pool:
+        found = dict(zip(names, pool.map(_try_align, [(sounds[n], texts[n]) for n in names], chunksize=8), strict=True))
+    aligned = {name: phones for name, phones in found.items() if isinstance(phones, list)}
+    _log.info("aligned %d of %d recordings", len(aligned), len(names))
+    return aligned
+
+
+def _try_align(job: tuple[NDArray[np.int16], str]) -> list[Phone] | str:
+    try:
+        return align(*job)
+    except DataError as error:
+        return str(error)
+
+
+def train_bridge(
+    clips: list[Clip], phones: dict[str, list[Phone]], spec: LipSyncSpec, steps: int = 1500, seed: int = 0
+) -> BridgeNet:
+    """Learn phones -> motion from clips whose phones are known.
+
+    Raises: DataError, none of the clips is aligned.
+    """
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    known = [clip for clip in clips if clip.name in phones]
+    if not known:
+        raise DataError("none of the talking clips is aligned: give their transcripts")
+    rows = [bridge_features(clip.pcm, phones[clip.name], spec) for clip in known]
+    network, wanted = BridgeNet(spec.n_motion), MotionLoss(spec)
+    optimiser = torch.optim.AdamW(network.parameters(), weight_decay=1e-3)
+    for step in range(steps):
+        optimiser.param_groups[0]["lr"] = 2e-3 * 0.5 * (1 + np.cos(np.pi * step / steps)) + 1e-5
+        said, true, follows = [], [], []
+        for index in rng.integers(len(known), size=24):
+            motion = torch.from_numpy(known[index].motion)
+            row = torch.from_numpy(rows[index])[None]
+            at = at_frames(rows[index], len(motion), spec)
+            said.append(network(row)[0][at])
+            true.append(motion)
+            follows.append(torch.arange(len(motion)) > 0)
+        loss = wanted(torch.cat(said), torch.cat(true), torch.cat(follows))
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+    return network.eval()
+
+
+def label(network: BridgeNet, name: str, pcm: NDArray[np.float32], phones: list[Phone], spec: LipSyncSpec) -> Clip:
+    """A recording with the motion that the bridge's talker would have made for it."""
+    features = bridge_features(pcm, phones, spec)
+    n_frames = int(len(features) * STEP_S * spec.fps)
+    with torch.no_grad():
+        motion = network(torch.from_numpy(features)[None])[0].numpy()[at_frames(features, n_frames, spec)]
+    return Clip(name, pcm, motion.astype(np.float32), np.zeros(n_frames, np.float32))
+
+
+def bridge_correlation(
+    network: BridgeNet, clips: list[Clip], phones: dict[str, list[Phone]], spec: LipSyncSpec
+) -> list[float]:
+    """Median correlation of the first three components on aligned clips not trained on; [] if none is aligned."""
+    rows = []
+    for clip in clips:
+        if clip.name in phones:
+            said = label(network, clip.name, clip.pcm, phones[clip.name], spec).motion
+            n = min(len(said), len(clip.motion))
+            rows.append([correlation(said[:n, k], clip.motion[:n, k]) for k in range(3)])
+    if not rows:
+        return []
+    medians: list[float] = np.median(np.array(rows), axis=0).round(3).tolist()
+    return medians

@@ -1,0 +1,126 @@
+"""Which phone is spoken when: forced alignment, and phones as what the mouth does to make them.
+
+The lips do not care whose voice it is. So motion learned from one talker's phones can label any
+other voice whose phones are known (see `bridge`).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from s2v.errors import DataError
+
+STEP_S = 0.01  # phones and their features are laid on a 100 Hz grid
+SILENCE = "SIL"
+
+# Columns: jaw height, backness, rounding, lips closed, lip to teeth, tongue to teeth, ridge, palate, velum,
+# stop, fricative, nasal, liquid or glide, voiced, vowel. Vowels: Ladefoged, "A Course in Phonetics", chapter 4;
+# jaw height runs from 0 (close) to 1 (open).
+_VOWELS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
+    "AA": ((1.0, 0.8, 0.1), (1.0, 0.8, 0.1)), "AE": ((0.9, 0.2, 0.0), (0.9, 0.2, 0.0)),
+    "AH": ((0.6, 0.5, 0.0), (0.6, 0.5, 0.0)), "AO": ((0.8, 0.9, 0.6), (0.8, 0.9, 0.6)),
+    "AW": ((1.0, 0.6, 0.0), (0.3, 0.9, 0.9)), "AY": ((1.0, 0.6, 0.0), (0.2, 0.1, 0.0)),
+    "EH": ((0.7, 0.2, 0.0), (0.7, 0.2, 0.0)), "ER": ((0.5, 0.5, 0.4), (0.5, 0.5, 0.4)),
+    "EY": ((0.6, 0.1, 0.0), (0.2, 0.0, 0.0)), "IH": ((0.3, 0.2, 0.0), (0.3, 0.2, 0.0)),
+    "IY": ((0.1, 0.0, 0.0), (0.1, 0.0, 0.0)), "OW": ((0.6, 0.9, 0.7), (0.2, 1.0, 1.0)),
+    "OY": ((0.7, 0.9, 0.8), (0.2, 0.1, 0.0)), "UH": ((0.3, 0.8, 0.6), (0.3, 0.8, 0.6)),
+    "UW": ((0.1, 0.8, 1.0), (0.1, 0.8, 1.0)),
+}  # fmt: skip
+_CONSONANTS: dict[str, str] = {
+    "P": "lips stop", "B": "lips stop voiced", "M": "lips nasal voiced",
+    "F": "teeth fricative", "V": "teeth fricative voiced",
+    "TH": "tongue fricative", "DH": "tongue fricative voiced",
+    "T": "ridge stop", "D": "ridge stop voiced", "N": "ridge nasal voiced", "S": "ridge fricative",
+    "Z": "ridge fricative voiced", "L": "ridge glide voiced",
+    "SH": "palate fricative round", "ZH": "palate fricative voiced round", "CH": "palate stop fricative round",
+    "JH": "palate stop fricative voiced round", "Y": "palate glide voiced", "R": "palate glide voiced round",
+    "K": "velum stop", "G": "velum stop voiced", "NG": "velum nasal voiced",
+    "W": "velum glide voiced round", "HH": "fricative",
+}  # fmt: skip
+_COLUMN = {"lips": 3, "teeth": 4, "tongue": 5, "ridge": 6, "palate": 7, "velum": 8,
+           "stop": 9, "fricative": 10, "nasal": 11, "glide": 12, "voiced": 13}  # fmt: skip
+N_FEATURES = 18  # 15 of articulation, silence, and how far into and how long the phone is
+_KNOWN = {**_VOWELS, **_CONSONANTS}
+
+
+@dataclass(frozen=True)
+class Phone:
+    """One phone (ARPAbet, no stress) and when it is spoken."""
+
+    name: str
+    start_s: float
+    end_s: float
+
+
+def align(pcm: NDArray[np.int16], text: str) -> list[Phone]:
+    """Force a transcript onto 16 kHz mono speech with pocketsphinx and its English model.
+
+    Raises: DataError, a word the dictionary lacks, or speech that does not fit the text.
+    """
+    from pocketsphinx import Decoder
+
+    words = spoken_words(text)
+    decoder = Decoder(loglevel="FATAL", lm=None)
+    missing = [word for word in words if decoder.lookup_word(word) is None]
+    if missing:
+        raise DataError(f"not in the dictionary: {', '.join(missing[:3])}")
+    sound = pcm.tobytes()
+    try:
+        decoder.set_align_text(" ".join(words))
+        _decode(decoder, sound)
+        if decoder.hyp() is None:
+            raise DataError("the speech does not fit the transcript")
+        decoder.set_alignment()  # the words are known now; once more for the phones within them
+        _decode(decoder, sound)  # pocketsphinx 5.1 crashes if asked for a hypothesis after this pass
+        alignment = decoder.get_alignment()
+    except RuntimeError as error:
+        raise DataError(f"the speech does not fit the transcript ({error})") from None
+    phones = [
+        Phone(phone.name, phone.start * STEP_S, (phone.start + phone.duration) * STEP_S)
+        for word in alignment or ()
+        for phone in word
+    ]
+    if not phones:
+        raise DataError("the aligner gave no phones")
+    return phones
+
+
+def _decode(decoder: Any, sound: bytes) -> None:
+    decoder.start_utt()
+    decoder.process_raw(sound, full_utt=True)
+    decoder.end_utt()
+
+
+def spoken_words(text: str) -> list[str]:
+    """Lower-case words without punctuation."""
+    return re.findall(r"[a-z']+", text.lower().replace("-", " "))
+
+
+def phone_features(phones: list[Phone], n_steps: int) -> NDArray[np.float32]:
+    """Phones on the 100 Hz grid as articulation, (n_steps, N_FEATURES); unknown names are silence."""
+    features = np.zeros((n_steps, N_FEATURES), np.float32)
+    features[:, 15] = 1
+    for phone in phones:
+        start, end = round(phone.start_s / STEP_S), min(n_steps, round(phone.end_s / STEP_S))
+        if phone.name not in _KNOWN or end <= start:
+            continue
+        into = (np.arange(end - start) + 0.5) / (end - start)
+        features[start:end, 15] = 0
+        features[start:end, 16] = into
+        features[start:end, 17] = min(1.0, (end - start) * STEP_S / 0.3)
+        if phone.name in _VOWELS:
+            begin, finish = np.array(_VOWELS[phone.name], np.float32)
+            features[start:end, :3] = begin + into[:, None] * (finish - begin)
+            features[start:end, 13:15] = 1
+        else:
+            for trait in _CONSONANTS[phone.name].split():
+                if trait == "round":
+                    features[start:end, 2] = 0.7
+                else:
+                    features[start:end, _COLUMN[trait]] = 1
+    return features

@@ -1,0 +1,291 @@
+"""Feature files -> training shards: what the networks see and what they must say, split by speaker.
+
+A shard (.npz) holds, for some clips, the sound and the motion of every frame, and for a few frames
+of each clip the pictures: the target's and a far-away reference's face crop, and in the mouth patch
+the target, the reference warped to the target's geometry, and the opening between the lips.
+Talkers that are named as validation never reach a training shard; of the others some clips are
+held back ("seen talker, unseen clip").
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from s2v.engine.compose import OPENING_MARGIN, face_warp, mouth_grid, opening_mask
+from s2v.engine.face import EnrolledFace, face_from_landmarks, face_grid, sample
+from s2v.engine.geometry import LOWER_INNER_LIP, N_MESH, UPPER_INNER_LIP, Points, head_pose
+from s2v.engine.mfcc import counts, mfcc_and_mean
+from s2v.engine.motion import MotionBasis, aperture, neutral_face
+from s2v.engine.warp import Image, LayeredWarp, remap
+from s2v.errors import DataError
+from s2v.spec import LipSyncSpec
+from s2v.training.extract import ClipFeatures, load_features
+
+CLIPS_PER_SHARD = 64
+HELD_BACK_EVERY = 20  # one clip in so many of a training talker is kept for validation
+MIN_OPEN_MOUTH = 0.03  # face units: a photo with lips further apart teaches teeth
+MIN_REFERENCE_DISTANCE = 10  # frames between a reference and its target
+_log = logging.getLogger("s2v")
+
+
+@dataclass
+class Shard:
+    """Clips being gathered; lists become arrays when it is written."""
+
+    pcm: list[NDArray[np.int16]] = field(default_factory=list)
+    motion: list[NDArray[np.float32]] = field(default_factory=list)
+    aperture: list[NDArray[np.float32]] = field(default_factory=list)
+    clips: list[str] = field(default_factory=list)
+    pictures: list[dict[str, Any]] = field(default_factory=list)
+
+    def save(self, path: Path) -> None:
+        """Write whole or not at all."""
+        arrays: dict[str, Any] = {
+            "clips": np.array(self.clips),
+            "pcm": np.concatenate([*self.pcm, np.zeros(0, np.int16)]),
+            "pcm_ends": np.cumsum([len(p) for p in self.pcm], dtype=np.int64),
+            "motion": np.concatenate(list(self.motion) or [np.zeros((0, 0), np.float32)]),
+            "aperture": np.concatenate([*self.aperture, np.zeros(0, np.float32)]),
+            "motion_ends": np.cumsum([len(m) for m in self.motion], dtype=np.int64),
+        }
+        for key in self.pictures[0] if self.pictures else ():
+            arrays[f"picture_{key}"] = np.stack([picture[key] for picture in self.pictures])
+        beside = path.with_suffix(f".{os.getpid()}.part")
+        with beside.open("wb") as file:
+            np.savez(file, **arrays)
+        beside.replace(path)
+
+
+def prepare_data(
+    features: Path,
+    out: Path,
+    spec: LipSyncSpec,
+    validation: tuple[str, ...] = (),
+    pictures_per_clip: int = 4,
+    seed: int = 0,
+    progress: bool = True,
+) -> dict[str, int]:
+    """Write `train-*.npz`, `held-*.npz` (clips of training talkers), `val-*.npz` (other talkers), `meta.json`.
+
+    Args:
+        validation: speakers (first folder below `features`) kept for validation.
+    Returns: clips per split. Raises: DataError, nothing there, or no training talker left.
+    """
+    from tqdm import tqdm
+
+    files = sorted(features.rglob("*.npz"))
+    if not files:
+        raise DataError(f"no feature files below {features}: run s2v extract-features first")
+    speakers = {path.relative_to(features).parts[0] for path in files}
+    if unknown := set(validation) - speakers:
+        raise DataError(f"no features of {', '.join(sorted(unknown))}; there are {', '.join(sorted(speakers))}")
+    out.mkdir(parents=True, exist_ok=True)
+    # Left over from another run they would mix its talkers into this one's splits.
+    for split in ("train", "held", "val", "voice"):
+        for old in out.glob(f"{split}-*.npz"):
+            old.unlink()
+    (out / "meta.json").unlink(missing_ok=True)
+    rng = np.random.default_rng(seed)
+    shards: dict[str, Shard] = {}
+    written: dict[str, int] = {}
+    clips: dict[str, int] = {}
+    statistics: list[NDArray[np.float32]] = []
+    talking, photos = _split_kinds(files, features)
+    order = rng.permutation(len(talking))
+    own = 0  # clips of training talkers so far
+    for index in tqdm(order, unit="clip", disable=not progress):
+        clip = load_features(talking[index], features)
+        own += clip.speaker not in validation
+        split = "val" if clip.speaker in validation else "held" if own % HELD_BACK_EVERY == 2 else "train"
+        shard = shards.setdefault(split, Shard())
+        try:
+            add_clip(shard, clip, spec, pictures_per_clip, rng)
+        except (DataError, np.linalg.LinAlgError) as error:
+            _log.warning("skipped %s: %s", clip.name, error)
+            continue
+        if split == "train" and len(statistics) < 200:
+            columns = mfcc_and_mean(clip.pcm.astype(np.float32) / 32768, spec)[0]
+            statistics.append(columns[counts(columns)])
+        clips[split] = clips.get(split, 0) + 1
+        if len(shard.clips) >= CLIPS_PER_SHARD:
+            _write(shards, split, written, out)
+    for people in tqdm(photos, unit="person", disable=not progress):
+        split = "held" if sum(map(ord, people[0].stem)) % HELD_BACK_EVERY == 0 else "train"
+        shard = shards.setdefault(split, Shard())
+        shard.pictures += list(photo_pictures([load_features(p, features) for p in people], spec))
+        if len(shard.pictures) >= CLIPS_PER_SHARD * pictures_per_clip:
+            _write(shards, split, written, out)
+    for split in list(shards):
+        _write(shards, split, written, out)
+    if not clips.get("train"):
+        raise DataError("no talker is left to train on: name fewer speakers as validation")
+    columns = np.concatenate(statistics)
+    meta = {
+        "mfcc_mean": columns.mean(0).round(4).tolist(),
+        "mfcc_std": columns.std(0).round(4).tolist(),
+        "clips": clips,
+        "spec": json.loads(spec.to_json()),
+    }
+    beside = out / "meta.json.part"
+    beside.write_text(json.dumps(meta, indent=1))
+    beside.replace(out / "meta.json")
+    return clips
+
+
+def _split_kinds(files: list[Path], features: Path) -> tuple[list[Path], list[list[Path]]]:
+    """Talking clips, and photos grouped by person."""
+    talking: list[Path] = []
+    people: dict[tuple[str, str], list[Path]] = {}
+    for path in files:
+        clip = load_features(path, features)
+        if len(clip.pcm):
+            talking.append(path)
+        else:
+            # A file name like 001_smiling names the person before the underscore, within its folder.
+            person = clip.person if "_" in path.stem and path.stem.split("_")[1].isalpha() else path.stem
+            people.setdefault((str(path.parent), person), []).append(path)
+    return talking, list(people.values())
+
+
+def _write(shards: dict[str, Shard], split: str, written: dict[str, int], out: Path) -> None:
+    number = written.get(split, 0)
+    shards.pop(split).save(out / f"{split}-{number:04d}.npz")
+    written[split] = number + 1
+
+
+def add_clip(shard: Shard, clip: ClipFeatures, spec: LipSyncSpec, n_pictures: int, rng: np.random.Generator) -> None:
+    """Add a talking clip: motion of every frame, pictures of a few.
+
+    Raises: DataError, too short to have a neutral face.
+    """
+    n_frames = len(clip.landmarks)
+    if n_frames < 2 * MIN_REFERENCE_DISTANCE:
+        raise DataError(f"{n_frames} frames; at least {2 * MIN_REFERENCE_DISTANCE} are needed")
+    canonical = np.stack([head_pose(points).to_canonical(points)[:N_MESH] for points in clip.landmarks])
+    neutral = neutral_face(canonical)
+    motion = MotionBasis.load(spec.motion_basis).coefficients(canonical, neutral)[:, : spec.n_motion]
+    shard.clips.append(f"{clip.speaker}/{clip.name}")
+    shard.pcm.append(clip.pcm)
+    shard.motion.append(motion.astype(np.float32))
+    shard.aperture.append((aperture(canonical) - aperture(neutral)).astype(np.float32))
+    if not n_pictures:
+        return
+    # A photo at hand is mostly one of a closed mouth; some references are any frame at all.
+    gap = aperture(canonical)
+    closed = np.flatnonzero(gap <= np.quantile(gap, 0.15))
+    reference = int(rng.choice(closed) if rng.random() < 0.75 else rng.integers(n_frames))
+    far = np.flatnonzero(np.abs(np.arange(n_frames) - reference) >= MIN_REFERENCE_DISTANCE)
+    # Open mouths teach more than closed ones.
+    weight = np.clip(gap[far], 0.01, 0.15)
+    targets = rng.choice(far, size=min(n_pictures, len(far)), replace=False, p=weight / weight.sum())
+    photo = clip.frame(reference)
+    face = face_from_landmarks(photo, clip.landmarks[reference].astype(np.float64), spec)
+    warp = mouth_warp(face, spec)
+    for target in targets:
+        shard.pictures.append(
+            picture(
+                face,
+                warp,
+                clip.frame(int(target)),
+                clip.landmarks[target].astype(np.float64),
+                np.append(motion[target], 1.0),
+                spec,
+                (len(shard.clips) - 1, int(target)),
+            )
+        )
+
+
+def photo_pictures(photos: list[ClipFeatures], spec: LipSyncSpec) -> Iterator[dict[str, Any]]:
+    """Pictures from stills of one person: every open mouth, seen from the same photo with its lips closed.
+
+    A photo is closed by its own rest displacement; undoing that is what the network learns to paint.
+    """
+    basis = MotionBasis.load(spec.motion_basis)
+    for clip in photos:
+        landmarks = clip.landmarks[0].astype(np.float64)
+        photo = clip.frame(0)
+        face = face_from_landmarks(photo, landmarks, spec)
+        if aperture(face.canonical) < MIN_OPEN_MOUTH:
+            continue
+        motion = basis.coefficients(face.canonical[None], face.canonical + face.rest)[0, : spec.n_motion]
+        weights = np.append(np.zeros(spec.n_motion), 0.0)  # the photo as it is has this very opening
+        closed = _closed_photo(face, spec)
+        rest_px = landmarks.copy()
+        rest_px[:N_MESH] = face.pose.to_photo(face.canonical + face.rest)
+        closed_face = face_from_landmarks(closed, rest_px, spec)
+        still = picture(face, mouth_warp(face, spec), photo, landmarks, weights, spec, (-1, 0))
+        still["motion"] = motion.astype(np.float32)
+        still["reference"] = sample(closed, face_grid(face.plane, spec), (spec.face_px, spec.face_px))
+        still["mouth_warped"] = reopened(face, closed_face, spec)
+        yield still
+
+
+def _closed_photo(face: EnrolledFace, spec: LipSyncSpec) -> Image:
+    height, width = face.photo.shape[:2]
+    warp = face_warp(face, spec, np.eye(2, 3), (width, height), step=max(width, height) / 96)
+    source = warp.source_map(np.append(np.zeros(spec.n_motion), 1.0).astype(np.float32))
+    return remap(face.photo, source)
+
+
+def reopened(face: EnrolledFace, closed: EnrolledFace, spec: LipSyncSpec) -> Image:
+    """The closed photo pulled open again to the original's geometry, in the mouth patch."""
+    # Exactly the original's opening: the way back of its own rest, beside the motion components.
+    warp = mouth_warp(replace(closed, rest=-face.rest), spec, mouth_grid(face, spec))
+    source = warp.source_map(np.append(np.zeros(spec.n_motion), 1.0).astype(np.float32))
+    return remap(closed.photo, source, cv2.INTER_LINEAR)
+
+
+def mouth_warp(face: EnrolledFace, spec: LipSyncSpec, grid: Points | None = None) -> LayeredWarp:
+    """The warp of a face seen through the mouth patch."""
+    patch = mouth_grid(face, spec) if grid is None else grid
+    return face_warp(face, spec, patch, (spec.mouth_w_px, spec.mouth_h_px), step=2)
+
+
+def picture(
+    face: EnrolledFace,
+    warp: LayeredWarp,
+    target: Image,
+    landmarks: Points,
+    weights: Points,
+    spec: LipSyncSpec,
+    where: tuple[int, int],
+) -> dict[str, Any]:
+    """One sample of pictures.
+
+    Args:
+        face: the reference, enrolled; warp: its `mouth_warp`.
+        weights: (n_motion + 1,) how the reference is moved to match.
+        target: frame to reproduce; landmarks: (478, 3) of it.
+        where: (clip in the shard, frame), -1 for a still.
+    """
+    size = (spec.mouth_w_px, spec.mouth_h_px)
+    moved = face_from_landmarks(target, landmarks, spec)
+    patch = mouth_grid(face, spec)
+    # The patch lies at the same place of the face in both frames, whatever the head did in between.
+    patch_to_plane = np.linalg.inv(np.vstack([face.plane.matrix, [0, 0, 1]])) @ np.vstack([patch, [0, 0, 1]])
+    there = moved.plane.matrix @ patch_to_plane
+    source = warp.source_map(weights.astype(np.float32))
+    lips = landmarks[[*UPPER_INNER_LIP, *LOWER_INNER_LIP[-2:0:-1]], :2]
+    own = (lips - there[:, 2]) @ np.linalg.inv(there[:, :2]).T
+    margin_px = OPENING_MARGIN * face.pose.unit_px / float(np.sqrt(abs(np.linalg.det(patch[:, :2]))))
+    crop = (spec.face_px, spec.face_px)
+    return {
+        "where": np.array(where, np.int32),
+        "motion": weights[:-1].astype(np.float32),
+        "target": sample(target, face_grid(moved.plane, spec), crop),
+        "reference": sample(face.photo, face_grid(face.plane, spec), crop),
+        "mouth_target": sample(target, there, size),
+        "mouth_warped": remap(face.photo, source, cv2.INTER_LINEAR),
+        "opening": (255 * opening_mask(own, size, margin_px)).astype(np.uint8),
+        "gate": (255 * opening_mask(warp.mouth_outline(weights.astype(np.float32)), size, margin_px)).astype(np.uint8),
+    }

@@ -1,0 +1,110 @@
+"""`s2v label-voices`: recordings with transcripts become training clips, through the phone bridge."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from s2v.errors import DataError
+from s2v.spec import LipSyncSpec
+from s2v.training import data
+from s2v.training.bridge import align_all, bridge_correlation, label, train_bridge
+from s2v.training.extract import read_sound
+from s2v.training.prepare import Shard
+
+CLIPS_PER_SHARD = 64
+SOUND_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+_log = logging.getLogger("s2v")
+
+
+@dataclass(frozen=True)
+class LabelReport:
+    """What `label_voices` did."""
+
+    talking_aligned: int
+    voices_aligned: int
+    voice_minutes: float
+    bridge_held: list[float]  # correlation of three components, clips of the talker kept back
+
+
+def label_voices(
+    shards: Path, talker_words: Path, voices: list[Path], workers: int = 2, steps: int = 800, seed: int = 0
+) -> LabelReport:
+    """Learn the bridge from a shard folder and add `voice-*.npz` shards to it.
+
+    Args:
+        shards: as `prepare_data` wrote it.
+        talker_words: word times of its talking clips, tab separated: clip, start_s, end_s, word (GRID's align files).
+        voices: folders with recordings and a `transcripts.txt` (name|text a line).
+    Raises: DataError, nothing could be aligned.
+    """
+    spec = data.spec_of_shards(shards, LipSyncSpec())
+    train, _ = data.load_split(shards, "train", pictures=False)
+    held, _ = data.load_split(shards, "held", pictures=False)
+    spoken = read_words(talker_words)
+    sounds = {clip.name: _to_int16(clip.pcm) for clip in train + held if clip.name.split("/")[-1] in spoken}
+    texts = {name: spoken[name.split("/")[-1]] for name in sounds}
+    recordings, said = read_voices(voices)
+    phones = align_all(sounds | recordings, texts | said, workers)
+    bridge = train_bridge(train, phones, spec, steps, seed)
+    held_figures = bridge_correlation(bridge, held, phones, spec)
+    _log.info("phone bridge: correlation %s on %d clips kept back", held_figures, len(held))
+    labelled = [
+        label(bridge, name, (pcm / 32768).astype(np.float32), phones[name], spec)
+        for name, pcm in recordings.items()
+        if name in phones
+    ]
+    if not labelled:
+        raise DataError("none of the voices could be aligned with its transcript: check transcripts.txt (name|text)")
+    order = np.random.default_rng(seed).permutation(len(labelled))
+    for number, start in enumerate(range(0, len(order), CLIPS_PER_SHARD)):
+        shard = Shard()
+        for index in order[start : start + CLIPS_PER_SHARD]:
+            clip = labelled[index]
+            shard.clips.append(clip.name)
+            shard.pcm.append(recordings[clip.name])
+            shard.motion.append(clip.motion)
+            shard.aperture.append(clip.aperture)
+        shard.save(shards / f"voice-{number:04d}.npz")
+    minutes = sum(len(clip.pcm) for clip in labelled) / spec.sample_rate_hz / 60
+    return LabelReport(sum(name in phones for name in sounds), len(labelled), round(minutes, 1), held_figures)
+
+
+def read_words(path: Path) -> dict[str, str]:
+    """Clip name -> its words in order. Raises: DataError, not such a file."""
+    sentences: dict[str, list[str]] = {}
+    try:
+        for line in path.read_text().splitlines()[1:]:
+            clip, _, _, word = line.split("\t")
+            if word not in ("sil", "sp"):
+                # GRID's speakers are British: its letter z is "zed".
+                sentences.setdefault(clip, []).append("zed" if word == "z" else word)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is not a table of clip, start, end, word ({error})") from None
+    return {clip: " ".join(words) for clip, words in sentences.items()}
+
+
+def read_voices(folders: list[Path]) -> tuple[dict[str, NDArray[np.int16]], dict[str, str]]:
+    """Recordings (16 kHz mono) and their texts, named folder/file. Raises: DataError, no transcripts.txt."""
+    sounds: dict[str, NDArray[np.int16]] = {}
+    texts: dict[str, str] = {}
+    for folder in folders:
+        try:
+            lines = (folder / "transcripts.txt").read_text().splitlines()
+        except OSError:
+            raise DataError(f"{folder} has no transcripts.txt: one line 'name|text' for each recording") from None
+        for line in lines:
+            name, _, text = line.partition("|")
+            found = [path for suffix in SOUND_SUFFIXES if (path := folder / f"{name}{suffix}").exists()]
+            if found:
+                sounds[f"{folder.name}/{name}"] = read_sound(found[0])
+                texts[f"{folder.name}/{name}"] = text
+    return sounds, texts
+
+
+def _to_int16(pcm: NDArray[np.float32]) -> NDArray[np.int16]:
+    return np.asarray(np.round(pcm * 32768).clip(-32768, 32767), np.int16)

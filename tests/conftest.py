@@ -1,0 +1,78 @@
+"""Real faces and clips that several rooms test with, made once per test run. Tests only read them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from s2v.engine.face import EnrolledFace
+    from s2v.engine.warp import Image
+
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.fixture(scope="session")
+def closed_face() -> EnrolledFace:
+    """A man with his lips together, 512 x 512 px."""
+    return _enrolled("closed_lips.jpg")
+
+
+@pytest.fixture(scope="session")
+def smiling_face() -> EnrolledFace:
+    """A woman who laughs with her mouth open, 384 x 384 px."""
+    return _enrolled("open_smile.jpg")
+
+
+def _enrolled(name: str) -> EnrolledFace:
+    from s2v.engine.face import enrol, load_photo
+    from s2v.spec import LipSyncSpec
+
+    return enrol(load_photo(DATA / name), LipSyncSpec())
+
+
+@pytest.fixture(scope="session")
+def closed_photo(closed_face: EnrolledFace) -> Image:
+    return closed_face.photo
+
+
+@pytest.fixture(scope="session")
+def smiling_photo(smiling_face: EnrolledFace) -> Image:
+    return smiling_face.photo
+
+
+@pytest.fixture(scope="session")
+def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Features of two talkers and two photos: s1 (two clips), other (one clip), people."""
+    from s2v.training.extract import extract_features
+
+    data, out = tmp_path_factory.mktemp("talkers"), tmp_path_factory.mktemp("features")
+    for name, place in {
+        "grid_s1_pgid5s.mp4": "s1/pgid5s.mp4",
+        "grid_other_sbwe5n.mp4": "other/sbwe5n.mp4",
+        "open_smile.jpg": "people/01_smiling.jpg",
+        "closed_lips.jpg": "people/02_neutral.jpg",
+    }.items():
+        target = data / place
+        target.parent.mkdir(exist_ok=True)
+        shutil.copy(DATA / name, target)
+    report = extract_features(data, out, progress=False)
+    assert (report.done, report.kept_from_before, report.failed) == (4, 0, {})
+    # One real clip under two names is enough for a talker with clips to learn from and one kept back.
+    shutil.copy(out / "s1/pgid5s.npz", out / "s1/again.npz")
+    return out
+
+
+@pytest.fixture(scope="session")
+def shards(features: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shards of `features`: talker s1 to learn from and kept back, talker "other" for validation."""
+    from s2v.spec import LipSyncSpec
+    from s2v.training.prepare import prepare_data
+
+    out = tmp_path_factory.mktemp("shards")
+    # The seed decides which clip comes first and is kept back: with this one, a clip of s1.
+    prepare_data(features, out, LipSyncSpec(), validation=("other",), seed=0, progress=False)
+    return out

@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from fakes import drawn_face
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from s2v.engine.backends.base import Tensors
+from s2v.engine.compose import (
+    MotionCompositor,
+    PixelCompositor,
+    face_warp,
+    lower_face_box,
+    make_compositor,
+    mouth_grid,
+    opening_mask,
+)
+from s2v.engine.face import EnrolledFace, enrol
+from s2v.engine.geometry import LOWER_INNER_LIP, MOUTH_CORNERS, UPPER_INNER_LIP
+from s2v.engine.motion import aperture, lip_gaps
+from s2v.engine.warp import Image
+from s2v.spec import LipSyncSpec
+
+SPEC = LipSyncSpec()
+DRAWN = drawn_face(SPEC)
+DRAWN_COMPOSITOR = MotionCompositor(DRAWN, SPEC)
+MOTIONS = arrays(np.float32, SPEC.n_motion, elements=st.floats(-5, 5, width=32))
+
+
+@pytest.fixture(scope="module")
+def closed(closed_face: EnrolledFace) -> MotionCompositor:
+    return MotionCompositor(closed_face, SPEC)
+
+
+@pytest.fixture(scope="module")
+def smiling(smiling_face: EnrolledFace) -> MotionCompositor:
+    return MotionCompositor(smiling_face, SPEC)
+
+
+def outputs(motion: np.ndarray | float = 0.0, alpha: float = 0.0) -> Tensors:
+    """Motion (one number: of the jaw alone) and a mouth of plain red."""
+    moved = np.zeros((1, SPEC.n_motion), np.float32)
+    if isinstance(motion, np.ndarray):
+        moved[0] = motion
+    else:
+        moved[0, 0] = motion
+    mouth = np.zeros((1, 4, SPEC.mouth_h_px, SPEC.mouth_w_px), np.float32)
+    mouth[:, 2], mouth[:, 3] = 1, alpha
+    return {"motion": moved, "mouth": mouth}
+
+
+def differs(one: Image, other: Image, by: int = 0) -> np.ndarray:
+    """(h, w) bool, where two pictures are further apart than `by` levels."""
+    return np.abs(one.astype(int) - other).max(-1) > by
+
+
+def outside(face: EnrolledFace) -> np.ndarray:
+    left, top, right, bottom = lower_face_box(face)
+    mask = np.ones(face.photo.shape[:2], bool)
+    mask[top:bottom, left:right] = False
+    return mask
+
+
+# --- nothing else changes ----------------------------------------------------------------------------
+
+
+@settings(max_examples=25, deadline=None)
+@given(MOTIONS, st.floats(0, 1))
+def test_nothing_outside_the_box_changes_by_one_bit(motion: np.ndarray, alpha: float) -> None:
+    before = DRAWN.photo.copy()
+    frame = DRAWN_COMPOSITOR.draw(outputs(motion, alpha))
+    assert not differs(frame, DRAWN.photo)[outside(DRAWN)].any()
+    np.testing.assert_array_equal(DRAWN.photo, before)  # and the photo itself is only read
+
+
+def test_on_a_real_photo_too(smiling: MotionCompositor, smiling_face: EnrolledFace) -> None:
+    frame = smiling.draw(outputs(2.0, 1.0))
+    assert not differs(frame, smiling_face.photo)[outside(smiling_face)].any()
+    assert differs(frame, smiling_face.photo).any()
+
+
+def test_eyes_and_forehead_stay_however_wide_the_mouth(closed: MotionCompositor, closed_face: EnrolledFace) -> None:
+    lower_lids = closed_face.landmarks[[145, 374], 1]
+    changed = differs(closed.draw(outputs(4.0, 1.0)), closed_face.photo)
+    assert not changed[: int(lower_lids.max())].any()
+    assert changed.any()
+
+
+def test_the_box_holds_the_mouth_and_the_chin(closed_face: EnrolledFace) -> None:
+    left, top, right, bottom = lower_face_box(closed_face)
+    moving = closed_face.landmarks[[0, 17, 61, 291, 152]]
+    assert (moving[:, :2] > [left, top]).all()
+    assert (moving[:, :2] < [right, bottom]).all()
+    assert outside(closed_face).mean() > 0.5
+
+
+def test_the_face_at_rest_is_the_photo_when_its_lips_are_closed(
+    closed: MotionCompositor, closed_face: EnrolledFace
+) -> None:
+    inside = ~outside(closed_face)
+    assert differs(closed.still, closed_face.photo, by=1)[inside].mean() < 0.01
+    assert np.abs(closed.still.astype(int) - closed_face.photo).max() < 12
+    np.testing.assert_array_equal(closed.draw(outputs(0.0)), closed.still)
+
+
+def test_frames_are_new_arrays_and_the_same_for_the_same_input(closed: MotionCompositor) -> None:
+    one, other = closed.draw(outputs(1.0, 0.5)), closed.draw(outputs(1.0, 0.5))
+    assert not np.shares_memory(one, other)
+    np.testing.assert_array_equal(one, other)
+    one[:] = 0
+    np.testing.assert_array_equal(closed.draw(outputs(1.0, 0.5)), other)
+    assert closed.still.any()
+
+
+# --- the mouth -----------------------------------------------------------------------------------------
+
+
+def test_a_laugh_is_closed_at_rest(smiling: MotionCompositor, smiling_face: EnrolledFace) -> None:
+    assert aperture(smiling_face.canonical) > 0.1
+    assert lip_gaps(enrol(smiling.still, SPEC).canonical).max() < 0.03
+
+
+def test_the_jaw_opens_the_mouth_as_far_as_it_was_told(closed: MotionCompositor) -> None:
+    said = (0.0, 2.0, 3.0)
+    seen = [float(aperture(enrol(closed.draw(outputs(first)), SPEC).canonical)) for first in said]
+    for first, gap in zip(said, seen, strict=True):
+        assert gap == pytest.approx(0.045 * first, abs=0.03)  # component 0 opens 0.045 face units
+
+
+def test_a_rolled_photo_works_as_an_upright_one(smiling_face: EnrolledFace) -> None:
+    height, width = smiling_face.photo.shape[:2]
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), 15, 1)
+    photo = np.asarray(cv2.warpAffine(smiling_face.photo, turn, (width, height), borderMode=cv2.BORDER_REFLECT))
+    face = enrol(photo, SPEC)
+    np.testing.assert_allclose(aperture(face.canonical), aperture(smiling_face.canonical), atol=0.02)
+    compositor = MotionCompositor(face, SPEC)
+    assert aperture(enrol(compositor.still, SPEC).canonical) < 0.05
+    assert not differs(compositor.draw(outputs(2.0, 1.0)), photo)[outside(face)].any()
+    check_paint(compositor, face, 2.0)
+
+
+@pytest.mark.parametrize("first", [0.3, 1.0, 3.0])
+def test_paint_shows_in_the_opening_and_nowhere_else(
+    closed: MotionCompositor, closed_face: EnrolledFace, first: float
+) -> None:
+    check_paint(closed, closed_face, first)
+
+
+def test_paint_on_a_laugh_too(smiling: MotionCompositor, smiling_face: EnrolledFace) -> None:
+    check_paint(smiling, smiling_face, 1.5)
+
+
+def check_paint(compositor: MotionCompositor, face: EnrolledFace, first: float) -> None:
+    painted = differs(compositor.draw(outputs(first, 1.0)), compositor.draw(outputs(first, 0.0)), by=2)
+    height, width = painted.shape
+    warp = face_warp(face, SPEC, np.eye(2, 3), (width, height), step=8)
+    opening = np.zeros((height, width), np.uint8)
+    outline = warp.mouth_outline(np.append(outputs(first)["motion"][0], np.float32(1)))
+    cv2.fillPoly(opening, [outline.round().astype(np.int32)], 255)
+    # Under the edge of the lips paint fades out within 7 % of the distance between the eyes.
+    reach = 2 * round(0.07 * face.pose.unit_px) + 1
+    near = cv2.dilate(opening, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
+    assert not painted[near == 0].any()
+    assert painted[opening > 0].mean() > 0.9
+
+
+def test_opaque_paint_hides_what_is_behind(closed: MotionCompositor) -> None:
+    frame = closed.draw(outputs(3.0, 1.0))
+    red = (frame == [0, 0, 255]).all(-1)
+    assert red.sum() > 100
+
+
+@pytest.mark.parametrize("first", [0.0, -0.3, -1.0, -2.0])
+def test_closed_or_pressed_lips_are_never_painted(
+    closed: MotionCompositor, smiling: MotionCompositor, first: float
+) -> None:
+    for compositor in (closed, smiling):
+        assert not differs(compositor.draw(outputs(first, 1.0)), compositor.draw(outputs(first, 0.0))).any()
+
+
+def test_paint_comes_in_gradually(closed: MotionCompositor) -> None:
+    amounts = [
+        np.abs(closed.draw(outputs(first, 1.0)).astype(int) - closed.draw(outputs(first, 0.0))).sum()
+        for first in (0.02, 0.1, 0.3, 0.8)
+    ]
+    assert 0 <= amounts[0] < amounts[1] < amounts[2] < amounts[3]
+    assert amounts[0] < 0.1 * amounts[3]
+
+
+def lens(gap: float, roll_degrees: float = 0.0) -> np.ndarray:
+    """Outline of a mouth 40 px wide around (32, 32) whose lips are `gap` px apart in the middle."""
+    u = np.linspace(-1, 1, 11)
+    upper = np.c_[20 * u, -gap / 2 * (1 - u**2)]
+    outline = np.concatenate([upper, (upper * [1, -1])[-2:0:-1]])
+    a = np.radians(roll_degrees)
+    return outline @ np.array([[np.cos(a), np.sin(a)], [-np.sin(a), np.cos(a)]]) + 32
+
+
+@given(st.floats(-8, 8), st.floats(-180, 180))
+def test_the_opening_mask_is_empty_unless_lips_are_apart(gap: float, roll_degrees: float) -> None:
+    mask = opening_mask(lens(gap, roll_degrees), (64, 64), 1.0)
+    assert mask.shape == (64, 64)
+    assert mask.dtype == np.float32
+    assert 0 <= mask.min() <= mask.max() <= 1
+    if gap <= 0:
+        assert mask.max() < 1e-6
+    if gap >= 4:
+        assert mask[32, 32] > 0.9
+
+
+def test_an_outline_outside_the_patch_is_no_error() -> None:
+    assert opening_mask(lens(6) + 500, (64, 64), 1.0).max() == 0
+
+
+def test_the_mouth_patch_lies_around_the_lips(closed_face: EnrolledFace, smiling_face: EnrolledFace) -> None:
+    for face in (closed_face, smiling_face):
+        grid = mouth_grid(face, SPEC)
+        at_rest = face.pose.to_photo(face.canonical + face.rest)[:, :2]
+        in_patch = (at_rest - grid[:, 2]) @ np.linalg.inv(grid[:, :2]).T
+        corners = in_patch[list(MOUTH_CORNERS), 0]
+        assert corners.mean() == pytest.approx((SPEC.mouth_w_px - 1) / 2, abs=0.5)
+        assert np.ptp(corners) == pytest.approx(SPEC.mouth_w_px / SPEC.mouth_width_ratio, rel=0.01)
+        lips = in_patch[[*UPPER_INNER_LIP, *LOWER_INNER_LIP], 1]
+        assert lips.mean() + 0.5 == pytest.approx(SPEC.mouth_above_lips * SPEC.mouth_h_px, abs=0.5)
+
+
+# --- network "speech2vid" ------------------------------------------------------------------------------
+
+
+def test_painting_the_photos_own_crop_back_changes_little(closed_face: EnrolledFace) -> None:
+    compositor = PixelCompositor(closed_face, SPEC)
+    frame = compositor.draw({"pixels": closed_face.network_input[:, 3:]})
+    assert not differs(frame, closed_face.photo)[outside(closed_face)].any()
+    change = np.abs(frame.astype(int) - closed_face.photo)[~outside(closed_face)]
+    assert 0 < change.mean() < 2  # only sharpness is lost
+    np.testing.assert_array_equal(compositor.still, closed_face.photo)
+
+
+def test_pixels_are_pasted_on_the_mouth_and_fade_before_the_box_ends(closed_face: EnrolledFace) -> None:
+    compositor = PixelCompositor(closed_face, SPEC)
+    frame = compositor.draw({"pixels": np.ones((1, 3, SPEC.face_px, SPEC.face_px), np.float32)})
+    x, y = closed_face.landmarks[[13, 14], :2].mean(0).round().astype(int)
+    assert frame[y, x].min() > 250
+    left, top, right, bottom = lower_face_box(closed_face)
+    box = differs(frame, closed_face.photo)[top:bottom, left:right]
+    assert not (box[0].any() or box[-1].any() or box[:, 0].any() or box[:, -1].any())
+
+
+def test_the_spec_chooses_the_compositor(closed_face: EnrolledFace) -> None:
+    assert isinstance(make_compositor(closed_face, SPEC), MotionCompositor)
+    assert isinstance(make_compositor(closed_face, LipSyncSpec(network="speech2vid")), PixelCompositor)

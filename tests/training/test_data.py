@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from s2v.errors import DataError  # noqa: E402
+from s2v.spec import LipSyncSpec  # noqa: E402
+from s2v.training.data import (  # noqa: E402
+    Clip,
+    Pictures,
+    by_voice,
+    load_split,
+    motion_batch,
+    picture_batch,
+    picture_batches,
+    spec_of_shards,
+    windows_of,
+)
+
+SPEC = LipSyncSpec()
+NAMES = ("target", "reference", "mouth_target", "mouth_warped", "opening", "gate")
+
+
+@pytest.fixture(scope="module")
+def loaded(shards: Path) -> tuple[list[Clip], Pictures]:
+    return load_split(shards, "train")
+
+
+def test_shards_are_read_back(loaded: tuple[list[Clip], Pictures]) -> None:
+    clips, pictures = loaded
+    assert [clip.name.split("/")[0] for clip in clips] == ["s1"]
+    (clip,) = clips
+    assert clip.motion.shape == (75, SPEC.n_motion)
+    assert clip.aperture.shape == (75,)
+    assert clip.pcm.dtype == np.float32
+    assert 0.03 < np.abs(clip.pcm).max() <= 1
+    assert pictures.arrays.keys() == set(NAMES)
+    assert {len(array) for array in pictures.arrays.values()} == {len(pictures)}
+    assert len(pictures) == len(pictures.where) == 5
+    assert [name for name, _ in pictures.where] == [clip.name] * 4 + [""]  # the last is a still
+
+
+def test_pictures_can_be_left_on_the_disk(shards: Path) -> None:
+    clips, pictures = load_split(shards, "train", pictures=False)
+    assert (len(clips), len(pictures)) == (1, 0)
+
+
+def test_a_split_that_is_not_there_is_empty(tmp_path: Path) -> None:
+    clips, pictures = load_split(tmp_path, "val")
+    assert (clips, len(pictures)) == ([], 0)
+
+
+def test_the_spec_takes_its_mfcc_scale_from_the_shards(shards: Path) -> None:
+    spec = spec_of_shards(shards, SPEC)
+    meta = json.loads((shards / "meta.json").read_text())
+    assert list(spec.mfcc_mean) == meta["mfcc_mean"]
+    assert list(spec.mfcc_std) == meta["mfcc_std"]
+
+
+def test_a_folder_without_shards_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"holds no meta\.json: -i takes the folder"):
+        spec_of_shards(tmp_path, SPEC)
+
+
+# --- speech --------------------------------------------------------------------------------------------
+
+
+def test_a_clip_has_a_window_for_every_frame_with_motion(shards: Path, loaded: tuple[list[Clip], Pictures]) -> None:
+    spec = spec_of_shards(shards, SPEC)
+    windows = windows_of(loaded[0][0], spec)
+    assert windows.shape == (75, 1, spec.n_cepstra, spec.n_columns)
+    assert np.abs(windows.mean()) < 1  # normalised with the shards' own scale
+    assert 0.3 < windows.std() < 3
+
+
+def numbered(n_frames: int, number: float, seconds: float | None = None) -> Clip:
+    """A clip whose motion is one number in every frame."""
+    pcm = np.random.default_rng(int(number)).normal(0, 0.1, round((seconds or n_frames / 25) * 16_000))
+    motion = np.full((n_frames, SPEC.n_motion), number, np.float32)
+    return Clip(f"clip{number}", pcm.astype(np.float32), motion, motion[:, 0])
+
+
+def test_a_batch_speaks_two_clips_in_every_row() -> None:
+    clips = [numbered(30, 1.0), numbered(30, 2.0)]
+    windows, motion, follows = motion_batch([clips], 6, SPEC, np.random.default_rng(0))
+    assert windows.shape == (360, 1, SPEC.n_cepstra, SPEC.n_columns)
+    assert motion.shape == (360, SPEC.n_motion)
+    assert windows.dtype == motion.dtype == torch.float32
+    assert torch.isfinite(windows).all()
+    # Each frame follows the one before, but for the first of each clip: twice in every row.
+    assert follows.dtype == torch.bool
+    assert (~follows).nonzero().flatten().tolist() == list(range(0, 360, 30))
+
+
+@pytest.mark.parametrize("seconds", [1.0, 1.02, 0.98, 1.5])
+def test_clips_of_odd_length_keep_sound_and_motion_together(seconds: float) -> None:
+    clips = [numbered(25, 1.0, seconds)]
+    windows, motion, follows = motion_batch([clips], 2, SPEC, np.random.default_rng(0))
+    assert len(windows) == len(motion) == len(follows)
+    whole = min(25, int(seconds * 25 + 1e-9))
+    assert len(motion) == 4 * whole
+
+
+def test_a_row_is_one_voice_and_every_voice_is_as_likely() -> None:
+    much, little = [numbered(10, 1.0)] * 50, [numbered(10, 2.0)]
+    _, motion, _ = motion_batch([much, little], 120, SPEC, np.random.default_rng(0))
+    rows = motion[:, 0].reshape(120, 20)
+    spoken = [set(row[row != 0].tolist()) for row in rows]
+    assert all(len(voices) <= 1 for voices in spoken)
+    assert 0.35 < np.mean([voices == {2.0} for voices in spoken]) < 0.65
+
+
+@pytest.mark.parametrize("n_labelled", [0, 1, 4, 30])
+def test_talkers_whose_lips_were_seen_keep_their_share(n_labelled: int) -> None:
+    seen = [numbered(10, 1.0)]
+    labelled = [replace(numbered(10, 2.0), name=f"voice{i}/{j}") for i in range(n_labelled) for j in range(2)]
+    voices = by_voice(seen, labelled)
+    assert sum(voice is not seen for voice in voices) == n_labelled
+    assert all(len(voice) == 2 for voice in voices if voice is not seen)
+    share = sum(voice is seen for voice in voices) / len(voices)
+    assert share == pytest.approx(0.4 if n_labelled else 1.0, abs=0.11)
+
+
+def test_where_nobody_speaks_the_mouth_is_at_rest() -> None:
+    clips = [numbered(10, 1.0)]
+    _, motion, _ = motion_batch([clips], 200, SPEC, np.random.default_rng(0))
+    silent = (motion == 0).all(1).float().mean()
+    assert 0.03 < silent < 0.15
+    assert ((motion == 0).all(1) | (motion == 1).all(1)).all()
+
+
+def test_the_same_seed_gives_the_same_batch() -> None:
+    clips = [numbered(20, 1.0), numbered(20, 2.0)]
+    one, same, other = (motion_batch([clips], 2, SPEC, np.random.default_rng(seed))[0] for seed in (4, 4, 5))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+
+
+# --- pictures ------------------------------------------------------------------------------------------
+
+
+def drawn(n_still: int, n_talking: int) -> Pictures:
+    """Pictures with a bright left side; `gate` is a grey ramp, so that mirroring shows."""
+    n = n_still + n_talking
+    arrays = {}
+    for name in NAMES:
+        shape = (n, 16, 24) if name in ("opening", "gate") else (n, 16, 24, 3)
+        arrays[name] = np.full(shape, 60, np.uint8)
+        arrays[name][:, :, :12] = 180
+    where = [("", 0)] * n_still + [("s1/a", i) for i in range(n_talking)]
+    motion = np.arange(n, dtype=np.float32)[:, None] * np.ones(SPEC.n_motion, np.float32)
+    return Pictures(arrays, motion, where)
+
+
+def test_pictures_become_tensors_unchanged() -> None:
+    pictures = drawn(2, 2)
+    batch = picture_batch(pictures, np.array([3, 0]), rng=None)
+    assert batch["target"].shape == (2, 3, 16, 24)
+    assert batch["gate"].shape == (2, 1, 16, 24)
+    assert batch["motion"][:, 0].tolist() == [3, 0]
+    for name in NAMES:
+        back = (batch[name] * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+        np.testing.assert_array_equal(back.reshape(pictures.arrays[name][[3, 0]].shape), pictures.arrays[name][[3, 0]])
+
+
+def test_all_pictures_of_a_sample_are_mirrored_together() -> None:
+    batch = picture_batch(drawn(0, 40), np.arange(40), np.random.default_rng(0))
+    bright_left = {name: batch[name].mean(1)[:, :, :12].mean((1, 2)) > batch[name].mean(1)[:, :, 12:].mean((1, 2))
+                   for name in NAMES}  # fmt: skip
+    for name in NAMES:
+        assert torch.equal(bright_left[name], bright_left["gate"])
+    assert 8 < int(bright_left["gate"].sum()) < 32  # some are, some are not
+
+
+def test_all_pictures_of_a_sample_are_recoloured_alike_and_masks_not_at_all() -> None:
+    batch = picture_batch(drawn(0, 40), np.arange(40), np.random.default_rng(0))
+    for name in ("reference", "mouth_target", "mouth_warped"):
+        torch.testing.assert_close(batch[name], batch["target"])
+    assert batch["target"].std(0).mean() > 0.05  # samples differ
+    assert 0 <= batch["target"].min() <= batch["target"].max() <= 1
+    for name in ("opening", "gate"):
+        assert set(batch[name].unique().tolist()) == {np.float32(60 / 255), np.float32(180 / 255)}
+    np.testing.assert_array_equal(batch["motion"][:, 0], np.arange(40))
+
+
+def test_a_share_of_every_batch_is_stills() -> None:
+    batches = picture_batches(drawn(5, 50), 10, np.random.default_rng(0), still_share=0.4)
+    for _ in range(5):
+        assert int((next(batches)["motion"][:, 0] < 5).sum()) == 4
+
+
+@pytest.mark.parametrize(("n_still", "n_talking"), [(0, 6), (6, 0)])
+def test_one_kind_of_picture_is_enough(n_still: int, n_talking: int) -> None:
+    batch = next(picture_batches(drawn(n_still, n_talking), 8, np.random.default_rng(0)))
+    assert len(batch["motion"]) == 8

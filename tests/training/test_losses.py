@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch import Tensor  # noqa: E402
+
+from s2v.spec import LipSyncSpec  # noqa: E402
+from s2v.training.losses import MotionLoss, mouth_loss, pixel_loss  # noqa: E402
+
+SPEC = LipSyncSpec()
+
+
+@pytest.fixture(scope="module")
+def wanted() -> MotionLoss:
+    return MotionLoss(SPEC)
+
+
+def motion(rows: int = 50, seed: int = 0) -> Tensor:
+    return torch.randn(rows, SPEC.n_motion, generator=torch.Generator().manual_seed(seed))
+
+
+def in_one_clip(rows: int) -> Tensor:
+    follows = torch.ones(rows, dtype=torch.bool)
+    follows[0] = False
+    return follows
+
+
+def test_the_truth_costs_nothing_and_errors_cost_more_the_larger_they_are(wanted: MotionLoss) -> None:
+    true, follows = motion(), in_one_clip(50)
+    costs = [float(wanted(true + size * motion(seed=1), true, follows)) for size in (0.0, 0.1, 0.5, 2.0)]
+    assert costs[0] == 0
+    assert costs == sorted(set(costs))
+
+
+def test_the_jaw_counts_more_than_the_last_component(wanted: MotionLoss) -> None:
+    true, follows = torch.zeros(20, SPEC.n_motion), in_one_clip(20)
+    jaw, last = true.clone(), true.clone()
+    jaw[:, 0], last[:, -1] = 1, 1
+    assert float(wanted(jaw, true, follows)) > 5 * float(wanted(last, true, follows))
+    assert wanted.weights.sum() == pytest.approx(1)
+
+
+def test_trembling_costs_more_than_standing_beside_the_truth(wanted: MotionLoss) -> None:
+    true, follows = torch.zeros(40, SPEC.n_motion), in_one_clip(40)
+    beside, trembling = true.clone(), true.clone()
+    beside[:, 0] = 0.5
+    trembling[:, 0] = 0.5 * (-1.0) ** torch.arange(40)
+    assert float(wanted(trembling, true, follows)) > 1.5 * float(wanted(beside, true, follows))
+
+
+def test_a_jump_between_clips_is_no_motion(wanted: MotionLoss) -> None:
+    true = torch.zeros(20, SPEC.n_motion)
+    said = true.clone()
+    said[10:, 0] = 1.0
+    one, two = in_one_clip(20), in_one_clip(20)
+    two[10] = False
+    jump = wanted.weights[0] / 19
+    assert float(wanted(said, true, one)) > float(wanted(said, true, two)) + 0.5 * float(jump)
+
+
+def test_lips_that_should_be_closed_count_most(wanted: MotionLoss) -> None:
+    follows = in_one_clip(20)
+    closed, opened = torch.zeros(20, SPEC.n_motion), torch.zeros(20, SPEC.n_motion)
+    opened[:, 0] = 2.0
+    ajar = torch.zeros(SPEC.n_motion)
+    ajar[0] = 0.3
+    assert float(wanted(closed + ajar, closed, follows)) > 1.3 * float(wanted(opened + ajar, opened, follows))
+
+
+def test_the_motion_loss_has_a_gradient(wanted: MotionLoss) -> None:
+    said = motion(seed=3).requires_grad_()
+    wanted(said, motion(), in_one_clip(50)).backward()
+    assert said.grad is not None
+    assert torch.isfinite(said.grad).all()
+    assert (said.grad.abs().sum(1) > 0).all()
+
+
+# --- pictures ------------------------------------------------------------------------------------------
+
+
+def pictures() -> dict[str, Tensor]:
+    """A grey mouth patch whose opening, 12 x 40 px, is dark in truth and grey in the warped reference."""
+    opening = torch.zeros(2, 1, 64, 96)
+    opening[:, :, 26:38, 28:68] = 1
+    warped = torch.full((2, 3, 64, 96), 0.6)
+    return {"opening": opening, "gate": opening, "mouth_warped": warped, "mouth_target": warped - 0.5 * opening}
+
+
+def painted(batch: dict[str, Tensor], alpha: float, brightness: float = 0.0) -> Tensor:
+    colour = batch["mouth_target"] + brightness
+    return torch.cat([colour, torch.full_like(colour[:, :1], alpha)], 1)
+
+
+def test_the_true_mouth_costs_nothing() -> None:
+    batch = pictures()
+    assert float(mouth_loss(painted(batch, alpha=1), batch)) == pytest.approx(0, abs=1e-6)
+
+
+def test_wrong_paint_and_no_paint_cost() -> None:
+    batch = pictures()
+    right = float(mouth_loss(painted(batch, 1), batch))
+    off = [float(mouth_loss(painted(batch, 1, brightness), batch)) for brightness in (0.05, 0.2)]
+    unpainted = float(mouth_loss(painted(batch, 0), batch))
+    assert right < off[0] < off[1]
+    assert unpainted > off[0]
+
+
+def test_paint_outside_the_gate_is_not_seen() -> None:
+    batch = pictures()
+    mouth = painted(batch, 1)
+    mouth[:, :, :20] = 0.9
+    assert float(mouth_loss(mouth, batch)) == pytest.approx(0, abs=1e-6)
+
+
+def test_what_is_far_from_the_mouth_does_not_count() -> None:
+    batch = pictures()
+    batch["mouth_target"] = batch["mouth_target"].clone()
+    batch["mouth_target"][:, :, :15] = 0
+    assert float(mouth_loss(painted(pictures(), 1), batch)) == pytest.approx(0, abs=1e-6)
+
+
+def test_a_closed_mouth_costs_nothing_and_is_no_error() -> None:
+    batch = {key: torch.zeros_like(value) for key, value in pictures().items()}
+    mouth = painted(batch, 1, 0.5).requires_grad_()
+    loss = mouth_loss(mouth, batch)
+    loss.backward()
+    assert float(loss.detach()) == 0
+    assert torch.isfinite(mouth.grad).all()
+
+
+def test_pixels_of_the_mouth_count_four_times() -> None:
+    target = torch.zeros(1, 3, 112, 112)
+    mouth, forehead = target.clone(), target.clone()
+    mouth[..., 70:80, 50:60] = 1
+    forehead[..., 10:20, 50:60] = 1
+    assert float(pixel_loss(target, target)) == 0
+    assert float(pixel_loss(mouth, target)) == pytest.approx(4 * float(pixel_loss(forehead, target)))

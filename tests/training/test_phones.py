@@ -1,0 +1,53 @@
+"""Phones as articulation, and forced alignment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from s2v.errors import DataError
+from s2v.training.extract import read_sound
+from s2v.training.phones import N_FEATURES, Phone, align, phone_features, spoken_words
+
+SPEECH = Path(__file__).parents[1] / "data" / "grid_s1_pgid5s.mp4"
+SAID = "place green in d five soon"
+
+
+def test_words_lose_case_punctuation_and_hyphens() -> None:
+    assert spoken_words("It's a well-known fact, (isn't it?)") == ["it's", "a", "well", "known", "fact", "isn't", "it"]
+
+
+def test_unlabelled_time_is_silence_and_a_closed_stop_closes_the_lips() -> None:
+    features = phone_features([Phone("P", 0.10, 0.20), Phone("AA", 0.20, 0.30)], 40)
+    assert features.shape == (40, N_FEATURES)
+    assert features[:10, 15].all() and features[30:, 15].all() and not features[10:30, 15].any()
+    assert features[10:20, 3].all() and not features[20:30, 3].any()
+    assert features[25, 0] > 0.9  # the jaw is open in "ah"
+
+
+def test_a_diphthong_glides() -> None:
+    rounding = phone_features([Phone("OW", 0.0, 0.2)], 20)[:, 2]
+    assert (np.diff(rounding) > 0).all()
+
+
+def test_unknown_names_and_phones_past_the_end_do_no_harm() -> None:
+    features = phone_features([Phone("+NOISE+", 0.0, 0.1), Phone("M", 0.15, 0.4)], 20)
+    assert features[:10, 15].all() and features[15:, 3].all()
+
+
+def test_alignment_finds_the_words_in_order_within_the_clip() -> None:
+    pytest.importorskip("pocketsphinx")
+    pcm = read_sound(SPEECH)
+    phones = align(pcm, SAID)
+    names = [phone.name for phone in phones if phone.name != "SIL"]
+    assert names[:4] == ["P", "L", "EY", "S"] and names[-3:] == ["S", "UW", "N"]
+    assert all(a.end_s <= b.start_s + 1e-9 for a, b in zip(phones, phones[1:], strict=False))
+    assert phones[-1].end_s <= len(pcm) / 16_000 + 0.05
+
+
+def test_a_word_outside_the_dictionary_is_named() -> None:
+    pytest.importorskip("pocketsphinx")
+    with pytest.raises(DataError, match="xqzzy"):
+        align(np.zeros(16_000, np.int16), "hello xqzzy")
