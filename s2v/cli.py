@@ -76,7 +76,7 @@ def build_parser(commands: Sequence[Command] | None = None) -> argparse.Argument
 
 
 def _add_live_options(parser: argparse.ArgumentParser) -> None:
-    _add_face_options(parser)
+    _add_face_options(parser, max_side_px=640)  # two cores encode that live; a file may take its time
     parser.add_argument("--audio", type=Path, metavar="FILE", help="drive the face with this file, not a microphone")
     parser.add_argument("--loop", action="store_true", help="begin --audio again when it ends")
     parser.add_argument("--host", default="127.0.0.1", help="address to serve on (default %(default)s)")
@@ -93,7 +93,7 @@ def _live(args: argparse.Namespace) -> int:
 
     clip = read_audio(args.audio) if args.audio else None
     sample = read_audio(BUNDLED_VOICE) if clip is None else None
-    talker = Talker.enrol(args.face, args.model, args.backend, args.face_index)
+    talker = Talker.enrol(args.face, args.model, args.backend, args.face_index, args.max_side)
     engine = talker.make_engine()  # a runtime that cannot be used is refused now, not at the first call
     still = engine.still.copy()
     engine.close()
@@ -110,7 +110,7 @@ def _live(args: argparse.Namespace) -> int:
 
 
 def _add_generate_options(parser: argparse.ArgumentParser) -> None:
-    _add_face_options(parser)
+    _add_face_options(parser, max_side_px=1080)
     parser.add_argument(
         "--audio", type=Path, required=True, metavar="FILE", help="the speech: any audio file, or a video's sound"
     )
@@ -137,6 +137,7 @@ def _generate(args: argparse.Namespace) -> int:
         model=args.model,
         backend=args.backend,
         face_index=args.face_index,
+        max_side_px=args.max_side,
         encoding=Encoding(args.crf, args.preset, args.force),
         progress=not (args.quiet or args.json),
     )
@@ -147,10 +148,17 @@ def _generate(args: argparse.Namespace) -> int:
     return 0
 
 
-def _add_face_options(parser: argparse.ArgumentParser) -> None:
+def _add_face_options(parser: argparse.ArgumentParser, max_side_px: int) -> None:
     """Whose face, and what draws it: the same for all commands that show one."""
     parser.add_argument(
         "--face", type=Path, default=BUNDLED_FACE, metavar="PHOTO", help="jpg, png or webp (default: a bundled one)"
+    )
+    parser.add_argument(
+        "--max-side",
+        type=_side,
+        default=max_side_px,
+        metavar="PX",
+        help="scale larger photos down to this long side (default %(default)s)",
     )
     parser.add_argument("--face-index", type=int, metavar="N", help="which face of several, 0 is the leftmost")
     parser.add_argument("--model", type=Path, metavar="FILE.onnx", help="of `s2v export` (default: the bundled one)")
@@ -174,6 +182,12 @@ COMMANDS = (
 def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65_535:
         raise argparse.ArgumentTypeError(f"{text!r} is not a port: give a whole number from 0 to 65535")
+    return int(text)
+
+
+def _side(text: str) -> int:
+    if not text.isdecimal() or not 128 <= int(text) <= 1080:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a long side: give a whole number from 128 to 1080")
     return int(text)
 
 

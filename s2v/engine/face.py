@@ -49,8 +49,8 @@ class EnrolledFace:
     network_input: NDArray[np.float32]  # (1, 6, face_px, face_px) in [0, 1]
 
 
-def load_photo(path: Path) -> Image:
-    """Read a jpg, png or webp as BGR, upright, at most MAX_SIDE_PX on the long side, even sides.
+def load_photo(path: Path, max_side_px: int = MAX_SIDE_PX) -> Image:
+    """Read a jpg, png or webp as BGR, upright, at most `max_side_px` on the long side, even sides.
 
     Raises: FaceError, the file is missing, empty, not an image or absurdly large.
     """
@@ -62,10 +62,10 @@ def load_photo(path: Path) -> Image:
         data = path.read_bytes()
     except OSError as error:
         raise FaceError(f"cannot read the photo {path}: {error.strerror or error}; check the path") from None
-    return decode_photo(data, str(path))
+    return decode_photo(data, str(path), max_side_px)
 
 
-def decode_photo(data: bytes, name: str = "the photo") -> Image:
+def decode_photo(data: bytes, name: str = "the photo", max_side_px: int = MAX_SIDE_PX) -> Image:
     """Like `load_photo`, from bytes."""
     size = picture_size(data)
     if size and size[0] * size[1] > MAX_PIXELS:  # told before unpacking, which can take gigabytes
@@ -76,12 +76,12 @@ def decode_photo(data: bytes, name: str = "the photo") -> Image:
             image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if image is None:
         raise FaceError(f"{name} is not an image that can be read ({len(data)} bytes): give a jpg, png or webp")
-    return fit_photo(np.asarray(image, np.uint8))
+    return fit_photo(np.asarray(image, np.uint8), max_side_px)
 
 
-def fit_photo(image: Image) -> Image:
-    """Scale down to MAX_SIDE_PX on the long side and cut to even sides (video wants them)."""
-    scale = min(1.0, MAX_SIDE_PX / max(image.shape[:2]))
+def fit_photo(image: Image, max_side_px: int = MAX_SIDE_PX) -> Image:
+    """Scale down to `max_side_px` on the long side and cut to even sides (video wants them)."""
+    scale = min(1.0, max_side_px / max(image.shape[:2]))
     if scale < 1.0:
         fitted = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
         image = np.asarray(cv2.resize(image, fitted, interpolation=cv2.INTER_AREA), np.uint8)

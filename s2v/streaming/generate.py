@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from s2v.engine.face import MAX_SIDE_PX
 from s2v.engine.lipsync import DrawnFrame
 from s2v.errors import ModelError
 from s2v.streaming.audio_file import ENGINE_HZ, LISTEN_HZ, AudioClip, read_audio
@@ -72,6 +73,7 @@ def generate(
     model: Path | None = None,
     backend: str = "auto",
     face_index: int | None = None,
+    max_side_px: int = MAX_SIDE_PX,
     encoding: Encoding | None = None,
     progress: bool = False,
 ) -> GenerateReport:
@@ -84,6 +86,7 @@ def generate(
         model: a file of `s2v export`; None is the one that comes with the package.
         backend: one of `s2v.engine.backends.BACKEND_NAMES`.
         face_index: which face, from the left, if the photo shows several.
+        max_side_px: larger photos are scaled down to this.
         encoding: quality, speed, and whether a file that exists is replaced.
         progress: a bar on stderr, if that is a terminal.
     Raises: FaceError, AudioError, ModelError, BackendError, OutputError.
@@ -92,7 +95,7 @@ def generate(
     started_s = time.perf_counter()
     check_output(output, encoding.overwrite)
     clip = read_audio(audio)
-    talker = Talker.enrol(face, model, backend, face_index)
+    talker = Talker.enrol(face, model, backend, face_index, max_side_px)
     return render(talker.make_engine, clip, output, encoding, progress, started_s)
 
 

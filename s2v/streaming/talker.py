@@ -7,7 +7,7 @@ from pathlib import Path
 
 from s2v.engine.backends import bundled_model, open_backend
 from s2v.engine.backends.base import Backend
-from s2v.engine.face import EnrolledFace, enrol, load_photo
+from s2v.engine.face import MAX_SIDE_PX, EnrolledFace, enrol, load_photo
 from s2v.engine.lipsync import LipSyncEngine
 from s2v.engine.model_file import read_model_file
 
@@ -38,14 +38,19 @@ class Talker:
 
     @classmethod
     def enrol(
-        cls, photo: Path, model: Path | None = None, backend: str = "auto", face_index: int | None = None
+        cls,
+        photo: Path,
+        model: Path | None = None,
+        backend: str = "auto",
+        face_index: int | None = None,
+        max_side_px: int = MAX_SIDE_PX,
     ) -> Talker:
         """Find the face on a photo; no runtime is opened yet.
 
         Raises: FaceError, the photo cannot be used. ModelError, the model file cannot.
         """
         spec = (bundled_model() if model is None else read_model_file(model)).spec
-        return cls(enrol(load_photo(photo), spec, face_index), model, backend)
+        return cls(enrol(load_photo(photo, max_side_px), spec, face_index), model, backend)
 
     def make_engine(self) -> OwningEngine:
         """A new engine: opened, used and closed by the calling thread.

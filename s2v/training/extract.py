@@ -146,12 +146,12 @@ def read_sound(path: Path, rate_hz: int = 16_000) -> NDArray[np.int16]:
     return np.concatenate([part.to_ndarray()[0] for part in parts])
 
 
-def detect_landmarks(frames: list[NDArray[np.uint8]], fps: int = 25) -> NDArray[np.float32]:
+def detect_landmarks(frames: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
     """Landmarks (n, 478, 3) in pixels; gaps of a few frames are filled in a straight line.
 
     Raises: DataError, no face in too many frames.
     """
-    found = np.array(list(_landmarks_of(frames, fps)), np.float32)
+    found = np.array(list(_landmarks_of(frames)), np.float32)
     lost = np.isnan(found[:, 0, 0])
     if lost.mean() > _MAX_LOST_SHARE:
         raise DataError(f"no face in {lost.sum()} of {len(frames)} frames")
@@ -162,23 +162,22 @@ def detect_landmarks(frames: list[NDArray[np.uint8]], fps: int = 25) -> NDArray[
     return found
 
 
-def _landmarks_of(frames: list[NDArray[np.uint8]], fps: int) -> Iterator[NDArray[np.float32]]:
+def _landmarks_of(frames: list[NDArray[np.uint8]]) -> Iterator[NDArray[np.float32]]:
     import mediapipe as mp
     from mediapipe.tasks.python import BaseOptions, vision
 
     model = (resources.files("s2v") / "assets" / "face_landmarker.task").read_bytes()
-    options = vision.FaceLandmarkerOptions(
-        base_options=BaseOptions(model_asset_buffer=model), running_mode=vision.RunningMode.VIDEO, num_faces=1
-    )
+    # Not the video mode: its smoothing lags by half a frame and slows the lips by a quarter (docs/LOG.md).
+    options = vision.FaceLandmarkerOptions(base_options=BaseOptions(model_asset_buffer=model), num_faces=1)
     from s2v.engine.face import quiet_stderr
 
     with quiet_stderr():
         landmarker = vision.FaceLandmarker.create_from_options(options)
     with landmarker:
-        for index, frame in enumerate(frames):
+        for frame in frames:
             height, width = frame.shape[:2]
             rgb = mp.Image(image_format=mp.ImageFormat.SRGB, data=np.ascontiguousarray(frame[..., ::-1]))
-            result = landmarker.detect_for_video(rgb, round(index * 1000 / fps))
+            result = landmarker.detect(rgb)
             if result.face_landmarks:
                 points = result.face_landmarks[0]
                 yield np.array([(p.x * width, p.y * height, p.z * width) for p in points], np.float32)

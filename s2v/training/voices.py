@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,7 @@ from s2v.spec import LipSyncSpec
 from s2v.training import data
 from s2v.training.bridge import align_all, bridge_correlation, label, train_bridge
 from s2v.training.extract import read_sound
+from s2v.training.phones import Phone
 from s2v.training.prepare import Shard
 
 CLIPS_PER_SHARD = 64
@@ -49,7 +52,7 @@ def label_voices(
     sounds = {clip.name: _to_int16(clip.pcm) for clip in train + held if clip.name.split("/")[-1] in spoken}
     texts = {name: spoken[name.split("/")[-1]] for name in sounds}
     recordings, said = read_voices(voices)
-    phones = align_all(sounds | recordings, texts | said, workers)
+    phones = _aligned(shards / "phones.json", sounds | recordings, texts | said, workers)
     bridge = train_bridge(train, phones, spec, steps, seed)
     held_figures = bridge_correlation(bridge, held, phones, spec)
     _log.info("phone bridge: correlation %s on %d clips kept back", held_figures, len(held))
@@ -72,6 +75,21 @@ def label_voices(
         shard.save(shards / f"voice-{number:04d}.npz")
     minutes = sum(len(clip.pcm) for clip in labelled) / spec.sample_rate_hz / 60
     return LabelReport(sum(name in phones for name in sounds), len(labelled), round(minutes, 1), held_figures)
+
+
+def _aligned(
+    cache: Path, sounds: dict[str, NDArray[np.int16]], texts: dict[str, str], workers: int
+) -> dict[str, list[Phone]]:
+    """Align, or take from the cache what an earlier run aligned: it takes longer than everything else."""
+    stored: dict[str, list[list[Any]]] = json.loads(cache.read_text()) if cache.exists() else {}
+    # A recording that did not fit is stored too, as no phones: it would not fit the second time either.
+    missing = {name: sound for name, sound in sounds.items() if name not in stored}
+    found = align_all(missing, texts, workers) if missing else {}
+    stored |= {name: [list(astuple(phone)) for phone in found.get(name, ())] for name in missing}
+    beside = cache.with_suffix(".part")
+    beside.write_text(json.dumps(stored))
+    beside.replace(cache)
+    return {name: [Phone(*row) for row in stored[name]] for name in sounds if stored[name]}
 
 
 def read_words(path: Path) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,7 @@ def test_alignment_finds_the_words_in_order_within_the_clip() -> None:
     phones = align(pcm, SAID)
     names = [phone.name for phone in phones if phone.name != "SIL"]
     assert names[:4] == ["P", "L", "EY", "S"] and names[-3:] == ["S", "UW", "N"]
-    assert all(a.end_s <= b.start_s + 1e-9 for a, b in zip(phones, phones[1:], strict=False))
+    assert all(a.end_s <= b.start_s + 1e-9 for a, b in itertools.pairwise(phones))
     assert phones[-1].end_s <= len(pcm) / 16_000 + 0.05
 
 

@@ -47,7 +47,7 @@ def test_voices_join_the_shards(shards: Path, tmp_path: Path) -> None:
     folder = tmp_path / "shards"
     shutil.copytree(shards, folder)
     clips = [clip for split in ("train", "held") for clip in data.load_split(folder, split, pictures=False)[0]]
-    sentence = "place green in d five soon".split()
+    sentence = ["place", "green", "in", "d", "five", "soon"]
     rows = [f"{clip.name.split('/')[-1]}\t0\t1\t{word}" for clip in clips for word in sentence]
     (tmp_path / "words.tsv").write_text("clip\tstart\tend\tword\n" + "\n".join(rows) + "\n")
     voice = tmp_path / "somebody"
