@@ -18,7 +18,7 @@ from typing import NoReturn
 
 from s2v import __version__, cli_training
 from s2v.cli_command import Command
-from s2v.errors import S2vError
+from s2v.errors import S2vError, StreamError
 
 ASSETS = Path(__file__).parent / "assets"
 BUNDLED_FACE = ASSETS / "face.jpg"
@@ -43,13 +43,18 @@ def main(argv: Sequence[str] | None = None, commands: Sequence[Command] | None =
     except ImportError as error:
         if (error.name or "").startswith("s2v"):
             raise
-        needs = "pip install 'speech2vid[train]'" if error.name in TRAINING_LIBRARIES else "run scripts/live again"
+        needs = "run scripts/test" if error.name in TRAINING_LIBRARIES else "run scripts/live again"
         return _refuse(f"cannot load {error.name or 'a library'} ({error}): {needs}, which installs what is missing")
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except BrokenPipeError:  # the reader of our output has left, as in `s2v ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+    except OSError as error:  # a folder that may not be written, a name too long, a full disk: the machine's
+        if error.strerror is None:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        return _refuse(f"{where}{error.strerror}: check the path, its permissions and the space on its disk")
 
 
 def _refuse(message: str) -> int:
@@ -91,6 +96,8 @@ def _live(args: argparse.Namespace) -> int:
     from s2v.streaming.server import run_live
     from s2v.streaming.talker import Talker
 
+    if args.loop and args.audio is None:
+        raise StreamError("--loop repeats a file: give it with --audio FILE")
     clip = read_audio(args.audio) if args.audio else None
     sample = read_audio(BUNDLED_VOICE) if clip is None else None
     talker = Talker.enrol(args.face, args.model, args.backend, args.face_index, args.max_side)

@@ -30,8 +30,8 @@ def _add_prepare_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-f", "--features", type=Path, required=True, help="folder of extract-features")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the shards")
     parser.add_argument("--validation", nargs="*", default=[], metavar="SPEAKER", help="speakers never trained on")
-    parser.add_argument("--pictures", type=int, default=5, metavar="N", help="per clip (default %(default)s)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--pictures", type=_count, default=5, metavar="N", help="per clip (default %(default)s)")
+    parser.add_argument("--seed", type=_count, default=0)
     _add_json(parser)
 
 
@@ -60,7 +60,7 @@ def _add_label_options(parser: argparse.ArgumentParser) -> None:
         "--voices", type=Path, nargs="+", required=True, metavar="DIR", help="recordings with transcripts.txt"
     )
     parser.add_argument("-w", "--workers", type=_positive, default=2, help="processes (default %(default)s)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=_count, default=0)
     _add_json(parser)
 
 
@@ -80,9 +80,9 @@ def _add_train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-b", "--batch", type=_positive, default=32, help="pictures in a batch (default %(default)s)")
     parser.add_argument("-e", "--epochs", type=_positive, default=20, help="default %(default)s")
     parser.add_argument("-se", "--save-every", type=_positive, default=1000, metavar="STEPS")
-    parser.add_argument("-gpu", "--gpu", type=int, default=None, metavar="N", help="CUDA device (default: the CPU)")
-    parser.add_argument("--look-ahead-ms", type=int, default=80, help="how far a window reaches past its frame")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("-gpu", "--gpu", type=_count, default=None, metavar="N", help="CUDA device (default: the CPU)")
+    parser.add_argument("--look-ahead-ms", type=_count, default=80, help="how far a window reaches past its frame")
+    parser.add_argument("--seed", type=_count, default=0)
     parser.add_argument("--resume", type=Path, nargs="+", default=[], metavar="CKPT", help="go on from these")
     _add_json(parser)
 
@@ -136,8 +136,14 @@ def _add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 up")
+    return int(text)
+
+
 def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
+    if _count(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
 

@@ -63,6 +63,18 @@ def test_a_library_that_cannot_be_loaded_is_one_line(capsys: pytest.CaptureFixtu
     assert re.fullmatch(r"s2v: cannot load cv2 \(libGL\.so\.1.+\n", capsys.readouterr().err)
 
 
+def test_what_the_system_refuses_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "file"
+    file.touch()
+
+    def run(_: argparse.Namespace) -> int:
+        (file / "folder").mkdir(parents=True)
+        return 0
+
+    assert main(["try"], _command(run)) == 2
+    assert re.fullmatch(rf"s2v: {file}.*: Not a directory: check .+\n", capsys.readouterr().err)
+
+
 @pytest.mark.parametrize("bug", [ZeroDivisionError(), ImportError("no such name", name="s2v.engine")])
 def test_a_bug_keeps_its_traceback(bug: Exception) -> None:
     with pytest.raises(type(bug)):
@@ -103,6 +115,10 @@ def test_wrong_usage_is_exit_code_2(argv: list[str], capsys: pytest.CaptureFixtu
     assert capsys.readouterr().err.startswith("usage: s2v")
 
 
+def test_looping_nothing_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--audio FILE" in _refused(["live", "--loop"], capsys)
+
+
 def test_generate_refuses_what_it_cannot_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, audio, photo = str(tmp_path / "out.mp4"), str(SPEECH), str(BUNDLED_FACE)
     text = tmp_path / "notes.txt"
@@ -110,6 +126,8 @@ def test_generate_refuses_what_it_cannot_use(tmp_path: Path, capsys: pytest.Capt
     cases = [
         (["--audio", str(tmp_path / "no.wav"), "-o", out], "no.wav"),
         (["--audio", str(text), "-o", out], "notes.txt"),
+        (["--audio", str(tmp_path / ("a" * 300)), "-o", out], "too long"),
+        (["--audio", audio, "-o", str(tmp_path / ("a" * 300 + ".mp4"))], "too long"),
         (["--audio", audio, "-o", str(tmp_path / "out.gif")], ".mp4"),
         (["--audio", audio, "-o", str(tmp_path / "no" / "out.mp4")], "no folder"),
         (["--audio", audio, "-o", out, "--crf", "99"], "99"),

@@ -32,6 +32,22 @@ def test_missing_input_is_one_line_and_exit_code_2(
     assert not (tmp_path / "model.onnx").exists()
 
 
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["prepare-data", "-f", "a", "-o", "b", "--pictures", "-1"],
+        ["train", "-i", "a", "--seed", "-1"],
+        ["train", "-i", "a", "-gpu", "-1"],
+        ["train", "-i", "a", "-b", "0"],
+    ],
+)
+def test_a_number_that_cannot_be_is_wrong_usage(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(argv)
+    assert end.value.code == 2
+    assert "is not a whole number" in capsys.readouterr().err
+
+
 def test_a_validation_speaker_that_does_not_exist_is_named(
     features: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,12 +16,11 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # A room is a folder of s2v or one of its own modules.
 ROOMS = {
-    "cli": {"engine", "streaming", "training", "benchmarks", "spec", "errors", "cli_command", "cli_training", ""},
+    "cli": {"engine", "streaming", "training", "spec", "errors", "cli_command", "cli_training", ""},
     "cli_training": {"training", "spec", "errors", "cli_command"},
     "cli_command": set(),
     "__main__": {"cli"},
     "__init__": {"spec", "errors"},
-    "benchmarks": {"streaming", "engine", "spec", "errors", ""},
     "streaming": {"engine", "spec", "errors", ""},
     "training": {"engine", "spec", "errors", ""},
     "engine": {"spec", "errors"},
@@ -31,8 +30,7 @@ ROOMS = {
 # Everything that is not the standard library, by room ...
 LIBRARIES = {
     "streaming": {"numpy", "cv2", "av", "aiortc", "aioice", "aiohttp", "pyaudio", "tqdm"},
-    "training": {"numpy", "cv2", "torch", "onnx", "onnxscript", "scipy", "tqdm", "tensorboard", "pocketsphinx", "av"},
-    "benchmarks": {"numpy", "cv2"},
+    "training": {"numpy", "cv2", "torch", "onnx", "onnxscript", "tqdm", "pocketsphinx", "av"},
     "engine": {"numpy", "cv2"},
 }
 # ... and what only some files of a room may use besides.
@@ -42,7 +40,6 @@ OWN_LIBRARIES = {
     "engine/backends/openvino.py": {"openvino"},
     "engine/backends/torch.py": {"torch", "onnx"},
     "engine/backends/torch_ops.py": {"torch"},
-    "training/extract.py": {"mediapipe"},  # follows a face through a video
 }
 # These cost most of a second, or need more than numpy and OpenCV: never while `s2v.engine` is imported.
 RUNTIMES = ["mediapipe", "onnxruntime", "openvino", "torch", "onnx", "tensorrt", "scipy", "matplotlib"]

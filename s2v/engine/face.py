@@ -9,7 +9,7 @@ import contextlib
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -160,19 +160,8 @@ def detect_faces(photo: Image) -> list[Points]:
 
     Returns: each (478, 3) in pixels. Raises: NoFaceError.
     """
-    import mediapipe as mp
-    from mediapipe.tasks.python import BaseOptions, vision
-
-    model = (resources.files("s2v") / "assets" / "face_landmarker.task").read_bytes()
-    options = vision.FaceLandmarkerOptions(base_options=BaseOptions(model_asset_buffer=model), num_faces=6)
-    rgb = np.ascontiguousarray(photo[..., ::-1])
-    with quiet_stderr(), vision.FaceLandmarker.create_from_options(options) as landmarker:
-        result = landmarker.detect(mp.Image(image_format=mp.ImageFormat.SRGB, data=rgb))
-    height, width = photo.shape[:2]
-    faces = [
-        np.array([(p.x * width, p.y * height, p.z * width) for p in points], np.float64)
-        for points in result.face_landmarks
-    ]
+    with face_detector(max_faces=6) as find:
+        faces = find(photo)
     if not faces:
         raise NoFaceError("no face found on the photo: use one where a face looks at the camera, well lit")
     sizes = [np.ptp(face[:, 0]) for face in faces]
@@ -181,7 +170,32 @@ def detect_faces(photo: Image) -> list[Points]:
 
 
 @contextlib.contextmanager
-def quiet_stderr() -> Iterator[None]:
+def face_detector(max_faces: int) -> Iterator[Callable[[Image], list[Points]]]:
+    """A function from a picture (h, w, 3) BGR to the landmarks, (478, 3) in pixels, of each face on it."""
+    import mediapipe as mp
+    from mediapipe.tasks.python import BaseOptions, vision
+
+    model = (resources.files("s2v") / "assets" / "face_landmarker.task").read_bytes()
+    options = vision.FaceLandmarkerOptions(base_options=BaseOptions(model_asset_buffer=model), num_faces=max_faces)
+
+    def find(picture: Image) -> list[Points]:
+        rgb = np.ascontiguousarray(picture[..., ::-1])
+        with _quiet_stderr():
+            result = landmarker.detect(mp.Image(image_format=mp.ImageFormat.SRGB, data=rgb))
+        height, width = picture.shape[:2]
+        return [
+            np.array([(p.x * width, p.y * height, p.z * width) for p in points], np.float64)
+            for points in result.face_landmarks
+        ]
+
+    with _quiet_stderr():
+        landmarker = vision.FaceLandmarker.create_from_options(options)
+    with landmarker:
+        yield find
+
+
+@contextlib.contextmanager
+def _quiet_stderr() -> Iterator[None]:
     """Swallow what native code writes to stderr: mediapipe logs half a dozen lines that are no user's business."""
     with _stderr_lock:  # two at once could leave it swallowed for good
         sys.stderr.flush()

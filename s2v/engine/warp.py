@@ -32,10 +32,10 @@ Pixel = TypeVar("Pixel", np.uint8, np.float32)
 _LIP_LINE_Y = 0.78
 _LIP_HALF_WIDTH = 0.25
 _EYE_LINE_Y = 0.22  # nothing above moves
-_SEAM_SOFTNESS = 0.012  # face units over which the layers mix inside the mouth
+_SEAM_SOFTNESS = 1e-5  # face units over which the layers mix inside the mouth: a pixel in between would show teeth
 _SEAM_SPREAD = 0.8  # how fast the seam widens beyond the corners of the mouth
-_INVERSION_STEPS = 3
-_OVERLAP = 0.012  # face units by which the lips of an open mouth are closed further than their landmarks
+_INVERSION_STEPS = 6  # with 3, the upper lip of a wide smile was still 1.6 px off
+_OVERLAP = 0.016  # face units by which the lips of an open mouth are closed further than their landmarks
 
 
 def rest_displacement(canonical: Points) -> Points:
@@ -48,7 +48,7 @@ def rest_displacement(canonical: Points) -> Points:
     order = np.argsort(middle[:, 0])
     gap = np.maximum(lower[:, 1] - upper[:, 1], 0.0)
     # The landmarks run inside the edge of the lips: a touch further, or a line of teeth stays.
-    gap += _OVERLAP * np.clip(gap / 0.04, 0.0, 1.0)
+    gap += _OVERLAP * np.clip((gap - 0.002) / 0.006, 0.0, 1.0)
     line_x, line_y = middle[order, 0], middle[order, 1]
     x, y = canonical[:, 0], canonical[:, 1]
     here = np.interp(x, line_x, gap[order], 0.0, 0.0)
@@ -95,7 +95,6 @@ class LayeredWarp:
         step: float,
     ) -> None:
         self.size = size
-        self._grid = grid
         to_plane = np.linalg.inv(plane.matrix[:, :2])
         at = plane.to_plane(pose.to_photo(canonical)[:, :2])
         moves = pose.turn(displacement)[..., :2] @ to_plane.T

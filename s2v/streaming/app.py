@@ -65,7 +65,7 @@ class Switchboard:
         voice = self._voice_source() if offer.input == "voice" else None
         options = self.options
         call = Call(self._make_session, self._calls.discard, options.connect_within_s, options.silent_after_s)
-        self._calls.add(call)  # before anything is awaited: two offers cannot share the last place
+        self._calls.add(call)  # before anything is awaited
         try:
             answer = await call.answer(offer, voice)
         except BaseException:
@@ -150,14 +150,14 @@ async def _state(request: web.Request) -> web.Response:
 async def _offer(request: web.Request) -> web.Response:
     if request.content_type != "application/json":  # a foreign page cannot send this type without asking first
         raise StreamError(f"the offer came as {request.content_type}: send application/json")
-    switchboard = request.app[SWITCHBOARD]
-    if switchboard.full:
-        text = f"{len(switchboard)} people are talking here already: try again in a minute"
-        return web.json_response({"error": text}, status=503, headers={"Retry-After": "60"})
     try:
         offer = Offer.from_json(await request.text())
     except (UnicodeDecodeError, LookupError):
         raise StreamError("the offer is not text: send JSON in UTF-8") from None
+    switchboard = request.app[SWITCHBOARD]
+    if switchboard.full:  # nothing is awaited from here until the call is counted: two cannot share the last place
+        text = f"{len(switchboard)} people are talking here already: try again in a minute"
+        return web.json_response({"error": text}, status=503, headers={"Retry-After": "60"})
     return web.json_response(await switchboard.answer(offer))
 
 

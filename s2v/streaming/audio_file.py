@@ -63,8 +63,8 @@ def read_audio(path: Path, max_s: float = MAX_AUDIO_S) -> AudioClip:
     Raises: AudioError, no such file, not a media file, no sound track, nothing in it, mostly
         damaged, longer than `max_s`.
     """
-    _check_path(path)
     try:
+        _check_path(path)
         with av.open(str(path.absolute()), options=dict(_OPEN_OPTIONS)) as container:
             pcm_48k = _Decoding(path, container, max_s).run()
     except (av.error.FFmpegError, OSError, ValueError) as error:

@@ -83,7 +83,8 @@ class Painter:
 
     def feed(self, at: int, pcm: Pcm) -> None:
         """Audio of timeline sample `at` and following, mono float32 at 16 kHz, shape (n,). Never waits."""
-        self._waiting.append((at, pcm))
+        for start in range(0, len(pcm), BATCH_SAMPLES):  # a long gap, filled with silence, comes as one chunk
+            self._waiting.append((at + start, pcm[start : start + BATCH_SAMPLES]))
         self._waiting_samples += len(pcm)
         while self._waiting_samples > MAX_PENDING_SAMPLES and len(self._waiting) > 1:
             lost = len(self._waiting.popleft()[1])

@@ -81,6 +81,8 @@ async def _bind(runner: web.AppRunner, host: str, port: int) -> None:
         await web.TCPSite(runner, host, port).start()
     except OverflowError:
         raise StreamError(f"port {port} does not exist: pass --port with 0 (any free one) to 65535") from None
+    except UnicodeError:
+        raise StreamError(f"{host!r} is not a host name: check --host") from None
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise StreamError(f"port {port} on {host} is in use: stop the other server or pass --port") from None

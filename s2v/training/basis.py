@@ -7,7 +7,6 @@ How the shipped asset is made again, from the features of GRID talker s1 below `
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from s2v.engine.geometry import (
 from s2v.engine.motion import MotionBasis, neutral_face, symmetric
 from s2v.errors import DataError
 from s2v.training.extract import load_features
+from s2v.training.files import written_whole
 
 LOWER_FACE_Y = 0.48  # face units: points of the canonical face below this height take part
 
@@ -59,10 +59,8 @@ def learn_basis(features: Path, speaker: str, n_components: int = 10) -> MotionB
 
 def save_basis(basis: MotionBasis, path: Path) -> None:
     """Write the file that `MotionBasis.load` reads, whole or not at all."""
-    beside = path.with_suffix(f".{os.getpid()}.part")
-    with beside.open("wb") as file:
+    with written_whole(path) as beside, beside.open("wb") as file:
         np.savez_compressed(file, points=basis.points.astype(np.int16), components=basis.components.astype(np.float32))
-    beside.replace(path)
 
 
 def _canonical_clips(features: Path, speaker: str) -> Iterator[NDArray[np.float32]]:

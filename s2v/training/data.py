@@ -51,9 +51,9 @@ def spec_of_shards(shards: Path, spec: LipSyncSpec) -> LipSyncSpec:
     """The spec with the shards' own MFCC mean and deviation. Raises: DataError, not a shard folder."""
     try:
         meta = json.loads((shards / "meta.json").read_text())
-    except (OSError, json.JSONDecodeError):
+        return replace(spec, mfcc_mean=tuple(meta["mfcc_mean"]), mfcc_std=tuple(meta["mfcc_std"]))
+    except (OSError, ValueError, KeyError, TypeError):
         raise DataError(f"{shards} holds no meta.json: -i takes the folder that s2v prepare-data wrote") from None
-    return replace(spec, mfcc_mean=tuple(meta["mfcc_mean"]), mfcc_std=tuple(meta["mfcc_std"]))
 
 
 def load_split(shards: Path, split: str, pictures: bool = True) -> tuple[list[Clip], Pictures]:

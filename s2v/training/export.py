@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import logging
-import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from s2v.engine.backends.onnx import open_model
 from s2v.engine.model_file import FACE_ENCODER_KEY, KEY_PREFIX, SPEC_KEY, read_model_file
 from s2v.errors import ModelError, OutputError
 from s2v.spec import LipSyncSpec
+from s2v.training.files import written_whole
 from s2v.training.model import load_checkpoint
 
 if TYPE_CHECKING:
@@ -98,20 +98,17 @@ def export_network(network: Exportable, spec: LipSyncSpec, out: Path, info: Mapp
     # last: a file that was cut short anywhere lacks it
     texts[FACE_ENCODER_KEY] = base64.b64encode(face_graph.SerializeToString()).decode("ascii")
     onnx.helper.set_model_props(frame_graph, texts)
-    beside = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
-        beside.write_bytes(frame_graph.SerializeToString())
-        difference = max_difference(network, beside)
-        if not difference <= MAX_DIFFERENCE:  # also when it is NaN
-            raise ModelError(
-                f"the exported file differs from torch by {difference:.2g}, more than {MAX_DIFFERENCE:g}: "
-                f"{out} was not written; check the network for operators that depend on the batch size"
-            )
-        beside.replace(out)
+        with written_whole(out) as beside:
+            beside.write_bytes(frame_graph.SerializeToString())
+            difference = max_difference(network, beside)
+            if not difference <= MAX_DIFFERENCE:  # also when it is NaN
+                raise ModelError(
+                    f"the exported file differs from torch by {difference:.2g}, more than {MAX_DIFFERENCE:g}: "
+                    f"{out} was not written; check the network for operators that depend on the batch size"
+                )
     except OSError as error:
         raise OutputError(f"cannot write {out}: {error.strerror or error}") from error
-    finally:
-        beside.unlink(missing_ok=True)
     parts = [*encoder.parameters(), *decoder.parameters()]
     operators = {node.op_type for graph in (face_graph, frame_graph) for node in graph.graph.node}
     n_parameters = sum(parameter.numel() for parameter in parts)

@@ -1,19 +1,18 @@
 """Talking videos and photos -> landmarks, face pixels and audio, one feature file per clip.
 
 A feature file (.npz) holds `landmarks` (n, 478, 3) in pixels of the stored frames, `jpeg` and
-`jpeg_ends` (the n frames, one after the other), `pcm` int16 at 16 kHz (empty for a photo),
-`fps` and `person`. Frames are resampled to the spec's rate by picking the frame shown at each
+`jpeg_ends` (the n frames, one after the other), `pcm` int16 at 16 kHz (empty for a photo)
+and `person`. Frames are resampled to the spec's rate by picking the frame shown at each
 frame's middle. The tree of the data folder is kept; the first folder names the speaker.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Iterator
+import signal
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from importlib import resources
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 
 from s2v.errors import DataError, S2vError
 from s2v.spec import LipSyncSpec
+from s2v.training.files import written_whole
 
 VIDEO_SUFFIXES = {".mp4", ".mpg", ".mpeg", ".mov", ".mkv", ".webm", ".avi"}
 PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
@@ -44,7 +44,8 @@ class ExtractReport:
 def extract_features(data: Path, out: Path, workers: int = 1, progress: bool = True) -> ExtractReport:
     """Extract every video and photo below `data`; what is there already is kept.
 
-    A bad clip is reported and skipped. Raises: DataError, nothing to extract.
+    A bad clip is reported and skipped; Ctrl-C ends after the clips at hand. Raises: DataError, nothing to extract,
+    nothing usable, or a worker was killed.
     """
     from tqdm import tqdm
 
@@ -54,13 +55,24 @@ def extract_features(data: Path, out: Path, workers: int = 1, progress: bool = T
     jobs = [(clip, feature_path(clip, data, out)) for clip in clips]
     todo = [(clip, target) for clip, target in jobs if not target.exists()]
     failed: dict[str, str] = {}
-    with ProcessPoolExecutor(max(1, workers), mp_context=get_context("spawn")) as pool:
+    # Ctrl-C reaches the workers too: they leave it to this process, or each would end with a traceback.
+    ignore = (signal.SIGINT, signal.SIG_IGN)
+    spawn = get_context("spawn")
+    with ProcessPoolExecutor(max(1, workers), spawn, initializer=signal.signal, initargs=ignore) as pool:
         running = {pool.submit(_extract_one, clip, target): clip for clip, target in todo}
-        for job in tqdm(as_completed(running), total=len(running), unit="clip", disable=not progress):
-            reason = job.result()
-            if reason:
-                failed[str(running[job])] = reason
-                _log.warning("skipped %s: %s", running[job], reason)
+        try:
+            for job in tqdm(as_completed(running), total=len(running), unit="clip", disable=not progress):
+                reason = job.result()
+                if reason:
+                    failed[str(running[job])] = reason
+                    _log.warning("skipped %s: %s", running[job], reason)
+        except BrokenProcessPool:
+            raise DataError("a worker was killed, mostly for want of memory: take fewer, or cut the clips") from None
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    if failed and len(failed) == len(jobs):
+        raise DataError(f"none of {len(jobs)} clips below {data} can be used: the lines above say why")
     return ExtractReport(len(todo) - len(failed), len(jobs) - len(todo), failed)
 
 
@@ -73,12 +85,14 @@ def feature_path(clip: Path, data: Path, out: Path) -> Path:
 
 def _extract_one(clip: Path, target: Path) -> str | None:
     """Extract one clip; the reason why not, or None."""
+    import cv2
+
     try:
         frames, pcm = read_photo(clip) if clip.suffix.lower() in PHOTO_SUFFIXES else read_video(clip)
         landmarks = detect_landmarks(frames)
         save_features(target, frames, landmarks, pcm, person=clip.stem.split("_")[0])
-    except (S2vError, OSError, ValueError) as error:
-        return str(error)
+    except (S2vError, OSError, ValueError, cv2.error, MemoryError) as error:
+        return " ".join(str(error).split()) or type(error).__name__
     return None
 
 
@@ -151,7 +165,12 @@ def detect_landmarks(frames: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
 
     Raises: DataError, no face in too many frames.
     """
-    found = np.array(list(_landmarks_of(frames)), np.float32)
+    from s2v.engine.face import face_detector
+
+    nobody = np.full((478, 3), np.nan)
+    # Every frame by itself: a video mode's smoothing lags by half a frame and slows the lips (docs/LOG.md).
+    with face_detector(max_faces=1) as find:
+        found = np.array([next(iter(find(frame)), nobody) for frame in frames], np.float32)
     lost = np.isnan(found[:, 0, 0])
     if lost.mean() > _MAX_LOST_SHARE:
         raise DataError(f"no face in {lost.sum()} of {len(frames)} frames")
@@ -160,29 +179,6 @@ def detect_landmarks(frames: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
     for column in flat.T if lost.any() else ():
         column[lost] = np.interp(np.flatnonzero(lost), seen, column[seen])
     return found
-
-
-def _landmarks_of(frames: list[NDArray[np.uint8]]) -> Iterator[NDArray[np.float32]]:
-    import mediapipe as mp
-    from mediapipe.tasks.python import BaseOptions, vision
-
-    model = (resources.files("s2v") / "assets" / "face_landmarker.task").read_bytes()
-    # Not the video mode: its smoothing lags by half a frame and slows the lips by a quarter (docs/LOG.md).
-    options = vision.FaceLandmarkerOptions(base_options=BaseOptions(model_asset_buffer=model), num_faces=1)
-    from s2v.engine.face import quiet_stderr
-
-    with quiet_stderr():
-        landmarker = vision.FaceLandmarker.create_from_options(options)
-    with landmarker:
-        for frame in frames:
-            height, width = frame.shape[:2]
-            rgb = mp.Image(image_format=mp.ImageFormat.SRGB, data=np.ascontiguousarray(frame[..., ::-1]))
-            result = landmarker.detect(rgb)
-            if result.face_landmarks:
-                points = result.face_landmarks[0]
-                yield np.array([(p.x * width, p.y * height, p.z * width) for p in points], np.float32)
-            else:
-                yield np.full((478, 3), np.nan, np.float32)
 
 
 def save_features(
@@ -200,12 +196,10 @@ def save_features(
     packed = [cv2.imencode(".jpg", frame[top:bottom, left:right], quality)[1] for frame in frames]
     moved = landmarks - np.array([left, top, 0], np.float32)
     target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_suffix(f".{os.getpid()}.part")
     arrays: dict[str, Any] = {"landmarks": moved, "jpeg": np.concatenate(packed), "pcm": pcm}
     ends = np.cumsum([len(p) for p in packed])
-    with beside.open("wb") as file:
-        np.savez(file, jpeg_ends=ends, person=np.array(person), fps=np.array(25), **arrays)
-    beside.replace(target)
+    with written_whole(target) as beside, beside.open("wb") as file:
+        np.savez(file, jpeg_ends=ends, person=np.array(person), **arrays)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec, Network
+from s2v.training.files import written_whole
 
 CHECKPOINT_FORMAT = 1
 
@@ -241,9 +242,8 @@ def build_network(spec: LipSyncSpec) -> TalkingNet:
 def save_checkpoint(network: TalkingNet, path: Path, **extra: Any) -> None:
     """Write weights, spec and whatever training needs to go on; whole or not at all."""
     state = {"format": CHECKPOINT_FORMAT, "spec": network.spec.to_json(), "weights": network.state_dict(), **extra}
-    beside = path.with_suffix(".part")
-    torch.save(state, beside)
-    beside.replace(path)
+    with written_whole(path) as beside:
+        torch.save(state, beside)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,6 +29,7 @@ from s2v.engine.warp import Image, LayeredWarp, remap
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
 from s2v.training.extract import ClipFeatures, load_features
+from s2v.training.files import written_whole
 
 CLIPS_PER_SHARD = 64
 HELD_BACK_EVERY = 20  # one clip in so many of a training talker is kept for validation
@@ -60,10 +60,8 @@ class Shard:
         }
         for key in self.pictures[0] if self.pictures else ():
             arrays[f"picture_{key}"] = np.stack([picture[key] for picture in self.pictures])
-        beside = path.with_suffix(f".{os.getpid()}.part")
-        with beside.open("wb") as file:
+        with written_whole(path) as beside, beside.open("wb") as file:
             np.savez(file, **arrays)
-        beside.replace(path)
 
 
 def prepare_data(
@@ -130,15 +128,16 @@ def prepare_data(
     if not clips.get("train"):
         raise DataError("no talker is left to train on: name fewer speakers as validation")
     columns = np.concatenate(statistics)
+    if not len(columns):
+        raise DataError("the training clips are silent: give talking videos whose sound can be heard")
     meta = {
         "mfcc_mean": columns.mean(0).round(4).tolist(),
         "mfcc_std": columns.std(0).round(4).tolist(),
         "clips": clips,
         "spec": json.loads(spec.to_json()),
     }
-    beside = out / "meta.json.part"
-    beside.write_text(json.dumps(meta, indent=1))
-    beside.replace(out / "meta.json")
+    with written_whole(out / "meta.json") as beside:
+        beside.write_text(json.dumps(meta, indent=1))
     return clips
 
 

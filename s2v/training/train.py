@@ -21,6 +21,7 @@ from s2v.errors import DataError
 from s2v.spec import LipSyncSpec, Network
 from s2v.training import data
 from s2v.training.evaluate import sync_report
+from s2v.training.files import written_whole
 from s2v.training.losses import MotionLoss, mouth_loss, pixel_loss
 from s2v.training.model import (
     MotionMouth,
@@ -214,9 +215,8 @@ def _save(run: Run) -> Path:
     path = run.config.out / "last.pt"
     settings = {key: str(value) for key, value in vars(run.config).items()}
     save_checkpoint(run.network, path, steps=run.steps, history=run.history, config=settings)
-    beside = run.config.out / "history.json.part"
-    beside.write_text(json.dumps(run.history, indent=1))
-    beside.replace(run.config.out / "history.json")
+    with written_whole(run.config.out / "history.json") as beside:
+        beside.write_text(json.dumps(run.history, indent=1))
     return path
 
 

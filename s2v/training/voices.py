@@ -16,10 +16,10 @@ from s2v.spec import LipSyncSpec
 from s2v.training import data
 from s2v.training.bridge import align_all, bridge_correlation, label, train_bridge
 from s2v.training.extract import read_sound
+from s2v.training.files import written_whole
 from s2v.training.phones import Phone
-from s2v.training.prepare import Shard
+from s2v.training.prepare import CLIPS_PER_SHARD, Shard
 
-CLIPS_PER_SHARD = 64
 SOUND_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 _log = logging.getLogger("s2v")
 
@@ -37,7 +37,7 @@ class LabelReport:
 def label_voices(
     shards: Path, talker_words: Path, voices: list[Path], workers: int = 2, steps: int = 800, seed: int = 0
 ) -> LabelReport:
-    """Learn the bridge from a shard folder and add `voice-*.npz` shards to it.
+    """Learn the bridge from a shard folder and add `voice-*.npz` shards to it, in place of those it has.
 
     Args:
         shards: as `prepare_data` wrote it.
@@ -63,6 +63,8 @@ def label_voices(
     ]
     if not labelled:
         raise DataError("none of the voices could be aligned with its transcript: check transcripts.txt (name|text)")
+    for old in shards.glob("voice-*.npz"):  # of an earlier run with more voices
+        old.unlink()
     order = np.random.default_rng(seed).permutation(len(labelled))
     for number, start in enumerate(range(0, len(order), CLIPS_PER_SHARD)):
         shard = Shard()
@@ -81,14 +83,16 @@ def _aligned(
     cache: Path, sounds: dict[str, NDArray[np.int16]], texts: dict[str, str], workers: int
 ) -> dict[str, list[Phone]]:
     """Align, or take from the cache what an earlier run aligned: it takes longer than everything else."""
-    stored: dict[str, list[list[Any]]] = json.loads(cache.read_text()) if cache.exists() else {}
+    try:
+        stored: dict[str, list[list[Any]]] = json.loads(cache.read_text()) if cache.exists() else {}
+    except ValueError:
+        raise DataError(f"{cache} is damaged: delete it, and everything is aligned again") from None
     # A recording that did not fit is stored too, as no phones: it would not fit the second time either.
     missing = {name: sound for name, sound in sounds.items() if name not in stored}
     found = align_all(missing, texts, workers) if missing else {}
     stored |= {name: [list(astuple(phone)) for phone in found.get(name, ())] for name in missing}
-    beside = cache.with_suffix(".part")
-    beside.write_text(json.dumps(stored))
-    beside.replace(cache)
+    with written_whole(cache) as beside:
+        beside.write_text(json.dumps(stored))
     return {name: [Phone(*row) for row in stored[name]] for name in sounds if stored[name]}
 
 
@@ -113,7 +117,7 @@ def read_voices(folders: list[Path]) -> tuple[dict[str, NDArray[np.int16]], dict
     for folder in folders:
         try:
             lines = (folder / "transcripts.txt").read_text().splitlines()
-        except OSError:
+        except (OSError, UnicodeDecodeError):
             raise DataError(f"{folder} has no transcripts.txt: one line 'name|text' for each recording") from None
         for line in lines:
             name, _, text = line.partition("|")

@@ -56,7 +56,7 @@ def test_an_open_mouth_comes_to_rest_closed(smiling_face: EnrolledFace) -> None:
     assert lip_gaps(smiling_face.canonical).max() > 0.06
     closed = lip_gaps(smiling_face.canonical + smiling_face.rest)
     assert closed.max() < 0.003
-    assert closed.min() > -0.015  # pressed on each other by the width of a line of teeth, no more
+    assert closed.min() > -0.03  # pressed on each other by the width of a line of teeth, no more
 
 
 def test_closed_lips_are_at_rest_already(closed_face: EnrolledFace) -> None:

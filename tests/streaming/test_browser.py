@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +23,9 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not 
 
 ROOT = Path(__file__).parents[2]
 SPEECH = ROOT / "tests" / "data" / "speech.flac"
-CHROMIUM = Path(os.environ.get("S2V_CHROMIUM", "/usr/bin/chromium"))
+# The names that scripts/test looks for.
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUM = os.environ.get("S2V_CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
 FLAGS = [
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
@@ -114,8 +117,8 @@ def live(log_path: Path, *options: str) -> Iterator[str]:
 
 @pytest.fixture
 def page(microphone: Path) -> Iterator[Any]:
-    if not CHROMIUM.exists():
-        pytest.skip(f"no Chromium at {CHROMIUM}: install it or set S2V_CHROMIUM")
+    if CHROMIUM is None:
+        pytest.skip(f"none of {', '.join(BROWSERS)} is installed: install one or set S2V_CHROMIUM")
     with sync_api.sync_playwright() as playwright:
         flags = [*FLAGS, f"--use-file-for-fake-audio-capture={microphone}"]
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)

@@ -9,7 +9,7 @@ from streaming.fakes import FakeEngine, tone
 
 from s2v.errors import ModelError
 from s2v.streaming.buffers import DueFrame
-from s2v.streaming.painter import MAX_PENDING_SAMPLES, Painter, TimelineMap
+from s2v.streaming.painter import BATCH_SAMPLES, MAX_PENDING_SAMPLES, Painter, TimelineMap
 
 
 def paint(chunks: list[tuple[int, int]], engine: FakeEngine) -> tuple[list[DueFrame], Painter]:
@@ -49,6 +49,15 @@ def test_a_machine_too_slow_skips_the_oldest_audio_and_stays_in_time() -> None:
     assert painter.skipped_samples == 150 * 320 - MAX_PENDING_SAMPLES
     assert len(engine.heard) == MAX_PENDING_SAMPLES
     assert frames[-1].at == 150 * 320 - 320
+
+
+def test_a_long_gap_is_not_drawn_in_one_go() -> None:
+    lengths: list[int] = []
+    engine = FakeEngine(lambda: lengths.append(len(engine.heard)))
+    frames, painter = paint([(0, 320), (320, 5 * 16_000)], engine)  # 5 s of silence for what a sender has lost
+    assert np.diff(lengths).max() <= BATCH_SAMPLES
+    assert painter.skipped_samples == 320 + 5 * 16_000 - len(engine.heard) > 3 * 16_000
+    assert frames[-1].at == pytest.approx(320 + 5 * 16_000, abs=640)
 
 
 def test_the_engine_lives_on_one_thread_that_is_joined() -> None:

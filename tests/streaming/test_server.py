@@ -27,7 +27,7 @@ def test_a_signal_ends_the_server_and_is_returned(number: signal.Signals) -> Non
     assert said[0].startswith("http://127.0.0.1:")
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "no.such.host.invalid"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "no.such.host.invalid", "a" * 70])
 def test_a_place_that_cannot_be_bound_is_refused_with_the_option_to_use(host: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

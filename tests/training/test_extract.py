@@ -124,6 +124,12 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
         extract_features(tmp_path, tmp_path / "out")
 
 
+def test_a_folder_of_nothing_usable_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"not a photo")
+    with pytest.raises(DataError, match="none of 1 clips"):
+        extract_features(tmp_path, tmp_path / "out", progress=False)
+
+
 def test_the_first_folder_names_the_speaker(tmp_path: Path) -> None:
     data, out = tmp_path / "lrs", tmp_path / "out"
     assert feature_path(data / "s1/day2/a.mp4", data, out) == out / "s1/day2/a.npz"

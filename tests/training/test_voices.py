@@ -34,6 +34,19 @@ def test_a_folder_without_transcripts_is_refused(tmp_path: Path) -> None:
         read_voices([tmp_path])
 
 
+def test_a_damaged_alignment_or_meta_is_named(shards: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "shards"
+    shutil.copytree(shards, folder)
+    (tmp_path / "words.tsv").write_text(WORDS)
+    (tmp_path / "transcripts.txt").write_text("")
+    (folder / "phones.json").write_text("{")
+    with pytest.raises(DataError, match=r"phones\.json is damaged"):
+        label_voices(folder, tmp_path / "words.tsv", [tmp_path])
+    (folder / "meta.json").write_text("[]")
+    with pytest.raises(DataError, match=r"holds no meta\.json"):
+        label_voices(folder, tmp_path / "words.tsv", [tmp_path])
+
+
 def test_recordings_with_a_text_are_read(tmp_path: Path) -> None:
     shutil.copy(Path(__file__).parents[1] / "data" / "speech.flac", tmp_path / "one.flac")
     (tmp_path / "transcripts.txt").write_text("one|some words\nmissing|other words\n")
@@ -59,6 +72,7 @@ def test_voices_join_the_shards(shards: Path, tmp_path: Path) -> None:
         file.setframerate(16_000)
         file.writeframes(read_sound(speech).tobytes())
     (voice / "transcripts.txt").write_text("one|" + " ".join(sentence) + "\n")
+    (folder / "voice-0003.npz").write_bytes(b"from an earlier run with more voices")
     report = label_voices(folder, tmp_path / "words.tsv", [voice], workers=1, steps=3)
     assert report.voices_aligned == 1 and report.talking_aligned >= 1
     labelled, _ = data.load_split(folder, "voice", pictures=False)
