@@ -27,10 +27,14 @@ def _extract(args: argparse.Namespace) -> int:
 
 
 def _add_prepare_options(parser: argparse.ArgumentParser) -> None:
+    from s2v.training.defaults import PICTURES_PER_CLIP
+
     parser.add_argument("-f", "--features", type=Path, required=True, help="folder of extract-features")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the shards")
     parser.add_argument("--validation", nargs="*", default=[], metavar="SPEAKER", help="speakers never trained on")
-    parser.add_argument("--pictures", type=_count, default=5, metavar="N", help="per clip (default %(default)s)")
+    parser.add_argument(
+        "--pictures", type=_count, default=PICTURES_PER_CLIP, metavar="N", help="per clip (default %(default)s)"
+    )
     parser.add_argument("--seed", type=_count, default=0)
     _add_json(parser)
 
@@ -73,13 +77,15 @@ def _label(args: argparse.Namespace) -> int:
 
 
 def _add_train_options(parser: argparse.ArgumentParser) -> None:
+    from s2v.training.defaults import BATCH, EPOCHS, SAVE_EVERY_STEPS
+
     parser.add_argument("-i", "--shards", type=Path, required=True, help="folder of prepare-data")
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/last"), help="folder for checkpoints")
     parser.add_argument("--model", choices=("s2v", "speech2vid"), default="s2v", help="which network")
     parser.add_argument("--part", nargs="+", default=[], help="train only these parts: motion, mouth")
-    parser.add_argument("-b", "--batch", type=_positive, default=32, help="pictures in a batch (default %(default)s)")
-    parser.add_argument("-e", "--epochs", type=_positive, default=20, help="default %(default)s")
-    parser.add_argument("-se", "--save-every", type=_positive, default=1000, metavar="STEPS")
+    parser.add_argument("-b", "--batch", type=_positive, default=BATCH, help="pictures at once (default %(default)s)")
+    parser.add_argument("-e", "--epochs", type=_positive, default=EPOCHS, help="default %(default)s")
+    parser.add_argument("-se", "--save-every", type=_positive, default=SAVE_EVERY_STEPS, metavar="STEPS")
     parser.add_argument("-gpu", "--gpu", type=_count, default=None, metavar="N", help="CUDA device (default: the CPU)")
     parser.add_argument("--look-ahead-ms", type=_count, default=80, help="how far a window reaches past its frame")
     parser.add_argument("--seed", type=_count, default=0)

@@ -74,5 +74,5 @@ def shards(features: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     out = tmp_path_factory.mktemp("shards")
     # The seed decides which clip comes first and is kept back: with this one, a clip of s1.
-    prepare_data(features, out, LipSyncSpec(), validation=("other",), seed=0, progress=False)
+    prepare_data(features, out, LipSyncSpec(), validation=("other",), pictures_per_clip=4, seed=0, progress=False)
     return out

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import shutil
 from pathlib import Path
 
 import pytest
 
-from s2v.cli import main
+from s2v.cli import build_parser, main
 
 DATA = Path(__file__).parent / "data"
 
@@ -46,6 +47,19 @@ def test_a_number_that_cannot_be_is_wrong_usage(argv: list[str], capsys: pytest.
         main(argv)
     assert end.value.code == 2
     assert "is not a whole number" in capsys.readouterr().err
+
+
+def test_the_command_line_and_the_library_train_the_same_way_by_default() -> None:
+    pytest.importorskip("torch")
+    from s2v.training.prepare import prepare_data
+    from s2v.training.train import TrainConfig
+
+    typed, config = build_parser().parse_args(["train", "-i", "a"]), TrainConfig(Path("a"), Path("b"))
+    assert (typed.batch, typed.epochs, typed.save_every) == (config.batch, config.epochs, config.save_every_steps)
+    assert (typed.look_ahead_ms / 1000, typed.seed) == (config.look_ahead_s, config.seed)
+    typed = build_parser().parse_args(["prepare-data", "-f", "a", "-o", "b"])
+    parameters = inspect.signature(prepare_data).parameters
+    assert (typed.pictures, typed.seed) == (parameters["pictures_per_clip"].default, parameters["seed"].default)
 
 
 def test_a_validation_speaker_that_does_not_exist_is_named(

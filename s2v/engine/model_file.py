@@ -16,11 +16,13 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from s2v.engine.motion import MotionBasis
 from s2v.errors import ModelError
 from s2v.spec import LipSyncSpec, Network
 
@@ -31,6 +33,17 @@ FACE_ENCODER_KEY = "s2v_face_encoder"
 MAX_FILE_BYTES = 512 * 2**20
 MAX_COUNT = 1_000_000  # of samples, pixels, columns: larger ones are damage
 MAX_FIELDS = 10_000  # an ONNX model has a few dozen at its top level
+
+# Beyond these, numbers of the right kind still divide by zero, reach into the past or never end; both ends included.
+_RANGES: dict[str, tuple[float, float]] = {
+    "fps": (1, 120),
+    "look_ahead_s": (0, 1),
+    "mean_time_constant_s": (0.01, MAX_COUNT),
+    "mfcc_std": (1e-6, MAX_COUNT),
+    "face_size": (0.01, 100),
+    "mouth_width_ratio": (0.01, 100),
+}
+_BASIS_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 _IR_VERSION, _GRAPH, _METADATA = 1, 7, 14  # field numbers of ModelProto
 _KEY, _VALUE = 1, 2  # field numbers of StringStringEntryProto
@@ -160,9 +173,26 @@ def _read_spec(text: str) -> LipSyncSpec:
     for name, value in asdict(spec).items():
         if not _is_like(value, defaults[name]):
             raise ModelError(f"the model's spec has {name}={value!r:.80}, which no model can have: export it again")
+    for name, (low, high) in _RANGES.items():
+        found = getattr(spec, name)
+        if not all(low <= item <= high for item in (found if isinstance(found, tuple) else (found,))):
+            raise ModelError(f"the model's spec has {name}={found!r:.80}, wanted {low:g} to {high:g}: export it again")
+    _check_basis(spec)
     if not len(spec.mfcc_mean) == len(spec.mfcc_std) == spec.n_mfcc:
         raise ModelError(f"the model's mfcc_mean and mfcc_std do not have {spec.n_mfcc} values each: export it again")
     return spec
+
+
+def _check_basis(spec: LipSyncSpec) -> None:
+    """Raises: ModelError, a basis that this version lacks, or more motion than it has components."""
+    if not _BASIS_NAME.fullmatch(spec.motion_basis):  # it becomes part of a file name
+        raise ModelError(f"the model's spec has motion_basis={spec.motion_basis!r:.80}, not a name: export it again")
+    n_components = len(MotionBasis.load(spec.motion_basis).components)
+    if spec.n_motion > n_components:
+        raise ModelError(
+            f"the model's spec has n_motion={spec.n_motion}; basis {spec.motion_basis} has {n_components}: "
+            f"export it again"
+        )
 
 
 def _is_like(value: object, default: object) -> bool:

@@ -123,6 +123,7 @@ class Call:
     async def _live(self, session: Session) -> None:
         """The call's one task: run the session while the peer is there, then release everything."""
         running: asyncio.Task[None] | None = None
+        tending: asyncio.Task[None] | None = None
         hung_up = asyncio.create_task(self._hung_up.wait())
         connected = asyncio.create_task(self._connected.wait())
         try:
@@ -139,14 +140,16 @@ class Call:
             tending = asyncio.create_task(self._tend(session))
             await asyncio.wait([running, tending, hung_up], return_when=asyncio.FIRST_COMPLETED)
             tending.cancel()
-            await self._say_goodbye(running)
+            await self._say_goodbye(running, tending)
+        except Exception:  # nobody awaits this task's result
+            log.exception("a call could not be ended as it should")
         finally:
             hung_up.cancel()
             connected.cancel()
             self.state = "closed"
             await self._release()
-            if running is not None:
-                await asyncio.wait([running])
+            if tasks := [task for task in (running, tending) if task is not None]:
+                await asyncio.wait(tasks)
             self._on_end(self)
 
     async def _release(self) -> None:
@@ -169,15 +172,16 @@ class Call:
         report = await self._pc.getStats()
         return sum(stats.packetsReceived for stats in report.values() if stats.type == "transport")
 
-    async def _say_goodbye(self, running: asyncio.Task[None]) -> None:
+    async def _say_goodbye(self, running: asyncio.Task[None], tending: asyncio.Task[None]) -> None:
         """Tell the page why it is over, if it can still be told."""
-        error = running.exception() if running.done() else None
+        ended = [task for task in (running, tending) if task.done() and not task.cancelled()]
+        error = next((error for task in ended if (error := task.exception()) is not None), None)
         if isinstance(error, S2vError):
             log.warning("a session failed: %s", error)
         elif error is not None:
             log.error("a session failed", exc_info=error)
         if error is not None:
-            self._send({"state": "failed", "error": str(error)})
+            self._send({"state": "failed", "error": str(error) or type(error).__name__})
         else:
             self._send({"state": "ended" if running.done() else "closed"})
         if self._pc.connectionState == "connected":

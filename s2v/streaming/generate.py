@@ -21,7 +21,6 @@ from tqdm import tqdm
 
 from s2v.engine.face import MAX_SIDE_PX
 from s2v.engine.lipsync import DrawnFrame
-from s2v.errors import ModelError
 from s2v.streaming.audio_file import ENGINE_HZ, LISTEN_HZ, AudioClip, read_audio
 from s2v.streaming.mp4 import Encoding, Mp4Writer, check_output
 from s2v.streaming.painter import Engine
@@ -116,8 +115,6 @@ def render(
     started_s = time.perf_counter() if started_s is None else started_s
     engine = make_engine()
     try:
-        if engine.spec.sample_rate_hz != ENGINE_HZ:
-            raise ModelError(f"the model wants {engine.spec.sample_rate_hz} Hz; this version feeds {ENGINE_HZ} Hz")
         width_px, height_px = engine.frame_size
         drawing_s = time.perf_counter()
         with Mp4Writer(output, width_px, height_px, engine.spec.fps, LISTEN_HZ, encoding) as writer:

@@ -10,6 +10,8 @@ from s2v.engine.backends.base import Backend
 from s2v.engine.face import MAX_SIDE_PX, EnrolledFace, enrol, load_photo
 from s2v.engine.lipsync import LipSyncEngine
 from s2v.engine.model_file import read_model_file
+from s2v.errors import ModelError
+from s2v.streaming.audio_file import ENGINE_HZ
 
 
 class OwningEngine(LipSyncEngine):
@@ -47,9 +49,13 @@ class Talker:
     ) -> Talker:
         """Find the face on a photo; no runtime is opened yet.
 
-        Raises: FaceError, the photo cannot be used. ModelError, the model file cannot.
+        Raises: FaceError, the photo cannot be used. ModelError, the model file cannot, or hears at another rate.
         """
         spec = (bundled_model() if model is None else read_model_file(model)).spec
+        if spec.sample_rate_hz != ENGINE_HZ:
+            raise ModelError(
+                f"{model or 'the model'} hears {spec.sample_rate_hz} Hz; this version gives {ENGINE_HZ} Hz: use another"
+            )
         return cls(enrol(load_photo(photo, max_side_px), spec, face_index), model, backend)
 
     def make_engine(self) -> OwningEngine:

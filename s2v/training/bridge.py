@@ -7,9 +7,6 @@ motion is trained on both, so it hears many voices although it has seen one mout
 
 from __future__ import annotations
 
-import logging
-from concurrent.futures import ProcessPoolExecutor
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -21,9 +18,8 @@ from s2v.spec import LipSyncSpec
 from s2v.training.data import Clip
 from s2v.training.evaluate import correlation
 from s2v.training.losses import MotionLoss
-from s2v.training.phones import N_FEATURES, STEP_S, Phone, align, phone_features
+from s2v.training.phones import N_FEATURES, STEP_S, Phone, phone_features
 
-_log = logging.getLogger("s2v")
 _LOUDNESS_STEP = 2.0  # log energy: about 9 dB to one unit of the loudness feature
 
 
@@ -63,23 +59,6 @@ def at_frames(steps: Tensor | NDArray[np.float32], n_frames: int, spec: LipSyncS
     """The 100 Hz step under each frame's centre, (n_frames,)."""
     centres = np.array([spec.frame_centre(frame) for frame in range(n_frames)]) / spec.sample_rate_hz
     return np.minimum((centres / STEP_S).astype(np.int64), len(steps) - 1)
-
-
-def align_all(sounds: dict[str, NDArray[np.int16]], texts: dict[str, str], workers: int = 2) -> dict[str, list[Phone]]:
-    """Align every recording that has a text; those that do not fit are left out and logged."""
-    names = [name for name in sounds if name in texts]
-    with ProcessPoolExecutor(workers) as pool:
-        found = dict(zip(names, pool.map(_try_align, [(sounds[n], texts[n]) for n in names], chunksize=8), strict=True))
-    aligned = {name: phones for name, phones in found.items() if isinstance(phones, list)}
-    _log.info("aligned %d of %d recordings", len(aligned), len(names))
-    return aligned
-
-
-def _try_align(job: tuple[NDArray[np.int16], str]) -> list[Phone] | str:
-    try:
-        return align(*job)
-    except DataError as error:
-        return str(error)
 
 
 def train_bridge(

@@ -36,6 +36,7 @@ OPSET = 18
 MAX_DIFFERENCE = 1e-3  # of any output value, torch against ONNX Runtime: far below one step of 8-bit colour
 PARITY_BATCHES = (1, 2, 5)
 DISTRIBUTABLE_BYTES = 20_000_000  # the size that the default model must stay under
+_log = logging.getLogger("s2v")
 
 
 class Exportable(Protocol):
@@ -112,7 +113,11 @@ def export_network(network: Exportable, spec: LipSyncSpec, out: Path, info: Mapp
     parts = [*encoder.parameters(), *decoder.parameters()]
     operators = {node.op_type for graph in (face_graph, frame_graph) for node in graph.graph.node}
     n_parameters = sum(parameter.numel() for parameter in parts)
-    return ExportReport(out, out.stat().st_size, n_parameters, difference, tuple(sorted(operators)))
+    report = ExportReport(out, out.stat().st_size, n_parameters, difference, tuple(sorted(operators)))
+    if not report.distributable:
+        megabytes, limit = report.n_bytes / 1e6, DISTRIBUTABLE_BYTES // 10**6
+        _log.warning("%s has %.0f MB; a model that comes with the package has less than %d", out, megabytes, limit)
+    return report
 
 
 def random_inputs(spec: LipSyncSpec, batch: int, seed: int) -> tuple[Tensor, Tensor]:

@@ -6,6 +6,7 @@ other voice whose phones are known (see `bridge`).
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.errors import DataError
+from s2v.training.workers import worker_pool
 
 STEP_S = 0.01  # phones and their features are laid on a 100 Hz grid
 SILENCE = "SIL"
@@ -46,6 +48,7 @@ _COLUMN = {"lips": 3, "teeth": 4, "tongue": 5, "ridge": 6, "palate": 7, "velum":
            "stop": 9, "fricative": 10, "nasal": 11, "glide": 12, "voiced": 13}  # fmt: skip
 N_FEATURES = 18  # 15 of articulation, silence, and how far into and how long the phone is
 _KNOWN = {**_VOWELS, **_CONSONANTS}
+_log = logging.getLogger("s2v")
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,23 @@ def align(pcm: NDArray[np.int16], text: str) -> list[Phone]:
     if not phones:
         raise DataError("the aligner gave no phones")
     return phones
+
+
+def align_all(sounds: dict[str, NDArray[np.int16]], texts: dict[str, str], workers: int = 2) -> dict[str, list[Phone]]:
+    """Align every recording that has a text; those that do not fit are left out and logged."""
+    names = [name for name in sounds if name in texts]
+    with worker_pool(workers) as pool:
+        found = dict(zip(names, pool.map(_try_align, [(sounds[n], texts[n]) for n in names], chunksize=8), strict=True))
+    aligned = {name: phones for name, phones in found.items() if isinstance(phones, list)}
+    _log.info("aligned %d of %d recordings", len(aligned), len(names))
+    return aligned
+
+
+def _try_align(job: tuple[NDArray[np.int16], str]) -> list[Phone] | str:
+    try:
+        return align(*job)
+    except DataError as error:
+        return str(error)
 
 
 def _decode(decoder: Any, sound: bytes) -> None:

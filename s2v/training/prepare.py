@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,40 +28,14 @@ from s2v.engine.motion import MotionBasis, aperture, neutral_face
 from s2v.engine.warp import Image, LayeredWarp, remap
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
-from s2v.training.extract import ClipFeatures, load_features
-from s2v.training.files import written_whole
+from s2v.training.defaults import PICTURES_PER_CLIP
+from s2v.training.extract import ClipFeatures, has_sound, load_features
+from s2v.training.shards import CLIPS_PER_SHARD, Shard, replaced_shards
 
-CLIPS_PER_SHARD = 64
 HELD_BACK_EVERY = 20  # one clip in so many of a training talker is kept for validation
 MIN_OPEN_MOUTH = 0.03  # face units: a photo with lips further apart teaches teeth
 MIN_REFERENCE_DISTANCE = 10  # frames between a reference and its target
 _log = logging.getLogger("s2v")
-
-
-@dataclass
-class Shard:
-    """Clips being gathered; lists become arrays when it is written."""
-
-    pcm: list[NDArray[np.int16]] = field(default_factory=list)
-    motion: list[NDArray[np.float32]] = field(default_factory=list)
-    aperture: list[NDArray[np.float32]] = field(default_factory=list)
-    clips: list[str] = field(default_factory=list)
-    pictures: list[dict[str, Any]] = field(default_factory=list)
-
-    def save(self, path: Path) -> None:
-        """Write whole or not at all."""
-        arrays: dict[str, Any] = {
-            "clips": np.array(self.clips),
-            "pcm": np.concatenate([*self.pcm, np.zeros(0, np.int16)]),
-            "pcm_ends": np.cumsum([len(p) for p in self.pcm], dtype=np.int64),
-            "motion": np.concatenate(list(self.motion) or [np.zeros((0, 0), np.float32)]),
-            "aperture": np.concatenate([*self.aperture, np.zeros(0, np.float32)]),
-            "motion_ends": np.cumsum([len(m) for m in self.motion], dtype=np.int64),
-        }
-        for key in self.pictures[0] if self.pictures else ():
-            arrays[f"picture_{key}"] = np.stack([picture[key] for picture in self.pictures])
-        with written_whole(path) as beside, beside.open("wb") as file:
-            np.savez(file, **arrays)
 
 
 def prepare_data(
@@ -69,7 +43,7 @@ def prepare_data(
     out: Path,
     spec: LipSyncSpec,
     validation: tuple[str, ...] = (),
-    pictures_per_clip: int = 4,
+    pictures_per_clip: int = PICTURES_PER_CLIP,
     seed: int = 0,
     progress: bool = True,
 ) -> dict[str, int]:
@@ -77,7 +51,8 @@ def prepare_data(
 
     Args:
         validation: speakers (first folder below `features`) kept for validation.
-    Returns: clips per split. Raises: DataError, nothing there, or no training talker left.
+    Returns: clips per split. What cannot be used is skipped and logged. The shards of another run in `out` are
+    replaced when all of the new ones are written. Raises: DataError, nothing to use, or no training talker left.
     """
     from tqdm import tqdm
 
@@ -87,85 +62,77 @@ def prepare_data(
     speakers = {path.relative_to(features).parts[0] for path in files}
     if unknown := set(validation) - speakers:
         raise DataError(f"no features of {', '.join(sorted(unknown))}; there are {', '.join(sorted(speakers))}")
-    out.mkdir(parents=True, exist_ok=True)
-    # Left over from another run they would mix its talkers into this one's splits.
-    for split in ("train", "held", "val", "voice"):
-        for old in out.glob(f"{split}-*.npz"):
-            old.unlink()
-    (out / "meta.json").unlink(missing_ok=True)
     rng = np.random.default_rng(seed)
-    shards: dict[str, Shard] = {}
-    written: dict[str, int] = {}
     clips: dict[str, int] = {}
     statistics: list[NDArray[np.float32]] = []
-    talking, photos = _split_kinds(files, features)
-    order = rng.permutation(len(talking))
+    talking, photos = _split_kinds(files)
     own = 0  # clips of training talkers so far
-    for index in tqdm(order, unit="clip", disable=not progress):
-        clip = load_features(talking[index], features)
-        own += clip.speaker not in validation
-        split = "val" if clip.speaker in validation else "held" if own % HELD_BACK_EVERY == 2 else "train"
-        shard = shards.setdefault(split, Shard())
-        try:
-            add_clip(shard, clip, spec, pictures_per_clip, rng)
-        except (DataError, np.linalg.LinAlgError) as error:
-            _log.warning("skipped %s: %s", clip.name, error)
-            continue
-        if split == "train" and len(statistics) < 200:
-            columns = mfcc_and_mean(clip.pcm.astype(np.float32) / 32768, spec)[0]
-            statistics.append(columns[counts(columns)])
-        clips[split] = clips.get(split, 0) + 1
-        if len(shard.clips) >= CLIPS_PER_SHARD:
-            _write(shards, split, written, out)
-    for people in tqdm(photos, unit="person", disable=not progress):
-        split = "held" if sum(map(ord, people[0].stem)) % HELD_BACK_EVERY == 0 else "train"
-        shard = shards.setdefault(split, Shard())
-        shard.pictures += list(photo_pictures([load_features(p, features) for p in people], spec))
-        if len(shard.pictures) >= CLIPS_PER_SHARD * pictures_per_clip:
-            _write(shards, split, written, out)
-    for split in list(shards):
-        _write(shards, split, written, out)
-    if not clips.get("train"):
-        raise DataError("no talker is left to train on: name fewer speakers as validation")
-    columns = np.concatenate(statistics)
-    if not len(columns):
-        raise DataError("the training clips are silent: give talking videos whose sound can be heard")
-    meta = {
-        "mfcc_mean": columns.mean(0).round(4).tolist(),
-        "mfcc_std": columns.std(0).round(4).tolist(),
-        "clips": clips,
-        "spec": json.loads(spec.to_json()),
-    }
-    with written_whole(out / "meta.json") as beside:
-        beside.write_text(json.dumps(meta, indent=1))
+    with replaced_shards(out) as shards:
+        for index in tqdm(rng.permutation(len(talking)), unit="clip", disable=not progress):
+            speaker = talking[index].relative_to(features).parts[0]
+            own += speaker not in validation
+            split = "val" if speaker in validation else "held" if own % HELD_BACK_EVERY == 2 else "train"
+            try:
+                clip = load_features(talking[index], features)
+                add_clip(shards.open(split), clip, spec, pictures_per_clip, rng)
+            except (DataError, np.linalg.LinAlgError) as error:
+                _log.warning("skipped %s: %s", talking[index].stem, error)
+                continue
+            if split == "train" and len(statistics) < 200:
+                columns = mfcc_and_mean(clip.pcm.astype(np.float32) / 32768, spec)[0]
+                statistics.append(columns[counts(columns)])
+            clips[split] = clips.get(split, 0) + 1
+            if len(shards.open(split).clips) >= CLIPS_PER_SHARD:
+                shards.write(split)
+        for person in tqdm(photos, unit="person", disable=not progress):
+            split = "held" if sum(map(ord, person[0].stem)) % HELD_BACK_EVERY == 0 else "train"
+            for path in person:
+                try:
+                    shards.open(split).pictures += list(photo_pictures([load_features(path, features)], spec))
+                except (DataError, np.linalg.LinAlgError) as error:
+                    _log.warning("skipped %s: %s", path.stem, error)
+            if len(shards.open(split).pictures) >= CLIPS_PER_SHARD * max(1, pictures_per_clip):
+                shards.write(split)
+        shards.write_all()
+        if not clips:
+            raise DataError(f"none of {len(files)} files below {features} is a talking clip that can be used")
+        if not clips.get("train"):
+            raise DataError("no talker is left to train on: name fewer speakers as validation")
+        meta = {**_statistics(np.concatenate(statistics)), "clips": clips, "spec": json.loads(spec.to_json())}
+        (shards.folder / "meta.json").write_text(json.dumps(meta, indent=1))
     return clips
 
 
-def _split_kinds(files: list[Path], features: Path) -> tuple[list[Path], list[list[Path]]]:
-    """Talking clips, and photos grouped by person."""
+def _statistics(columns: NDArray[np.float32]) -> dict[str, list[float]]:
+    """Mean and deviation of MFCC columns (n, n_mfcc) of speech. Raises: DataError, there are none."""
+    if not len(columns):
+        raise DataError("the training clips are silent: give talking videos whose sound can be heard")
+    return {"mfcc_mean": columns.mean(0).round(4).tolist(), "mfcc_std": columns.std(0).round(4).tolist()}
+
+
+def _split_kinds(files: list[Path]) -> tuple[list[Path], list[list[Path]]]:
+    """Talking clips, and photos grouped by person; what cannot be read is left out and logged."""
     talking: list[Path] = []
-    people: dict[tuple[str, str], list[Path]] = {}
+    people: dict[tuple[Path, str], list[Path]] = {}
     for path in files:
-        clip = load_features(path, features)
-        if len(clip.pcm):
-            talking.append(path)
-        else:
-            # A file name like 001_smiling names the person before the underscore, within its folder.
-            person = clip.person if "_" in path.stem and path.stem.split("_")[1].isalpha() else path.stem
-            people.setdefault((str(path.parent), person), []).append(path)
+        try:
+            if has_sound(path):
+                talking.append(path)
+                continue
+        except DataError as error:
+            _log.warning("skipped %s: %s", path.stem, error)
+            continue
+        # A file name like 001_smiling names the person before the underscore, within its folder.
+        person, _, kind = path.stem.partition("_")
+        name = person if kind.split("_")[0].isalpha() else path.stem
+        people.setdefault((path.parent, name), []).append(path)
     return talking, list(people.values())
-
-
-def _write(shards: dict[str, Shard], split: str, written: dict[str, int], out: Path) -> None:
-    number = written.get(split, 0)
-    shards.pop(split).save(out / f"{split}-{number:04d}.npz")
-    written[split] = number + 1
 
 
 def add_clip(shard: Shard, clip: ClipFeatures, spec: LipSyncSpec, n_pictures: int, rng: np.random.Generator) -> None:
     """Add a talking clip: motion of every frame, pictures of a few.
 
-    Raises: DataError, too short to have a neutral face.
+    Raises: DataError, too short to have a neutral face, or a damaged frame; nothing is added then.
     """
     n_frames = len(clip.landmarks)
     if n_frames < 2 * MIN_REFERENCE_DISTANCE:
@@ -173,14 +140,28 @@ def add_clip(shard: Shard, clip: ClipFeatures, spec: LipSyncSpec, n_pictures: in
     canonical = np.stack([head_pose(points).to_canonical(points)[:N_MESH] for points in clip.landmarks])
     neutral = neutral_face(canonical)
     motion = MotionBasis.load(spec.motion_basis).coefficients(canonical, neutral)[:, : spec.n_motion]
+    gap = aperture(canonical)
+    number = len(shard.clips)
+    pictures = list(_clip_pictures(clip, motion, gap, number, spec, n_pictures, rng)) if n_pictures else []
     shard.clips.append(f"{clip.speaker}/{clip.name}")
     shard.pcm.append(clip.pcm)
     shard.motion.append(motion.astype(np.float32))
-    shard.aperture.append((aperture(canonical) - aperture(neutral)).astype(np.float32))
-    if not n_pictures:
-        return
+    shard.aperture.append((gap - aperture(neutral)).astype(np.float32))
+    shard.pictures += pictures
+
+
+def _clip_pictures(
+    clip: ClipFeatures,
+    motion: Points,
+    gap: Points,
+    number: int,
+    spec: LipSyncSpec,
+    n_pictures: int,
+    rng: np.random.Generator,
+) -> Iterator[dict[str, Any]]:
+    """Pictures of a few frames of a clip, all seen from the same reference; `number` is the clip's in its shard."""
+    n_frames = len(gap)
     # A photo at hand is mostly one of a closed mouth; some references are any frame at all.
-    gap = aperture(canonical)
     closed = np.flatnonzero(gap <= np.quantile(gap, 0.15))
     reference = int(rng.choice(closed) if rng.random() < 0.75 else rng.integers(n_frames))
     far = np.flatnonzero(np.abs(np.arange(n_frames) - reference) >= MIN_REFERENCE_DISTANCE)
@@ -191,17 +172,9 @@ def add_clip(shard: Shard, clip: ClipFeatures, spec: LipSyncSpec, n_pictures: in
     face = face_from_landmarks(photo, clip.landmarks[reference].astype(np.float64), spec)
     warp = mouth_warp(face, spec)
     for target in targets:
-        shard.pictures.append(
-            picture(
-                face,
-                warp,
-                clip.frame(int(target)),
-                clip.landmarks[target].astype(np.float64),
-                np.append(motion[target], 1.0),
-                spec,
-                (len(shard.clips) - 1, int(target)),
-            )
-        )
+        landmarks = clip.landmarks[target].astype(np.float64)
+        weights = np.append(motion[target], 1.0)
+        yield picture(face, warp, clip.frame(int(target)), landmarks, weights, spec, (number, int(target)))
 
 
 def photo_pictures(photos: list[ClipFeatures], spec: LipSyncSpec) -> Iterator[dict[str, Any]]:

@@ -20,6 +20,7 @@ from torch import Tensor
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec, Network
 from s2v.training import data
+from s2v.training.defaults import BATCH, EPOCHS, SAVE_EVERY_STEPS
 from s2v.training.evaluate import sync_report
 from s2v.training.files import written_whole
 from s2v.training.losses import MotionLoss, mouth_loss, pixel_loss
@@ -46,10 +47,10 @@ class TrainConfig:
     out: Path
     network: Network = "s2v"
     parts: tuple[str, ...] = ()  # () is all of the network's
-    epochs: int = 20
-    batch: int = 64
+    epochs: int = EPOCHS
+    batch: int = BATCH
     rows: int = 8  # of two clips each, in a motion batch
-    save_every_steps: int = 1000
+    save_every_steps: int = SAVE_EVERY_STEPS
     learning_rate: float = 2e-3
     look_ahead_s: float = 0.08
     seed: int = 0

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
 from s2v.training import data
-from s2v.training.bridge import align_all, bridge_correlation, label, train_bridge
-from s2v.training.extract import read_sound
+from s2v.training.bridge import bridge_correlation, label, train_bridge
 from s2v.training.files import written_whole
-from s2v.training.phones import Phone
-from s2v.training.prepare import CLIPS_PER_SHARD, Shard
+from s2v.training.media import read_sound
+from s2v.training.phones import Phone, align_all
+from s2v.training.shards import CLIPS_PER_SHARD, Shard
 
 SOUND_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 _log = logging.getLogger("s2v")

@@ -9,12 +9,10 @@ from s2v.engine.face import EnrolledFace
 from s2v.engine.geometry import (
     FACE_OVAL,
     LOWER_INNER_LIP,
-    LOWER_OUTER_LIP,
     N_MESH,
     OUTER_EYES,
     RIGID,
     UPPER_INNER_LIP,
-    UPPER_OUTER_LIP,
     FacePlane,
     Points,
     Pose,
@@ -123,7 +121,7 @@ def test_the_canonical_face_is_in_face_units() -> None:
 
 def test_lips_and_oval_are_listed_in_order() -> None:
     face = canonical_face()
-    for line in (UPPER_INNER_LIP, LOWER_INNER_LIP, UPPER_OUTER_LIP, LOWER_OUTER_LIP):
+    for line in (UPPER_INNER_LIP, LOWER_INNER_LIP):
         assert (np.diff(face[list(line), 0]) > 0).all()
     assert (face[list(UPPER_INNER_LIP[1:-1]), 1] < face[list(LOWER_INNER_LIP[1:-1]), 1]).all()
     around = face[list(FACE_OVAL), :2] - face[list(FACE_OVAL), :2].mean(0)

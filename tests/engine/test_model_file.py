@@ -132,6 +132,17 @@ def spec_with(**changes: object) -> str:
         (spec_with(mfcc_mean=[0.0]), "13 values"),
         (spec_with(mfcc_std=["1"] * 13), "mfcc_std"),
         (spec_with(mfcc_mean=0.0), "mfcc_mean"),
+        (spec_with(fps=121), "fps=121, wanted 1 to 120"),
+        (spec_with(look_ahead_s=-0.01), "look_ahead_s=-0.01, wanted 0 to 1"),
+        (spec_with(look_ahead_s=1.1), "look_ahead_s=1.1"),
+        (spec_with(mean_time_constant_s=0), "mean_time_constant_s=0"),
+        (spec_with(mean_time_constant_s=-4.0), "mean_time_constant_s=-4.0"),
+        (spec_with(mfcc_std=[1.0] * 12 + [0.0]), "mfcc_std"),
+        (spec_with(face_size=0.0), "face_size=0.0"),
+        (spec_with(n_motion=11), "n_motion=11; basis grid-s1 has 10"),
+        (spec_with(motion_basis="grid-s99"), "basis 'grid-s99'"),
+        (spec_with(motion_basis="../face"), "motion_basis='../face'"),
+        (spec_with(motion_basis="a" * 300), "motion_basis"),
     ],
 )
 def test_a_spec_that_this_version_cannot_use_says_why(read: Callable[[bytes], object], spec: str, words: str) -> None:

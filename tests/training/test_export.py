@@ -31,6 +31,16 @@ def test_the_file_carries_both_graphs_the_spec_and_the_texts(network: str) -> No
     assert {"Conv", "Gemm"} <= set(report.operators)
 
 
+def test_a_file_too_large_for_the_package_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    net = tiny_network("s2v")
+    n_motion = net.spec.n_motion
+    net.frame_decoder.motion = nn.Sequential(nn.Linear(32, 130_000), nn.ReLU(), nn.Linear(130_000, n_motion))
+    with caplog.at_level("WARNING", "s2v"):
+        report = export_network(net.eval(), net.spec, tmp_path / "model.onnx", INFO)
+    assert not report.distributable
+    assert "model.onnx has 22 MB; a model that comes with the package has less than 20" in caplog.text
+
+
 def test_any_onnx_tool_opens_the_file_and_finds_free_batch_sizes() -> None:
     whole = onnx.load(tiny_model("s2v").path)
     face = onnx.load_model_from_string(read_model_file(tiny_model("s2v").path).face_graph)

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import logging
 import shutil
+import tracemalloc
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -14,7 +16,15 @@ from s2v.engine.face import detect_faces
 from s2v.engine.geometry import head_pose
 from s2v.engine.motion import aperture
 from s2v.errors import DataError
-from s2v.training.extract import detect_landmarks, extract_features, feature_path, load_features, read_video
+from s2v.training.extract import (
+    detect_landmarks,
+    extract_features,
+    feature_path,
+    has_sound,
+    load_features,
+    save_features,
+)
+from s2v.training.media import MAX_SIDE_PX, read_video
 
 DATA = Path(__file__).parents[1] / "data"
 CLIP = DATA / "grid_s1_pgid5s.mp4"
@@ -119,6 +129,19 @@ def test_bad_clips_are_reported_and_skipped_and_what_is_done_is_kept(
     assert [p.relative_to(out) for p in out.rglob("*") if p.is_file()] == [Path("s1/good.npz")]
 
 
+def test_clips_that_share_a_feature_file_are_told_and_the_video_wins(tmp_path: Path) -> None:
+    data, out = tmp_path / "data", tmp_path / "out"
+    (data / "s1").mkdir(parents=True)
+    shutil.copy(CLIP, data / "s1/a.mp4")
+    shutil.copy(DATA / "closed_lips.jpg", data / "s1/a.jpg")
+    shutil.copy(DATA / "closed_lips.jpg", data / "s1/b.jpg")
+    report = extract_features(data, out, progress=False)
+    assert report.done == 2
+    assert report.failed.keys() == {str(data / "s1/a.jpg")}
+    assert "a.mp4 has the same name" in report.failed[str(data / "s1/a.jpg")]
+    assert {p.name: has_sound(p) for p in out.rglob("*.npz")} == {"a.npz": True, "b.npz": False}
+
+
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no videos or photos below"):
         extract_features(tmp_path, tmp_path / "out")
@@ -142,6 +165,15 @@ def test_a_damaged_feature_file_is_named(tmp_path: Path, content: bytes) -> None
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"s1\.npz is not a feature file .* extract-features again"):
         load_features(path, tmp_path)
+    with pytest.raises(DataError, match=r"s1\.npz is not a feature file"):
+        has_sound(path)
+
+
+def test_a_feature_file_whose_parts_do_not_fit_is_damaged(features: Path, tmp_path: Path) -> None:
+    whole = dict(np.load(features / "people/02_neutral.npz"))
+    np.savez(tmp_path / "a.npz", **{**whole, "landmarks": whole["landmarks"][:, :100]})
+    with pytest.raises(DataError, match=r"a\.npz is not a feature file \(landmarks \(1, 100, 3\) for 1 frames\)"):
+        load_features(tmp_path / "a.npz", tmp_path)
 
 
 def test_a_damaged_frame_is_named(features: Path) -> None:
@@ -160,7 +192,8 @@ def test_frames_come_at_25_per_second_whatever_the_video_has(tmp_path: Path, fps
     for number, frame in enumerate(numbered):
         frame[:, number] = 255
     path = write_video(tmp_path / "a.mkv", numbered, fps, np.zeros(16_000, np.int16))
-    frames, pcm = read_video(path)
+    video = read_video(path)
+    frames, pcm = list(video.frames()), video.pcm
     assert len(frames) == pytest.approx(25, abs=1)
     assert len(pcm) == 16_000
     starts_s = np.array([frame.mean((0, 2)).argmax() for frame in frames]) / fps
@@ -177,15 +210,53 @@ def test_sound_that_starts_late_stays_late(tmp_path: Path, sound_from_s: float) 
     flash[12:] = 200
     click[round((0.48 - sound_from_s) * 16_000) :] = 20_000
     path = write_video(tmp_path / "a.mkv", [grey(int(v)) for v in flash], 25, click, sound_from_s)
-    frames, pcm = read_video(path)
-    flash_s = next(i for i, frame in enumerate(frames) if frame.mean() > 100) / 25
+    video = read_video(path)
+    pcm = video.pcm
+    flash_s = next(i for i, frame in enumerate(video.frames()) if frame.mean() > 100) / 25
     click_s = np.flatnonzero(pcm > 10_000)[0] / 16_000
     assert click_s == pytest.approx(flash_s, abs=0.002)
 
 
+def test_the_shorter_of_picture_and_sound_ends_the_clip(tmp_path: Path) -> None:
+    levels = [grey(8 * i) for i in range(25)]
+    short_sound = read_video(write_video(tmp_path / "a.mkv", levels, 25, np.zeros(6400, np.int16)))
+    assert [round(frame.mean() / 8) for frame in short_sound.frames()] == list(range(10))
+    short_picture = read_video(write_video(tmp_path / "b.mkv", levels, 25, np.zeros(32_000, np.int16)))
+    assert [round(frame.mean() / 8) for frame in short_picture.frames()] == list(range(25))
+
+
+def test_a_second_decode_gives_the_same_frames() -> None:
+    video = read_video(CLIP)
+    assert all(np.array_equal(*pair) for pair in zip(video.frames(), video.frames(), strict=True))
+
+
+def test_a_long_video_is_never_in_memory_as_a_whole(tmp_path: Path) -> None:
+    frame = np.zeros((480, 640, 3), np.uint8)
+    video = read_video(write_video(tmp_path / "a.mkv", [frame] * 60, 25, np.zeros(48_000, np.int16)))
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in video.frames()) == 60
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 5 * frame.nbytes
+
+
+def test_large_frames_are_scaled_down(tmp_path: Path) -> None:
+    tall = np.zeros((1500, 750, 3), np.uint8)
+    video = read_video(write_video(tmp_path / "a.mkv", [tall] * 2, 25, np.zeros(3200, np.int16)))
+    assert {frame.shape for frame in video.frames()} == {(MAX_SIDE_PX, MAX_SIDE_PX // 2, 3)}
+
+
+def test_features_of_a_video_that_changes_meanwhile_are_not_kept(features: Path, tmp_path: Path) -> None:
+    landmarks = load_features(features / "s1/pgid5s.npz", features).landmarks[:3]
+    with pytest.raises(DataError, match="2 frames, and 3 when read before"):
+        save_features(tmp_path / "a.npz", [np.zeros((288, 360, 3), np.uint8)] * 2, landmarks, np.ones(9, np.int16), "a")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_face_lost_for_a_moment_is_filled_in() -> None:
-    frames, _ = read_video(CLIP)
-    some = [frame.copy() for frame in frames[:14]]
+    some = list(islice(read_video(CLIP).frames(), 14))
     whole = detect_landmarks(some)
     some[6][:] = 128
     some[7][:] = 128

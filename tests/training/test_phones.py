@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from s2v.errors import DataError
-from s2v.training.extract import read_sound
-from s2v.training.phones import N_FEATURES, Phone, align, phone_features, spoken_words
+from s2v.training.media import read_sound
+from s2v.training.phones import N_FEATURES, Phone, align, align_all, phone_features, spoken_words
 
 SPEECH = Path(__file__).parents[1] / "data" / "grid_s1_pgid5s.mp4"
 SAID = "place green in d five soon"
@@ -46,6 +46,13 @@ def test_alignment_finds_the_words_in_order_within_the_clip() -> None:
     assert names[:4] == ["P", "L", "EY", "S"] and names[-3:] == ["S", "UW", "N"]
     assert all(a.end_s <= b.start_s + 1e-9 for a, b in itertools.pairwise(phones))
     assert phones[-1].end_s <= len(pcm) / 16_000 + 0.05
+
+
+def test_recordings_are_aligned_in_processes_and_those_that_do_not_fit_are_left_out() -> None:
+    pytest.importorskip("pocketsphinx")
+    pcm = read_sound(SPEECH)
+    found = align_all({"a": pcm, "b": pcm, "untold": pcm}, {"a": SAID, "b": "xqzzy", "absent": SAID}, workers=1)
+    assert found == {"a": align(pcm, SAID)}
 
 
 def test_a_word_outside_the_dictionary_is_named() -> None:

@@ -13,7 +13,8 @@ from s2v.engine.motion import MotionBasis, aperture, neutral_face
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
 from s2v.training.extract import load_features
-from s2v.training.prepare import MIN_REFERENCE_DISTANCE, photo_pictures, prepare_data
+from s2v.training.prepare import MIN_REFERENCE_DISTANCE, add_clip, photo_pictures, prepare_data
+from s2v.training.shards import Shard
 
 SPEC = LipSyncSpec()
 
@@ -38,7 +39,47 @@ def test_another_run_leaves_nothing_of_the_last(features: Path, tmp_path: Path) 
     prepare_data(features, tmp_path, SPEC, validation=("s1",), pictures_per_clip=0, progress=False)
     trained = [name for path in tmp_path.glob("train-*.npz") for name in np.load(path)["clips"]]
     assert not [name for name in trained if str(name).startswith("s1/")]
-    assert not list(tmp_path.glob("*.part"))
+    assert {p.suffix for p in tmp_path.iterdir()} == {".npz", ".json"}
+
+
+def damaged_copy(features: Path, own: Path, names: list[str]) -> Path:
+    """A copy of feature files, those named with their middle overwritten."""
+    shutil.copytree(features, own)
+    for name in names:
+        content = bytearray((own / name).read_bytes())
+        content[len(content) // 2 : len(content) // 2 + 64] = bytes(64)
+        (own / name).write_bytes(content)
+    return own
+
+
+def test_damaged_features_are_reported_and_skipped(
+    features: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = damaged_copy(features, tmp_path / "features", ["s1/again.npz", "people/02_neutral.npz"])
+    (own / "s1/cut.npz").write_bytes((own / "s1/pgid5s.npz").read_bytes()[:9000])
+    with caplog.at_level(logging.WARNING, "s2v"):
+        clips = prepare_data(own, tmp_path / "out", SPEC, ("other",), pictures_per_clip=1, progress=False)
+    assert sum(clips.values()) == 2
+    assert all(f"skipped {name}: " in caplog.text for name in ("again", "02_neutral", "cut"))
+
+
+def test_a_run_that_fails_leaves_the_shards_of_the_last(features: Path, tmp_path: Path) -> None:
+    out = tmp_path / "shards"
+    prepare_data(features, out, SPEC, pictures_per_clip=0, progress=False)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    nothing_whole = damaged_copy(features, tmp_path / "damaged", ["s1/again.npz", "s1/pgid5s.npz", "other/sbwe5n.npz"])
+    with pytest.raises(DataError, match=r"none of 5 files below .* talking clip"):
+        prepare_data(nothing_whole, out, SPEC, pictures_per_clip=0, progress=False)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_a_clip_with_a_damaged_frame_adds_nothing(features: Path) -> None:
+    clip = load_features(features / "s1/pgid5s.npz", features)
+    clip.jpeg[:] = 0
+    shard = Shard()
+    with pytest.raises(DataError, match="is damaged"):
+        add_clip(shard, clip, SPEC, 2, np.random.default_rng(0))
+    assert shard == Shard()
 
 
 def test_every_frame_has_its_motion(shards: Path, features: Path) -> None:

@@ -12,7 +12,7 @@ pytest.importorskip("torch")
 
 from s2v.errors import DataError
 from s2v.training import data
-from s2v.training.extract import read_sound
+from s2v.training.media import read_sound
 from s2v.training.voices import label_voices, read_voices, read_words
 
 WORDS = "clip\tstart_s\tend_s\tword\na\t0\t1\tsil\na\t1\t2\tbin\na\t2\t3\tz\nb\t0\t1\tset\n"
