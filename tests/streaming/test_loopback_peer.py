@@ -166,7 +166,7 @@ def test_twenty_callers_come_and_go_and_leave_nothing() -> None:
             gc.collect()
             await until(lambda: len(asyncio.all_tasks()) <= tasks and session_threads() <= threads)
         assert [engine.closed for engine in engines] == [1] * 21
-        assert gc.collect() is not None and not [o for o in gc.get_objects() if isinstance(o, VoiceTrack)]
+        assert gc.collect() is not None and not [o for o in gc.get_objects() if type(o) is VoiceTrack]
 
     run(calls)
 

@@ -4,6 +4,9 @@ import asyncio
 import os
 import signal
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import aioice.ice
 import pytest
@@ -12,19 +15,32 @@ from streaming.fakes import FakeEngine, still
 from s2v.errors import StreamError
 from s2v.streaming.app import LiveOptions
 from s2v.streaming.ice import offer_loopback_when_alone
-from s2v.streaming.server import run_live, serve
+from s2v.streaming.server import serve
+
+SERVER = """
+import os, sys
+from streaming.fakes import FakeEngine, still
+from s2v.streaming.server import run_live
+
+number = int(sys.argv[1])
+
+def on_ready(address):
+    print(address, flush=True)
+    os.kill(os.getpid(), number)
+
+print(int(run_live(FakeEngine, None, still(), port=0, on_ready=on_ready)) == number)
+"""
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_server_and_is_returned(number: signal.Signals) -> None:
-    said: list[str] = []
-
-    def on_ready(address: str) -> None:
-        said.append(address)
-        os.kill(os.getpid(), number)
-
-    assert run_live(FakeEngine, None, still(), port=0, on_ready=on_ready) == number
-    assert said[0].startswith("http://127.0.0.1:")
+    # A process of its own: inference libraries loaded by other tests can break the delivery of signals here.
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, "-c", SERVER, str(int(number))]
+    outcome = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert outcome.returncode == 0, outcome.stderr
+    address, returned = outcome.stdout.split()
+    assert address.startswith("http://127.0.0.1:") and returned == "True"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "no.such.host.invalid", "a" * 70])
