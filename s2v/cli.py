@@ -16,14 +16,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from s2v import __version__, cli_training
+from s2v import __version__, cli_evaluate, cli_training
 from s2v.cli_command import Command
 from s2v.errors import S2vError, StreamError
 
 ASSETS = Path(__file__).parent / "assets"
 BUNDLED_FACE = ASSETS / "face.jpg"
 BUNDLED_VOICE = ASSETS / "voice.flac"
-TRAINING_LIBRARIES = ("torch", "onnx", "onnxscript", "pocketsphinx")
+TRAINING_LIBRARIES = ("torch", "onnx", "onnxscript", "pocketsphinx", "matplotlib")
 INPUT_ERROR = 2  # argparse's own too
 
 
@@ -100,7 +100,7 @@ def _live(args: argparse.Namespace) -> int:
         raise StreamError("--loop repeats a file: give it with --audio FILE")
     clip = read_audio(args.audio) if args.audio else None
     sample = read_audio(BUNDLED_VOICE) if clip is None else None
-    talker = Talker.enrol(args.face, args.model, args.backend, args.face_index, args.max_side)
+    talker = Talker.enrol(args.face, args.model, args.backend, args.face_index, args.max_side, _idle_seed(args))
     engine = talker.make_engine()  # a runtime that cannot be used is refused now, not at the first call
     still = engine.still.copy()
     engine.close()
@@ -147,6 +147,7 @@ def _generate(args: argparse.Namespace) -> int:
         max_side_px=args.max_side,
         encoding=Encoding(args.crf, args.preset, args.force),
         progress=not (args.quiet or args.json),
+        idle_seed=_idle_seed(args),
     )
     if args.json:
         print(report.as_json())
@@ -172,6 +173,12 @@ def _add_face_options(parser: argparse.ArgumentParser, max_side_px: int) -> None
     parser.add_argument(
         "--backend", default="auto", metavar="NAME", help="runs the model: auto (default), openvino, onnxruntime, torch"
     )
+    parser.add_argument(
+        "--no-idle", action="store_true", help="no blinks, gaze, head motion or breath: only the lower face moves"
+    )
+    parser.add_argument(
+        "--seed", type=_seed, default=0, metavar="N", help="another N blinks and moves otherwise (default %(default)s)"
+    )
 
 
 def _add_report_options(parser: argparse.ArgumentParser) -> None:
@@ -183,6 +190,7 @@ COMMANDS = (
     Command("live", "serve a page in which the face says what a microphone hears", _add_live_options, _live),
     Command("generate", "make a video of the face saying a recording", _add_generate_options, _generate),
     *cli_training.COMMANDS,
+    *cli_evaluate.COMMANDS,
 )
 
 
@@ -190,6 +198,16 @@ def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65_535:
         raise argparse.ArgumentTypeError(f"{text!r} is not a port: give a whole number from 0 to 65535")
     return int(text)
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 2**63:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a seed: give a whole number from 0 to {2**63 - 1}")
+    return int(text)
+
+
+def _idle_seed(args: argparse.Namespace) -> int | None:
+    return None if args.no_idle else args.seed
 
 
 def _side(text: str) -> int:

@@ -73,10 +73,10 @@ def wave_sum(window: NDArray[np.float32]) -> np.float32:
 class FakeCompositor:
     """Fills `Compositor`: writes the network's outputs into the picture, bit for bit."""
 
-    def __init__(self, face: EnrolledFace, spec: LipSyncSpec) -> None:
+    def __init__(self, face: EnrolledFace, spec: LipSyncSpec, idle_seed: int | None = None) -> None:
         self.still: Image = face.photo.copy()
 
-    def draw(self, outputs: Tensors) -> Image:
+    def draw(self, outputs: Tensors, index: int = 0) -> Image:
         assert all(len(rows) == 1 for rows in outputs.values()), "one frame at a time"
         content = b"".join(outputs[name].tobytes() for name in sorted(outputs))
         frame = self.still.copy()

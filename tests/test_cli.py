@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
 from s2v import __version__
@@ -106,6 +107,8 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None
         ["live", "--port", "65536"],
         ["live", "--port", "-1"],
         ["live", "--prot", "80"],
+        ["live", "--seed", "-1"],
+        ["generate", "--audio", "a.wav", "-o", "a.mp4", "--seed", "9223372036854775808"],
     ],
 )
 def test_wrong_usage_is_exit_code_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -186,6 +189,24 @@ def test_generate_makes_the_video_and_one_json_object(tmp_path: Path, tiny_model
     again = _run("generate", "--audio", str(SPEECH), "-o", str(out), "--model", str(tiny_model_path), "--quiet")
     assert again.returncode == 2
     assert "--force" in again.stderr
+
+
+def test_the_face_is_alive_unless_told_otherwise(tmp_path: Path, tiny_model_path: Path) -> None:
+    def brow(*options: str) -> np.ndarray:
+        """The upper third of each frame."""
+        out = tmp_path / "out.mp4"
+        common = ["--audio", str(short), "-o", str(out), "--model", str(tiny_model_path), "--quiet", "--force"]
+        assert main(["generate", *common, "--crf", "0", *options]) == 0
+        with av.open(str(out)) as container:
+            frames = np.stack([frame.to_ndarray(format="gray") for frame in container.decode(video=0)])
+        return frames[:, : frames.shape[1] // 3].astype(int)
+
+    short = tmp_path / "short.wav"
+    _write_hum(short, seconds=2)
+    alive = brow()
+    assert (brow("--seed", "1")[-1] != alive[-1]).any()
+    assert np.ptp(alive, axis=0).max() > 20
+    assert np.ptp(brow("--no-idle"), axis=0).max() == 0
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -1,19 +1,24 @@
 """From what the network says to a frame: warp the photo, paint the mouth, paste.
 
-Outside a box around the lower face a frame is the photo, bit for bit.
+Outside a box around the lower face a frame is the photo, bit for bit, unless idle motion is asked for.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from s2v.engine.alive import AT_REST, AlivePhoto
 from s2v.engine.backends.base import Tensors
+from s2v.engine.eyes import MovingEyes
 from s2v.engine.face import EnrolledFace, face_grid
 from s2v.engine.geometry import FACE_OVAL, LOWER_INNER_LIP, MOUTH_CORNERS, N_MESH, UPPER_INNER_LIP, Points
+from s2v.engine.head import MovingHead
+from s2v.engine.idle import IdleMotion, IdlePose
 from s2v.engine.motion import MotionBasis
 from s2v.engine.warp import Image, LayeredWarp, remap
 from s2v.spec import LipSyncSpec
@@ -27,22 +32,32 @@ class Compositor(Protocol):
 
     still: Image  # (h, w, 3) BGR: the photo at rest, what is shown before anybody speaks
 
-    def draw(self, outputs: Tensors) -> Image:
-        """One frame, (h, w, 3) BGR, a new array, from one frame's network outputs (batch of 1)."""
+    def draw(self, outputs: Tensors, index: int = 0) -> Image:
+        """One frame, (h, w, 3) BGR, a new array, from one frame's network outputs (batch of 1).
+
+        Args:
+            index: which frame of the video it is: idle motion depends on it and on nothing else.
+        """
 
 
-def make_compositor(face: EnrolledFace, spec: LipSyncSpec) -> Compositor:
-    """The compositor that fits what the spec's network puts out."""
-    return PixelCompositor(face, spec) if spec.network == "speech2vid" else MotionCompositor(face, spec)
+def make_compositor(face: EnrolledFace, spec: LipSyncSpec, idle_seed: int | None = None) -> Compositor:
+    """The compositor that fits what the spec's network puts out.
+
+    Args:
+        idle_seed: blinks, gaze, head and breath follow this seed (see `IdleMotion`); None holds them still.
+    """
+    compositor = PixelCompositor if spec.network == "speech2vid" else MotionCompositor
+    return compositor(face, spec, idle_seed)
 
 
 class MotionCompositor:
     """Network "s2v": motion coefficients warp the photo, a mouth patch fills the opening."""
 
-    def __init__(self, face: EnrolledFace, spec: LipSyncSpec) -> None:
+    def __init__(self, face: EnrolledFace, spec: LipSyncSpec, idle_seed: int | None = None) -> None:
         self._photo = face.photo
-        left, top, right, bottom = lower_face_box(face)
+        self._corners = left, top, right, bottom = lower_face_box(face)
         self._box = np.s_[top:bottom, left:right]
+        self._alive = alive_photo(face, spec, idle_seed)
         size = (right - left, bottom - top)
         to_photo = np.array([[1.0, 0, left], [0, 1.0, top]])
         self._warp = face_warp(face, spec, to_photo, size, step=max(size) / _COARSE_CELLS)
@@ -50,67 +65,102 @@ class MotionCompositor:
         self._patch_to_box = patch_to_photo - np.array([[0, 0, left], [0, 0, top]])
         corners = np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) * [spec.mouth_w_px - 1, spec.mouth_h_px - 1]
         mouth = corners @ self._patch_to_box[:, :2].T + self._patch_to_box[:, 2]
-        low = np.clip(np.floor(mouth.min(0)).astype(int), 0, size)
-        high = np.clip(np.ceil(mouth.max(0)).astype(int) + 1, 0, size)
+        reach = self._alive.reach_px if self._alive else 0
+        low = np.clip(np.floor(mouth.min(0)).astype(int) - reach, 0, size)
+        high = np.clip(np.ceil(mouth.max(0)).astype(int) + 1 + reach, 0, size)
         self._mouth = np.s_[low[1] : high[1], low[0] : high[0]]
         self._mouth_size = (int(high[0] - low[0]), int(high[1] - low[1]))
         self._patch_to_mouth = self._patch_to_box - np.array([[0, 0, low[0]], [0, 0, low[1]]])
         self._unit_px = face.pose.unit_px
-        self.still = self._warped(np.zeros(spec.n_motion, np.float32))[0]
+        self.still = self._warped(np.zeros(spec.n_motion, np.float32), AT_REST)[0]
 
-    def draw(self, outputs: Tensors) -> Image:
+    def draw(self, outputs: Tensors, index: int = 0) -> Image:
         """See `Compositor.draw`; needs `motion` (1, K) and `mouth` (1, 4, h, w)."""
-        frame, weights = self._warped(outputs["motion"][0])
+        pose = self._alive.pose(index) if self._alive else AT_REST
+        frame, weights = self._warped(outputs["motion"][0], pose)
         width, height = self._mouth_size
         if width and height:
             box = frame[self._box][self._mouth]
             patch = np.ascontiguousarray(outputs["mouth"][0].transpose(1, 2, 0))
-            paint = cv2.warpAffine(
-                patch, self._patch_to_mouth, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT
-            )
-            alpha = np.clip(paint[..., 3:], 0, 1) * self._opening(weights)[..., None]
+            carry = self._carry(pose)
+            grid = carry @ np.vstack([self._patch_to_mouth, [0, 0, 1]])
+            paint = cv2.warpAffine(patch, grid, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT)
+            alpha = np.clip(paint[..., 3:], 0, 1) * self._opening(weights, carry)[..., None]
             box[:] = np.clip(box + alpha * (255 * paint[..., :3] - box) + 0.5, 0, 255).astype(np.uint8)
         return frame
 
-    def _warped(self, motion: NDArray[np.float32]) -> tuple[Image, NDArray[np.float32]]:
+    def _warped(self, motion: NDArray[np.float32], pose: IdlePose) -> tuple[Image, NDArray[np.float32]]:
         weights = np.append(motion, np.float32(1))
+        if self._alive:
+            bend = partial(self._warp.source_map, weights)
+            return self._alive.draw(pose, self._corners, bend), weights
         source = self._warp.source_map(weights)
         frame = self._photo.copy()
         frame[self._box] = remap(self._photo, source)
         return frame, weights
 
-    def _opening(self, weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _carry(self, pose: IdlePose) -> Points:
+        """(2, 3) from the mouth's pixels at rest to where the head has carried them."""
+        if self._alive is None:
+            return np.eye(2, 3)
+        left, top = self._corners[0] + self._mouth[1].start, self._corners[1] + self._mouth[0].start
+        return carried(self._alive.forward(pose), left, top)
+
+    def _opening(self, weights: NDArray[np.float32], carry: Points) -> NDArray[np.float32]:
         """Where paint may show, (mouth height, mouth width) in [0, 1]."""
         offset = np.array([self._mouth[1].start, self._mouth[0].start])
-        return opening_mask(
-            self._warp.mouth_outline(weights) - offset, self._mouth_size, self._unit_px * OPENING_MARGIN
-        )
+        outline = (self._warp.mouth_outline(weights) - offset) @ carry[:, :2].T + carry[:, 2]
+        return opening_mask(outline, self._mouth_size, self._unit_px * OPENING_MARGIN)
 
 
 class PixelCompositor:
     """Network "speech2vid": paste its face crop's lower half back, softly."""
 
-    def __init__(self, face: EnrolledFace, spec: LipSyncSpec) -> None:
+    def __init__(self, face: EnrolledFace, spec: LipSyncSpec, idle_seed: int | None = None) -> None:
         self._photo = face.photo
-        self.still = face.photo.copy()
-        left, top, right, bottom = lower_face_box(face)
+        self._corners = left, top, right, bottom = lower_face_box(face)
         self._box = np.s_[top:bottom, left:right]
+        self._alive = alive_photo(face, spec, idle_seed)
+        self.still = self._alive.draw(AT_REST, self._corners) if self._alive else face.photo.copy()
         self._size = (right - left, bottom - top)
         self._grid = face_grid(face.plane, spec) - np.array([[0, 0, left], [0, 0, top]])
         edge = np.zeros((spec.face_px, spec.face_px), np.float32)
         middle, side = round(spec.face_px * 0.46), round(spec.face_px * 0.22)
         edge[middle : round(spec.face_px * 0.93), side:-side] = 1
-        soft = cv2.GaussianBlur(edge, (0, 0), spec.face_px * 0.035)
-        self._alpha = cv2.warpAffine(soft, self._grid, self._size)[..., None]
+        self._soft = cv2.GaussianBlur(edge, (0, 0), spec.face_px * 0.035)
+        self._alpha = cv2.warpAffine(self._soft, self._grid, self._size)[..., None]
 
-    def draw(self, outputs: Tensors) -> Image:
+    def draw(self, outputs: Tensors, index: int = 0) -> Image:
         """See `Compositor.draw`; needs `pixels` (1, 3, face_px, face_px)."""
         crop = np.ascontiguousarray(outputs["pixels"][0].transpose(1, 2, 0))
-        paint = cv2.warpAffine(crop, self._grid, self._size, flags=cv2.INTER_CUBIC)
-        frame = self._photo.copy()
+        grid, alpha = self._grid, self._alpha
+        if self._alive:
+            pose = self._alive.pose(index)
+            grid = carried(self._alive.forward(pose), *self._corners[:2]) @ np.vstack([grid, [0, 0, 1]])
+            alpha = cv2.warpAffine(self._soft, grid, self._size)[..., None]
+            frame = self._alive.draw(pose, self._corners)
+        else:
+            frame = self._photo.copy()
+        paint = cv2.warpAffine(crop, grid, self._size, flags=cv2.INTER_CUBIC)
         box = frame[self._box]
-        box[:] = np.clip(box + self._alpha * (255 * paint - box) + 0.5, 0, 255).astype(np.uint8)
+        box[:] = np.clip(box + alpha * (255 * paint - box) + 0.5, 0, 255).astype(np.uint8)
         return frame
+
+
+def alive_photo(face: EnrolledFace, spec: LipSyncSpec, seed: int | None) -> AlivePhoto | None:
+    """A face's idle motion after a seed; None, which moves nothing, for None."""
+    if seed is None:
+        return None
+    head = MovingHead(face.photo, face.landmarks, face.plane, keep=lower_face_box(face))
+    eyes = MovingEyes(face.photo, face.landmarks, pad_px=head.reach_px)
+    return AlivePhoto(face.photo, head, eyes, IdleMotion(seed, spec.fps))
+
+
+def carried(forward: Points, left: int, top: int) -> Points:
+    """A (2, 3) map of photo pixels as one of pixels of a box that begins at (left, top)."""
+    shift = forward[:, :2] @ [left, top] - [left, top]
+    moved: Points = np.c_[forward[:, :2], forward[:, 2] + shift]
+    return moved
 
 
 def lower_face_box(face: EnrolledFace) -> tuple[int, int, int, int]:

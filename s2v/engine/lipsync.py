@@ -43,16 +43,23 @@ class LipSyncEngine:
         self,
         face: EnrolledFace,
         backend: Backend,
-        compose: Callable[[EnrolledFace, LipSyncSpec], Compositor] = make_compositor,
+        compose: Callable[[EnrolledFace, LipSyncSpec, int | None], Compositor] = make_compositor,
+        idle_seed: int | None = None,
     ) -> None:
-        """Raises: BackendError, the face was prepared for another model, or the backend is closed."""
+        """Prepare to draw.
+
+        Args:
+            idle_seed: whole number from 0: the face blinks, looks about, breathes and moves its head a little,
+                always the same way for the same seed and frame. None: nothing but the lower face moves.
+        Raises: BackendError, the face was prepared for another model, or the backend is closed.
+        """
         self.spec: LipSyncSpec = backend.spec
         self.backend_name: str = backend.name
         self._backend = backend
         self._windows = MfccWindows(self.spec)
         identity = backend.encode_face(face.network_input)
         self._identity: Tensors = {name: np.repeat(tensor, MAX_BATCH, axis=0) for name, tensor in identity.items()}
-        self._compositor = compose(face, self.spec)
+        self._compositor = compose(face, self.spec, idle_seed)
         self._closed = False
 
     @property
@@ -101,7 +108,7 @@ class LipSyncEngine:
         outputs = self._backend.infer(mfcc, {name: rows[: len(due)] for name, rows in self._identity.items()})
         frames = []
         for row, (index, _) in enumerate(due):
-            bgr = self._compositor.draw({name: rows[row : row + 1] for name, rows in outputs.items()})
+            bgr = self._compositor.draw({name: rows[row : row + 1] for name, rows in outputs.items()}, index)
             frames.append(DrawnFrame(index, self.spec.frame_centre(index), bgr))
         return frames
 

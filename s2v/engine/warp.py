@@ -27,6 +27,7 @@ from s2v.engine.geometry import (
 Image = NDArray[np.uint8]
 Map = NDArray[np.float32]
 Pixel = TypeVar("Pixel", np.uint8, np.float32)
+Real = TypeVar("Real", bound=np.floating)
 
 # Where the canonical face's lips meet and end, in face units: decides which layer a point joins.
 _LIP_LINE_Y = 0.78
@@ -126,6 +127,14 @@ class LayeredWarp:
         self._table_u = np.linspace(full[..., 0].min(), full[..., 0].max(), 512)
         self._table_at = np.searchsorted(self._table_u, full[..., 0]).clip(0, 511).astype(np.int32)
         self._v = full[..., 1]
+        # The same from anywhere on the photo: to (place in the table, v), and to coarse cells.
+        u_per_entry = float(self._table_u[1] - self._table_u[0])
+        to_table = np.array([[1 / u_per_entry, 0, 0.5 - self._table_u[0] / u_per_entry], [0, 1, 0]])
+        whole_plane = np.vstack([plane.matrix, [0, 0, 1]])
+        self._photo_to_table = to_table @ np.linalg.inv(whole_plane)
+        to_cells = np.c_[np.diag(1 / cell_px), 0.5 / cell_px - 0.5]
+        self._photo_to_cells = to_cells @ np.linalg.inv(np.vstack([grid, [0, 0, 1]]))
+        self._cell_pixels = np.ix_(rows.round().astype(int), columns.round().astype(int))
         self._plane_to_output = np.linalg.inv(np.vstack([grid, [0, 0, 1]])) @ np.vstack([plane.matrix, [0, 0, 1]])
 
     def lips(self, weights: NDArray[np.float32]) -> tuple[Points, Points]:
@@ -140,30 +149,40 @@ class LayeredWarp:
         outline: Points = uv @ self._plane_to_output[:2, :2].T + self._plane_to_output[:2, 2]
         return outline
 
-    def source_map(self, weights: NDArray[np.float32]) -> Map:
+    def source_map(self, weights: NDArray[np.float32], moved: Map | None = None) -> Map:
         """For each output pixel, the photo pixel it shows: (height, width, 2) float32 x, y.
 
         Args:
             weights: (m,) how far to go along each displacement.
+            moved: (height, width, 2) photo pixels: where each output pixel looks instead of its own place,
+                little and smoothly apart from it. The result is this map looked up there.
         """
         flows = (weights.astype(np.float32) @ self._flows).reshape(self._shape)
-        upper, lower = (cv2.resize(_invert(flow, self._cells) @ self._to_photo.T, self.size) for flow in flows)
+        layers = [_invert(flow, self._cells) for flow in flows]
+        if moved is not None:
+            at = np.asarray(cv2.transform(moved[self._cell_pixels], self._photo_to_cells), np.float32)
+            layers = [remap(layer, at, cv2.INTER_LINEAR) for layer in layers]
+        upper, lower = (cv2.resize(layer @ self._to_photo.T, self.size) for layer in layers)
         lower -= upper
-        lower *= self._lowerness(weights)[..., None]
+        lower *= self._lowerness(weights, moved)[..., None]
         upper += lower
-        upper += self._base
+        upper += self._base if moved is None else moved
         return np.asarray(upper, np.float32)
 
-    def _lowerness(self, weights: NDArray[np.float32]) -> Map:
+    def _lowerness(self, weights: NDArray[np.float32], moved: Map | None) -> Map:
         """0 above the seam between the lips, 1 below it, (height, width)."""
         upper, lower = self.lips(weights)
         u = self._table_u
         seam = (np.interp(u, upper[:, 0], upper[:, 1]) + np.interp(u, lower[:, 0], lower[:, 1])) / 2
         beyond = np.maximum(np.maximum(upper[0, 0] - u, u - upper[-1, 0]), 0.0)
         steepness = 1.0 / (_SEAM_SOFTNESS + _SEAM_SPREAD * beyond)
-        slope = steepness.astype(np.float32)[self._table_at]
-        offset = (0.5 - seam * steepness).astype(np.float32)[self._table_at]
-        return np.asarray(np.clip(self._v * slope + offset, 0.0, 1.0), np.float32)
+        table_at, v = self._table_at, self._v
+        if moved is not None:
+            place = np.asarray(cv2.transform(moved, self._photo_to_table), np.float32)
+            table_at, v = place[..., 0].astype(np.int32).clip(0, len(u) - 1), place[..., 1]
+        slope = steepness.astype(np.float32)[table_at]
+        offset = (0.5 - seam * steepness).astype(np.float32)[table_at]
+        return np.asarray(np.clip(v * slope + offset, 0.0, 1.0), np.float32)
 
 
 def remap(image: NDArray[Pixel], source: Map, interpolation: int = cv2.INTER_CUBIC) -> NDArray[Pixel]:
@@ -214,13 +233,14 @@ def _fade(at: Points, uv: Points) -> Points:
     ring = _ring(at, 1.35).astype(np.float32)
     flat = uv.reshape(-1, 2)
     inside = np.array([cv2.pointPolygonTest(ring, (float(u), float(v)), True) for u, v in flat])
-    edge = _smoothstep(inside / 0.15)
-    return (edge * _smoothstep((flat[:, 1] - _EYE_LINE_Y) / 0.25)).reshape(uv.shape[:2])
+    edge = smoothstep(inside / 0.15)
+    return (edge * smoothstep((flat[:, 1] - _EYE_LINE_Y) / 0.25)).reshape(uv.shape[:2])
 
 
-def _smoothstep(x: Points) -> Points:
+def smoothstep(x: NDArray[Real]) -> NDArray[Real]:
+    """0 below 0, 1 above 1, smooth between; keeps the type."""
     t = np.clip(x, 0.0, 1.0)
-    smooth: Points = t * t * (3 - 2 * t)
+    smooth: NDArray[Real] = t * t * (3 - 2 * t)
     return smooth
 
 

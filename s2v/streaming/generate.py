@@ -75,6 +75,7 @@ def generate(
     max_side_px: int = MAX_SIDE_PX,
     encoding: Encoding | None = None,
     progress: bool = False,
+    idle_seed: int | None = None,
 ) -> GenerateReport:
     """Make the face on a photo say a recording.
 
@@ -88,13 +89,14 @@ def generate(
         max_side_px: larger photos are scaled down to this.
         encoding: quality, speed, and whether a file that exists is replaced.
         progress: a bar on stderr, if that is a terminal.
+        idle_seed: blinks, gaze, head motion and breath after this seed; None holds all but the lower face still.
     Raises: FaceError, AudioError, ModelError, BackendError, OutputError.
     """
     encoding = encoding or Encoding()
     started_s = time.perf_counter()
     check_output(output, encoding.overwrite)
     clip = read_audio(audio)
-    talker = Talker.enrol(face, model, backend, face_index, max_side_px)
+    talker = Talker.enrol(face, model, backend, face_index, max_side_px, idle_seed)
     return render(talker.make_engine, clip, output, encoding, progress, started_s)
 
 

@@ -17,10 +17,10 @@ from s2v.streaming.audio_file import ENGINE_HZ
 class OwningEngine(LipSyncEngine):
     """An engine that closes its backend with itself."""
 
-    def __init__(self, face: EnrolledFace, backend: Backend) -> None:
+    def __init__(self, face: EnrolledFace, backend: Backend, idle_seed: int | None = None) -> None:
         self._owned = backend
         try:
-            super().__init__(face, backend)
+            super().__init__(face, backend, idle_seed=idle_seed)
         except BaseException:
             backend.close()
             raise
@@ -37,6 +37,7 @@ class Talker:
     face: EnrolledFace
     model: Path | None  # None: the model that comes with the package
     backend: str
+    idle_seed: int | None = None  # None: nothing but the lower face moves
 
     @classmethod
     def enrol(
@@ -46,8 +47,12 @@ class Talker:
         backend: str = "auto",
         face_index: int | None = None,
         max_side_px: int = MAX_SIDE_PX,
+        idle_seed: int | None = None,
     ) -> Talker:
         """Find the face on a photo; no runtime is opened yet.
+
+        Args:
+            idle_seed: see `LipSyncEngine`.
 
         Raises: FaceError, the photo cannot be used. ModelError, the model file cannot, or hears at another rate.
         """
@@ -56,11 +61,11 @@ class Talker:
             raise ModelError(
                 f"{model or 'the model'} hears {spec.sample_rate_hz} Hz; this version gives {ENGINE_HZ} Hz: use another"
             )
-        return cls(enrol(load_photo(photo, max_side_px), spec, face_index), model, backend)
+        return cls(enrol(load_photo(photo, max_side_px), spec, face_index), model, backend, idle_seed)
 
     def make_engine(self) -> OwningEngine:
         """A new engine: opened, used and closed by the calling thread.
 
         Raises: BackendError, the runtime asked for cannot be used. ModelError.
         """
-        return OwningEngine(self.face, open_backend(self.model, self.backend))
+        return OwningEngine(self.face, open_backend(self.model, self.backend), self.idle_seed)

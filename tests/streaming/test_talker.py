@@ -3,10 +3,12 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from s2v.cli import BUNDLED_FACE
 from s2v.errors import FaceError, ModelError
 from s2v.spec import LipSyncSpec
 from s2v.streaming.talker import Talker
@@ -32,3 +34,21 @@ def test_a_photo_that_is_not_there_is_refused_without_opening_a_runtime(tmp_path
     model = model_of(tmp_path / "model.onnx", LipSyncSpec())
     with pytest.raises(FaceError, match=r"none\.jpg"):
         Talker.enrol(tmp_path / "none.jpg", model, backend="no such backend")
+
+
+@pytest.mark.parametrize("seed", [None, 5])
+def test_its_engines_move_by_its_seed(seed: int | None) -> None:
+    pytest.importorskip("torch", reason="the small test model is exported with torch")
+    from tiny_networks import tiny_model
+
+    talker = Talker.enrol(BUNDLED_FACE, tiny_model("s2v").path, "onnxruntime", idle_seed=seed)
+    engine = talker.make_engine()
+    try:
+        still = engine.still.copy()
+        frames = engine.push(np.zeros(3 * 16_000, np.float32))
+    finally:
+        engine.close()
+    brow = still.shape[0] // 3
+    moved = [bool((np.abs(frame.bgr[:brow].astype(int) - still[:brow]) > 8).any()) for frame in frames]
+    assert not moved[0]  # the first frame follows on the still
+    assert any(moved) == (seed is not None)
