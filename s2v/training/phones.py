@@ -7,18 +7,25 @@ other voice whose phones are known (see `bridge`).
 from __future__ import annotations
 
 import logging
-import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from s2v.errors import DataError
+from s2v.training.files import written_whole
+from s2v.training.words import pronunciation, spoken_words
 from s2v.training.workers import worker_pool
 
 STEP_S = 0.01  # phones and their features are laid on a 100 Hz grid
 SILENCE = "SIL"
+_STEP_SAMPLES = 160  # at 16 kHz
+# Of the level of speech. With the right text 0.01-0.04 was measured (LJSpeech) and 0.07-0.20 (GRID), with that of
+# another recording 0.5-1.1: words that are not in the text are taken for noises in its pauses.
+LOUDEST_PAUSE = 0.4
 
 # Columns: jaw height, backness, rounding, lips closed, lip to teeth, tongue to teeth, ridge, palate, velum,
 # stop, fricative, nasal, liquid or glide, voiced, vowel. Vowels: Ladefoged, "A Course in Phonetics", chapter 4;
@@ -60,37 +67,80 @@ class Phone:
     end_s: float
 
 
-def align(pcm: NDArray[np.int16], text: str) -> list[Phone]:
+def align(pcm: NDArray[np.int16], text: str, pronounce: Callable[[str], Sequence[str]] = pronunciation) -> list[Phone]:
     """Force a transcript onto 16 kHz mono speech with pocketsphinx and its English model.
 
-    Raises: DataError, a word the dictionary lacks, or speech that does not fit the text.
+    Args:
+        pronounce: phones of a word that its dictionary lacks, or () if unknown.
+    Raises: DataError, a word that nobody knows how to say, or speech that does not fit the text.
     """
-    from pocketsphinx import Decoder
-
     words = spoken_words(text)
-    decoder = Decoder(loglevel="FATAL", lm=None)
-    missing = [word for word in words if decoder.lookup_word(word) is None]
-    if missing:
-        raise DataError(f"not in the dictionary: {', '.join(missing[:3])}")
-    sound = pcm.tobytes()
+    if not words:
+        raise DataError("the transcript says nothing")
     try:
-        decoder.set_align_text(" ".join(words))
-        _decode(decoder, sound)
-        if decoder.hyp() is None:
-            raise DataError("the speech does not fit the transcript")
-        decoder.set_alignment()  # the words are known now; once more for the phones within them
-        _decode(decoder, sound)  # pocketsphinx 5.1 crashes if asked for a hypothesis after this pass
-        alignment = decoder.get_alignment()
+        try:
+            phones = _aligned(pcm, words, pronounce, "narrow")
+        except RuntimeError:  # the true path was dropped on the way: look at more of them, which takes longer
+            phones = _aligned(pcm, words, pronounce, "wide")
     except RuntimeError as error:
         raise DataError(f"the speech does not fit the transcript ({error})") from None
-    phones = [
+    loudness = pause_loudness(pcm, phones)
+    if loudness > LOUDEST_PAUSE:
+        raise DataError(f"the speech does not fit the transcript (pauses are {loudness:.2f} as loud as words)")
+    return phones
+
+
+def pause_loudness(pcm: NDArray[np.int16], phones: list[Phone]) -> float:
+    """Mean level of the pauses over that of the phones; infinite without a phone, 0 without a pause."""
+    steps = pcm[: len(pcm) // _STEP_SAMPLES * _STEP_SAMPLES].reshape(-1, _STEP_SAMPLES)
+    level = np.sqrt((steps.astype(np.float64) ** 2).mean(1))
+    spoken = np.zeros(len(level), bool)
+    for phone in phones:
+        if phone.name in _KNOWN:
+            spoken[round(phone.start_s / STEP_S) : round(phone.end_s / STEP_S)] = True
+    if not level[spoken].any():
+        return np.inf
+    return float(level[~spoken].mean() / level[spoken].mean()) if not spoken.all() else 0.0
+
+
+def _aligned(
+    pcm: NDArray[np.int16], words: list[str], pronounce: Callable[[str], Sequence[str]], beam: str
+) -> list[Phone]:
+    """Raises: RuntimeError, no path; DataError, a word without a pronunciation."""
+    # Without bestpath: that search goes through a lattice whose word times need not leave room for the phones.
+    decoder = _decoder(beam)
+    known = [_known(decoder, word, pronounce) for word in words]
+    decoder.set_align_text(" ".join(known))
+    _decode(decoder, pcm.tobytes())
+    if decoder.hyp() is None:
+        raise RuntimeError("no path to the last word")
+    decoder.set_alignment()  # the words are known now; once more for the phones within them
+    _decode(decoder, pcm.tobytes())  # pocketsphinx 5.1 crashes if asked for a hypothesis after this pass
+    return [
         Phone(phone.name, phone.start * STEP_S, (phone.start + phone.duration) * STEP_S)
-        for word in alignment or ()
+        for word in decoder.get_alignment() or ()
         for phone in word
     ]
+
+
+def _decoder(beam: str) -> Any:
+    """A new one for each recording: it adapts to what it hears, and the same sound must give the same phones."""
+    from pocketsphinx import Decoder
+
+    widths = {"wide": {"beam": 1e-120, "wbeam": 1e-100, "pbeam": 1e-120}}.get(beam, {})
+    return Decoder(loglevel="FATAL", lm=None, bestpath=False, **widths)
+
+
+def _known(decoder: Any, word: str, pronounce: Callable[[str], Sequence[str]]) -> str:
+    """The word as the dictionary has it, where need be after it was told how the word is spoken."""
+    for spelling in (word, word.strip("'")):
+        if spelling and decoder.lookup_word(spelling) is not None:
+            return spelling
+    phones = pronounce(word)
     if not phones:
-        raise DataError("the aligner gave no phones")
-    return phones
+        raise DataError(f"not in the dictionary: {word} (apt install espeak-ng, which can read it)")
+    decoder.add_word(word, " ".join(phones), True)
+    return word
 
 
 def align_all(sounds: dict[str, NDArray[np.int16]], texts: dict[str, str], workers: int = 2) -> dict[str, list[Phone]]:
@@ -116,9 +166,23 @@ def _decode(decoder: Any, sound: bytes) -> None:
     decoder.end_utt()
 
 
-def spoken_words(text: str) -> list[str]:
-    """Lower-case words without punctuation."""
-    return re.findall(r"[a-z']+", text.lower().replace("-", " "))
+def write_labels(path: Path, phones: Iterable[Phone]) -> None:
+    """Phones as a label track: start and end in seconds and the name, a line each, as Audacity reads and writes it."""
+    with written_whole(path) as beside:
+        beside.write_text("".join(f"{phone.start_s:.4f}\t{phone.end_s:.4f}\t{phone.name}\n" for phone in phones))
+
+
+def read_labels(path: Path) -> list[Phone]:
+    """What `write_labels` wrote, or any track of labels in ARPAbet without stress. Raises: DataError, it is none."""
+    try:
+        rows = [line.split("\t") for line in path.read_text().splitlines() if line.strip()]
+        phones = [Phone(name, float(start_s), float(end_s)) for start_s, end_s, name in rows]
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is no label track, a line each of start, end and phone ({error})") from None
+    strange = next((phone for phone in phones if phone.name not in _KNOWN and phone.name != SILENCE), None)
+    if strange is not None:
+        raise DataError(f"{path}: {strange.name!r} is no phone of ARPAbet without stress, nor {SILENCE}")
+    return phones
 
 
 def phone_features(phones: list[Phone], n_steps: int) -> NDArray[np.float32]:

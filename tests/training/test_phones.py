@@ -10,14 +10,19 @@ import pytest
 
 from s2v.errors import DataError
 from s2v.training.media import read_sound
-from s2v.training.phones import N_FEATURES, Phone, align, align_all, phone_features, spoken_words
+from s2v.training.phones import (
+    N_FEATURES,
+    Phone,
+    align,
+    align_all,
+    pause_loudness,
+    phone_features,
+    read_labels,
+    write_labels,
+)
 
 SPEECH = Path(__file__).parents[1] / "data" / "grid_s1_pgid5s.mp4"
 SAID = "place green in d five soon"
-
-
-def test_words_lose_case_punctuation_and_hyphens() -> None:
-    assert spoken_words("It's a well-known fact, (isn't it?)") == ["it's", "a", "well", "known", "fact", "isn't", "it"]
 
 
 def test_unlabelled_time_is_silence_and_a_closed_stop_closes_the_lips() -> None:
@@ -51,11 +56,60 @@ def test_alignment_finds_the_words_in_order_within_the_clip() -> None:
 def test_recordings_are_aligned_in_processes_and_those_that_do_not_fit_are_left_out() -> None:
     pytest.importorskip("pocketsphinx")
     pcm = read_sound(SPEECH)
-    found = align_all({"a": pcm, "b": pcm, "untold": pcm}, {"a": SAID, "b": "xqzzy", "absent": SAID}, workers=1)
+    wrong = "twenty thousand leagues under the sea lived a whale whom nobody had ever seen before that summer morning"
+    found = align_all({"a": pcm, "b": pcm, "untold": pcm}, {"a": SAID, "b": wrong, "absent": SAID}, workers=1)
     assert found == {"a": align(pcm, SAID)}
 
 
-def test_a_word_outside_the_dictionary_is_named() -> None:
+def test_a_word_outside_the_dictionary_is_said_as_one_is_told() -> None:
+    pytest.importorskip("pocketsphinx")
+    pcm, told = read_sound(SPEECH), []
+
+    def pronounce(word: str) -> list[str]:
+        told.append(word)
+        return ["P", "L", "EY", "S"]
+
+    phones = align(pcm, "xqzzy green in d five soon", pronounce)
+    assert told == ["xqzzy"]
+    assert [phone.name for phone in phones] == [phone.name for phone in align(pcm, SAID)]
+
+
+def test_a_word_that_nobody_can_say_is_named() -> None:
     pytest.importorskip("pocketsphinx")
     with pytest.raises(DataError, match="xqzzy"):
-        align(np.zeros(16_000, np.int16), "hello xqzzy")
+        align(np.zeros(16_000, np.int16), "hello xqzzy", lambda word: ())
+
+
+def test_quotation_marks_are_no_part_of_a_word() -> None:
+    pytest.importorskip("pocketsphinx")
+    pcm = read_sound(SPEECH)
+    assert align(pcm, "'place green' in d five soon'", lambda word: ()) == align(pcm, SAID)
+
+
+def test_silence_and_no_words_fit_nothing() -> None:
+    pytest.importorskip("pocketsphinx")
+    with pytest.raises(DataError, match="does not fit"):
+        align(np.zeros(48_000, np.int16), SAID)
+    with pytest.raises(DataError, match="says nothing"):
+        align(read_sound(SPEECH), "...")
+
+
+def test_a_text_that_leaves_words_out_does_not_fit() -> None:
+    pytest.importorskip("pocketsphinx")
+    with pytest.raises(DataError, match=r"does not fit.*as loud as words"):
+        align(read_sound(SPEECH), "a")
+
+
+def test_pauses_are_as_loud_as_they_sound() -> None:
+    pcm = np.repeat([0, 1000, 100, 1000], 1600).astype(np.int16)
+    phones = [Phone("SIL", 0.0, 0.1), Phone("AA", 0.1, 0.2), Phone("AA", 0.3, 0.4)]
+    assert pause_loudness(pcm, phones) == pytest.approx(0.05)
+    assert pause_loudness(pcm, phones[:1]) == np.inf
+    assert pause_loudness(pcm, [Phone("AA", 0.0, 0.4)]) == 0
+
+
+def test_phones_are_written_as_a_label_track(tmp_path: Path) -> None:
+    phones = [Phone("SIL", 0.0, 0.1234), Phone("P", 0.1234, 0.2)]
+    write_labels(tmp_path / "a.lab", phones)
+    assert (tmp_path / "a.lab").read_text() == "0.0000\t0.1234\tSIL\n0.1234\t0.2000\tP\n"
+    assert read_labels(tmp_path / "a.lab") == phones
