@@ -56,6 +56,16 @@ class LipSyncSpec:
     mouth_width_ratio: float = 1.4
     mouth_above_lips: float = 0.30
 
+    @classmethod
+    def of(cls, network: Network, **changed: Any) -> LipSyncSpec:
+        """The spec that a network is trained with when not told otherwise.
+
+        "speech2vid" hears as its paper says; "s2v" hears more of the spectrum: nasals lie below 300 Hz,
+        hissing above 3700 Hz (docs/LOG.md).
+        """
+        heard: dict[str, Any] = {} if network == "speech2vid" else {"mel_low_hz": 60.0, "mel_high_hz": 7600.0}
+        return cls(network=network, **(heard | changed))
+
     @property
     def n_cepstra(self) -> int:
         """Rows of the network's audio input: the paper drops c0, ours keeps it."""

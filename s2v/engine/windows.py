@@ -1,7 +1,8 @@
 """Which samples belong to which video frame: one MFCC window per frame, live and offline.
 
 Both ways pad the same: samples before sample 0 and after the end of a stream are zeros. The newest column of
-frame n is `spec.last_column(n)`, and the whole window is normalised by the running mean after that column.
+frame n is `spec.last_column(n)`. A column is normalised once, by the running mean after it, so that windows are
+slices of one stretch of columns: training runs over the stretch at once (`MotionNet.over`).
 """
 
 from __future__ import annotations
@@ -15,34 +16,40 @@ from s2v.errors import AudioError
 from s2v.spec import LipSyncSpec
 
 
-def normalise(columns: npt.NDArray[np.float32], mean: Float64, spec: LipSyncSpec) -> Float32:
-    """(columns - mean) / spec.mfcc_std as the network takes it: shape (..., n_cepstra, n_columns).
+def normalise(columns: npt.NDArray[np.float32], means: Float64, spec: LipSyncSpec) -> Float32:
+    """(columns - means) / spec.mfcc_std as the network takes it, (n, n_cepstra).
 
     Args:
-        columns: (..., n_mfcc, n_columns), oldest column first.
-        mean: (..., n_mfcc), the running mean after the newest column.
+        columns: (n, n_mfcc). means: (n, n_mfcc), the running mean after each of them.
     """
-    std = np.asarray(spec.mfcc_std, np.float64)[:, None]
-    scaled = ((columns - mean[..., None]) / std).astype(np.float32)
-    return np.ascontiguousarray(scaled[..., spec.n_mfcc - spec.n_cepstra :, :])  # the paper's network drops c0
+    scaled = ((columns - means) / np.asarray(spec.mfcc_std, np.float64)).astype(np.float32)
+    return scaled[:, spec.n_mfcc - spec.n_cepstra :]  # the paper's network drops c0
 
 
-def mfcc_windows(pcm: npt.ArrayLike, spec: LipSyncSpec, vtl_warp: float = 1.0) -> Float32:
-    """All windows of a whole clip, shape (spec.frame_count(n), n_cepstra, n_columns): what `MfccWindows` gives.
+def normalised_columns(pcm: npt.ArrayLike, spec: LipSyncSpec, vtl_warp: float = 1.0) -> Float32:
+    """All columns of a whole clip that its frames see, (n, n_cepstra); row 0 is column `start_column(spec)`.
 
     Args:
         pcm: (n,) float32 in [-1, 1] at `spec.sample_rate_hz`.
         vtl_warp: factor on the mel filter edges, for training.
     Raises: AudioError, see `as_mono`.
     """
+    return normalise(*mfcc_and_mean(pcm, spec, vtl_warp), spec)
+
+
+def mfcc_windows(pcm: npt.ArrayLike, spec: LipSyncSpec, vtl_warp: float = 1.0) -> Float32:
+    """All windows of a whole clip, shape (spec.frame_count(n), n_cepstra, n_columns): what `MfccWindows` gives.
+
+    Args and raises: see `normalised_columns`.
+    """
     samples = as_mono(pcm)
-    columns, means = mfcc_and_mean(samples, spec, vtl_warp)
+    columns = normalised_columns(samples, spec, vtl_warp)
     start = start_column(spec)
     newest = np.array([spec.last_column(f) - start for f in range(spec.frame_count(len(samples)))], np.intp)
     if not len(newest):
         return np.empty((0, spec.n_cepstra, spec.n_columns), np.float32)
     windows = np.lib.stride_tricks.sliding_window_view(columns, spec.n_columns, axis=0)
-    return normalise(windows[newest - (spec.n_columns - 1)], means[newest], spec)
+    return np.ascontiguousarray(windows[newest - (spec.n_columns - 1)])
 
 
 class MfccWindows:
@@ -57,8 +64,7 @@ class MfccWindows:
         self.next_frame = 0
         self._front_end = MfccFrontEnd(spec)
         self._mean = RunningMean(spec)
-        self._recent = np.empty((0, spec.n_mfcc), np.float32)  # the newest columns, at most n_columns
-        self._newest_mean = np.asarray(spec.mfcc_mean, np.float64)
+        self._recent = np.empty((0, spec.n_cepstra), np.float32)  # the newest columns, normalised, at most n_columns
         self._next_column = start_column(spec)
         # Ring index of sample 0: zeros stand before it, one of them for pre-emphasis.
         self._origin = 1 - self._next_column * spec.mfcc_step_samples
@@ -114,7 +120,7 @@ class MfccWindows:
             first = self._origin + self._next_column * spec.mfcc_step_samples - 1
             length = 1 + (n_new - 1) * spec.mfcc_step_samples + spec.mfcc_window_samples
             columns = self._front_end.columns(self._ring.window(first, length))
-            self._newest_mean = self._mean.update(columns)[-1]
+            columns = normalise(columns, self._mean.update(columns), spec)
             self._recent = np.concatenate([self._recent, columns])[-spec.n_columns :]
             self._next_column = newest + 1
-        return normalise(self._recent.T, self._newest_mean, spec)
+        return np.ascontiguousarray(self._recent.T)

@@ -13,13 +13,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from s2v.engine.mfcc import mfcc_and_mean, start_column
+from s2v.engine.motion import MotionBasis
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
 from s2v.training.data import Clip
-from s2v.training.evaluate import correlation
+from s2v.training.evaluate import correlation, gap_weights
 from s2v.training.losses import MotionLoss
 from s2v.training.phones import N_FEATURES, STEP_S, Phone, phone_features
 
+_STRETCHES, _STRETCH_FRAMES = 24, 75  # what a step of training the bridge sees
+_LIPS_MEET = {"P": 0.7, "B": 0.7, "M": 0.9}  # until which part of the phone the lips stay shut
+_CLOSING_S = 0.06
 _LOUDNESS_STEP = 2.0  # log energy: about 9 dB to one unit of the loudness feature
 
 
@@ -55,10 +59,10 @@ def bridge_features(pcm: NDArray[np.float32], phones: list[Phone], spec: LipSync
     return np.concatenate([articulation, loudness[:, None]], axis=1).astype(np.float32)
 
 
-def at_frames(steps: Tensor | NDArray[np.float32], n_frames: int, spec: LipSyncSpec) -> NDArray[np.int64]:
+def at_frames(n_steps: int, n_frames: int, spec: LipSyncSpec) -> NDArray[np.int64]:
     """The 100 Hz step under each frame's centre, (n_frames,)."""
     centres = np.array([spec.frame_centre(frame) for frame in range(n_frames)]) / spec.sample_rate_hz
-    return np.minimum((centres / STEP_S).astype(np.int64), len(steps) - 1)
+    return np.minimum((centres / STEP_S).astype(np.int64), n_steps - 1)
 
 
 def train_bridge(
@@ -73,20 +77,25 @@ def train_bridge(
     known = [clip for clip in clips if clip.name in phones]
     if not known:
         raise DataError("none of the talking clips is aligned: give their transcripts")
-    rows = [bridge_features(clip.pcm, phones[clip.name], spec) for clip in known]
+    n_frames = min(_STRETCH_FRAMES, *(len(clip.motion) for clip in known))
+    at = at_frames(round(n_frames / spec.fps / STEP_S), n_frames, spec)
+    features = [bridge_features(clip.pcm, phones[clip.name], spec) for clip in known]
+    rows = [np.pad(row, ((0, max(0, at[-1] + 1 - len(row))), (0, 0)), mode="edge") for row in features]
     network, wanted = BridgeNet(spec.n_motion), MotionLoss(spec)
     optimiser = torch.optim.AdamW(network.parameters(), weight_decay=1e-3)
+    follows = torch.ones(_STRETCHES, n_frames, dtype=torch.bool)
+    steps_per_frame = 1 / spec.fps / STEP_S
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = 2e-3 * 0.5 * (1 + np.cos(np.pi * step / steps)) + 1e-5
-        said, true, follows = [], [], []
-        for index in rng.integers(len(known), size=24):
-            motion = torch.from_numpy(known[index].motion)
-            row = torch.from_numpy(rows[index])[None]
-            at = at_frames(rows[index], len(motion), spec)
-            said.append(network(row)[0][at])
-            true.append(motion)
-            follows.append(torch.arange(len(motion)) > 0)
-        loss = wanted(torch.cat(said), torch.cat(true), torch.cat(follows))
+        heard, true = [], []
+        for index in rng.integers(len(known), size=_STRETCHES):
+            motion, row = known[index].motion, rows[index]
+            first = int(rng.integers(len(motion) - n_frames + 1))
+            begin = min(round(first * steps_per_frame), len(row) - at[-1] - 1)
+            heard.append(row[begin : begin + at[-1] + 1])
+            true.append(motion[first : first + n_frames])
+        said = network(torch.from_numpy(np.stack(heard)))[:, at]
+        loss = wanted(said, torch.from_numpy(np.stack(true)), follows)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
@@ -98,8 +107,30 @@ def label(network: BridgeNet, name: str, pcm: NDArray[np.float32], phones: list[
     features = bridge_features(pcm, phones, spec)
     n_frames = int(len(features) * STEP_S * spec.fps)
     with torch.no_grad():
-        motion = network(torch.from_numpy(features)[None])[0].numpy()[at_frames(features, n_frames, spec)]
-    return Clip(name, pcm, motion.astype(np.float32), np.zeros(n_frames, np.float32))
+        motion = network(torch.from_numpy(features)[None])[0].numpy()[at_frames(len(features), n_frames, spec)]
+    closed = close_lips(motion, phones, spec)
+    return Clip(name, pcm, closed, (closed @ gap_weights(spec)).astype(np.float32))
+
+
+def close_lips(motion: NDArray[np.float32], phones: list[Phone], spec: LipSyncSpec) -> NDArray[np.float32]:
+    """Motion (n_frames, n_motion) with the lips together wherever a p, b or m is spoken.
+
+    A regression opens them a little even there, because its talker was sometimes late; a viewer sees that first.
+    The lips are brought together by the least movement of the face that does it.
+    """
+    centres_s = np.array([spec.frame_centre(frame) for frame in range(len(motion))]) / spec.sample_rate_hz
+    shut = np.zeros(len(motion))
+    for phone in phones:
+        if phone.name in _LIPS_MEET:
+            length = phone.end_s - phone.start_s
+            held = (phone.start_s + 0.1 * length, phone.start_s + _LIPS_MEET[phone.name] * length)
+            away_s = np.maximum(held[0] - centres_s, centres_s - held[1])
+            shut = np.maximum(shut, 0.5 + 0.5 * np.cos(np.pi * np.clip(away_s / _CLOSING_S, 0, 1)))
+    gap = gap_weights(spec)
+    size = (MotionBasis.load(spec.motion_basis).components**2).sum((1, 2))[: spec.n_motion]
+    least = gap / size / (gap**2 / size).sum()
+    opened = np.maximum(motion @ gap, 0) * shut
+    return np.asarray(motion - opened[:, None] * least, np.float32)
 
 
 def bridge_correlation(

@@ -15,14 +15,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from s2v.engine.windows import mfcc_windows
+from s2v.engine.mfcc import counts, mfcc_and_mean
+from s2v.engine.windows import mfcc_windows, normalised_columns
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
-from s2v.training.augment import no_speech, spoil
+from s2v.training.augment import mixed, no_speech, spoil
 
 VTL_WARP = (0.82, 1.22)  # vocal-tract length: one voice stands for many
-_CLIPS_IN_A_ROW = 2  # so that the running mean also meets a stream that has been going on
-_NO_SPEECH_SHARE = 0.08
+_CLIPS_MEASURED = 200
+SPEED = (0.85, 1.2)
+ROW_FRAMES = 150  # 6 s: the running mean also meets a stream that has been going on
+_NO_SPEECH_SHARE = 0.06
+_QUIET_ROW_SHARE = 0.06  # so long that the running mean takes the noise for the channel
+_BABBLE_SHARE = 0.15  # rows in which somebody else talks too
 
 
 @dataclass(frozen=True)
@@ -47,13 +52,26 @@ class Pictures:
         return len(self.motion)
 
 
-def spec_of_shards(shards: Path, spec: LipSyncSpec) -> LipSyncSpec:
-    """The spec with the shards' own MFCC mean and deviation. Raises: DataError, not a shard folder."""
+def check_shards(shards: Path) -> None:
+    """Raises: DataError, not a folder of prepare-data."""
     try:
-        meta = json.loads((shards / "meta.json").read_text())
-        return replace(spec, mfcc_mean=tuple(meta["mfcc_mean"]), mfcc_std=tuple(meta["mfcc_std"]))
+        json.loads((shards / "meta.json").read_text())["clips"]
     except (OSError, ValueError, KeyError, TypeError):
         raise DataError(f"{shards} holds no meta.json: -i takes the folder that s2v prepare-data wrote") from None
+
+
+def measured(spec: LipSyncSpec, clips: Sequence[Clip]) -> LipSyncSpec:
+    """The spec with the mean and deviation that these clips' MFCC columns have.
+
+    Raises: DataError, nothing can be heard in them.
+    """
+    raw = replace(spec, mfcc_mean=(0.0,) * spec.n_mfcc, mfcc_std=(1.0,) * spec.n_mfcc)
+    columns = [mfcc_and_mean(clip.pcm, raw)[0] for clip in clips[:_CLIPS_MEASURED]]
+    heard = np.concatenate([part[counts(part)] for part in columns] or [np.zeros((0, spec.n_mfcc), np.float32)])
+    if not len(heard):
+        raise DataError("the training clips are silent: give talking videos whose sound can be heard")
+    mean, deviation = heard.mean(0).round(4).tolist(), heard.std(0).round(4).tolist()
+    return replace(spec, mfcc_mean=tuple(mean), mfcc_std=tuple(deviation))
 
 
 def load_split(shards: Path, split: str, pictures: bool = True) -> tuple[list[Clip], Pictures]:
@@ -122,36 +140,66 @@ def windows_of(clip: Clip, spec: LipSyncSpec) -> NDArray[np.float32]:
 def motion_batch(
     voices: Sequence[list[Clip]], n_rows: int, spec: LipSyncSpec, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Rows of clips spoken one after the other, each row in one voice and spoiled in its own way.
+    """Rows of speech, each in one voice and spoiled in its own way, clips following each other.
 
     Args:
         voices: the clips of each voice; every voice is as likely as the next, however much it said.
-    Returns: windows (n, 1, n_cepstra, n_columns), motion (n, n_motion) and whether a frame follows
-        the one before it in the same clip (n,).
+    Returns: columns (n_rows, n, n_cepstra) as `MotionNet.over` takes them, motion (n_rows, ROW_FRAMES, n_motion),
+        and whether a frame follows the one before it in the same clip (n_rows, ROW_FRAMES).
     """
-    windows, motions, follows = [], [], []
+    n_columns = spec.n_columns + round((ROW_FRAMES - 1) * spec.samples_per_frame / spec.mfcc_step_samples)
+    columns, motions, follows = [], [], []
     for _ in range(n_rows):
-        clips = voices[int(rng.integers(len(voices)))]
-        sounds, targets, starts = [], [], []
-        for index in rng.integers(len(clips), size=_CLIPS_IN_A_ROW):
-            clip = clips[index]
-            # Whole frames only: the next clip's first frame must begin where this one's last ends.
-            n_frames = min(len(clip.motion), int(len(clip.pcm) / spec.samples_per_frame))
-            n_samples = round(n_frames * spec.samples_per_frame)
-            silent = rng.random() < _NO_SPEECH_SHARE
-            sounds.append(no_speech(n_samples, rng) if silent else clip.pcm[:n_samples])
-            targets.append(np.zeros_like(clip.motion[:n_frames]) if silent else clip.motion[:n_frames])
-            starts.append(np.arange(n_frames) > 0)
-        pcm = spoil(np.concatenate(sounds), rng)
-        target = np.concatenate(targets)
-        windows.append(mfcc_windows(pcm, spec, vtl_warp=rng.uniform(*VTL_WARP))[: len(target), None])
-        motions.append(target)
-        follows.append(np.concatenate(starts))
+        pcm, motion, follow = _row(voices[int(rng.integers(len(voices)))], spec, rng)
+        if rng.random() < _BABBLE_SHARE:
+            others, _, _ = _row(voices[int(rng.integers(len(voices)))], spec, rng)
+            pcm = mixed(pcm, others, float(rng.uniform(10, 25)))
+        columns.append(normalised_columns(spoil(pcm, rng), spec, vtl_warp=rng.uniform(*VTL_WARP))[:n_columns])
+        motions.append(motion)
+        follows.append(follow)
     return (
-        torch.from_numpy(np.concatenate(windows)),
-        torch.from_numpy(np.concatenate(motions)),
-        torch.from_numpy(np.concatenate(follows)),
+        torch.from_numpy(np.stack(columns)),
+        torch.from_numpy(np.stack(motions)),
+        torch.from_numpy(np.stack(follows)),
     )
+
+
+def _row(
+    clips: list[Clip], spec: LipSyncSpec, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+    """ROW_FRAMES of one voice: sound, motion, and whether a frame follows the one before it."""
+    if rng.random() < _QUIET_ROW_SHARE:
+        still = np.zeros((ROW_FRAMES, spec.n_motion), np.float32)
+        return no_speech(round(ROW_FRAMES * spec.samples_per_frame), rng), still, np.arange(ROW_FRAMES) > 0
+    speed = float(rng.uniform(*SPEED)) if rng.random() < 0.5 else 1.0
+    sounds, motions, follows = [], [], []
+    missing = ROW_FRAMES
+    while missing > 0:
+        pcm, motion = at_speed(clips[int(rng.integers(len(clips)))], speed, spec)
+        # Whole frames only: the next clip's first frame must begin where this one's last ends.
+        n_frames = min(missing, len(motion), int(len(pcm) / spec.samples_per_frame))
+        if not n_frames:
+            continue
+        n_samples = round(n_frames * spec.samples_per_frame)
+        silent = rng.random() < _NO_SPEECH_SHARE
+        sounds.append(no_speech(n_samples, rng) if silent else pcm[:n_samples])
+        motions.append(np.zeros_like(motion[:n_frames]) if silent else motion[:n_frames])
+        follows.append(np.arange(n_frames) > 0)
+        missing -= n_frames
+    return np.concatenate(sounds), np.concatenate(motions), np.concatenate(follows)
+
+
+def at_speed(clip: Clip, speed: float, spec: LipSyncSpec) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """A clip played faster (speed > 1, with a higher voice) or slower: sound and motion."""
+    if speed == 1.0:
+        return clip.pcm, clip.motion
+    sound_at = np.arange(int(len(clip.pcm) / speed)) * speed
+    sound = np.interp(sound_at, np.arange(len(clip.pcm)), clip.pcm).astype(np.float32)
+    # Frame n stands for its middle, n + 0.5.
+    frame_at = (np.arange(int(len(clip.motion) / speed)) + 0.5) * speed - 0.5
+    frames = np.arange(len(clip.motion))
+    motion = np.stack([np.interp(frame_at, frames, moved) for moved in clip.motion.T], axis=1)
+    return sound, motion.astype(np.float32)
 
 
 def picture_batches(

@@ -31,9 +31,9 @@ class MotionLoss(torch.nn.Module):
         self.register_buffer("gaps", torch.tensor((lower - upper)[: spec.n_motion], dtype=torch.float32))
 
     def forward(self, said: Tensor, true: Tensor, follows: Tensor) -> Tensor:
-        """(n, n_motion) twice and (n,) bool -> scalar."""
+        """(..., n, n_motion) twice and (..., n) bool, whether a frame follows the one before it -> scalar."""
         position = ((said - true) ** 2 @ self.weights).mean()
-        velocity = (((said[1:] - said[:-1]) - (true[1:] - true[:-1])) ** 2 @ self.weights)[follows[1:]].mean()
+        velocity = ((said.diff(dim=-2) - true.diff(dim=-2)) ** 2 @ self.weights)[follows[..., 1:]].mean()
         gap_said, gap_true = said @ self.gaps, true @ self.gaps
         closed = 1 + 2 * (gap_true < 0.01).float()
         opening = (closed * (gap_said - gap_true).abs()).mean()

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec, Network
 from s2v.training.files import written_whole
+from s2v.training.motion_net import MotionNet
 
 CHECKPOINT_FORMAT = 1
 
@@ -130,35 +131,6 @@ class Speech2Vid(TalkingNet):
 
 
 # --- s2v: how the photo moves, and what the mouth shows --------------------------------------------
-
-
-class MotionNet(nn.Module):
-    """Audio window -> motion coefficients.
-
-    The first layer spans all cepstra at once: neighbouring cepstra are not alike the way
-    neighbouring pixels are, so sliding a small kernel over them buys nothing (docs/LOG.md).
-    """
-
-    def __init__(self, spec: LipSyncSpec, width: int = 160) -> None:
-        super().__init__()
-        rows = spec.n_cepstra
-        self.mix = nn.Sequential(
-            nn.Conv2d(1, width, (rows, 3), padding=(0, 1), bias=False), nn.BatchNorm2d(width), nn.LeakyReLU(0.1)
-        )
-        self.layers = nn.Sequential(
-            conv(width, width, (1, 5)), nn.Dropout(0.1), conv(width, width, (1, 3), (1, 2)),
-            conv(width, width, (1, 5)), nn.Dropout(0.1), conv(width, width + 32, (1, 3), (1, 2)),
-            conv(width + 32, width + 32, (1, 3)),
-        )  # fmt: skip
-        columns = (spec.n_columns + 3) // 4  # halved twice, rounded up
-        self.full = nn.Sequential(
-            nn.Linear((width + 32) * columns, 256), nn.LeakyReLU(0.1), nn.Dropout(0.2), nn.Linear(256, spec.n_motion)
-        )
-
-    def forward(self, mfcc: Tensor) -> Tensor:
-        """(b, 1, n_cepstra, n_columns) -> (b, n_motion)."""
-        motion: Tensor = self.full(self.layers(self.mix(mfcc)).flatten(1))
-        return motion
 
 
 class MouthFaceEncoder(nn.Module):

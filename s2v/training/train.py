@@ -1,7 +1,7 @@
 """The training loop: `s2v train`.
 
 Network "s2v" has two parts that share no weights: `motion` (audio -> motion) and `mouth` (motion and
-person -> pixels). They are trained in the same run, or each in its own and joined with `resume`.
+person -> pixels). They are trained one after the other, or each in its own run and joined with `resume`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,8 @@ from torch import Tensor
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec, Network
 from s2v.training import data
-from s2v.training.defaults import BATCH, EPOCHS, SAVE_EVERY_STEPS
-from s2v.training.evaluate import sync_report
+from s2v.training.config import TrainConfig
+from s2v.training.evaluate import run_probes, sync_report
 from s2v.training.files import written_whole
 from s2v.training.losses import MotionLoss, mouth_loss, pixel_loss
 from s2v.training.model import (
@@ -39,25 +39,6 @@ _MOTION_NOISE = 0.15  # standard deviations: the painter will be given what the 
 PARTS: dict[Network, tuple[str, ...]] = {"s2v": ("motion", "mouth"), "speech2vid": ("pixels",)}
 
 
-@dataclass(frozen=True)
-class TrainConfig:
-    """What `s2v train` was asked for; stored in the checkpoint."""
-
-    shards: Path
-    out: Path
-    network: Network = "s2v"
-    parts: tuple[str, ...] = ()  # () is all of the network's
-    epochs: int = EPOCHS
-    batch: int = BATCH
-    rows: int = 8  # of two clips each, in a motion batch
-    save_every_steps: int = SAVE_EVERY_STEPS
-    learning_rate: float = 2e-3
-    look_ahead_s: float = 0.08
-    seed: int = 0
-    gpu: int | None = None
-    resume: tuple[Path, ...] = ()
-
-
 @dataclass
 class Run:
     """State of a training run."""
@@ -66,7 +47,9 @@ class Run:
     network: TalkingNet
     device: torch.device
     steps: dict[str, int] = field(default_factory=dict)  # done per part
+    moments: dict[str, Any] = field(default_factory=dict)  # the optimiser's, per part
     history: list[dict[str, Any]] = field(default_factory=list)
+    probes: list[dict[str, Any]] = field(default_factory=list)  # asked when training has ended
 
 
 def train(config: TrainConfig, progress: bool = True) -> Path:
@@ -79,19 +62,27 @@ def train(config: TrainConfig, progress: bool = True) -> Path:
     if unknown := set(parts) - set(PARTS[config.network]):
         have = ", ".join(PARTS[config.network])
         raise DataError(f"network {config.network} has no part {', '.join(unknown)}: it has {have}")
-    spec = data.spec_of_shards(config.shards, LipSyncSpec(network=config.network, look_ahead_s=config.look_ahead_s))
+    data.check_shards(config.shards)
     clips, pictures = data.load_split(config.shards, "train", pictures=parts != ("motion",))
     if not clips:
         raise DataError(f"no train-*.npz in {config.shards}: run s2v prepare-data first")
+    spec = data.measured(LipSyncSpec.of(config.network, look_ahead_s=config.look_ahead_s), clips)
     run = Run(config, build_network(spec), _device(config.gpu))
     run.network.to(run.device)
     run.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a third faster on a CPU
     for checkpoint in config.resume:
         _resume(run, checkpoint)
     config.out.mkdir(parents=True, exist_ok=True)
-    epoch_steps = max(1, len(pictures) // config.batch if len(pictures) else len(clips) // (2 * config.rows))
-    _steps(run, parts, clips, pictures, epoch_steps, progress)
+    for part in parts:
+        _train_part(run, part, clips, pictures, progress)
+    if parts != ("mouth",):  # painting alone does not listen
+        _probe(run)
     return _save(run)
+
+
+def failed_probes(checkpoint: Path) -> list[str]:
+    """Names of the probes that a training ended with and did not pass. Raises: DataError, not a checkpoint."""
+    return [probe["name"] for probe in read_checkpoint(checkpoint).get("probes", []) if not probe["passed"]]
 
 
 def _device(gpu: int | None) -> torch.device:
@@ -102,39 +93,35 @@ def _device(gpu: int | None) -> torch.device:
     return torch.device("cuda", gpu)
 
 
-def _steps(
-    run: Run, parts: tuple[str, ...], clips: list[data.Clip], pictures: data.Pictures, epoch_steps: int, progress: bool
-) -> None:
+def _train_part(run: Run, part: str, clips: list[data.Clip], pictures: data.Pictures, progress: bool) -> None:
     from tqdm import trange
 
     config = run.config
-    total = config.epochs * epoch_steps
-    losses = {part: _part_losses(run, part, clips, pictures) for part in parts}
-    optimisers = {part: torch.optim.AdamW(list(_weights(run.network, part)), weight_decay=1e-3) for part in parts}
+    losses, epoch_steps = _part_losses(run, part, clips, pictures)
+    total, done = config.epochs * epoch_steps, run.steps.get(part, 0)
+    optimiser = torch.optim.AdamW(list(_weights(run.network, part)), weight_decay=1e-3)
+    if part in run.moments:
+        optimiser.load_state_dict(run.moments[part])
     checks = [(split, data.load_split(config.shards, split, pictures=False)[0]) for split in ("held", "val")]
-    mean = dict.fromkeys(parts, 0.0)
-    first = min(run.steps.get(part, 0) for part in parts)
-    bar = trange(first, total, initial=first, total=total, unit="step", disable=not progress)
+    mean = 0.0
+    bar = trange(done, total, initial=done, total=total, unit="step", desc=part, disable=not progress)
     for step in bar:
         run.network.train()
-        for part in parts:
-            if run.steps.get(part, 0) > step:
-                continue
-            optimiser = optimisers[part]
-            for group in optimiser.param_groups:
-                group["lr"] = _learning_rate(config.learning_rate, step, total)
-            loss = next(losses[part])
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(_weights(run.network, part), 1.0)
-            optimiser.step()
-            mean[part] += 0.02 * (float(loss.detach()) - mean[part]) if mean[part] else float(loss.detach())
-            run.steps[part] = step + 1
-        bar.set_postfix({part: f"{value:.4f}" for part, value in mean.items()})
+        for group in optimiser.param_groups:
+            group["lr"] = _learning_rate(config.learning_rate, step, total)
+        loss = next(losses)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(_weights(run.network, part), 1.0)
+        optimiser.step()
+        mean += 0.02 * (float(loss.detach()) - mean) if mean else float(loss.detach())
+        run.steps[part] = step + 1
+        bar.set_postfix(loss=f"{mean:.4f}")
         ended = (step + 1) % epoch_steps == 0 or step + 1 == total
         if ended:
-            _check(run, parts, checks, mean, step + 1)
+            _check(run, part, checks, mean, step + 1)
         if ended or (step + 1) % config.save_every_steps == 0:
+            run.moments[part] = optimiser.state_dict()
             _save(run)
 
 
@@ -151,27 +138,41 @@ def _weights(network: TalkingNet, part: str) -> Iterator[torch.nn.Parameter]:
             yield weight
 
 
-def _part_losses(run: Run, part: str, clips: list[data.Clip], pictures: data.Pictures) -> Iterator[Tensor]:
-    """Endless losses of a part, one batch each."""
-    config, network, spec = run.config, run.network, run.network.spec
+def _part_losses(
+    run: Run, part: str, clips: list[data.Clip], pictures: data.Pictures
+) -> tuple[Iterator[Tensor], int]:
+    """Endless losses of a part, one batch each, and how many of them see everything once."""
+    config = run.config
     rng = np.random.default_rng([config.seed, run.steps.get(part, 0)])
-    if part == "motion" and isinstance(network, MotionMouth):
-        voices = data.by_voice(clips, data.load_split(config.shards, "voice", pictures=False)[0])
-        wanted = MotionLoss(spec).to(run.device)
-        while True:
-            windows, true, follows = data.motion_batch(voices, config.rows, spec, rng)
-            said = network.frame_decoder.motion_net(windows.to(run.device))
-            yield wanted(said, true.to(run.device), follows.to(run.device))
+    if part == "motion":
+        labelled, _ = data.load_split(config.shards, "voice", pictures=False)
+        n_frames = sum(len(clip.motion) for clip in clips + labelled)
+        voices = data.by_voice(clips, labelled)
+        return _motion_losses(run, voices, rng), max(1, n_frames // (config.rows * data.ROW_FRAMES))
     if not len(pictures):
         raise DataError(f"the shards in {config.shards} hold no pictures: prepare them with pictures_per_clip > 0")
-    batches = data.picture_batches(pictures, config.batch, rng, still_share=0.4 if part == "mouth" else 0.0)
-    if part == "mouth" and isinstance(network, MotionMouth):
-        while True:
-            batch = {key: value.to(run.device) for key, value in next(batches).items()}
-            motion = batch["motion"] + _MOTION_NOISE * torch.randn_like(batch["motion"])
-            identity = network.face_encoder(face_input(batch["reference"], batch["reference"]))
-            yield mouth_loss(network.frame_decoder.painter(motion, *identity), batch)
-    yield from _pixel_losses(run, clips, pictures, rng)
+    losses = _mouth_losses(run, pictures, rng) if part == "mouth" else _pixel_losses(run, clips, pictures, rng)
+    return losses, max(1, len(pictures) // config.batch)
+
+
+def _motion_losses(run: Run, voices: list[list[data.Clip]], rng: np.random.Generator) -> Iterator[Tensor]:
+    assert isinstance(run.network, MotionMouth)
+    spec = run.network.spec
+    wanted = MotionLoss(spec).to(run.device)
+    while True:
+        columns, true, follows = data.motion_batch(voices, run.config.rows, spec, rng)
+        said = run.network.frame_decoder.motion_net.over(columns.to(run.device))
+        yield wanted(said, true.to(run.device), follows.to(run.device))
+
+
+def _mouth_losses(run: Run, pictures: data.Pictures, rng: np.random.Generator) -> Iterator[Tensor]:
+    network = run.network
+    assert isinstance(network, MotionMouth)
+    for stored in data.picture_batches(pictures, run.config.batch, rng):
+        batch = {key: value.to(run.device) for key, value in stored.items()}
+        motion = batch["motion"] + _MOTION_NOISE * torch.randn_like(batch["motion"])
+        identity = network.face_encoder(face_input(batch["reference"], batch["reference"]))
+        yield mouth_loss(network.frame_decoder.painter(motion, *identity), batch)
 
 
 def _pixel_losses(
@@ -198,12 +199,10 @@ def face_input(target: Tensor, reference: Tensor) -> Tensor:
     return torch.cat([masked, reference], 1)
 
 
-def _check(
-    run: Run, parts: tuple[str, ...], checks: list[tuple[str, list[data.Clip]]], mean: dict[str, float], step: int
-) -> None:
-    """Log the losses and, where there is motion, whether it follows voices not trained on."""
-    record: dict[str, Any] = {"step": step, "loss": {part: round(value, 5) for part, value in mean.items()}}
-    if isinstance(run.network, MotionMouth) and "motion" in parts:
+def _check(run: Run, part: str, checks: list[tuple[str, list[data.Clip]]], loss: float, step: int) -> None:
+    """Log the loss and, where there is motion, whether it follows voices not trained on."""
+    record: dict[str, Any] = {"part": part, "step": step, "loss": round(loss, 5)}
+    if isinstance(run.network, MotionMouth) and part == "motion":
         for split, clips in checks:
             if clips:
                 report = sync_report(run.network, clips)
@@ -212,10 +211,24 @@ def _check(
     _log.info("%s", json.dumps(record))
 
 
+def _probe(run: Run) -> None:
+    """Ask the probes of what was kept back; they are logged and go into the checkpoint."""
+    painted = run.config.network == "speech2vid"
+    splits = {split: data.load_split(run.config.shards, split, pictures=painted) for split in ("held", "val")}
+    clips, pictures = {split: found[0] for split, found in splits.items()}, splits["val"][1]
+    probes = run_probes(run.network, clips, pictures if len(pictures) else splits["held"][1])
+    if not probes:
+        _log.warning("no clips are kept back in %s: whether the network listens was not probed", run.config.shards)
+    for probe in probes:
+        _log.log(logging.INFO if probe.passed else logging.WARNING, "%s", probe.line())
+    run.probes = [asdict(probe) for probe in probes]
+
+
 def _save(run: Run) -> Path:
     path = run.config.out / "last.pt"
     settings = {key: str(value) for key, value in vars(run.config).items()}
-    save_checkpoint(run.network, path, steps=run.steps, history=run.history, config=settings)
+    state = {"steps": run.steps, "history": run.history, "probes": run.probes, "moments": run.moments}
+    save_checkpoint(run.network, path, config=settings, **state)
     with written_whole(run.config.out / "history.json") as beside:
         beside.write_text(json.dumps(run.history, indent=1))
     return path
@@ -224,5 +237,7 @@ def _save(run: Run) -> Path:
 def _resume(run: Run, checkpoint: Path) -> None:
     """Take from a checkpoint the parts it trained further than the run has."""
     state = read_checkpoint(checkpoint)
-    run.steps = take_weights(run.network, state, run.steps)
+    before, run.steps = run.steps, take_weights(run.network, state, run.steps)
+    taken = [part for part, steps in run.steps.items() if steps != before.get(part)]
+    run.moments |= {part: moments for part, moments in state.get("moments", {}).items() if part in taken}
     run.history += state["history"]

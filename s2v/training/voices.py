@@ -17,7 +17,7 @@ from s2v.training import data
 from s2v.training.bridge import bridge_correlation, label, train_bridge
 from s2v.training.files import written_whole
 from s2v.training.media import read_sound
-from s2v.training.phones import Phone, align_all
+from s2v.training.phones import Phone, align_all, read_labels
 from s2v.training.shards import CLIPS_PER_SHARD, Shard
 
 SOUND_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
@@ -45,14 +45,17 @@ def label_voices(
         voices: folders with recordings and a `transcripts.txt` (name|text a line).
     Raises: DataError, nothing could be aligned.
     """
-    spec = data.spec_of_shards(shards, LipSyncSpec())
+    data.check_shards(shards)
+    spec = LipSyncSpec.of("s2v")
     train, _ = data.load_split(shards, "train", pictures=False)
     held, _ = data.load_split(shards, "held", pictures=False)
     spoken = read_words(talker_words)
     sounds = {clip.name: _to_int16(clip.pcm) for clip in train + held if clip.name.split("/")[-1] in spoken}
     texts = {name: spoken[name.split("/")[-1]] for name in sounds}
     recordings, said = read_voices(voices)
-    phones = _aligned(shards / "phones.json", sounds | recordings, texts | said, workers)
+    exact = read_exact_phones(voices)
+    unknown = {name: sound for name, sound in (sounds | recordings).items() if name not in exact}
+    phones = exact | _aligned(shards / "phones.json", unknown, texts | said, workers)
     bridge = train_bridge(train, phones, spec, steps, seed)
     held_figures = bridge_correlation(bridge, held, phones, spec)
     _log.info("phone bridge: correlation %s on %d clips kept back", held_figures, len(held))
@@ -126,6 +129,18 @@ def read_voices(folders: list[Path]) -> tuple[dict[str, NDArray[np.int16]], dict
                 sounds[f"{folder.name}/{name}"] = read_sound(found[0])
                 texts[f"{folder.name}/{name}"] = text
     return sounds, texts
+
+
+def read_exact_phones(folders: list[Path]) -> dict[str, list[Phone]]:
+    """Phones that a speech synthesizer wrote beside its recording: NAME.lab with lines of start, end, phone.
+
+    Raises: DataError, a file without such lines: see `phones.read_labels`.
+    """
+    phones: dict[str, list[Phone]] = {}
+    for folder in folders:
+        for path in folder.glob("*.lab"):
+            phones[f"{folder.name}/{path.stem}"] = read_labels(path)
+    return phones
 
 
 def _to_int16(pcm: NDArray[np.float32]) -> NDArray[np.int16]:

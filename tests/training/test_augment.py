@@ -85,12 +85,12 @@ def test_some_equalisers_are_telephones() -> None:
     assert 2 <= telephones <= 20
 
 
-def test_silence_comes_as_hiss_hum_and_nothing_at_all() -> None:
+def test_silence_comes_as_hiss_hum_tones_knocks_and_nothing_at_all() -> None:
     rng = np.random.default_rng(2)
     waves = [no_speech(8000, rng) for _ in range(60)]
     assert all(wave.shape == (8000,) and wave.dtype == np.float32 for wave in waves)
     levels = np.array([rms(wave) for wave in waves])
     assert 3 <= (levels == 0).sum() <= 30
-    assert levels.max() < 0.12  # below -20 dB
+    assert levels.max() < 0.4  # a loud beep
     heard = levels[levels > 0]
     assert heard.max() > 20 * heard.min()

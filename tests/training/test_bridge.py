@@ -7,10 +7,12 @@ import pytest
 
 pytest.importorskip("torch")
 
+from s2v.engine.motion import MotionBasis
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
-from s2v.training.bridge import at_frames, bridge_correlation, bridge_features, label, train_bridge
+from s2v.training.bridge import at_frames, bridge_correlation, bridge_features, close_lips, label, train_bridge
 from s2v.training.data import Clip
+from s2v.training.evaluate import gap_weights
 from s2v.training.phones import N_FEATURES, Phone
 
 SPEC = LipSyncSpec()
@@ -38,7 +40,7 @@ def test_features_have_a_row_every_10_ms_and_no_loudness_in_silence() -> None:
 
 
 def test_frames_take_the_step_under_their_centre() -> None:
-    assert at_frames(np.zeros((40, 1), np.float32), 10, SPEC).tolist() == [2, 6, 10, 14, 18, 22, 26, 30, 34, 38]
+    assert at_frames(40, 10, SPEC).tolist() == [2, 6, 10, 14, 18, 22, 26, 30, 34, 38]
 
 
 def test_the_bridge_learns_what_phones_do_and_labels_another_voice() -> None:
@@ -55,3 +57,24 @@ def test_without_an_aligned_clip_there_is_nothing_to_learn() -> None:
     clip, _ = babble(0)
     with pytest.raises(DataError, match="aligned"):
         train_bridge([clip], {}, SPEC, steps=1)
+
+
+def test_lips_meet_on_p_b_and_m_and_nowhere_else() -> None:
+    motion = np.zeros((25, SPEC.n_motion), np.float32)
+    motion[:, 0] = 1.5  # a jaw that hangs open
+    phones = [Phone("AA", 0.0, 0.4), Phone("M", 0.4, 0.52), Phone("AA", 0.52, 0.96)]
+    gap = close_lips(motion, phones, SPEC) @ gap_weights(SPEC)
+    before = motion @ gap_weights(SPEC)
+    assert before.min() > 0.03
+    assert np.abs(gap[10:12]).max() < 1e-6  # frames centred at 0.42 and 0.46 s
+    np.testing.assert_array_equal(gap[:8], before[:8])
+    np.testing.assert_array_equal(gap[15:], before[15:])
+
+
+def test_closing_moves_no_more_than_the_lips_need() -> None:
+    motion = np.zeros((5, SPEC.n_motion), np.float32)
+    motion[:, :3] = [1.5, 0.7, -0.4]
+    moved = close_lips(motion, [Phone("B", 0.0, 0.4)], SPEC) - motion
+    jaw_alone = (motion @ gap_weights(SPEC)) / gap_weights(SPEC)[0]
+    size = (MotionBasis.load(SPEC.motion_basis).components**2).sum((1, 2))[: SPEC.n_motion]
+    assert ((moved**2 @ size) < jaw_alone**2 * size[0]).all()

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,17 +8,21 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from s2v.engine.mfcc import counts, mfcc_and_mean  # noqa: E402
 from s2v.errors import DataError  # noqa: E402
 from s2v.spec import LipSyncSpec  # noqa: E402
 from s2v.training.data import (  # noqa: E402
+    ROW_FRAMES,
     Clip,
     Pictures,
+    at_speed,
     by_voice,
+    check_shards,
     load_split,
+    measured,
     motion_batch,
     picture_batch,
     picture_batches,
-    spec_of_shards,
     windows_of,
 )
 
@@ -56,23 +59,30 @@ def test_a_split_that_is_not_there_is_empty(tmp_path: Path) -> None:
     assert (clips, len(pictures)) == ([], 0)
 
 
-def test_the_spec_takes_its_mfcc_scale_from_the_shards(shards: Path) -> None:
-    spec = spec_of_shards(shards, SPEC)
-    meta = json.loads((shards / "meta.json").read_text())
-    assert list(spec.mfcc_mean) == meta["mfcc_mean"]
-    assert list(spec.mfcc_std) == meta["mfcc_std"]
+def test_the_spec_takes_its_mfcc_scale_from_what_is_heard(loaded: tuple[list[Clip], Pictures]) -> None:
+    spec = measured(SPEC, loaded[0])
+    columns = mfcc_and_mean(loaded[0][0].pcm, SPEC)[0]
+    heard = columns[counts(columns)]
+    np.testing.assert_allclose(spec.mfcc_mean, heard.mean(0), atol=1e-3)
+    np.testing.assert_allclose(spec.mfcc_std, heard.std(0), atol=1e-3)
+    assert measured(spec, loaded[0]) == spec
+
+
+def test_silent_clips_have_no_scale() -> None:
+    with pytest.raises(DataError, match="silent"):
+        measured(SPEC, [Clip("s", np.zeros(16_000, np.float32), np.zeros((25, 10), np.float32), np.zeros(25))])
 
 
 def test_a_folder_without_shards_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"holds no meta\.json: -i takes the folder"):
-        spec_of_shards(tmp_path, SPEC)
+        check_shards(tmp_path)
 
 
 # --- speech --------------------------------------------------------------------------------------------
 
 
 def test_a_clip_has_a_window_for_every_frame_with_motion(shards: Path, loaded: tuple[list[Clip], Pictures]) -> None:
-    spec = spec_of_shards(shards, SPEC)
+    spec = measured(SPEC, loaded[0])
     windows = windows_of(loaded[0][0], spec)
     assert windows.shape == (75, 1, spec.n_cepstra, spec.n_columns)
     assert np.abs(windows.mean()) < 1  # normalised with the shards' own scale
@@ -86,32 +96,50 @@ def numbered(n_frames: int, number: float, seconds: float | None = None) -> Clip
     return Clip(f"clip{number}", pcm.astype(np.float32), motion, motion[:, 0])
 
 
-def test_a_batch_speaks_two_clips_in_every_row() -> None:
+def test_a_batch_speaks_clip_after_clip_in_every_row() -> None:
     clips = [numbered(30, 1.0), numbered(30, 2.0)]
-    windows, motion, follows = motion_batch([clips], 6, SPEC, np.random.default_rng(0))
-    assert windows.shape == (360, 1, SPEC.n_cepstra, SPEC.n_columns)
-    assert motion.shape == (360, SPEC.n_motion)
-    assert windows.dtype == motion.dtype == torch.float32
-    assert torch.isfinite(windows).all()
-    # Each frame follows the one before, but for the first of each clip: twice in every row.
+    columns, motion, follows = motion_batch([clips], 6, SPEC, np.random.default_rng(0))
+    assert columns.shape == (6, 4 * (ROW_FRAMES - 1) + SPEC.n_columns, SPEC.n_cepstra)
+    assert motion.shape == (6, ROW_FRAMES, SPEC.n_motion)
+    assert columns.dtype == motion.dtype == torch.float32
+    assert torch.isfinite(columns).all()
     assert follows.dtype == torch.bool
-    assert (~follows).nonzero().flatten().tolist() == list(range(0, 360, 30))
+    # A frame does not follow the one before where a clip begins: the first of each row, and wherever motion jumps.
+    jumps = (motion.diff(dim=1).abs().amax(2) > 1e-6) & (motion[:, 1:, 0] != 0)
+    assert not follows[:, 0].any()
+    assert not (follows[:, 1:] & jumps).any()
+    assert 4 <= (~follows).sum(1).min() <= (~follows).sum(1).max() <= 7  # of 25 to 36 frames each
 
 
 @pytest.mark.parametrize("seconds", [1.0, 1.02, 0.98, 1.5])
 def test_clips_of_odd_length_keep_sound_and_motion_together(seconds: float) -> None:
-    clips = [numbered(25, 1.0, seconds)]
-    windows, motion, follows = motion_batch([clips], 2, SPEC, np.random.default_rng(0))
-    assert len(windows) == len(motion) == len(follows)
-    whole = min(25, int(seconds * 25 + 1e-9))
-    assert len(motion) == 4 * whole
+    """A knock in frame 5 of every clip is heard there, wherever in the row the clip lies."""
+    n_frames = 25
+    pcm = np.zeros(round(seconds * 16_000), np.float32)
+    pcm[5 * 640 : 6 * 640] = 0.3 * np.random.default_rng(0).standard_normal(640)
+    motion = np.zeros((n_frames, SPEC.n_motion), np.float32)
+    motion[5] = 1
+    clip = Clip("knock", pcm, motion, motion[:, 0])
+    columns, target, _ = motion_batch([[clip]], 6, SPEC, np.random.default_rng(0))
+    # The column in the middle of a frame is 31 after the oldest that it sees (80 ms of look-ahead are 8 columns).
+    energy = columns[:, SPEC.n_columns - 9 :: 4, 0][:, : ROW_FRAMES]
+    moved = target[:, :, 0] > 0.9
+    calm = target[:, :, 0] < 0.1
+    assert energy[moved].median() > energy[calm].median() + 1
+
+
+def test_a_faster_clip_is_shorter_and_keeps_its_order() -> None:
+    clip = replace(numbered(50, 1.0), motion=np.linspace(0, 1, 50, dtype=np.float32)[:, None].repeat(10, 1))
+    pcm, motion = at_speed(clip, 1.25, SPEC)
+    assert (len(pcm), len(motion)) == (25_600, 40)
+    np.testing.assert_allclose(motion[20, 0], (20.5 * 1.25 - 0.5) / 49, atol=1e-6)
+    assert at_speed(clip, 1.0, SPEC)[0] is clip.pcm
 
 
 def test_a_row_is_one_voice_and_every_voice_is_as_likely() -> None:
     much, little = [numbered(10, 1.0)] * 50, [numbered(10, 2.0)]
     _, motion, _ = motion_batch([much, little], 120, SPEC, np.random.default_rng(0))
-    rows = motion[:, 0].reshape(120, 20)
-    spoken = [set(row[row != 0].tolist()) for row in rows]
+    spoken = [set(row[row != 0].tolist()) for row in motion[:, :, 0]]
     assert all(len(voices) <= 1 for voices in spoken)
     assert 0.35 < np.mean([voices == {2.0} for voices in spoken]) < 0.65
 
@@ -130,9 +158,9 @@ def test_talkers_whose_lips_were_seen_keep_their_share(n_labelled: int) -> None:
 def test_where_nobody_speaks_the_mouth_is_at_rest() -> None:
     clips = [numbered(10, 1.0)]
     _, motion, _ = motion_batch([clips], 200, SPEC, np.random.default_rng(0))
-    silent = (motion == 0).all(1).float().mean()
+    silent = (motion == 0).all(2).float().mean()
     assert 0.03 < silent < 0.15
-    assert ((motion == 0).all(1) | (motion == 1).all(1)).all()
+    assert ((motion == 0).all(2) | (motion == 1).all(2)).all()
 
 
 def test_the_same_seed_gives_the_same_batch() -> None:

@@ -104,7 +104,8 @@ def test_parts_trained_apart_are_joined(motion_run: TrainConfig, mouth_run: Trai
 def test_the_record_tells_whether_motion_follows_voices(motion_run: TrainConfig) -> None:
     history = json.loads((motion_run.out / "history.json").read_text())
     assert [record["step"] for record in history] == list(range(1, 13))
-    assert history[-1]["loss"].keys() == {"motion"}
+    assert {record["part"] for record in history} == {"motion"}
+    assert all(record["loss"] > 0 for record in history)
     for split in ("held", "val"):
         assert history[-1][split]["clips"] == 1
         assert -1 <= history[-1][split]["first_component"] <= 1
@@ -121,6 +122,9 @@ def test_a_run_goes_on_where_it_stopped(shards: Path, tmp_path: Path) -> None:
     again = read_checkpoint(train(replace(config, epochs=4, resume=(tmp_path / "last.pt",)), progress=False))
     assert same(again["weights"], more["weights"])  # nothing left to do
     assert more["config"]["epochs"] == "4"
+    # The optimiser went on too: its moments have seen all four steps.
+    taken = {float(moments["step"]) for moments in more["moments"]["motion"]["state"].values()}
+    assert taken == {4.0}
 
 
 def test_the_same_seed_gives_the_same_weights(shards: Path, tmp_path: Path) -> None:
@@ -137,7 +141,7 @@ def test_the_papers_network_is_trained_by_the_same_command(shards: Path, tmp_pat
     config = TrainConfig(shards, tmp_path, network="speech2vid", epochs=1, batch=3)
     state = read_checkpoint(train(config, progress=False))
     assert state["steps"] == {"pixels": 1}
-    assert np.isfinite(state["history"][-1]["loss"]["pixels"])
+    assert state["history"][-1]["part"] == "pixels" and np.isfinite(state["history"][-1]["loss"])
     before, after = untrained(config).state_dict(), state["weights"]
     assert not torch.equal(before["frame_decoder.out.weight"], after["frame_decoder.out.weight"])
     assert not torch.equal(before["face_encoder.to_56.0.weight"], after["face_encoder.to_56.0.weight"])
