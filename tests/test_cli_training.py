@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import shutil
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ DATA = Path(__file__).parent / "data"
     [
         (["extract-features", "-d", "{tmp}", "-o", "{tmp}/out"], "no videos or photos"),
         (["prepare-data", "-f", "{tmp}", "-o", "{tmp}/out"], "extract-features first"),
+        (["make-voices", "-o", "{tmp}/out", "--texts", "{tmp}/no.txt"], "a sentence a line"),
         (["train", "-i", "{tmp}", "-o", "{tmp}/out"], "meta.json"),
         (["export", "{tmp}/no.pt", "-o", "{tmp}/model.onnx"], "no checkpoint"),
     ],
@@ -37,6 +39,7 @@ def test_missing_input_is_one_line_and_exit_code_2(
     "argv",
     [
         ["prepare-data", "-f", "a", "-o", "b", "--pictures", "-1"],
+        ["make-voices", "--minutes", "0"],
         ["train", "-i", "a", "--seed", "-1"],
         ["train", "-i", "a", "-gpu", "-1"],
         ["train", "-i", "a", "-b", "0"],
@@ -51,12 +54,12 @@ def test_a_number_that_cannot_be_is_wrong_usage(argv: list[str], capsys: pytest.
 
 def test_the_command_line_and_the_library_train_the_same_way_by_default() -> None:
     pytest.importorskip("torch")
+    from s2v.training.config import TrainConfig
     from s2v.training.prepare import prepare_data
-    from s2v.training.train import TrainConfig
 
-    typed, config = build_parser().parse_args(["train", "-i", "a"]), TrainConfig(Path("a"), Path("b"))
-    assert (typed.batch, typed.epochs, typed.save_every) == (config.batch, config.epochs, config.save_every_steps)
-    assert (typed.look_ahead_ms / 1000, typed.seed) == (config.look_ahead_s, config.seed)
+    typed = vars(build_parser().parse_args(["train", "-i", "a"]))
+    # What is not typed is not set, so that it comes from --config or from TrainConfig itself.
+    assert not {field.name for field in fields(TrainConfig)} & set(typed) - {"shards", "gpu", "resume"}
     typed = build_parser().parse_args(["prepare-data", "-f", "a", "-o", "b"])
     parameters = inspect.signature(prepare_data).parameters
     assert (typed.pictures, typed.seed) == (parameters["pictures_per_clip"].default, parameters["seed"].default)
@@ -87,8 +90,13 @@ def test_train_then_export_gives_a_model_that_the_engine_opens(
 ) -> None:
     pytest.importorskip("torch")
     pytest.importorskip("onnxscript")
+    from s2v.training.train import failed_probes
+
     run, model = tmp_path / "run", tmp_path / "model.onnx"
-    assert main(["train", "-i", str(shards), "-o", str(run), "-e", "1", "-b", "4"]) == 0
+    # Two clips teach nothing: the probes say so, and the checkpoint is kept.
+    assert main(["train", "-i", str(shards), "-o", str(run), "-e", "1", "-b", "4"]) == 1
+    assert "fails" in capsys.readouterr().err
+    assert failed_probes(run / "last.pt")
     assert main(["export", str(run / "last.pt"), "-o", str(model), "--licence", "CC0", "--data", "two clips"]) == 0
     from s2v.engine.model_file import read_model_file
 

@@ -1,21 +1,29 @@
-"""Does the motion follow the voice? Figures and probes on clips that training did not see."""
+"""What training asks of its own network: figures after every epoch, probes at the end.
+
+`s2v evaluate` (see `s2v.training.evaluation`) goes further: it draws, and looks at what was drawn.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from s2v.engine.geometry import LOWER_INNER_LIP, UPPER_INNER_LIP
-from s2v.engine.motion import MotionBasis
 from s2v.engine.windows import mfcc_windows
-from s2v.spec import LipSyncSpec
-from s2v.training.data import Clip, windows_of
-from s2v.training.model import MotionMouth
+from s2v.training.data import Clip, Pictures, picture_batch, windows_of
+from s2v.training.evaluation.metrics import best_offset, correlation
+from s2v.training.evaluation.motion_level import gap_weights
+from s2v.training.evaluation.probes import Probe, motion_probes, pixel_probes
+from s2v.training.evaluation.sounds import bundled_voice, other_voice
+from s2v.training.model import MotionMouth, TalkingNet
 
-_MAX_OFFSET_FRAMES = 8
+__all__ = ["SyncReport", "best_offset", "correlation", "gap_weights", "predicted_motion", "run_probes", "sync_report"]
+
+_PROBE_CLIPS = 40  # of each set: enough for a median
+_PROBE_PICTURES = 64
 
 
 @dataclass(frozen=True)
@@ -33,13 +41,6 @@ class SyncReport:
     def as_dict(self) -> dict[str, float]:
         """For JSON."""
         return asdict(self)
-
-
-def gap_weights(spec: LipSyncSpec) -> NDArray[np.float64]:
-    """(n_motion,) opening at the middle of the lips, in face units, per unit of each coefficient."""
-    moves = MotionBasis.load(spec.motion_basis).displacement(np.array([UPPER_INNER_LIP[5], LOWER_INNER_LIP[5]]))
-    opening: NDArray[np.float64] = (moves[:, 1, 1] - moves[:, 0, 1])[: spec.n_motion]
-    return opening
 
 
 def predicted_motion(network: MotionMouth, windows: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -74,20 +75,62 @@ def sync_report(network: MotionMouth, clips: list[Clip]) -> SyncReport:
     return SyncReport(len(clips), float(first), float(second), float(aperture), float(shuffled), float(offset), still)
 
 
-def correlation(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
-    """Pearson's; 0 where one of them does not move."""
-    a, b = a - a.mean(), b - b.mean()
-    scale = float(np.sqrt((a**2).sum() * (b**2).sum()))
-    return float((a * b).sum()) / scale if scale > 1e-12 else 0.0
+def run_probes(network: TalkingNet, sets: Mapping[str, Sequence[Clip]], pictures: Pictures) -> list[Probe]:
+    """The probes of `evaluation.probes` that need no drawing; the network is put into eval mode.
+
+    Args:
+        sets: clips kept back from training; empty sets are passed over.
+        pictures: of those clips; only a network that says pixels needs them.
+    Returns: nothing where nothing was kept back.
+    """
+    network.eval()
+    known = {name: _spread(clips) for name, clips in sets.items() if clips}
+    if isinstance(network, MotionMouth):
+
+        def speak(pcm: NDArray[np.float32]) -> NDArray[np.float32]:
+            return predicted_motion(network, mfcc_windows(pcm, network.spec)[:, None])
+
+        return motion_probes(speak, known, network.spec, bundled_voice()) if known else []
+    clips = {clip.name: clip for members in sets.values() for clip in members}
+    spoken = np.array([i for i, (name, _) in enumerate(pictures.where) if name in clips], np.int64)
+    if not len(spoken):
+        return []
+    chosen = spoken[np.linspace(0, len(spoken) - 1, min(_PROBE_PICTURES, len(spoken))).round().astype(int)]
+    own, other = _windows_of_pictures(network, clips, [pictures.where[i] for i in chosen])
+    batch = picture_batch(pictures, chosen, None)
+    face = torch.cat([batch["target"], batch["reference"]], 1)  # as `engine.face.network_input`
+    face[:, :3, face.shape[2] // 2 :] = 0
+    return pixel_probes(_pixels(network, own, face), _pixels(network, other, face), batch["target"].numpy())
 
 
-def best_offset(said: NDArray[np.floating], true: NDArray[np.floating]) -> int:
-    """Frames by which `said` must be pulled forward to fit `true` best."""
-    reach = range(-_MAX_OFFSET_FRAMES, _MAX_OFFSET_FRAMES + 1)
+def _windows_of_pictures(
+    network: TalkingNet, clips: Mapping[str, Clip], where: Sequence[tuple[str, int]]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The window of each picture's own sound, and one of the bundled voice instead, (n, 1, n_cepstra, n_columns)."""
+    voice = bundled_voice()
+    own: list[NDArray[np.float32]] = []
+    other: list[NDArray[np.float32]] = []
+    for index, (name, frame) in enumerate(where):
+        pcm = clips[name].pcm
+        stranger = other_voice(len(pcm), index / len(where), voice)
+        for sound, windows in ((pcm, own), (stranger, other)):
+            said = mfcc_windows(sound, network.spec)
+            windows.append(said[min(frame, len(said) - 1)])
+    return np.stack(own)[:, None], np.stack(other)[:, None]
 
-    def at(shift: int) -> float:
-        a = said[max(0, shift) : len(said) + min(0, shift)]
-        b = true[max(0, -shift) : len(true) + min(0, -shift)]
-        return correlation(a, b)
 
-    return max(reach, key=at)
+def _pixels(network: TalkingNet, windows: NDArray[np.float32], face: torch.Tensor) -> NDArray[np.float32]:
+    """(n, 3, face_px, face_px) in [0, 1]."""
+    device = next(network.parameters()).device
+    drawn = []
+    with torch.no_grad():
+        for first in range(0, len(windows), 8):
+            part = slice(first, first + 8)
+            (pixels,) = network(torch.from_numpy(windows[part]).to(device), face[part].to(device))
+            drawn.append(pixels.cpu().numpy())
+    return np.concatenate(drawn)
+
+
+def _spread(clips: Sequence[Clip]) -> list[Clip]:
+    picks = np.linspace(0, len(clips) - 1, min(_PROBE_CLIPS, len(clips))).round().astype(int)
+    return [clips[i] for i in picks]

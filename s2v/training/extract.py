@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,15 +44,18 @@ class ExtractReport:
     failed: dict[str, str]  # clip -> reason
 
 
-def extract_features(data: Path, out: Path, workers: int = 1, progress: bool = True) -> ExtractReport:
-    """Extract every video and photo below `data`; what is there already is kept.
+def extract_features(
+    data: Path, out: Path, workers: int = 1, progress: bool = True, only: Sequence[Path] | None = None
+) -> ExtractReport:
+    """Extract every video and photo below `data`, or `only` these of them; what is there already is kept.
 
     A bad clip is reported and skipped; Ctrl-C ends after the clips at hand. Raises: DataError, nothing to extract,
     nothing usable, or a worker was killed.
     """
     from tqdm import tqdm
 
-    clips = sorted(p for p in data.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES | PHOTO_SUFFIXES)
+    below = data.rglob("*") if only is None else only
+    clips = sorted(p for p in below if p.suffix.lower() in VIDEO_SUFFIXES | PHOTO_SUFFIXES)
     if not clips:
         raise DataError(f"no videos or photos below {data}: -d takes a folder of talking videos (mp4, mpg, mov, ...)")
     jobs, failed = _jobs(clips, data, out)

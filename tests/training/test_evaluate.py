@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from fakes import voice
@@ -11,15 +13,16 @@ torch = pytest.importorskip("torch")
 from torch import Tensor, nn  # noqa: E402
 
 from s2v.spec import LipSyncSpec  # noqa: E402
-from s2v.training.data import Clip, windows_of  # noqa: E402
+from s2v.training.data import Clip, Pictures, load_split, windows_of  # noqa: E402
 from s2v.training.evaluate import (  # noqa: E402
     best_offset,
     correlation,
     gap_weights,
     predicted_motion,
+    run_probes,
     sync_report,
 )
-from s2v.training.model import MotionMouth  # noqa: E402
+from s2v.training.model import MotionMouth, TalkingNet  # noqa: E402
 
 SPEC = LipSyncSpec()
 SEEDS = st.integers(0, 2**32 - 1)
@@ -148,3 +151,51 @@ def test_gap_weights_tell_how_far_the_lips_part() -> None:
     assert gap.shape == (SPEC.n_motion,)
     assert gap.argmax() == 0
     assert gap[0] == pytest.approx(0.045, abs=0.005)
+
+
+# --- the probes after training ---------------------------------------------------------------------------
+
+NO_PICTURES = Pictures({}, np.zeros((0, SPEC.n_motion), np.float32), [])
+
+
+def test_a_motion_net_that_hears_nothing_fails_its_probes(clips: list[Clip]) -> None:
+    deaf = network_saying(clips, [np.zeros_like(clip.motion) for clip in clips])
+    passed = {probe.name.split(",")[0]: probe.passed for probe in run_probes(deaf, {"val": clips}, NO_PICTURES)}
+    assert passed == {
+        "own voice against another": False,
+        "offset at the peak": False,  # what is flat has no peak
+        "unseen talker: better than loudness": False,
+        "opening moves as far as the film's": False,
+        "closed without speech": True,
+        "still without speech": True,
+    }
+
+
+def test_a_motion_net_that_knows_the_clips_passes_what_is_asked_of_clips(clips: list[Clip]) -> None:
+    probes = run_probes(network_saying(clips, [clip.motion for clip in clips]), {"val": clips}, NO_PICTURES)
+    assert [probe.passed for probe in probes[:4]] == [True] * 4
+
+
+def test_with_nothing_kept_back_nothing_is_asked(clips: list[Clip]) -> None:
+    assert run_probes(network_saying(clips, [clip.motion for clip in clips]), {"val": []}, NO_PICTURES) == []
+    assert run_probes(Painter(1.0), {"val": []}, NO_PICTURES) == []
+
+
+class Painter(TalkingNet):
+    """Paints the reference, brighter the louder it is."""
+
+    def __init__(self, hears: float) -> None:
+        super().__init__()
+        self.spec = LipSyncSpec(network="speech2vid")
+        self.hears = nn.Parameter(torch.tensor(hears))
+
+    def forward(self, mfcc: Tensor, face: Tensor) -> tuple[Tensor, ...]:
+        assert not face[:, :3, face.shape[2] // 2 :].any()  # what is to be painted is hidden
+        return (face[:, 3:] + self.hears * mfcc.mean((1, 2, 3))[:, None, None, None],)
+
+
+def test_a_network_of_pixels_is_asked_whether_the_mouth_changes_with_the_voice(shards: Path) -> None:
+    held, pictures = load_split(shards, "val")
+    deaf = run_probes(Painter(0.0), {"val": held}, pictures)
+    assert [(probe.found, probe.passed) for probe in deaf] == [(0.0, False), (1.0, False)]
+    assert run_probes(Painter(1.0), {"val": held}, pictures)[0].passed

@@ -1,0 +1,137 @@
+"""What one worker does with one clip or photo. Everything it takes and gives can cross to another process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from s2v.engine.backends import open_backend
+from s2v.engine.backends.base import Backend
+from s2v.engine.geometry import Pose
+from s2v.engine.warp import Image
+from s2v.errors import DataError, FaceError
+from s2v.training.evaluation.clips import ClipFile, HeldClip, load_clip
+from s2v.training.evaluation.crops import face_crop
+from s2v.training.evaluation.faces import FaceResult, judge_face, voice_of_moments
+from s2v.training.evaluation.metrics import loudness
+from s2v.training.evaluation.motion_level import backend_speak, gap_weights, loudness_figures, motion_figures
+from s2v.training.evaluation.picture_level import draw_clip, drawn_opening
+from s2v.training.evaluation.probes import OTHER_VOICE_TURNS, Curves
+from s2v.training.evaluation.results import ClipResult
+from s2v.training.evaluation.sounds import bundled_voice, other_voice
+
+
+@dataclass(frozen=True)
+class ClipJob:
+    """A clip to judge."""
+
+    model: Path | None
+    backend: str
+    clip: ClipFile
+    max_frames: int | None
+    syncnet: Path | None = None
+
+
+@dataclass(frozen=True)
+class PhotoJob:
+    """A photo to judge."""
+
+    model: Path | None
+    backend: str
+    photo: Path
+    max_frames: int | None
+
+
+@cache
+def opened(model: Path | None, name: str) -> Backend:
+    """One backend for all jobs of a process; `close_opened` ends it."""
+    return open_backend(model, name)
+
+
+def close_opened(model: Path | None, name: str) -> None:
+    """Close what `opened` gave, so that a new file of the same name is read anew."""
+    opened(model, name).close()
+    opened.cache_clear()
+
+
+def judge_clip(job: ClipJob) -> ClipResult | str:
+    """All figures of one clip, or why it cannot be used."""
+    try:
+        clip = load_clip(job.clip, job.max_frames)
+        return _judged(clip, opened(job.model, job.backend), job.syncnet)
+    except (DataError, np.linalg.LinAlgError) as error:
+        return " ".join(str(error).split())
+
+
+def judge_photo(job: PhotoJob) -> FaceResult:
+    """All figures of one photo, driven with the bundled voice."""
+    backend = opened(job.model, job.backend)
+    voice, said = voice_of_moments(bundled_voice()), None
+    if job.max_frames:
+        voice = voice[: round(job.max_frames * backend.spec.samples_per_frame)]
+    if backend.spec.network == "s2v":
+        said = backend_speak(backend)(voice) @ gap_weights(backend.spec)
+    return judge_face(job.photo, backend, voice, said)
+
+
+class _SyncCrops:
+    """What SyncNet looks at: faces as drawn and as filmed."""
+
+    def __init__(self) -> None:
+        self._drawn: list[Image] = []
+        self._film: list[Image] = []
+
+    def add(self, drawn: Image, drawn_pose: Pose, film: Image, film_pose: Pose) -> None:
+        from s2v.training.evaluation.syncnet import CROP, CROP_PX
+
+        self._drawn.append(face_crop(drawn, drawn_pose, CROP, CROP_PX))
+        self._film.append(face_crop(film, film_pose, CROP, CROP_PX))
+
+    def figures(self, weights: Path, pcm: NDArray[np.float32]) -> dict[str, float]:
+        from s2v.training.evaluation.syncnet import load_syncnet, sync_errors
+
+        network = load_syncnet(weights)
+        (d, c), (film_d, film_c) = (sync_errors(network, crops, pcm) for crops in (self._drawn, self._film))
+        return {"lse_d": d, "lse_c": c, "lse_d_film": film_d, "lse_c_film": film_c}
+
+
+def _judged(clip: HeldClip, backend: Backend, syncnet: Path | None) -> ClipResult:
+    spec, film, said, curves, pictures = backend.spec, clip.aperture, None, None, None
+    figures = loudness_figures(clip.pcm, film, spec)
+    loud = loudness(clip.pcm, clip.n_frames, spec)
+    strangers = [other_voice(len(clip.pcm), turn, bundled_voice()) for turn in OTHER_VOICE_TURNS]
+    if spec.network == "s2v":
+        speak, spoken, gap = backend_speak(backend), clip.spoken(spec), gap_weights(spec)
+        motion = speak(clip.pcm)
+        figures |= motion_figures(motion, spoken, spec)
+        said = (motion @ gap).astype(np.float32)
+        curves = Curves(said, film, loud, tuple(speak(stranger) @ gap for stranger in strangers))
+    refused = ""
+    try:
+        crops = _SyncCrops()
+        pictures = draw_clip(clip, backend, watch=crops.add if syncnet else None)
+        figures |= pictures.figures
+        if syncnet:
+            figures |= crops.figures(syncnet, clip.pcm)
+        if curves is None:
+            others = tuple(drawn_opening(clip, backend, stranger) for stranger in strangers[:1])
+            curves = Curves(pictures.opened, film, loud, others)
+    except (FaceError, DataError) as error:
+        refused = " ".join(str(error).split())
+    return ClipResult(
+        clip.set_name,
+        clip.name,
+        round(len(clip.pcm) / spec.sample_rate_hz, 2),
+        figures,
+        film,
+        said,
+        pictures.opened if pictures else None,
+        curves,
+        pictures.tiles if pictures else [],
+        pictures.mouth if pictures else None,
+        refused,
+    )

@@ -1,0 +1,146 @@
+"""What a viewer sees: a frame of the clip itself as the photo, driven by the clip's sound, against the film.
+
+Any network, any backend: frames come from the same `LipSyncEngine` that users run, landmarks from the
+same detector, every frame by itself. In the film the head moves and in ours it does not, so both are
+compared in crops that the head's pose has been taken out of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from s2v.engine.backends.base import Backend
+from s2v.engine.face import MIN_EYE_DISTANCE_PX, EnrolledFace, enrol, fit_photo
+from s2v.engine.geometry import N_MESH, Points, Pose, head_pose
+from s2v.engine.lipsync import LipSyncEngine
+from s2v.engine.motion import aperture
+from s2v.engine.warp import Image
+from s2v.spec import LipSyncSpec
+from s2v.training.evaluation.clips import HeldClip
+from s2v.training.evaluation.crops import Comparison
+from s2v.training.evaluation.metrics import (
+    best_offset,
+    closures,
+    correlation,
+    landmark_distance,
+    lip_speed,
+    offset_sweep,
+    pauses,
+)
+from s2v.training.extract import detect_landmarks
+
+N_TILES = 10
+_CLOSED_SHARE = 0.15  # of a clip's frames may become its photo
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What drawing a clip gave."""
+
+    figures: dict[str, float]
+    opened: NDArray[np.float32]  # (n,) drawn opening of the lips over the still's, face units
+    tiles: list[tuple[int, Image, Image]]  # frame, film, ours: aligned face crops
+    mouth: tuple[slice, slice]  # where the mouth is on the tiles
+
+
+def photo_frame(clip: HeldClip) -> int:
+    """Which frame of a clip is its photo: of the 15 % with the most closed lips, the one most frontal."""
+    closed = np.flatnonzero(clip.aperture <= np.quantile(clip.aperture, _CLOSED_SHARE))
+    turned = [abs(clip.poses[i].yaw_degrees) + abs(clip.poses[i].pitch_degrees) for i in closed]
+    return int(closed[int(np.argmin(turned))])
+
+
+def enrol_from(clip: HeldClip, spec: LipSyncSpec) -> EnrolledFace:
+    """The clip's own photo, enrolled; one too small for the engine is enlarged first.
+
+    Raises: FaceError, refused as any photo would be.
+    """
+    index = photo_frame(clip)
+    photo, unit_px = clip.frame(index), clip.poses[index].unit_px
+    if unit_px < MIN_EYE_DISTANCE_PX:
+        scale = 2 * MIN_EYE_DISTANCE_PX / unit_px
+        photo = np.asarray(cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC), np.uint8)
+    return enrol(fit_photo(photo), spec)
+
+
+def draw_clip(
+    clip: HeldClip,
+    backend: Backend,
+    n_tiles: int = N_TILES,
+    watch: Callable[[Image, Pose, Image, Pose], None] | None = None,
+) -> Pictures:
+    """Drive the clip's own photo with its sound and hold every frame against the film.
+
+    Args: watch: is shown every frame as drawn and as filmed, with the head's pose in each.
+    Raises: FaceError, its photo is refused. DataError, no face is found in what was drawn.
+    """
+    face = enrol_from(clip, backend.spec)
+    tile_frames = set(np.linspace(1, clip.n_frames - 2, n_tiles).round().astype(int).tolist())
+    engine = LipSyncEngine(face, backend)
+    try:
+        enlarged = clip.poses[photo_frame(clip)].unit_px < MIN_EYE_DISTANCE_PX
+        comparison = Comparison(face, engine.still, tile_frames, same_scale=not enlarged)
+
+        def compared() -> Iterator[Image]:
+            for index, frame in zip(range(clip.n_frames), drawn_frames(engine, clip.pcm), strict=False):
+                film = clip.frame(index)
+                comparison.add(frame, film, clip.poses[index])
+                if watch:
+                    watch(frame, face.pose, film, clip.poses[index])
+                yield frame
+
+        drawn = canonical_of(detect_landmarks(compared()))
+        still = canonical_of(detect_landmarks([engine.still]))[0]
+    finally:
+        engine.close()
+    opened = (aperture(drawn) - aperture(still)).astype(np.float32)
+    figures = _lip_figures(clip, drawn, still, opened, backend.spec) | comparison.figures()
+    return Pictures(figures, opened, comparison.tiles, comparison.mouth)
+
+
+def drawn_opening(clip: HeldClip, backend: Backend, pcm: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(n,) opening of the clip's own photo when it is driven with another sound."""
+    engine = LipSyncEngine(enrol_from(clip, backend.spec), backend)
+    try:
+        return aperture(canonical_of(detect_landmarks(drawn_frames(engine, pcm)))).astype(np.float32)
+    finally:
+        engine.close()
+
+
+def drawn_frames(engine: LipSyncEngine, pcm: NDArray[np.float32]) -> Iterator[Image]:
+    """All frames of a sound, (h, w, 3) BGR each; those of one second are held at a time."""
+    rate_hz = engine.spec.sample_rate_hz
+    for start in range(0, len(pcm), rate_hz):
+        yield from (frame.bgr for frame in engine.push(pcm[start : start + rate_hz]))
+    yield from (frame.bgr for frame in engine.flush())
+
+
+def canonical_of(landmarks: NDArray[np.float32]) -> Points:
+    """Landmarks (n, 478, 3) in pixels -> (n, 468, 3) face units, each in its own head's pose."""
+    return np.stack([head_pose(points).to_canonical(points)[:N_MESH] for points in landmarks.astype(np.float64)])
+
+
+def _lip_figures(
+    clip: HeldClip, drawn: Points, still: Points, opened: NDArray[np.float32], spec: LipSyncSpec
+) -> dict[str, float]:
+    n = len(drawn)
+    film, gap = clip.canonical[:n], clip.aperture[:n]
+    paused = pauses(clip.pcm, n, spec)
+    ours, theirs = lip_speed(drawn, paused, spec.fps), lip_speed(film, paused, spec.fps)
+    return {
+        "drawn_aperture": correlation(opened, gap),
+        "drawn_aperture_best": float(offset_sweep(opened, gap).max()),
+        "drawn_offset": float(best_offset(opened, gap)),
+        "drawn_aperture_spoken": correlation(opened[~paused], gap[~paused]) if not paused.all() else float("nan"),
+        "drawn_spread": float(opened.std()) / max(1e-6, float(gap.std())),
+        "lmd": landmark_distance(drawn, film),
+        "lmd_still": landmark_distance(np.broadcast_to(still, drawn.shape), film),
+        "silence_speed": ours,
+        "silence_motion": ours / theirs if theirs else float("nan"),
+        "drawn_closures": closures(opened, gap, ~paused),
+    }

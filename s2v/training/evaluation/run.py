@@ -1,0 +1,216 @@
+"""`s2v evaluate`: held-out clips and faces through a model, and what came of it."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import TypeVar
+
+from s2v.engine.backends import BACKEND_NAMES
+from s2v.engine.backends.base import Backend
+from s2v.errors import BackendError, DataError
+from s2v.spec import LipSyncSpec
+from s2v.training.evaluation.clips import find_clips
+from s2v.training.evaluation.faces import FaceResult, idle_figures, photos_in
+from s2v.training.evaluation.jobs import ClipJob, PhotoJob, close_opened, judge_clip, judge_photo, opened
+from s2v.training.evaluation.motion_level import backend_speak
+from s2v.training.evaluation.probes import (
+    MIN_FACE_FOLLOWS,
+    MIN_FACE_SPREAD,
+    Probe,
+    at_least,
+    at_most,
+    curve_probes,
+    idle_motion,
+    idle_probes,
+)
+from s2v.training.evaluation.results import ClipResult, by_set
+from s2v.training.evaluation.sounds import SECONDS, no_speech_sounds
+from s2v.training.workers import worker_pool
+
+_log = logging.getLogger("s2v")
+_Job = TypeVar("_Job")
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """What `s2v evaluate` was asked for."""
+
+    data: tuple[Path, ...]
+    models: tuple[Path, ...] = ()  # one .onnx, or checkpoints; () is the bundled model
+    backend: str = "auto"
+    cache: Path | None = None  # for extracted features; None is below the temporary folder
+    faces: Path | None = None  # folder of photos; None takes the bundled one
+    max_clips: int | None = None  # of each set
+    max_seconds: float | None = None  # of each clip and sound
+    workers: int = 1
+    syncnet: Path | None = None  # the user's weights, for LSE-D and LSE-C
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All that was found out."""
+
+    spec: LipSyncSpec
+    model: str
+    model_sha256: str
+    backend: str  # what it became
+    clips: list[ClipResult]
+    faces: list[FaceResult]
+    idle: dict[str, dict[str, float]]  # sound that is not speech -> figures
+    probes: list[Probe]
+    refused: dict[str, str] = field(default_factory=dict)  # clip or photo -> reason
+
+    @property
+    def failed(self) -> list[Probe]:
+        """The probes that did not pass."""
+        return [probe for probe in self.probes if not probe.passed]
+
+
+def evaluate(config: EvaluateConfig, progress: bool = True) -> Evaluation:
+    """Run everything. What cannot be used is left out, logged and listed in `refused`.
+
+    Raises: DataError, no usable clip; ModelError, BackendError.
+    """
+    if config.backend not in BACKEND_NAMES:  # told before an hour of extraction
+        raise BackendError(f"no backend is called {config.backend!r}: choose one of {', '.join(BACKEND_NAMES)}")
+    for folder in config.data:
+        if not folder.is_dir():
+            raise DataError(f"there is no folder {folder}: give one of talking videos or of feature files")
+    if config.syncnet:
+        from s2v.training.evaluation.syncnet import load_syncnet
+
+        load_syncnet(config.syncnet)
+    with model_file_of(config.models) as model:
+        backend = opened(model, config.backend)
+        try:
+            return _evaluate(config, model, backend, progress)
+        finally:
+            close_opened(model, config.backend)
+
+
+def _evaluate(config: EvaluateConfig, model: Path | None, backend: Backend, progress: bool) -> Evaluation:
+    spec = backend.spec
+    photos = photos_in(config.faces) if config.faces else [_bundled("face.jpg")]
+    files = find_clips(config.data, config.cache or default_cache(), config.max_clips, config.workers, progress)
+    max_frames = round(config.max_seconds * spec.fps) if config.max_seconds else None
+    jobs = [ClipJob(model, config.backend, file, max_frames, config.syncnet) for file in files]
+    clips: list[ClipResult] = []
+    refused: dict[str, str] = {}
+    for file, found in zip(files, _all(judge_clip, jobs, "clip", config.workers, progress), strict=True):
+        name = f"{file.set_name}/{file.path.stem}"
+        reason = found if isinstance(found, str) else found.refused
+        if reason:
+            refused[name] = reason
+            _log.warning("left out %s%s: %s", "" if isinstance(found, str) else "the pictures of ", name, reason)
+        if not isinstance(found, str):
+            clips.append(found)
+    if not clips:
+        raise DataError(f"none of {len(files)} clips can be used; the first one: {next(iter(refused.values()))}")
+    photo_jobs = [PhotoJob(model, config.backend, photo, max_frames) for photo in photos]
+    faces = list(_all(judge_photo, photo_jobs, "photo", config.workers, progress))
+    for face in faces:
+        if face.refused:
+            refused[face.name] = face.refused
+            _log.warning("left out the photo %s: %s", face.name, face.refused)
+    idle = _idle(backend, min(config.max_seconds or SECONDS, SECONDS))
+    return Evaluation(
+        spec,
+        " ".join(path.name for path in config.models) or "bundled",
+        hashlib.sha256((model or _bundled("model.onnx")).read_bytes()).hexdigest(),
+        backend.name,
+        clips,
+        faces,
+        idle,
+        _probes(spec, clips, faces, idle),
+        refused,
+    )
+
+
+@contextmanager
+def model_file_of(models: Sequence[Path]) -> Iterator[Path | None]:
+    """The .onnx to evaluate: itself, or checkpoints exported to a file that is gone afterwards; None is the bundled.
+
+    Raises: DataError, several models, or models mixed with checkpoints, or not a checkpoint.
+    """
+    onnx = [path for path in models if path.suffix.lower() == ".onnx"]
+    if len(models) <= 1 and len(onnx) == len(models):
+        yield onnx[0] if onnx else None
+    elif onnx:
+        names = " ".join(path.name for path in models)
+        raise DataError(f"-m takes one .onnx, or checkpoints that make up one network, not {names}")
+    else:
+        from s2v.training.export import export_model
+
+        with tempfile.TemporaryDirectory(prefix="s2v-evaluate-") as folder:
+            exported = Path(folder) / "model.onnx"
+            export_model(models, exported)
+            yield exported
+
+
+def default_cache() -> Path:
+    """Where this user's features of videos are kept between two runs."""
+    return Path(tempfile.gettempdir()) / f"s2v-features-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+
+
+def _all(
+    judge: Callable[[_Job], _Result], jobs: Sequence[_Job], unit: str, workers: int, progress: bool
+) -> Iterator[_Result]:
+    """Judge all jobs, in order, in this process or in several, behind a bar."""
+    from tqdm import tqdm
+
+    with tqdm(total=len(jobs), unit=unit, disable=not progress) as bar:
+        if workers == 1 or len(jobs) == 1:
+            for job in jobs:
+                yield judge(job)
+                bar.update()
+        else:
+            with worker_pool(min(workers, len(jobs))) as pool:
+                for result in pool.map(judge, jobs):
+                    yield result
+                    bar.update()
+
+
+def _bundled(name: str) -> Path:
+    return Path(str(resources.files("s2v") / "assets" / name))
+
+
+def _idle(backend: Backend, seconds: float) -> dict[str, dict[str, float]]:
+    """In each sound that is not speech: how far the lips open and how fast they move, asked for and drawn."""
+    sounds = no_speech_sounds(seconds)
+    found: dict[str, dict[str, float]] = {name: {} for name in sounds}
+    if backend.spec.network == "s2v":
+        for name, figures in idle_motion(backend_speak(backend), backend.spec, sounds).items():
+            found[name]["opening"], found[name]["speed"] = figures
+    for name, figures in idle_figures(_bundled("face.jpg"), backend, sounds).items():
+        found[name]["drawn_opening"], found[name]["drawn_speed"] = figures
+    return found
+
+
+def _probes(
+    spec: LipSyncSpec, clips: list[ClipResult], faces: list[FaceResult], idle: dict[str, dict[str, float]]
+) -> list[Probe]:
+    curves = {name: [clip.curves for clip in found if clip.curves] for name, found in by_set(clips).items()}
+    probes = curve_probes({name: known for name, known in curves.items() if known})
+    level = "" if spec.network == "s2v" else "drawn_"
+    probes += idle_probes({name: (found[level + "opening"], found[level + "speed"]) for name, found in idle.items()})
+    usable = [face for face in faces if not face.refused]
+    if spec.network == "s2v":
+        worst = min(((face.follows, face.name) for face in usable), default=(float("nan"), "no face could be used"))
+        probes.append(at_least("unseen face: lips do what the motion asks", worst[0], MIN_FACE_FOLLOWS, worst[1]))
+    else:
+        worst = min(((face.spread, face.name) for face in usable), default=(float("nan"), "no face could be used"))
+        probes.append(at_least("unseen face: lips move, face units", worst[0], MIN_FACE_SPREAD, worst[1]))
+    moved = [(face.jitter, face.name) for face in usable]
+    moved += [(clip.figures["jitter"], clip.name) for clip in clips if "jitter" in clip.figures]
+    worst = max(moved, default=(float("nan"), ""))
+    probes.append(at_most("still outside the lower face, of 255", worst[0], 0, worst[1]))
+    return probes
