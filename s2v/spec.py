@@ -48,12 +48,12 @@ class LipSyncSpec:
     face_left: float = -0.95
     face_top: float = -0.40
     face_size: float = 1.90
-    # motion and mouth (network "s2v"): the patch is laid around the lips at rest, in mouth widths
+    # motion and mouth (network "s2v"): the patch lies still on the skull, a share of it above the lips at rest
     motion_basis: str = "grid-s1"
     n_motion: int = 10
-    mouth_w_px: int = 96
-    mouth_h_px: int = 64
-    mouth_width_ratio: float = 1.4
+    mouth_w_px: int = 160
+    mouth_h_px: int = 96
+    mouth_width: float = 0.96
     mouth_above_lips: float = 0.30
 
     @classmethod

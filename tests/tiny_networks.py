@@ -45,10 +45,12 @@ class _TinyAudio(nn.Module):
 
 
 class TinyMotionDecoder(nn.Module):
-    """Motion and a mouth of 96 x 64 pixels, as the default network gives."""
+    """Motion and a mouth patch, as the default network gives."""
 
-    def __init__(self, n_motion: int) -> None:
+    def __init__(self, spec: LipSyncSpec) -> None:
         super().__init__()
+        self.size = (spec.mouth_h_px, spec.mouth_w_px)
+        n_motion = spec.n_motion
         self.audio = _TinyAudio()
         self.motion = nn.Sequential(nn.Linear(32, 24), nn.LeakyReLU(0.2), nn.Linear(24, n_motion))
         self.patch = nn.Linear(32, 8 * 8 * 12)
@@ -61,7 +63,7 @@ class TinyMotionDecoder(nn.Module):
         coarse = F.relu(self.up(self.patch(features).view(-1, 8, 8, 12)))
         beside = F.interpolate(self.narrow(skip), size=(16, 24), mode="bilinear", align_corners=False)
         both = F.interpolate(torch.cat([coarse, beside], 1), scale_factor=2.0, mode="nearest")
-        mouth = F.interpolate(self.last(both), scale_factor=2.0, mode="bilinear", align_corners=False)
+        mouth = F.interpolate(self.last(both), size=self.size, mode="bilinear", align_corners=False)
         return self.motion(features), torch.sigmoid(mouth)
 
 
@@ -95,7 +97,7 @@ def tiny_network(network: str) -> TinyNet:
     with torch.random.fork_rng():
         torch.manual_seed(5)
         if network == "s2v":
-            net = TinyNet(LipSyncSpec(), TinyMotionDecoder(LipSyncSpec().n_motion))
+            net = TinyNet(LipSyncSpec(), TinyMotionDecoder(LipSyncSpec()))
         else:
             net = TinyNet(LipSyncSpec(network="speech2vid"), TinyPixelDecoder())
         for module in net.modules():

@@ -19,12 +19,13 @@ from s2v.engine.face import EnrolledFace, face_grid
 from s2v.engine.geometry import FACE_OVAL, LOWER_INNER_LIP, MOUTH_CORNERS, N_MESH, UPPER_INNER_LIP, Points
 from s2v.engine.head import MovingHead
 from s2v.engine.idle import IdleMotion, IdlePose
+from s2v.engine.lips import OPENING_MARGIN, LipLine, light_between, opening_mask, paint_cover
 from s2v.engine.motion import MotionBasis
+from s2v.engine.teeth import OwnTeeth
 from s2v.engine.warp import Image, LayeredWarp, remap
 from s2v.spec import LipSyncSpec
 
 _COARSE_CELLS = 56  # across the face: flows are smooth, more cells change nothing one can see
-OPENING_MARGIN = 0.012  # face units: paint reaches that far under the edges of the lips
 
 
 class Compositor(Protocol):
@@ -71,8 +72,12 @@ class MotionCompositor:
         self._mouth = np.s_[low[1] : high[1], low[0] : high[0]]
         self._mouth_size = (int(high[0] - low[0]), int(high[1] - low[1]))
         self._patch_to_mouth = self._patch_to_box - np.array([[0, 0, low[0]], [0, 0, low[1]]])
+        self._own_teeth = OwnTeeth(face, left + int(low[0]), top + int(low[1]), self._mouth_size)
         self._unit_px = face.pose.unit_px
-        self.still = self._warped(np.zeros(spec.n_motion, np.float32), AT_REST)[0]
+        self._lip_line = LipLine(face)
+        self.still, weights = self._warped(np.zeros(spec.n_motion, np.float32), AT_REST)
+        if all(self._mouth_size):
+            self._lip_line.draw(self.still[self._box][self._mouth], self._outline(weights, self._carry(AT_REST)))
 
     def draw(self, outputs: Tensors, index: int = 0) -> Image:
         """See `Compositor.draw`; needs `motion` (1, K) and `mouth` (1, 4, h, w)."""
@@ -85,8 +90,13 @@ class MotionCompositor:
             carry = self._carry(pose)
             grid = carry @ np.vstack([self._patch_to_mouth, [0, 0, 1]])
             paint = cv2.warpAffine(patch, grid, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT)
-            alpha = np.clip(paint[..., 3:], 0, 1) * self._opening(weights, carry)[..., None]
-            box[:] = np.clip(box + alpha * (255 * paint[..., :3] - box) + 0.5, 0, 255).astype(np.uint8)
+            outline = self._outline(weights, carry)
+            gate = opening_mask(outline, self._mouth_size, self._unit_px * OPENING_MARGIN)
+            cover = paint_cover(np.clip(paint[..., 3], 0, 1), gate)[..., None]
+            shown = self._own_teeth.over(np.float32(255) * paint[..., :3], carry)
+            shown *= np.float32(light_between(outline, self._unit_px))
+            box[:] = np.clip(box + cover * (shown - box) + 0.5, 0, 255).astype(np.uint8)
+            self._lip_line.draw(box, outline)
         return frame
 
     def _warped(self, motion: NDArray[np.float32], pose: IdlePose) -> tuple[Image, NDArray[np.float32]]:
@@ -106,11 +116,11 @@ class MotionCompositor:
         left, top = self._corners[0] + self._mouth[1].start, self._corners[1] + self._mouth[0].start
         return carried(self._alive.forward(pose), left, top)
 
-    def _opening(self, weights: NDArray[np.float32], carry: Points) -> NDArray[np.float32]:
-        """Where paint may show, (mouth height, mouth width) in [0, 1]."""
+    def _outline(self, weights: NDArray[np.float32], carry: Points) -> Points:
+        """The inner edge of the lips in pixels of the mouth, (20, 2)."""
         offset = np.array([self._mouth[1].start, self._mouth[0].start])
-        outline = (self._warp.mouth_outline(weights) - offset) @ carry[:, :2].T + carry[:, 2]
-        return opening_mask(outline, self._mouth_size, self._unit_px * OPENING_MARGIN)
+        outline: Points = (self._warp.mouth_outline(weights) - offset) @ carry[:, :2].T + carry[:, 2]
+        return outline
 
 
 class PixelCompositor:
@@ -188,41 +198,13 @@ def face_warp(face: EnrolledFace, spec: LipSyncSpec, grid: Points, size: tuple[i
 def mouth_grid(face: EnrolledFace, spec: LipSyncSpec) -> Points:
     """(2, 3) map from a pixel of the mouth patch to a pixel of the photo.
 
-    The patch is laid around the lips at rest and scaled with the width of the mouth.
+    The patch is as wide as the spec says in face units, whatever the mouth: teeth do not grow with a smile.
     """
     at_rest = face.plane.to_plane(face.pose.to_photo(face.canonical + face.rest)[:, :2])
-    lips = at_rest[[*UPPER_INNER_LIP, *LOWER_INNER_LIP]]
-    corner = at_rest[list(MOUTH_CORNERS)]
-    pixel = spec.mouth_width_ratio * float(np.ptp(corner[:, 0])) / spec.mouth_w_px
-    left = corner[:, 0].mean() - spec.mouth_w_px * pixel / 2
-    top = lips[:, 1].mean() - spec.mouth_above_lips * spec.mouth_h_px * pixel
+    pixel = spec.mouth_width / spec.mouth_w_px
+    left = at_rest[list(MOUTH_CORNERS), 0].mean() - spec.mouth_w_px * pixel / 2
+    middle_of_lips = at_rest[[UPPER_INNER_LIP[5], LOWER_INNER_LIP[5]], 1].mean()
+    top = middle_of_lips - spec.mouth_above_lips * spec.mouth_h_px * pixel
     patch_to_plane = np.array([[pixel, 0, left + pixel / 2], [0, pixel, top + pixel / 2], [0, 0, 1]])
     grid: Points = face.plane.matrix @ patch_to_plane
     return grid
-
-
-def opening_mask(outline: Points, size: tuple[int, int], margin_px: float) -> NDArray[np.float32]:
-    """Soft mask of the opening between the lips, (height, width) in [0, 1]; empty for closed lips.
-
-    Args:
-        outline: (n, 2) polygon in pixels. margin_px: how far the edge reaches under the lips.
-    """
-    mask = np.zeros((size[1], size[0]), np.uint8)
-    fixed = np.round(outline * 16).astype(np.int32)
-    cv2.fillPoly(mask, [fixed], 255, cv2.LINE_AA, 4)
-    cv2.polylines(mask, [fixed], True, 255, max(1, round(2 * margin_px)), cv2.LINE_AA, 4)
-    soft = cv2.GaussianBlur(mask, (0, 0), max(0.5, margin_px))
-    # The margin alone must not paint a line over closed lips, nor over lips pressed past each other.
-    return soft.astype(np.float32) * np.float32(np.clip(_widest_gap(outline) / (3 * margin_px), 0, 1) / 255)
-
-
-def _widest_gap(outline: Points) -> float:
-    """Pixels between the lips where they are furthest apart, negative where they overlap, however the head is rolled.
-
-    Args:
-        outline: (2k, 2), the upper lip from corner to corner, then the lower lip back.
-    """
-    half = len(outline) // 2
-    across = outline[half] - outline[0]
-    down = np.array([-across[1], across[0]]) / (np.hypot(*across) + 1e-9)
-    return float(((outline[half + 1 :][::-1] - outline[1:half]) @ down).max())

@@ -41,7 +41,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "mean_time_constant_s": (0.01, MAX_COUNT),
     "mfcc_std": (1e-6, MAX_COUNT),
     "face_size": (0.01, 100),
-    "mouth_width_ratio": (0.01, 100),
+    "mouth_width": (0.01, 100),
 }
 _BASIS_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
 

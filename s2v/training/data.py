@@ -20,6 +20,7 @@ from s2v.engine.windows import mfcc_windows, normalised_columns
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
 from s2v.training.augment import mixed, no_speech, spoil
+from s2v.training.pictures import PICTURE_ARRAYS, Pictures
 
 VTL_WARP = (0.82, 1.22)  # vocal-tract length: one voice stands for many
 _CLIPS_MEASURED = 200
@@ -38,18 +39,6 @@ class Clip:
     pcm: NDArray[np.float32]  # 16 kHz mono
     motion: NDArray[np.float32]  # (n_frames, n_motion)
     aperture: NDArray[np.float32]  # (n_frames,) face units above the talker's closed lips
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """Pictures of one split; uint8 (n, ...) as `prepare.picture` makes them."""
-
-    arrays: dict[str, NDArray[np.uint8]]
-    motion: NDArray[np.float32]
-    where: list[tuple[str, int]]  # clip name and frame; "" for a still
-
-    def __len__(self) -> int:
-        return len(self.motion)
 
 
 def check_shards(shards: Path) -> None:
@@ -80,6 +69,8 @@ def load_split(shards: Path, split: str, pictures: bool = True) -> tuple[list[Cl
     parts: dict[str, list[NDArray[np.uint8]]] = {}
     motions: list[NDArray[np.float32]] = []
     where: list[tuple[str, int]] = []
+    people: list[str] = []
+    magnified = [np.zeros(0, np.float32)]
     for path in sorted(shards.glob(f"{split}-*.npz")):
         with _open_shard(path) as stored:
             names = [str(name) for name in stored["clips"]]
@@ -89,10 +80,13 @@ def load_split(shards: Path, split: str, pictures: bool = True) -> tuple[list[Cl
                 continue
             where += [(names[clip] if clip >= 0 else "", int(frame)) for clip, frame in stored["picture_where"]]
             motions.append(stored["picture_motion"])
-            for key in ("target", "reference", "mouth_target", "mouth_warped", "opening", "gate"):
+            for key in PICTURE_ARRAYS:
                 parts.setdefault(key, []).append(stored[f"picture_{key}"])
+            magnified.append(stored["picture_magnified"])
+            people += [str(person) for person in stored["picture_person"]]
     motion = np.concatenate(motions) if motions else np.zeros((0, 0), np.float32)
-    return clips, Pictures({key: np.concatenate(part) for key, part in parts.items()}, motion, where)
+    arrays = {key: np.concatenate(part) for key, part in parts.items()}
+    return clips, Pictures(arrays, motion, where, np.concatenate(magnified), people)
 
 
 @contextmanager
@@ -200,41 +194,3 @@ def at_speed(clip: Clip, speed: float, spec: LipSyncSpec) -> tuple[NDArray[np.fl
     frames = np.arange(len(clip.motion))
     motion = np.stack([np.interp(frame_at, frames, moved) for moved in clip.motion.T], axis=1)
     return sound, motion.astype(np.float32)
-
-
-def picture_batches(
-    pictures: Pictures, batch: int, rng: np.random.Generator, still_share: float = 0.4
-) -> Iterator[dict[str, Tensor]]:
-    """Endless batches of mirrored and recoloured pictures, float in [0, 1], (b, c, h, w).
-
-    Args:
-        still_share: of every batch from photos (many people), the rest from talkers (many mouths).
-    """
-    still = np.array([not name for name, _ in pictures.where])
-    n_photos = round(batch * still_share)
-    # Where one kind is missing, the other fills the batch.
-    photos, talkers = (np.flatnonzero(kind) if kind.any() else np.arange(len(still)) for kind in (still, ~still))
-    while True:
-        chosen = [rng.choice(photos, n_photos), rng.choice(talkers, batch - n_photos)]
-        yield picture_batch(pictures, np.concatenate(chosen).astype(np.int64), rng)
-
-
-def picture_batch(pictures: Pictures, chosen: NDArray[np.int64], rng: np.random.Generator | None) -> dict[str, Tensor]:
-    """The chosen pictures as tensors; with `rng`, mirrored and recoloured at random."""
-    batch: dict[str, Tensor] = {"motion": torch.from_numpy(pictures.motion[chosen])}
-    for key, array in pictures.arrays.items():
-        part = torch.from_numpy(array[chosen]).float() / 255
-        batch[key] = part.permute(0, 3, 1, 2) if part.ndim == 4 else part[:, None]
-    if rng is None:
-        return batch
-    n = len(chosen)
-    # Motion is symmetric, so a mirrored face moves the same.
-    mirror = torch.from_numpy(rng.random(n) < 0.5)[:, None, None, None]
-    gain = torch.from_numpy(rng.normal(1, 0.12, (n, 3, 1, 1)).astype(np.float32))
-    gamma = torch.from_numpy(np.exp(rng.normal(0, 0.25, (n, 1, 1, 1))).astype(np.float32))
-    for key, part in batch.items():
-        if part.ndim == 4:
-            batch[key] = torch.where(mirror, part.flip(-1), part)
-    for key in ("target", "reference", "mouth_target", "mouth_warped"):
-        batch[key] = (batch[key].clamp(1e-4, 1) ** gamma * gain).clamp(0, 1)
-    return batch

@@ -13,12 +13,13 @@ import torch
 from numpy.typing import NDArray
 
 from s2v.engine.windows import mfcc_windows
-from s2v.training.data import Clip, Pictures, picture_batch, windows_of
+from s2v.training.data import Clip, windows_of
 from s2v.training.evaluation.metrics import best_offset, correlation
 from s2v.training.evaluation.motion_level import gap_weights
 from s2v.training.evaluation.probes import Probe, motion_probes, pixel_probes
 from s2v.training.evaluation.sounds import bundled_voice, other_voice
 from s2v.training.model import MotionMouth, TalkingNet
+from s2v.training.pictures import Pictures, picture_batch
 
 __all__ = ["SyncReport", "best_offset", "correlation", "gap_weights", "predicted_motion", "run_probes", "sync_report"]
 

@@ -40,24 +40,57 @@ class MotionLoss(torch.nn.Module):
         return position + velocity + 5 * opening
 
 
+_RIM_PX = 7  # of the mouth patch: an opening is drawn that much larger than it is, in all
+
+
+def paint_cover(alpha: Tensor, gate: Tensor) -> Tensor:
+    """How far paint covers the warp, as `engine.lips.paint_cover`: alpha decides only at the soft edge."""
+    return gate * torch.maximum(alpha, (2 * gate - 1).clamp(0, 1))
+
+
 def mouth_loss(mouth: Tensor, batch: dict[str, Tensor]) -> Tensor:
     """The patch laid over the warped reference must give the true mouth, and be true inside the opening.
 
+    A picture is compared at its own resolution: where the source was magnified into blocks, their means are.
+
     Args:
-        mouth: (b, 4, h, w) BGR and alpha. batch: `data.picture_batches`.
+        mouth: (b, 4, h, w) BGR and alpha. batch: `pictures.picture_batch`.
     """
-    colour, alpha = mouth[:, :3], mouth[:, 3:] * batch["gate"]
-    shown = batch["mouth_warped"] * (1 - alpha) + colour * alpha
-    inside = batch["opening"]
-    near = functional.max_pool2d(torch.maximum(inside, batch["gate"]), 5, 1, 2)
-    true = batch["mouth_target"]
-    loss = _weighed((shown - true).abs(), near) + 0.5 * _weighed((colour - true).abs(), inside)
-    for scale in (1, 2, 4):
-        a, b, w = (functional.avg_pool2d(x, scale) if scale > 1 else x for x in (shown, true, near))
-        for axis in (2, 3):
-            edges = (a.diff(dim=axis) - b.diff(dim=axis)).abs()
-            loss = loss + 0.5 * _weighed(edges, w.narrow(axis, 1, w.shape[axis] - 1))
+    total = mouth.new_zeros(())
+    for block in sorted(set(batch["blocks"].tolist())):
+        those = batch["blocks"] == block
+        warped, true = batch["mouth_warped"][those], batch["mouth_target"][those]
+        cost = _mouth_cost(mouth[those], warped, true, batch["opening"][those], batch["gate"][those], int(block))
+        total = total + cost * (those.sum() / len(those))
+    return total
+
+
+def _mouth_cost(mouth: Tensor, warped: Tensor, true: Tensor, inside: Tensor, gate: Tensor, block: int) -> Tensor:
+    colour, alpha = mouth[:, :3], paint_cover(mouth[:, 3:], gate)
+    near = functional.max_pool2d(torch.maximum(inside, gate), 5, 1, 2)
+    well_inside = shrunk(inside)
+    # Where the true mouth shows lips, paint is to give way, not to learn what lips look like.
+    inside = (inside > 0.5).to(colour.dtype)
+    colour = colour * inside + colour.detach() * (1 - inside)
+    wrong, shown = colour - true, warped * (1 - alpha) + colour * alpha - true
+    loss = _weighed(_blocks(shown, block).abs(), _blocks(near, block))
+    loss = loss + 0.7 * _weighed(_blocks(wrong, block).abs(), _blocks(inside, block))
+    for error, seen, weight in ((shown, near, 0.2), (wrong * well_inside, well_inside, 0.5)):
+        for scale in (1, 2, 4):
+            at_scale, there = _blocks(_blocks(error, block), scale), _blocks(_blocks(seen, block), scale)
+            for axis in (2, 3):
+                edges = at_scale.diff(dim=axis).abs()
+                loss = loss + weight * _weighed(edges, there.narrow(axis, 1, there.shape[axis] - 1))
     return loss
+
+
+def shrunk(opening: Tensor) -> Tensor:
+    """Where a soft opening (b, 1, h, w) is well inside the lips, 0 or 1: it is drawn with their edges."""
+    return -functional.max_pool2d(-(opening > 0.5).to(opening.dtype), _RIM_PX, 1, _RIM_PX // 2)
+
+
+def _blocks(x: Tensor, side: int) -> Tensor:
+    return functional.avg_pool2d(x, side) if side > 1 else x
 
 
 def pixel_loss(pixels: Tensor, target: Tensor) -> Tensor:

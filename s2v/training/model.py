@@ -6,6 +6,8 @@ Source of the baseline: Chung, Jamaludin, Zisserman, "You said that?" (BMVC 2017
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,9 @@ from torch import Tensor, nn
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec, Network
 from s2v.training.files import written_whole
+from s2v.training.layers import conv
 from s2v.training.motion_net import MotionNet
+from s2v.training.painter import MouthFaceEncoder, MouthPainter
 
 CHECKPOINT_FORMAT = 1
 
@@ -33,18 +37,6 @@ class TalkingNet(nn.Module):
         """Both halves: outputs in the order of `output_names`."""
         outputs: tuple[Tensor, ...] = self.frame_decoder(mfcc, *self.face_encoder(face))
         return outputs
-
-
-Size = int | tuple[int, int]
-
-
-def conv(inputs: int, outputs: int, kernel: Size = 3, stride: Size = 1) -> nn.Sequential:
-    """Convolution, batch norm, leaky ReLU; padded so that only the stride changes the size."""
-    kernels = (kernel, kernel) if isinstance(kernel, int) else kernel
-    padding = (kernels[0] // 2, kernels[1] // 2)
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernels, stride, padding, bias=False), nn.BatchNorm2d(outputs), nn.LeakyReLU(0.1)
-    )
 
 
 # --- speech2vid: the paper -------------------------------------------------------------------------
@@ -133,51 +125,6 @@ class Speech2Vid(TalkingNet):
 # --- s2v: how the photo moves, and what the mouth shows --------------------------------------------
 
 
-class MouthFaceEncoder(nn.Module):
-    """Two faces in six channels -> a code of the person and a map of what is around the mouth."""
-
-    def __init__(self, spec: LipSyncSpec, code: int = 128, skip: int = 48) -> None:
-        super().__init__()
-        self.to_28 = nn.Sequential(conv(6, 32, 5, 2), conv(32, 64, 3, 2))
-        self.to_7 = nn.Sequential(conv(64, 96, 3, 2), conv(96, 128, 3, 2))
-        self.full = nn.Linear(128 * 7 * 7, code)
-        self.around = conv(64, skip)
-        quarter_w, quarter_h = spec.mouth_w_px // 4, spec.mouth_h_px // 4
-        self.to_patch = nn.Upsample((quarter_h, quarter_w), mode="bilinear", align_corners=False)
-
-    def forward(self, face: Tensor) -> tuple[Tensor, ...]:
-        """(b, 6, 112, 112) -> identity (b, code), around (b, skip, mouth_h / 4, mouth_w / 4)."""
-        at_28 = self.to_28(face)
-        # The lower middle of the crop, where the mouth is on every face.
-        around = self.to_patch(self.around(at_28[:, :, 14:26, 6:22]))
-        return self.full(self.to_7(at_28).flatten(1)), around
-
-
-class MouthPainter(nn.Module):
-    """Motion + person -> what shows between the lips, BGR and alpha."""
-
-    def __init__(self, spec: LipSyncSpec, code: int = 128, skip: int = 48) -> None:
-        super().__init__()
-        self.start = (spec.mouth_h_px // 16, spec.mouth_w_px // 16)
-        self.motion = nn.Sequential(nn.Linear(spec.n_motion, 64), nn.LeakyReLU(0.1))
-        cells = self.start[0] * self.start[1]
-        self.full = nn.Sequential(nn.Linear(code + 64, 160 * cells), nn.LeakyReLU(0.1))
-        self.up = nn.Upsample(scale_factor=2, mode="nearest")
-        self.at_8 = conv(160, 128)
-        self.at_16 = conv(128 + skip, 96)
-        self.at_32 = conv(96, 56)
-        self.at_64 = conv(56, 28)
-        self.out = nn.Conv2d(28, 4, 3, padding=1)
-
-    def forward(self, motion: Tensor, identity: Tensor, around: Tensor) -> Tensor:
-        """(b, n_motion), (b, code), (b, skip, h/4, w/4) -> (b, 4, mouth_h_px, mouth_w_px) in [0, 1]."""
-        x = self.full(torch.cat([identity, self.motion(motion)], 1))
-        x = self.at_8(self.up(x.reshape(-1, 160, *self.start)))
-        x = self.at_16(torch.cat([self.up(x), around], 1))
-        x = self.at_64(self.up(self.at_32(self.up(x))))
-        return torch.sigmoid(self.out(x))
-
-
 class MotionFrameDecoder(nn.Module):
     """One frame of `MotionMouth`: motion from audio, then the mouth that goes with it."""
 
@@ -186,17 +133,18 @@ class MotionFrameDecoder(nn.Module):
         self.motion_net = MotionNet(spec)
         self.painter = MouthPainter(spec)
 
-    def forward(self, mfcc: Tensor, identity: Tensor, around: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, mfcc: Tensor, identity: Tensor, teeth: Tensor) -> tuple[Tensor, ...]:
         """-> motion (b, n_motion), mouth (b, 4, mouth_h_px, mouth_w_px)."""
         motion = self.motion_net(mfcc)
-        return motion, self.painter(motion, identity, around)
+        return motion, self.painter(motion, identity, teeth)
 
 
 class MotionMouth(TalkingNet):
     """Network "s2v": says how the photo moves and what the mouth shows."""
 
-    identity_names = ("identity", "around")
+    identity_names = ("identity", "teeth")
     output_names = ("motion", "mouth")
+    face_encoder: MouthFaceEncoder
     frame_decoder: MotionFrameDecoder
 
     def __init__(self, spec: LipSyncSpec) -> None:
@@ -238,25 +186,51 @@ def part_of(weight: str, network: Network) -> str:
     return "motion" if weight.startswith("frame_decoder.motion_net") else "mouth"
 
 
+def _concerns(field: str, part: str) -> bool:
+    """Whether a field of the spec means anything to a part: how sound is heard is no business of the mouth's."""
+    if field.startswith("mouth_"):
+        return part != "motion"
+    if part == "mouth":
+        return field in ("network", "motion_basis", "n_motion") or field.startswith("face_")
+    return part == "pixels" or not field.startswith("face_")
+
+
 def take_weights(network: TalkingNet, state: dict[str, Any], done: dict[str, int]) -> dict[str, int]:
     """Load from a checkpoint the parts that it trained further than `done`; returns the new `done`.
 
-    Raises: DataError, it was trained for another spec.
+    Raises: DataError, a part was trained for another spec, as far as the spec concerns it.
     """
-    stored = LipSyncSpec.from_json(state["spec"])
-    if stored != network.spec:
-        raise DataError(f"the checkpoint was trained for another spec (network {stored.network}): leave it out")
+    stored, wanted = json.loads(state["spec"]), json.loads(network.spec.to_json())
     ahead = {part: steps for part, steps in state["steps"].items() if steps > done.get(part, 0)}
+    for part in ahead:
+        odd = sorted(f for f in stored.keys() | wanted if _concerns(f, part) and stored.get(f) != wanted.get(f))
+        if odd:
+            raise DataError(
+                f"the checkpoint's part {part} was trained for another spec (network {stored.get('network')}; "
+                f"other in {', '.join(odd)}): leave it out"
+            )
     weights = network.state_dict()
-    weights.update({k: v for k, v in state["weights"].items() if part_of(k, stored.network) in ahead})
+    weights.update({k: v for k, v in state["weights"].items() if part_of(k, network.spec.network) in ahead})
     network.load_state_dict(weights)
     return done | ahead
+
+
+def _joined_spec(states: Sequence[dict[str, Any]]) -> LipSyncSpec:
+    """The spec of several checkpoints' furthest parts: of each field, what the part says that it concerns."""
+    values: dict[str, Any] = json.loads(states[0]["spec"])
+    for part in ("mouth", "motion"):
+        furthest = max(states, key=lambda state: int(state["steps"].get(part, 0)))
+        if furthest["steps"].get(part):
+            told = json.loads(furthest["spec"])
+            values = {f: v for f, v in values.items() if not _concerns(f, part)}
+            values |= {f: v for f, v in told.items() if _concerns(f, part)}
+    return LipSyncSpec.from_json(json.dumps(values))
 
 
 def load_checkpoint(*paths: Path) -> TalkingNet:
     """Build a network from its checkpoint, in eval mode; from several, each part from the one furthest ahead."""
     states = [read_checkpoint(path) for path in paths]
-    network = build_network(LipSyncSpec.from_json(states[0]["spec"]))
+    network = build_network(_joined_spec(states))
     done: dict[str, int] = {}
     for state in states:
         done = take_weights(network, state, done)

@@ -3,6 +3,7 @@
 A shard (.npz) holds, for some clips, the sound and the motion of every frame, and for a few frames
 of each clip the pictures: the target's and a far-away reference's face crop, and in the mouth patch
 the target, the reference warped to the target's geometry, and the opening between the lips.
+With each goes whose mouth it is, and how many pixels of the patch one pixel of the source fills.
 Talkers that are named as validation never reach a training shard; of the others some clips are
 held back ("seen talker, unseen clip").
 """
@@ -20,9 +21,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.engine.compose import OPENING_MARGIN, face_warp, mouth_grid, opening_mask
+from s2v.engine.compose import face_warp, mouth_grid
 from s2v.engine.face import EnrolledFace, face_from_landmarks, face_grid, sample
 from s2v.engine.geometry import LOWER_INNER_LIP, N_MESH, UPPER_INNER_LIP, Points, head_pose
+from s2v.engine.lips import OPENING_MARGIN, opening_mask
 from s2v.engine.mfcc import counts, mfcc_and_mean
 from s2v.engine.motion import MotionBasis, aperture, neutral_face
 from s2v.engine.warp import Image, LayeredWarp, remap
@@ -122,11 +124,14 @@ def _split_kinds(files: list[Path]) -> tuple[list[Path], list[list[Path]]]:
         except DataError as error:
             _log.warning("skipped %s: %s", path.stem, error)
             continue
-        # A file name like 001_smiling names the person before the underscore, within its folder.
-        person, _, kind = path.stem.partition("_")
-        name = person if kind.split("_")[0].isalpha() else path.stem
-        people.setdefault((path.parent, name), []).append(path)
+        people.setdefault((path.parent, _person(path.stem)), []).append(path)
     return talking, list(people.values())
+
+
+def _person(stem: str) -> str:
+    """Whose photo it is within its folder: a name like 001_smiling names the person before the underscore."""
+    person, _, kind = stem.partition("_")
+    return person if kind.split("_")[0].isalpha() else stem
 
 
 def add_clip(shard: Shard, clip: ClipFeatures, spec: LipSyncSpec, n_pictures: int, rng: np.random.Generator) -> None:
@@ -174,13 +179,15 @@ def _clip_pictures(
     for target in targets:
         landmarks = clip.landmarks[target].astype(np.float64)
         weights = np.append(motion[target], 1.0)
-        yield picture(face, warp, clip.frame(int(target)), landmarks, weights, spec, (number, int(target)))
+        shown = picture(face, warp, clip.frame(int(target)), landmarks, weights, spec, (number, int(target)))
+        yield {**shown, "person": clip.speaker}
 
 
 def photo_pictures(photos: list[ClipFeatures], spec: LipSyncSpec) -> Iterator[dict[str, Any]]:
     """Pictures from stills of one person: every open mouth, seen from the same photo with its lips closed.
 
-    A photo is closed by its own rest displacement; undoing that is what the network learns to paint.
+    A photo is closed by its own rest displacement; undoing that is what the network learns to paint. Each comes
+    twice: as the network meets it when such a photo talks, and with the lips closed, as if it were another photo.
     """
     basis = MotionBasis.load(spec.motion_basis)
     for clip in photos:
@@ -197,9 +204,10 @@ def photo_pictures(photos: list[ClipFeatures], spec: LipSyncSpec) -> Iterator[di
         closed_face = face_from_landmarks(closed, rest_px, spec)
         still = picture(face, mouth_warp(face, spec), photo, landmarks, weights, spec, (-1, 0))
         still["motion"] = motion.astype(np.float32)
-        still["reference"] = sample(closed, face_grid(face.plane, spec), (spec.face_px, spec.face_px))
         still["mouth_warped"] = reopened(face, closed_face, spec)
+        still["person"] = f"{clip.speaker}/{_person(clip.name)}"
         yield still
+        yield {**still, "reference": sample(closed, face_grid(face.plane, spec), (spec.face_px, spec.face_px))}
 
 
 def _closed_photo(face: EnrolledFace, spec: LipSyncSpec) -> Image:
@@ -220,7 +228,7 @@ def reopened(face: EnrolledFace, closed: EnrolledFace, spec: LipSyncSpec) -> Ima
 def mouth_warp(face: EnrolledFace, spec: LipSyncSpec, grid: Points | None = None) -> LayeredWarp:
     """The warp of a face seen through the mouth patch."""
     patch = mouth_grid(face, spec) if grid is None else grid
-    return face_warp(face, spec, patch, (spec.mouth_w_px, spec.mouth_h_px), step=2)
+    return face_warp(face, spec, patch, (spec.mouth_w_px, spec.mouth_h_px), step=3)
 
 
 def picture(
@@ -253,6 +261,7 @@ def picture(
     crop = (spec.face_px, spec.face_px)
     return {
         "where": np.array(where, np.int32),
+        "magnified": np.float32(1 / np.sqrt(abs(np.linalg.det(there[:, :2])))),
         "motion": weights[:-1].astype(np.float32),
         "target": sample(target, face_grid(moved.plane, spec), crop),
         "reference": sample(face.photo, face_grid(face.plane, spec), crop),

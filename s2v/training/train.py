@@ -23,7 +23,7 @@ from s2v.training import data
 from s2v.training.config import TrainConfig
 from s2v.training.evaluate import run_probes, sync_report
 from s2v.training.files import written_whole
-from s2v.training.losses import MotionLoss, mouth_loss, pixel_loss
+from s2v.training.losses import MotionLoss, pixel_loss
 from s2v.training.model import (
     MotionMouth,
     TalkingNet,
@@ -33,9 +33,11 @@ from s2v.training.model import (
     save_checkpoint,
     take_weights,
 )
+from s2v.training.mouths import MouthLesson, face_input
+from s2v.training.pictures import Pictures, picture_batch, picture_batches
 
 _log = logging.getLogger("s2v")
-_MOTION_NOISE = 0.15  # standard deviations: the painter will be given what the motion net says, not the truth
+_NO_PICTURES = "the shards in {} hold no pictures: prepare them with pictures_per_clip > 0"
 PARTS: dict[Network, tuple[str, ...]] = {"s2v": ("motion", "mouth"), "speech2vid": ("pixels",)}
 
 
@@ -48,6 +50,8 @@ class Run:
     device: torch.device
     steps: dict[str, int] = field(default_factory=dict)  # done per part
     moments: dict[str, Any] = field(default_factory=dict)  # the optimiser's, per part
+    lesson: MouthLesson | None = None  # while part "mouth" is trained
+    memory: dict[str, Tensor] = field(default_factory=dict)  # the lesson's, as a checkpoint keeps it
     history: list[dict[str, Any]] = field(default_factory=list)
     probes: list[dict[str, Any]] = field(default_factory=list)  # asked when training has ended
 
@@ -70,6 +74,10 @@ def train(config: TrainConfig, progress: bool = True) -> Path:
     run = Run(config, build_network(spec), _device(config.gpu))
     run.network.to(run.device)
     run.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a third faster on a CPU
+    if "mouth" in parts and isinstance(run.network, MotionMouth):
+        if not len(pictures):
+            raise DataError(_NO_PICTURES.format(config.shards))
+        run.lesson = MouthLesson(run.network, pictures, run.device)
     for checkpoint in config.resume:
         _resume(run, checkpoint)
     config.out.mkdir(parents=True, exist_ok=True)
@@ -93,13 +101,16 @@ def _device(gpu: int | None) -> torch.device:
     return torch.device("cuda", gpu)
 
 
-def _train_part(run: Run, part: str, clips: list[data.Clip], pictures: data.Pictures, progress: bool) -> None:
+def _train_part(run: Run, part: str, clips: list[data.Clip], pictures: Pictures, progress: bool) -> None:
     from tqdm import trange
 
     config = run.config
     losses, epoch_steps = _part_losses(run, part, clips, pictures)
     total, done = config.epochs * epoch_steps, run.steps.get(part, 0)
-    optimiser = torch.optim.AdamW(list(_weights(run.network, part)), weight_decay=1e-3)
+    lesson = run.lesson if part == "mouth" else None
+    weights = list(_weights(run.network, part))
+    groups = lesson.parameter_groups(weights) if lesson else [{"params": weights, "rate": 1.0}]
+    optimiser = torch.optim.AdamW(groups, weight_decay=1e-3)
     if part in run.moments:
         optimiser.load_state_dict(run.moments[part])
     checks = [(split, data.load_split(config.shards, split, pictures=False)[0]) for split in ("held", "val")]
@@ -107,13 +118,16 @@ def _train_part(run: Run, part: str, clips: list[data.Clip], pictures: data.Pict
     bar = trange(done, total, initial=done, total=total, unit="step", desc=part, disable=not progress)
     for step in bar:
         run.network.train()
+        learning_rate = _learning_rate(config.learning_rate, step, total)
         for group in optimiser.param_groups:
-            group["lr"] = _learning_rate(config.learning_rate, step, total)
+            group["lr"] = group["rate"] * learning_rate
         loss = next(losses)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(_weights(run.network, part), 1.0)
+        torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimiser.step()
+        if lesson:
+            lesson.step(learning_rate)
         mean += 0.02 * (float(loss.detach()) - mean) if mean else float(loss.detach())
         run.steps[part] = step + 1
         bar.set_postfix(loss=f"{mean:.4f}")
@@ -122,6 +136,9 @@ def _train_part(run: Run, part: str, clips: list[data.Clip], pictures: data.Pict
             _check(run, part, checks, mean, step + 1)
         if ended or (step + 1) % config.save_every_steps == 0:
             run.moments[part] = optimiser.state_dict()
+            if lesson:
+                lesson.settle()
+                run.memory = lesson.state()
             _save(run)
 
 
@@ -138,9 +155,7 @@ def _weights(network: TalkingNet, part: str) -> Iterator[torch.nn.Parameter]:
             yield weight
 
 
-def _part_losses(
-    run: Run, part: str, clips: list[data.Clip], pictures: data.Pictures
-) -> tuple[Iterator[Tensor], int]:
+def _part_losses(run: Run, part: str, clips: list[data.Clip], pictures: Pictures) -> tuple[Iterator[Tensor], int]:
     """Endless losses of a part, one batch each, and how many of them see everything once."""
     config = run.config
     rng = np.random.default_rng([config.seed, run.steps.get(part, 0)])
@@ -150,7 +165,7 @@ def _part_losses(
         voices = data.by_voice(clips, labelled)
         return _motion_losses(run, voices, rng), max(1, n_frames // (config.rows * data.ROW_FRAMES))
     if not len(pictures):
-        raise DataError(f"the shards in {config.shards} hold no pictures: prepare them with pictures_per_clip > 0")
+        raise DataError(_NO_PICTURES.format(config.shards))
     losses = _mouth_losses(run, pictures, rng) if part == "mouth" else _pixel_losses(run, clips, pictures, rng)
     return losses, max(1, len(pictures) // config.batch)
 
@@ -165,19 +180,13 @@ def _motion_losses(run: Run, voices: list[list[data.Clip]], rng: np.random.Gener
         yield wanted(said, true.to(run.device), follows.to(run.device))
 
 
-def _mouth_losses(run: Run, pictures: data.Pictures, rng: np.random.Generator) -> Iterator[Tensor]:
-    network = run.network
-    assert isinstance(network, MotionMouth)
-    for stored in data.picture_batches(pictures, run.config.batch, rng):
-        batch = {key: value.to(run.device) for key, value in stored.items()}
-        motion = batch["motion"] + _MOTION_NOISE * torch.randn_like(batch["motion"])
-        identity = network.face_encoder(face_input(batch["reference"], batch["reference"]))
-        yield mouth_loss(network.frame_decoder.painter(motion, *identity), batch)
+def _mouth_losses(run: Run, pictures: Pictures, rng: np.random.Generator) -> Iterator[Tensor]:
+    assert run.lesson is not None
+    for stored in picture_batches(pictures, run.config.batch, rng):
+        yield run.lesson.loss({key: value.to(run.device) for key, value in stored.items()})
 
 
-def _pixel_losses(
-    run: Run, clips: list[data.Clip], pictures: data.Pictures, rng: np.random.Generator
-) -> Iterator[Tensor]:
+def _pixel_losses(run: Run, clips: list[data.Clip], pictures: Pictures, rng: np.random.Generator) -> Iterator[Tensor]:
     spec, network = run.network.spec, run.network
     windows = {clip.name: data.windows_of(clip, spec) for clip in clips}
     spoken = [i for i, (name, frame) in enumerate(pictures.where) if name and frame < len(windows[name])]
@@ -185,18 +194,11 @@ def _pixel_losses(
         raise DataError(f"the shards in {run.config.shards} hold no pictures of talkers: prepare them anew with some")
     while True:
         chosen = rng.choice(spoken, run.config.batch)
-        batch = {key: value.to(run.device) for key, value in data.picture_batch(pictures, chosen, rng).items()}
+        batch = {key: value.to(run.device) for key, value in picture_batch(pictures, chosen, rng).items()}
         mfcc = np.stack([windows[pictures.where[i][0]][pictures.where[i][1]] for i in chosen])
         face = face_input(batch["target"], batch["reference"])
         (pixels,) = network(torch.from_numpy(mfcc).to(run.device), face)
         yield pixel_loss(pixels, batch["target"])
-
-
-def face_input(target: Tensor, reference: Tensor) -> Tensor:
-    """As `engine.face.network_input`: the target without its lower half, then the reference."""
-    masked = target.clone()
-    masked[:, :, masked.shape[2] // 2 :] = 0
-    return torch.cat([masked, reference], 1)
 
 
 def _check(run: Run, part: str, checks: list[tuple[str, list[data.Clip]]], loss: float, step: int) -> None:
@@ -228,6 +230,7 @@ def _save(run: Run) -> Path:
     path = run.config.out / "last.pt"
     settings = {key: str(value) for key, value in vars(run.config).items()}
     state = {"steps": run.steps, "history": run.history, "probes": run.probes, "moments": run.moments}
+    state["memory"] = run.memory
     save_checkpoint(run.network, path, config=settings, **state)
     with written_whole(run.config.out / "history.json") as beside:
         beside.write_text(json.dumps(run.history, indent=1))
@@ -240,4 +243,8 @@ def _resume(run: Run, checkpoint: Path) -> None:
     before, run.steps = run.steps, take_weights(run.network, state, run.steps)
     taken = [part for part, steps in run.steps.items() if steps != before.get(part)]
     run.moments |= {part: moments for part, moments in state.get("moments", {}).items() if part in taken}
+    if "mouth" in taken and state.get("memory"):
+        run.memory = state["memory"]
+        if run.lesson:
+            run.lesson.recall(run.memory)
     run.history += state["history"]

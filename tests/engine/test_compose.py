@@ -16,11 +16,12 @@ from s2v.engine.compose import (
     lower_face_box,
     make_compositor,
     mouth_grid,
-    opening_mask,
 )
 from s2v.engine.face import EnrolledFace, enrol
 from s2v.engine.geometry import LOWER_INNER_LIP, MOUTH_CORNERS, UPPER_INNER_LIP
-from s2v.engine.motion import aperture, lip_gaps
+from s2v.engine.lips import LipLine, light_between, opening_mask, paint_cover
+from s2v.engine.motion import MotionBasis, aperture, lip_gaps
+from s2v.engine.teeth import OwnTeeth
 from s2v.engine.warp import Image
 from s2v.spec import LipSyncSpec
 
@@ -40,15 +41,15 @@ def smiling(smiling_face: EnrolledFace) -> MotionCompositor:
     return MotionCompositor(smiling_face, SPEC)
 
 
-def outputs(motion: np.ndarray | float = 0.0, alpha: float = 0.0) -> Tensors:
-    """Motion (one number: of the jaw alone) and a mouth of plain red."""
+def outputs(motion: np.ndarray | float = 0.0, alpha: float = 0.0, channel: int = 2) -> Tensors:
+    """Motion (one number: of the jaw alone) and a mouth of plain red, or of another channel; black for 3."""
     moved = np.zeros((1, SPEC.n_motion), np.float32)
     if isinstance(motion, np.ndarray):
         moved[0] = motion
     else:
         moved[0, 0] = motion
     mouth = np.zeros((1, 4, SPEC.mouth_h_px, SPEC.mouth_w_px), np.float32)
-    mouth[:, 2], mouth[:, 3] = 1, alpha
+    mouth[:, channel], mouth[:, 3] = 1, alpha
     return {"motion": moved, "mouth": mouth}
 
 
@@ -125,7 +126,7 @@ def test_a_laugh_is_closed_at_rest(smiling: MotionCompositor, smiling_face: Enro
 
 def test_the_jaw_opens_the_mouth_as_far_as_it_was_told(closed: MotionCompositor) -> None:
     said = (0.0, 2.0, 3.0)
-    seen = [float(aperture(enrol(closed.draw(outputs(first)), SPEC).canonical)) for first in said]
+    seen = [float(aperture(enrol(closed.draw(outputs(first, channel=3)), SPEC).canonical)) for first in said]
     for first, gap in zip(said, seen, strict=True):
         assert gap == pytest.approx(0.045 * first, abs=0.03)  # component 0 opens 0.045 face units
 
@@ -150,11 +151,11 @@ def test_paint_shows_in_the_opening_and_nowhere_else(
 
 
 def test_paint_on_a_laugh_too(smiling: MotionCompositor, smiling_face: EnrolledFace) -> None:
-    check_paint(smiling, smiling_face, 1.5)
+    check_paint(smiling, smiling_face, 2.5)
 
 
 def check_paint(compositor: MotionCompositor, face: EnrolledFace, first: float) -> None:
-    painted = differs(compositor.draw(outputs(first, 1.0)), compositor.draw(outputs(first, 0.0)), by=2)
+    painted = painted_at(compositor, first, alpha=1.0)
     height, width = painted.shape
     warp = face_warp(face, SPEC, np.eye(2, 3), (width, height), step=8)
     opening = np.zeros((height, width), np.uint8)
@@ -164,7 +165,65 @@ def check_paint(compositor: MotionCompositor, face: EnrolledFace, first: float) 
     reach = 2 * round(0.07 * face.pose.unit_px) + 1
     near = cv2.dilate(opening, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
     assert not painted[near == 0].any()
-    assert painted[opening > 0].mean() > 0.9
+    # Where a photo shows teeth of its own, they are shown; the paint's alpha decides at the edge only.
+    own = ~differs(compositor.draw(outputs(first, 1.0)), face.photo, by=25)
+    assert (painted | own)[opening > 0].mean() > 0.9
+    core = cv2.erode(opening, np.ones((3, 3), np.uint8), iterations=max(2, round(0.02 * face.pose.unit_px))) > 0
+    if core.any():
+        np.testing.assert_array_equal(painted_at(compositor, first, alpha=0.0)[core], painted[core])
+
+
+def painted_at(compositor: MotionCompositor, first: float, alpha: float) -> np.ndarray:
+    """(h, w) bool, where the colour of the paint makes a difference."""
+    red, blue = (compositor.draw(outputs(first, alpha, channel)) for channel in (2, 0))
+    return differs(red, blue, by=2)
+
+
+def test_a_photos_own_teeth_are_shown_and_stay_where_they_are(
+    smiling: MotionCompositor, smiling_face: EnrolledFace
+) -> None:
+    own = basis_coefficients(smiling_face)
+    x, upper, lower = (*smiling_face.landmarks[13, :2], smiling_face.landmarks[14, 1])
+    tooth = np.s_[round(upper + 0.4 * (lower - upper)), round(x) - 6 : round(x) + 7]
+    for share in (1.0, 1.3):  # as open as on the photo, and wider
+        frame = smiling.draw(outputs(share * own, 1.0))
+        assert np.abs(frame[tooth].astype(int) - smiling_face.photo[tooth]).mean() < 6
+
+
+def basis_coefficients(face: EnrolledFace) -> np.ndarray:
+    """The motion from the face at rest to the photo."""
+    basis = MotionBasis.load(SPEC.motion_basis)
+    return basis.coefficients(face.canonical[None], face.canonical + face.rest)[0, : SPEC.n_motion].astype(np.float32)
+
+
+def test_a_closed_mouth_has_no_teeth_of_its_own(closed_face: EnrolledFace, smiling_face: EnrolledFace) -> None:
+    for face, shown in ((closed_face, False), (smiling_face, True)):
+        height, width = face.photo.shape[:2]
+        assert OwnTeeth(face, 0, 0, (width, height)).any == shown
+
+
+def test_paint_beside_a_photos_own_teeth_is_made_as_bright(smiling_face: EnrolledFace) -> None:
+    height, width = smiling_face.photo.shape[:2]
+    teeth = OwnTeeth(smiling_face, 0, 0, (width, height))
+    paint = np.full((height, width, 3), 120, np.float32)
+    shown = teeth.over(paint, np.eye(2, 3))
+    x, y = smiling_face.landmarks[[13, 14], :2].mean(0).round().astype(int)
+    np.testing.assert_allclose(shown[y, x], smiling_face.photo[y, x], atol=2)
+    assert shown[0, 0].mean() > 130  # far away the paint is still paint, but brighter
+    moved = teeth.over(paint, np.array([[1.0, 0, 3], [0, 1, 0]]))
+    np.testing.assert_allclose(moved[y, x + 3], shown[y, x], atol=2)
+
+
+def test_a_line_is_drawn_where_lips_meet_that_were_apart(closed_face: EnrolledFace, smiling_face: EnrolledFace) -> None:
+    outline = lens(0.0)
+    for face, drawn in ((closed_face, False), (smiling_face, True)):
+        mouth = np.full((64, 64, 3), 220, np.uint8)
+        LipLine(face).draw(mouth, outline)
+        assert (mouth[32, 32].max() < 180) == drawn
+        assert (mouth[8] == 220).all()
+    wide = np.full((64, 64, 3), 220, np.uint8)
+    LipLine(smiling_face).draw(wide, lens(20.0))
+    assert (wide == 220).all()
 
 
 def test_opaque_paint_hides_what_is_behind(closed: MotionCompositor) -> None:
@@ -178,12 +237,12 @@ def test_closed_or_pressed_lips_are_never_painted(
     closed: MotionCompositor, smiling: MotionCompositor, first: float
 ) -> None:
     for compositor in (closed, smiling):
-        assert not differs(compositor.draw(outputs(first, 1.0)), compositor.draw(outputs(first, 0.0))).any()
+        assert not painted_at(compositor, first, alpha=1.0).any()
 
 
 def test_paint_comes_in_gradually(closed: MotionCompositor) -> None:
     amounts = [
-        np.abs(closed.draw(outputs(first, 1.0)).astype(int) - closed.draw(outputs(first, 0.0))).sum()
+        np.abs(closed.draw(outputs(first, 1.0)).astype(int) - closed.draw(outputs(first, 1.0, channel=0))).sum()
         for first in (0.02, 0.1, 0.3, 0.8)
     ]
     assert 0 <= amounts[0] < amounts[1] < amounts[2] < amounts[3]
@@ -211,6 +270,19 @@ def test_the_opening_mask_is_empty_unless_lips_are_apart(gap: float, roll_degree
         assert mask[32, 32] > 0.9
 
 
+def test_alpha_decides_at_the_edge_only() -> None:
+    gate = np.array([0.0, 0.3, 0.5, 1.0], np.float32)
+    np.testing.assert_allclose(paint_cover(np.zeros(4, np.float32), gate), [0, 0, 0, 1])
+    np.testing.assert_allclose(paint_cover(np.ones(4, np.float32), gate), gate)
+
+
+def test_the_narrower_the_slit_the_darker_it_is_inside() -> None:
+    light = [light_between(lens(gap), unit_px=100.0) for gap in (-2.0, 0.0, 1.0, 3.0, 6.0, 20.0)]
+    assert light[0] == light[1] > 0.1
+    assert light[1] < light[2] < light[3] < light[4]
+    assert light[4:] == pytest.approx([1, 1])
+
+
 def test_an_outline_outside_the_patch_is_no_error() -> None:
     assert opening_mask(lens(6) + 500, (64, 64), 1.0).max() == 0
 
@@ -222,8 +294,10 @@ def test_the_mouth_patch_lies_around_the_lips(closed_face: EnrolledFace, smiling
         in_patch = (at_rest - grid[:, 2]) @ np.linalg.inv(grid[:, :2]).T
         corners = in_patch[list(MOUTH_CORNERS), 0]
         assert corners.mean() == pytest.approx((SPEC.mouth_w_px - 1) / 2, abs=0.5)
-        assert np.ptp(corners) == pytest.approx(SPEC.mouth_w_px / SPEC.mouth_width_ratio, rel=0.01)
-        lips = in_patch[[*UPPER_INNER_LIP, *LOWER_INNER_LIP], 1]
+        assert np.ptp(corners) == pytest.approx(
+            np.ptp(at_rest[list(MOUTH_CORNERS), 0]) / face.pose.unit_px * SPEC.mouth_w_px / SPEC.mouth_width, rel=0.05
+        )
+        lips = in_patch[[UPPER_INNER_LIP[5], LOWER_INNER_LIP[5]], 1]
         assert lips.mean() + 0.5 == pytest.approx(SPEC.mouth_above_lips * SPEC.mouth_h_px, abs=0.5)
 
 

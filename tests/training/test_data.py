@@ -14,20 +14,17 @@ from s2v.spec import LipSyncSpec  # noqa: E402
 from s2v.training.data import (  # noqa: E402
     ROW_FRAMES,
     Clip,
-    Pictures,
     at_speed,
     by_voice,
     check_shards,
     load_split,
     measured,
     motion_batch,
-    picture_batch,
-    picture_batches,
     windows_of,
 )
+from s2v.training.pictures import PICTURE_ARRAYS, Pictures  # noqa: E402
 
 SPEC = LipSyncSpec()
-NAMES = ("target", "reference", "mouth_target", "mouth_warped", "opening", "gate")
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +40,12 @@ def test_shards_are_read_back(loaded: tuple[list[Clip], Pictures]) -> None:
     assert clip.aperture.shape == (75,)
     assert clip.pcm.dtype == np.float32
     assert 0.03 < np.abs(clip.pcm).max() <= 1
-    assert pictures.arrays.keys() == set(NAMES)
+    assert pictures.arrays.keys() == set(PICTURE_ARRAYS)
     assert {len(array) for array in pictures.arrays.values()} == {len(pictures)}
-    assert len(pictures) == len(pictures.where) == 5
-    assert [name for name, _ in pictures.where] == [clip.name] * 4 + [""]  # the last is a still
+    assert len(pictures) == len(pictures.where) == len(pictures.people) == 6
+    assert [name for name, _ in pictures.where] == [clip.name] * 4 + ["", ""]  # the last are one still, seen twice
+    assert pictures.names == ["people/01", "s1"]
+    assert pictures.magnified.shape == (6,)
 
 
 def test_pictures_can_be_left_on_the_disk(shards: Path) -> None:
@@ -168,62 +167,3 @@ def test_the_same_seed_gives_the_same_batch() -> None:
     one, same, other = (motion_batch([clips], 2, SPEC, np.random.default_rng(seed))[0] for seed in (4, 4, 5))
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
-
-
-# --- pictures ------------------------------------------------------------------------------------------
-
-
-def drawn(n_still: int, n_talking: int) -> Pictures:
-    """Pictures with a bright left side; `gate` is a grey ramp, so that mirroring shows."""
-    n = n_still + n_talking
-    arrays = {}
-    for name in NAMES:
-        shape = (n, 16, 24) if name in ("opening", "gate") else (n, 16, 24, 3)
-        arrays[name] = np.full(shape, 60, np.uint8)
-        arrays[name][:, :, :12] = 180
-    where = [("", 0)] * n_still + [("s1/a", i) for i in range(n_talking)]
-    motion = np.arange(n, dtype=np.float32)[:, None] * np.ones(SPEC.n_motion, np.float32)
-    return Pictures(arrays, motion, where)
-
-
-def test_pictures_become_tensors_unchanged() -> None:
-    pictures = drawn(2, 2)
-    batch = picture_batch(pictures, np.array([3, 0]), rng=None)
-    assert batch["target"].shape == (2, 3, 16, 24)
-    assert batch["gate"].shape == (2, 1, 16, 24)
-    assert batch["motion"][:, 0].tolist() == [3, 0]
-    for name in NAMES:
-        back = (batch[name] * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
-        np.testing.assert_array_equal(back.reshape(pictures.arrays[name][[3, 0]].shape), pictures.arrays[name][[3, 0]])
-
-
-def test_all_pictures_of_a_sample_are_mirrored_together() -> None:
-    batch = picture_batch(drawn(0, 40), np.arange(40), np.random.default_rng(0))
-    bright_left = {name: batch[name].mean(1)[:, :, :12].mean((1, 2)) > batch[name].mean(1)[:, :, 12:].mean((1, 2))
-                   for name in NAMES}  # fmt: skip
-    for name in NAMES:
-        assert torch.equal(bright_left[name], bright_left["gate"])
-    assert 8 < int(bright_left["gate"].sum()) < 32  # some are, some are not
-
-
-def test_all_pictures_of_a_sample_are_recoloured_alike_and_masks_not_at_all() -> None:
-    batch = picture_batch(drawn(0, 40), np.arange(40), np.random.default_rng(0))
-    for name in ("reference", "mouth_target", "mouth_warped"):
-        torch.testing.assert_close(batch[name], batch["target"])
-    assert batch["target"].std(0).mean() > 0.05  # samples differ
-    assert 0 <= batch["target"].min() <= batch["target"].max() <= 1
-    for name in ("opening", "gate"):
-        assert set(batch[name].unique().tolist()) == {np.float32(60 / 255), np.float32(180 / 255)}
-    np.testing.assert_array_equal(batch["motion"][:, 0], np.arange(40))
-
-
-def test_a_share_of_every_batch_is_stills() -> None:
-    batches = picture_batches(drawn(5, 50), 10, np.random.default_rng(0), still_share=0.4)
-    for _ in range(5):
-        assert int((next(batches)["motion"][:, 0] < 5).sum()) == 4
-
-
-@pytest.mark.parametrize(("n_still", "n_talking"), [(0, 6), (6, 0)])
-def test_one_kind_of_picture_is_enough(n_still: int, n_talking: int) -> None:
-    batch = next(picture_batches(drawn(n_still, n_talking), 8, np.random.default_rng(0)))
-    assert len(batch["motion"]) == 8

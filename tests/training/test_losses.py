@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from torch import Tensor  # noqa: E402
 
+from s2v.engine.lips import paint_cover as engine_cover  # noqa: E402
 from s2v.spec import LipSyncSpec  # noqa: E402
-from s2v.training.losses import MotionLoss, mouth_loss, pixel_loss  # noqa: E402
+from s2v.training.losses import MotionLoss, mouth_loss, paint_cover, pixel_loss  # noqa: E402
 
 SPEC = LipSyncSpec()
 
@@ -85,7 +87,9 @@ def pictures() -> dict[str, Tensor]:
     opening = torch.zeros(2, 1, 64, 96)
     opening[:, :, 26:38, 28:68] = 1
     warped = torch.full((2, 3, 64, 96), 0.6)
-    return {"opening": opening, "gate": opening, "mouth_warped": warped, "mouth_target": warped - 0.5 * opening}
+    blocks = torch.ones(2, dtype=torch.long)
+    patches = {"opening": opening, "gate": opening, "mouth_warped": warped, "mouth_target": warped - 0.5 * opening}
+    return {**patches, "blocks": blocks}
 
 
 def painted(batch: dict[str, Tensor], alpha: float, brightness: float = 0.0) -> Tensor:
@@ -102,9 +106,45 @@ def test_wrong_paint_and_no_paint_cost() -> None:
     batch = pictures()
     right = float(mouth_loss(painted(batch, 1), batch))
     off = [float(mouth_loss(painted(batch, 1, brightness), batch)) for brightness in (0.05, 0.2)]
-    unpainted = float(mouth_loss(painted(batch, 0), batch))
     assert right < off[0] < off[1]
-    assert unpainted > off[0]
+    # At the soft edge, where alpha decides, leaving the reference's lips unpainted costs too.
+    batch["gate"] = 0.5 * batch["gate"]
+    assert float(mouth_loss(painted(batch, 0), batch)) > float(mouth_loss(painted(batch, 1), batch)) + 0.05
+
+
+def test_inside_the_opening_paint_is_opaque_whatever_its_alpha() -> None:
+    gate = torch.tensor([0.0, 0.3, 0.5, 0.75, 1.0])
+    assert paint_cover(torch.zeros(5), gate).tolist() == [0, 0, 0, 0.375, 1]
+    assert torch.equal(paint_cover(torch.ones(5), gate), gate)
+
+
+def test_engine_and_training_cover_alike() -> None:
+    alpha, gate = torch.rand(2, 50, generator=torch.Generator().manual_seed(0))
+    np.testing.assert_allclose(paint_cover(alpha, gate).numpy(), engine_cover(alpha.numpy(), gate.numpy()), atol=1e-6)
+
+
+def test_a_magnified_picture_is_compared_at_its_own_resolution() -> None:
+    batch = pictures()
+    grain = 0.1 * (torch.arange(96) % 2 * 2 - 1).float()  # finer than a source of half the resolution can show
+    mouth = painted(batch, 1)
+    mouth[:, :3] += grain
+    costs = {}
+    for block in (1, 2):
+        batch["blocks"] = torch.full((2,), block)
+        costs[block] = float(mouth_loss(mouth, batch))
+    assert costs[1] > 0.1
+    assert costs[2] < 0.2 * costs[1]
+
+
+def test_what_paint_does_outside_the_opening_teaches_it_nothing() -> None:
+    batch = pictures()
+    batch["gate"] = torch.ones_like(batch["gate"])
+    mouth = painted(batch, 1, 0.1).requires_grad_()
+    mouth_loss(mouth, batch).backward()
+    outside = (batch["opening"] == 0).expand(-1, 3, -1, -1)
+    assert mouth.grad is not None
+    assert (mouth.grad[:, :3][outside] == 0).all()
+    assert (mouth.grad[:, :3][~outside] != 0).any()
 
 
 def test_paint_outside_the_gate_is_not_seen() -> None:
@@ -123,6 +163,7 @@ def test_what_is_far_from_the_mouth_does_not_count() -> None:
 
 def test_a_closed_mouth_costs_nothing_and_is_no_error() -> None:
     batch = {key: torch.zeros_like(value) for key, value in pictures().items()}
+    batch["blocks"] += 1
     mouth = painted(batch, 1, 0.5).requires_grad_()
     loss = mouth_loss(mouth, batch)
     loss.backward()

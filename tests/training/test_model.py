@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from s2v.training.model import (  # noqa: E402
     load_checkpoint,
     read_checkpoint,
     save_checkpoint,
+    take_weights,
 )
 
 SPECS = {"s2v": LipSyncSpec(), "speech2vid": LipSyncSpec(network="speech2vid")}
@@ -116,6 +118,22 @@ def test_a_checkpoint_gives_the_network_back(networks: dict[str, TalkingNet], tm
     with torch.no_grad():
         for one, other in zip(network(*inputs(SPECS["s2v"])), again(*inputs(SPECS["s2v"])), strict=True):
             assert torch.equal(one, other)
+
+
+def test_parts_of_other_hearing_and_another_patch_are_joined(tmp_path: Path) -> None:
+    hearing = replace(SPECS["s2v"], look_ahead_s=0.04, mouth_w_px=64, mouth_h_px=32)
+    painting = replace(SPECS["s2v"], mfcc_mean=(1.0,) * 13)
+    for name, spec, steps in (("hears", hearing, {"motion": 3}), ("paints", painting, {"mouth": 3})):
+        save_checkpoint(build_network(spec), tmp_path / name, steps=steps)
+    network = load_checkpoint(tmp_path / "hears", tmp_path / "paints")
+    assert network.spec == replace(hearing, mouth_w_px=painting.mouth_w_px, mouth_h_px=painting.mouth_h_px)
+    for name, own in (("hears", "frame_decoder.motion_net"), ("paints", "frame_decoder.painter")):
+        stored = read_checkpoint(tmp_path / name)["weights"]
+        assert all(torch.equal(v, stored[k]) for k, v in network.state_dict().items() if k.startswith(own))
+    with pytest.raises(DataError, match=r"part motion was trained for another spec .* other in look_ahead_s"):
+        take_weights(build_network(painting), read_checkpoint(tmp_path / "hears"), {})
+    with pytest.raises(DataError, match=r"part mouth was trained for another spec .* other in mouth_h_px, mouth_w_px"):
+        take_weights(build_network(hearing), read_checkpoint(tmp_path / "paints"), {})
 
 
 def test_what_is_not_a_checkpoint_is_refused(tmp_path: Path) -> None:

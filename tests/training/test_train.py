@@ -15,12 +15,14 @@ from torch import Tensor  # noqa: E402
 from s2v.engine.face import network_input  # noqa: E402
 from s2v.errors import DataError  # noqa: E402
 from s2v.spec import LipSyncSpec  # noqa: E402
-from s2v.training.data import load_split, picture_batch, windows_of  # noqa: E402
+from s2v.training.data import load_split, windows_of  # noqa: E402
 from s2v.training.losses import MotionLoss, mouth_loss  # noqa: E402
 from s2v.training.model import TalkingNet, build_network, load_checkpoint, read_checkpoint  # noqa: E402
-from s2v.training.train import TrainConfig, face_input, train  # noqa: E402
+from s2v.training.mouths import face_input  # noqa: E402
+from s2v.training.pictures import picture_batch  # noqa: E402
+from s2v.training.train import TrainConfig, train  # noqa: E402
 
-# The tiny shards hold one clip and five pictures: one motion step makes an epoch, and two mouth steps of two.
+# The tiny shards hold one clip and six pictures: one motion step makes an epoch, and three mouth steps of two.
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,7 @@ def motion_run(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainC
 
 @pytest.fixture(scope="module")
 def mouth_run(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
-    """A finished run of 12 steps of the mouth part."""
+    """A finished run of 18 steps of the mouth part."""
     config = TrainConfig(shards, tmp_path_factory.mktemp("mouth"), parts=("mouth",), epochs=6, batch=2)
     train(config, progress=False)
     return config
@@ -82,6 +84,17 @@ def test_a_few_steps_bring_the_mouth_nearer_to_the_truth(mouth_run: TrainConfig)
     assert costs[1] < 0.9 * costs[0]
 
 
+def test_a_mouth_run_goes_on_with_the_teeth_it_had(mouth_run: TrainConfig, tmp_path: Path) -> None:
+    before = read_checkpoint(mouth_run.out / "last.pt")
+    _, pictures = load_split(mouth_run.shards, "train")
+    assert len(before["memory"]["own.weight"]) == len(pictures.names) == 2
+    assert before["memory"]["own.weight"].any()
+    more = replace(mouth_run, out=tmp_path, epochs=mouth_run.epochs + 1, resume=(mouth_run.out / "last.pt",))
+    after = read_checkpoint(train(more, progress=False))
+    moved = (after["memory"]["own.weight"].float() - before["memory"]["own.weight"].float()).abs().max()
+    assert 0 < moved < 0.5 * before["memory"]["own.weight"].float().abs().max()
+
+
 def test_training_a_part_leaves_the_other_as_it_was(motion_run: TrainConfig, mouth_run: TrainConfig) -> None:
     for run, trained, other in ((motion_run, "motion", "mouth"), (mouth_run, "mouth", "motion")):
         before, after = untrained(run).state_dict(), read_checkpoint(run.out / "last.pt")["weights"]
@@ -96,7 +109,7 @@ def test_parts_trained_apart_are_joined(motion_run: TrainConfig, mouth_run: Trai
     motion, mouth = (read_checkpoint(path)["weights"] for path in halves)
     assert same(part(weights, "motion"), part(motion, "motion"))
     assert same(part(weights, "mouth"), part(mouth, "mouth"))
-    assert read_checkpoint(tmp_path / "last.pt")["steps"] == {"motion": 12, "mouth": 12}
+    assert read_checkpoint(tmp_path / "last.pt")["steps"] == {"motion": 12, "mouth": 18}
     assert same(load_checkpoint(*halves).state_dict(), weights)  # as `s2v export` joins them
     assert same(load_checkpoint(*reversed(halves)).state_dict(), weights)
 
@@ -140,13 +153,13 @@ def test_the_same_seed_gives_the_same_weights(shards: Path, tmp_path: Path) -> N
 def test_the_papers_network_is_trained_by_the_same_command(shards: Path, tmp_path: Path) -> None:
     config = TrainConfig(shards, tmp_path, network="speech2vid", epochs=1, batch=3)
     state = read_checkpoint(train(config, progress=False))
-    assert state["steps"] == {"pixels": 1}
+    assert state["steps"] == {"pixels": 2}
     assert state["history"][-1]["part"] == "pixels" and np.isfinite(state["history"][-1]["loss"])
     before, after = untrained(config).state_dict(), state["weights"]
     assert not torch.equal(before["frame_decoder.out.weight"], after["frame_decoder.out.weight"])
     assert not torch.equal(before["face_encoder.to_56.0.weight"], after["face_encoder.to_56.0.weight"])
     (tmp_path / "last.pt").rename(tmp_path / "paper.pt")
-    with pytest.raises(DataError, match=r"trained for another spec \(network speech2vid\)"):
+    with pytest.raises(DataError, match=r"part pixels was trained for another spec \(network speech2vid; "):
         train(TrainConfig(shards, tmp_path, resume=(tmp_path / "paper.pt",)), progress=False)
 
 
