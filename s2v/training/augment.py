@@ -76,9 +76,11 @@ def no_speech(n_samples: int, rng: np.random.Generator, rate_hz: int = 16_000) -
         wave[:] = 0
     elif kind < 0.4:
         wave += level * np.sin(2 * np.pi * rng.choice([50, 60, 100, 120]) * at_s)
-    elif kind < 0.6:  # a beep or a chord, on and off
+    elif kind < 0.6:  # a beep or a chord, steady or on and off
+        if rng.random() < 0.5:
+            wave[:] = 0  # made by a machine: not a trace of noise
         hz = np.exp(rng.uniform(np.log(150), np.log(3500), (int(rng.integers(1, 4)), 1)))
-        sounding = np.sin(2 * np.pi * rng.uniform(0.1, 3) * at_s) > rng.uniform(-1, 0.5)
+        sounding = np.sin(2 * np.pi * rng.uniform(0.1, 3) * at_s) > rng.uniform(-2, 0.5)
         wave += 10 ** (rng.uniform(-50, -12) / 20) * np.sin(2 * np.pi * hz * at_s).sum(0) * sounding
     elif kind < 0.8:
         wave += clicks(n_samples, rng, rate_hz) * 10 ** (rng.uniform(-40, -6) / 20)

@@ -19,13 +19,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from s2v.engine.compose import face_warp, mouth_grid
 from s2v.engine.face import EnrolledFace, face_from_landmarks, face_grid, sample
 from s2v.engine.geometry import LOWER_INNER_LIP, N_MESH, UPPER_INNER_LIP, Points, head_pose
 from s2v.engine.lips import OPENING_MARGIN, opening_mask
-from s2v.engine.mfcc import counts, mfcc_and_mean
 from s2v.engine.motion import MotionBasis, aperture, neutral_face
 from s2v.engine.warp import Image, LayeredWarp, remap
 from s2v.errors import DataError
@@ -66,7 +64,6 @@ def prepare_data(
         raise DataError(f"no features of {', '.join(sorted(unknown))}; there are {', '.join(sorted(speakers))}")
     rng = np.random.default_rng(seed)
     clips: dict[str, int] = {}
-    statistics: list[NDArray[np.float32]] = []
     talking, photos = _split_kinds(files)
     own = 0  # clips of training talkers so far
     with replaced_shards(out) as shards:
@@ -80,9 +77,6 @@ def prepare_data(
             except (DataError, np.linalg.LinAlgError) as error:
                 _log.warning("skipped %s: %s", talking[index].stem, error)
                 continue
-            if split == "train" and len(statistics) < 200:
-                columns = mfcc_and_mean(clip.pcm.astype(np.float32) / 32768, spec)[0]
-                statistics.append(columns[counts(columns)])
             clips[split] = clips.get(split, 0) + 1
             if len(shards.open(split).clips) >= CLIPS_PER_SHARD:
                 shards.write(split)
@@ -100,16 +94,9 @@ def prepare_data(
             raise DataError(f"none of {len(files)} files below {features} is a talking clip that can be used")
         if not clips.get("train"):
             raise DataError("no talker is left to train on: name fewer speakers as validation")
-        meta = {**_statistics(np.concatenate(statistics)), "clips": clips, "spec": json.loads(spec.to_json())}
+        meta = {"clips": clips, "spec": json.loads(spec.to_json())}
         (shards.folder / "meta.json").write_text(json.dumps(meta, indent=1))
     return clips
-
-
-def _statistics(columns: NDArray[np.float32]) -> dict[str, list[float]]:
-    """Mean and deviation of MFCC columns (n, n_mfcc) of speech. Raises: DataError, there are none."""
-    if not len(columns):
-        raise DataError("the training clips are silent: give talking videos whose sound can be heard")
-    return {"mfcc_mean": columns.mean(0).round(4).tolist(), "mfcc_std": columns.std(0).round(4).tolist()}
 
 
 def _split_kinds(files: list[Path]) -> tuple[list[Path], list[list[Path]]]:
