@@ -120,7 +120,7 @@ def _train_part(run: Run, part: str, clips: list[data.Clip], pictures: Pictures,
         run.network.train()
         learning_rate = _learning_rate(config.learning_rate, step, total)
         for group in optimiser.param_groups:
-            group["lr"] = group["rate"] * learning_rate
+            group["lr"] = group.get("rate", 1.0) * learning_rate
         loss = next(losses)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
