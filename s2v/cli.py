@@ -16,13 +16,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from s2v import __version__, cli_evaluate, cli_training
+from s2v import __version__, cli_bench, cli_doctor, cli_evaluate, cli_live, cli_training
 from s2v.cli_command import Command
-from s2v.errors import S2vError, StreamError
+from s2v.cli_face import add_face_options, idle_seed
+from s2v.errors import S2vError
 
-ASSETS = Path(__file__).parent / "assets"
-BUNDLED_FACE = ASSETS / "face.jpg"
-BUNDLED_VOICE = ASSETS / "voice.flac"
 TRAINING_LIBRARIES = ("torch", "onnx", "onnxscript", "pocketsphinx", "matplotlib")
 INPUT_ERROR = 2  # argparse's own too
 
@@ -80,44 +78,8 @@ def build_parser(commands: Sequence[Command] | None = None) -> argparse.Argument
     return parser
 
 
-def _add_live_options(parser: argparse.ArgumentParser) -> None:
-    _add_face_options(parser, max_side_px=640)  # two cores encode that live; a file may take its time
-    parser.add_argument("--audio", type=Path, metavar="FILE", help="drive the face with this file, not a microphone")
-    parser.add_argument("--loop", action="store_true", help="begin --audio again when it ends")
-    parser.add_argument("--host", default="127.0.0.1", help="address to serve on (default %(default)s)")
-    parser.add_argument(
-        "--port", type=_port, default=8080, help="port to serve on; 0 takes any free one (default %(default)s)"
-    )
-    parser.add_argument("--open", action="store_true", help="open the page in this machine's browser")
-
-
-def _live(args: argparse.Namespace) -> int:
-    from s2v.streaming.audio_file import read_audio
-    from s2v.streaming.server import run_live
-    from s2v.streaming.talker import Talker
-
-    if args.loop and args.audio is None:
-        raise StreamError("--loop repeats a file: give it with --audio FILE")
-    clip = read_audio(args.audio) if args.audio else None
-    sample = read_audio(BUNDLED_VOICE) if clip is None else None
-    talker = Talker.enrol(args.face, args.model, args.backend, args.face_index, args.max_side, _idle_seed(args))
-    engine = talker.make_engine()  # a runtime that cannot be used is refused now, not at the first call
-    still = engine.still.copy()
-    engine.close()
-
-    def on_ready(url: str) -> None:
-        print(f"open {url} in a browser (Ctrl-C stops)", flush=True)
-        if args.open:
-            import webbrowser
-
-            webbrowser.open(url)
-
-    ended_by = run_live(talker.make_engine, clip, still, args.host, args.port, args.loop, on_ready, sample_clip=sample)
-    return 128 + ended_by
-
-
 def _add_generate_options(parser: argparse.ArgumentParser) -> None:
-    _add_face_options(parser, max_side_px=1080)
+    add_face_options(parser, max_side_px=1080)
     parser.add_argument(
         "--audio", type=Path, required=True, metavar="FILE", help="the speech: any audio file, or a video's sound"
     )
@@ -147,7 +109,7 @@ def _generate(args: argparse.Namespace) -> int:
         max_side_px=args.max_side,
         encoding=Encoding(args.crf, args.preset, args.force),
         progress=not (args.quiet or args.json),
-        idle_seed=_idle_seed(args),
+        idle_seed=idle_seed(args),
     )
     if args.json:
         print(report.as_json())
@@ -156,64 +118,19 @@ def _generate(args: argparse.Namespace) -> int:
     return 0
 
 
-def _add_face_options(parser: argparse.ArgumentParser, max_side_px: int) -> None:
-    """Whose face, and what draws it: the same for all commands that show one."""
-    parser.add_argument(
-        "--face", type=Path, default=BUNDLED_FACE, metavar="PHOTO", help="jpg, png or webp (default: a bundled one)"
-    )
-    parser.add_argument(
-        "--max-side",
-        type=_side,
-        default=max_side_px,
-        metavar="PX",
-        help="scale larger photos down to this long side (default %(default)s)",
-    )
-    parser.add_argument("--face-index", type=int, metavar="N", help="which face of several, 0 is the leftmost")
-    parser.add_argument("--model", type=Path, metavar="FILE.onnx", help="of `s2v export` (default: the bundled one)")
-    parser.add_argument(
-        "--backend", default="auto", metavar="NAME", help="runs the model: auto (default), openvino, onnxruntime, torch"
-    )
-    parser.add_argument(
-        "--no-idle", action="store_true", help="no blinks, gaze, head motion or breath: only the lower face moves"
-    )
-    parser.add_argument(
-        "--seed", type=_seed, default=0, metavar="N", help="another N blinks and moves otherwise (default %(default)s)"
-    )
-
-
 def _add_report_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the summary as one JSON object")
     parser.add_argument("--quiet", action="store_true", help="no progress bar, no summary; warnings and errors only")
 
 
 COMMANDS = (
-    Command("live", "serve a page in which the face says what a microphone hears", _add_live_options, _live),
+    *cli_live.COMMANDS,
     Command("generate", "make a video of the face saying a recording", _add_generate_options, _generate),
+    *cli_bench.COMMANDS,
+    *cli_doctor.COMMANDS,
     *cli_training.COMMANDS,
     *cli_evaluate.COMMANDS,
 )
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65_535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port: give a whole number from 0 to 65535")
-    return int(text)
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal() or int(text) >= 2**63:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a seed: give a whole number from 0 to {2**63 - 1}")
-    return int(text)
-
-
-def _idle_seed(args: argparse.Namespace) -> int | None:
-    return None if args.no_idle else args.seed
-
-
-def _side(text: str) -> int:
-    if not text.isdecimal() or not 128 <= int(text) <= 1080:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a long side: give a whole number from 128 to 1080")
-    return int(text)
 
 
 def _start_logging(level: int) -> None:

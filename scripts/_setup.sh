@@ -88,6 +88,18 @@ for name in ("libGL.so.1", "libEGL.so.1", "libGLESv2.so.2", "libglib-2.0.so.0"):
 PYTHON
 }
 
+# PyAudio, the extra `mic`, comes as source on Linux: it is built against PortAudio.
+install_portaudio() {
+  local headers missing=()
+  [ "$(uname -s)" = Linux ] || return 0
+  if "$S2V_PY" -c 'import pyaudio' 2>/dev/null; then return; fi
+  headers=$("$S2V_PY" -c 'import sysconfig; print(sysconfig.get_path("include"))')
+  [ -e /usr/include/portaudio.h ] || missing+=(portaudio19-dev)
+  command -v gcc >/dev/null || missing+=(gcc libc6-dev)
+  [ -e "$headers/Python.h" ] || missing+=("$(basename -- "$headers")-dev")
+  [ "${#missing[@]}" -eq 0 ] || apt_install "what PyAudio, which reads microphones, is built with" "${missing[@]}"
+}
+
 # What the installed packages were made from: a change of any of it installs again.
 fingerprint() {
   { printf '%s %s\n' "$S2V_ROOT" "$1" && "$S2V_PY" --version && cat "$S2V_ROOT/pyproject.toml"; } | cksum
@@ -119,6 +131,14 @@ install_package() {
 pip_install() {
   quietly "$S2V_PY" -m pip install --quiet --no-input --disable-pip-version-check "$@" ||
     fail "pip could not install ${*: -1}: see above; with the network back, run this again"
+}
+
+# The sound server in which the tests make a microphone of their own.
+install_sound_server() {
+  [ "$(uname -s)" = Linux ] || return 0
+  if command -v pulseaudio >/dev/null && command -v paplay >/dev/null &&
+    compgen -G "/usr/lib/*/alsa-lib/libasound_module_pcm_pulse.so" >/dev/null; then return; fi
+  apt_install "PulseAudio, in which the tests make a microphone" pulseaudio pulseaudio-utils libasound2-plugins
 }
 
 # The browser that the tests drive.

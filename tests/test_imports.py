@@ -16,12 +16,21 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # A room is a folder of s2v or one of its own modules.
 ROOMS = {
-    "cli": {"engine", "streaming", "training", "spec", "errors", "cli_command", "cli_evaluate", "cli_training", ""},
+    "cli": {"streaming", "errors", "cli_bench", "cli_command", "cli_doctor", "cli_face"}
+    | {"cli_live", "cli_evaluate", "cli_training", ""},
+    "cli_live": {"streaming", "errors", "cli_command", "cli_face", "cli_access", "cli_sessions", "cli_voice"},
+    "cli_sessions": {"engine", "streaming", "cli_face"},
+    "cli_access": {"streaming", "errors"},
+    "cli_voice": {"streaming", "errors"},
+    "cli_doctor": {"streaming", "errors", "cli_command", "cli_access"},
+    "cli_bench": {"benchmarks", "cli_command", "cli_face"},
+    "cli_face": set(),
     "cli_training": {"training", "spec", "errors", "cli_command"},
     "cli_evaluate": {"engine", "training", "spec", "errors", "cli_command"},
     "cli_command": set(),
     "__main__": {"cli"},
     "__init__": {"spec", "errors"},
+    "benchmarks": {"streaming", "engine", "spec", "errors", ""},
     "streaming": {"engine", "spec", "errors", ""},
     "training": {"engine", "spec", "errors", ""},
     "engine": {"spec", "errors"},
@@ -31,6 +40,8 @@ ROOMS = {
 # Everything that is not the standard library, by room ...
 LIBRARIES = {
     "streaming": {"numpy", "cv2", "av", "aiortc", "aioice", "aiohttp", "pyaudio", "tqdm"},
+    "benchmarks": {"numpy"},
+    "cli_bench": {"tqdm"},
     "training": {"numpy", "cv2", "torch", "onnx", "onnxscript", "tqdm", "pocketsphinx", "av"},
     "engine": {"numpy", "cv2"},
 }
@@ -41,6 +52,9 @@ OWN_LIBRARIES = {
     "engine/backends/openvino.py": {"openvino"},
     "engine/backends/torch.py": {"torch", "onnx"},
     "engine/backends/torch_ops.py": {"torch"},
+    "streaming/metrics.py": {"prometheus_client"},
+    "benchmarks/caller.py": {"av", "aiohttp", "aiortc"},
+    "benchmarks/wire.py": {"aioice", "aiortc"},
     "training/evaluation/plots.py": {"matplotlib"},
     "training/synthesizers.py": {"hibari"},
     "training/words.py": {"num2words"},
@@ -105,7 +119,15 @@ def test_a_file_imports_only_what_its_room_may(path: Path) -> None:
 
 
 def test_the_command_line_imports_only_the_standard_library_until_a_command_runs() -> None:
-    ours = {"s2v", "s2v.errors", "s2v.cli_command"}
+    ours = {
+        "s2v",
+        "s2v.errors",
+        "s2v.cli_command",
+        "s2v.cli_face",
+        "s2v.cli_voice",
+        "s2v.cli_access",
+        "s2v.cli_sessions",
+    }
     for file in PACKAGE.glob("cli*.py"):
         for node in _at_import_time(ast.parse(file.read_text(encoding="utf-8")).body):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
@@ -149,6 +171,15 @@ def test_the_engine_loads_where_only_numpy_and_opencv_are_installed() -> None:
     code = "\n".join(f"import {name}" for name in ENGINE_MODULES)
     loaded = _loaded_by(code, *RUNTIMES, *STREAMING_LIBRARIES)
     assert {"numpy", "cv2"} <= loaded
+
+
+def test_benchmarks_load_on_a_machine_without_the_streaming_libraries() -> None:
+    """All but the files that place a call."""
+    names = [path.stem for path in FILES if _room(path) == "benchmarks"]
+    calling = {Path(name).stem for name in OWN_LIBRARIES if name.startswith("benchmarks/")}
+    light = [f"s2v.benchmarks.{name}" for name in names if name not in {"__init__", *calling}]
+    assert "s2v.benchmarks.end_to_end" in light
+    _loaded_by("\n".join(f"import {name}" for name in light), *RUNTIMES, *STREAMING_LIBRARIES)
 
 
 def test_live_and_generate_need_no_torch() -> None:

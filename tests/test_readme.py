@@ -13,7 +13,8 @@ from pathlib import Path
 import av
 import pytest
 
-from s2v.cli import BUNDLED_FACE, build_parser
+from s2v.cli import build_parser
+from s2v.cli_face import BUNDLED_FACE
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

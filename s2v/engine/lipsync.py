@@ -5,6 +5,7 @@ samples -> MfccWindows -> Backend.infer -> Compositor.draw -> DrawnFrame
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -31,6 +32,8 @@ class DrawnFrame:
     index: int
     centre_sample: int  # the 16 kHz audio sample it belongs to
     bgr: Image  # (height, width, 3)
+    network_s: float = 0.0  # the inference it came of; frames of one batch waited for all of it
+    compose_s: float = 0.0  # warping, painting and pasting this one
 
 
 class LipSyncEngine:
@@ -104,12 +107,16 @@ class LipSyncEngine:
         return frames
 
     def _draw_batch(self, due: list[Window]) -> list[DrawnFrame]:
+        began_s = time.perf_counter()
         mfcc = np.stack([window for _, window in due])[:, None]
         outputs = self._backend.infer(mfcc, {name: rows[: len(due)] for name, rows in self._identity.items()})
+        inferred_s = done_s = time.perf_counter()
         frames = []
         for row, (index, _) in enumerate(due):
             bgr = self._compositor.draw({name: rows[row : row + 1] for name, rows in outputs.items()}, index)
-            frames.append(DrawnFrame(index, self.spec.frame_centre(index), bgr))
+            before_s, done_s = done_s, time.perf_counter()
+            times = inferred_s - began_s, done_s - before_s
+            frames.append(DrawnFrame(index, self.spec.frame_centre(index), bgr, *times))
         return frames
 
     def _refuse_if_closed(self) -> None:

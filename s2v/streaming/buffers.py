@@ -15,6 +15,7 @@ class DueFrame:
 
     at: int
     bgr: NDArray[np.uint8]  # (h, w, 3), owned by whoever holds the frame
+    drawn_s: float | None = None  # `time.monotonic()` when it was finished
 
 
 class VoiceBuffer:
@@ -61,8 +62,10 @@ class VoiceBuffer:
 
     def skip_to(self, position: int) -> None:
         """Give up everything before `position`."""
-        while self.position < position:
-            self.read(min(position - self.position, self.capacity))
+        if position - self.position < self.capacity:
+            self.read(max(position - self.position, 0))
+        else:  # everything that is kept
+            self._data[:], self._filled[:], self.position = 0.0, False, position
 
 
 class FrameQueue:

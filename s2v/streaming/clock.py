@@ -13,8 +13,8 @@ WINDOW_S = 1.0  # the best arrival of this long says how early audio comes; the 
 STALL_S = 0.5  # no arrival in time for this long is a stall, not jitter
 EXCESS_S = 0.5  # held back this much longer than wanted: catch up at once, slewing would take minutes
 SETTLE_S = 0.04  # the same, once, half a second after the start, when the first packet had come late
-SLEW_TIME_S = 10.0  # an error is worked off over about this long
-MAX_SLEW = 0.005  # half a percent: far above any crystal (200 ppm), far below what a listener notices
+SLEW_TIME_S = 5.0  # an error is worked off over about this long
+MAX_SLEW = 0.01  # far above any crystal (200 ppm); players stretch that much without being heard
 
 
 class MediaClock:
@@ -38,6 +38,7 @@ class MediaClock:
         self.budget_s = budget_s
         self.rate_hz = rate_hz
         self.stalls = 0  # how often the offset had to be chosen anew
+        self.held_s = budget_s  # how long the earliest audio of the last second really waits
         self._now = now
         self._sleep = sleep
         self._anchor_s = now()
@@ -55,9 +56,13 @@ class MediaClock:
         """The moment, on `now`'s axis in seconds, at which `position` is due."""
         return self._anchor_s + (position - self._anchor_position) / (self.rate_hz * self._speed)
 
-    async def sleep_until(self, position: float) -> None:
-        """Return when `position` is due; at once when that has passed."""
-        while (wait_s := self.time_of(position) - self._now()) > 0:
+    def until(self, position: float) -> float:
+        """Seconds until `position` is due; negative when that has passed."""
+        return self.time_of(position) - self._now()
+
+    async def sleep_until(self, position: float, lead_s: float = 0.0) -> None:
+        """Return `lead_s` before `position` is due; at once when that has passed."""
+        while (wait_s := self.until(position) - lead_s) > 0:
             await self._sleep(wait_s)
 
     def arrived(self, end_sample: int) -> int:
@@ -75,6 +80,7 @@ class MediaClock:
         if now - self._slacks[0][0] < STALL_S:
             return self._offset  # too little seen to tell jitter from a trend
         best_s = max(slack for _, slack in self._slacks)
+        self.held_s = best_s
         excess_s = EXCESS_S if self._settled else SETTLE_S
         if not 0.0 <= best_s <= self.budget_s + excess_s:
             self.stalls += self._settled
@@ -83,11 +89,17 @@ class MediaClock:
         self._bend(now, best_s - self.budget_s)
         return self._offset
 
+    def due_of(self, source_sample: int) -> float:
+        """The timeline position at which a sample of the source is released; now, before any has arrived."""
+        return self.position() if self._offset is None else float(source_sample + self._offset)
+
     def grow_budget(self, extra_s: float) -> None:
         """Hold everything that is still to come back by `extra_s` more: the machine draws slower than hoped."""
         self.budget_s += extra_s
         if self._offset is not None:
-            self._offset += self._on_grid(extra_s * self.rate_hz)
+            extra = self._on_grid(extra_s * self.rate_hz)
+            self._offset += extra
+            self.held_s += extra / self.rate_hz
             self._slacks.clear()
 
     def _position_at(self, now: float) -> float:
@@ -97,6 +109,7 @@ class MediaClock:
         """Choose the offset so that the newest sample is due one budget from now."""
         self._offset = self._on_grid(self._position_at(now) + self.budget_s * self.rate_hz - end_sample)
         self._slacks.clear()
+        self.held_s = (end_sample + self._offset - self._position_at(now)) / self.rate_hz
         return self._offset
 
     def _bend(self, now: float, error_s: float) -> None:

@@ -1,16 +1,76 @@
-"""Connection candidates: which of this machine's addresses a caller is told to try."""
+"""Connection candidates: which of this machine's addresses, and which helpers outside, a call may use."""
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
 import aioice.ice
-from aiortc import RTCConfiguration
+from aiortc import RTCConfiguration, RTCIceServer
+
+from s2v.errors import StreamError
 
 LOOPBACK = "127.0.0.1"
+MAX_ICE_SERVERS = 8  # browsers warn from five on: each one costs time in every call
+# RFC 7064 and 7065; stuns is left out, because aiortc cannot speak it.
+_URL = re.compile(r"(stun|turns?):([A-Za-z0-9.-]{1,253})(:[0-9]{1,5})?(\?transport=(udp|tcp))?")
 
 
-def configuration() -> RTCConfiguration:
-    """No STUN or TURN: without this, aiortc asks a server on the internet about every call."""
-    return RTCConfiguration(iceServers=[])
+@dataclass(frozen=True)
+class IceServer:
+    """A STUN server, which tells a peer its outer address, or a TURN server, which relays its media."""
+
+    urls: tuple[str, ...]
+    username: str | None = None
+    credential: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raises: StreamError, an address is malformed, or a TURN server has no account."""
+        for url in self.urls:
+            match = _URL.fullmatch(url)
+            if match is None or int((match[3] or ":1")[1:]) not in range(1, 65_536) or _is_stun_with_transport(url):
+                raise StreamError(f"{url[:80]!r} is no ICE server: give stun:HOST[:PORT] or turn[s]:HOST[:PORT]")
+            if match[1] != "stun" and not (self.username and self.credential):
+                raise StreamError(f"{url} needs an account: give --ice-username and --ice-credential")
+        if not self.urls:
+            raise StreamError('an ICE server has no address: give "urls", for example "stun:stun.example.org"')
+
+    def as_json(self) -> dict[str, Any]:
+        """What a browser's RTCPeerConnection takes."""
+        account = {"username": self.username, "credential": self.credential}
+        return {"urls": list(self.urls), **{name: text for name, text in account.items() if text is not None}}
+
+
+def ice_servers(
+    urls: Sequence[str], username: str | None = None, credential: str | None = None, environment: str = ""
+) -> tuple[IceServer, ...]:
+    """The servers given by option, or without any those of S2V_ICE_SERVERS.
+
+    Args:
+        environment: JSON in the form browsers use: [{"urls": ["turn:..."], "username": "...", "credential": "..."}].
+    Raises: StreamError, malformed, too many, or an account without a server.
+    """
+    if urls:
+        # a STUN server asks for no account: the one given is for the others
+        found = [IceServer((u,)) if u.startswith("stun") else IceServer((u,), username, credential) for u in urls]
+    elif username or credential:
+        raise StreamError("--ice-username and --ice-credential belong to a server: give --ice-server turn:HOST")
+    else:
+        found = [_from_json(entry) for entry in _entries(environment)]
+    if len(found) > MAX_ICE_SERVERS:
+        raise StreamError(f"{len(found)} ICE servers are too many: give at most {MAX_ICE_SERVERS}")
+    return tuple(found)
+
+
+def configuration(servers: Sequence[IceServer] = ()) -> RTCConfiguration:
+    """These servers and no others: left to itself, aiortc asks one on the internet about every call.
+
+    aiortc uses the first STUN and the first TURN address; a browser uses them all.
+    """
+    return RTCConfiguration(iceServers=[RTCIceServer(list(s.urls), s.username, s.credential) for s in servers])
 
 
 def offer_loopback_when_alone() -> bool:
@@ -31,3 +91,30 @@ def offer_loopback_when_alone() -> bool:
 
     aioice.ice.get_host_addresses = with_loopback
     return True
+
+
+def _is_stun_with_transport(url: str) -> bool:
+    return url.startswith("stun") and "?" in url
+
+
+def _entries(environment: str) -> list[Any]:
+    if not environment.strip():
+        return []
+    try:
+        entries = json.loads(environment)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise StreamError(f'S2V_ICE_SERVERS is not JSON ({error}): give [{{"urls": ["stun:HOST"]}}]') from None
+    if not isinstance(entries, list):
+        raise StreamError(f'S2V_ICE_SERVERS holds a {type(entries).__name__}: give a list, [{{"urls": ["stun:HOST"]}}]')
+    return entries
+
+
+def _from_json(entry: Any) -> IceServer:
+    urls = entry.get("urls") if isinstance(entry, dict) else None
+    urls = [urls] if isinstance(urls, str) else urls
+    if not isinstance(urls, list) or not all(isinstance(url, str) for url in urls):
+        raise StreamError('an entry of S2V_ICE_SERVERS has no "urls": give {"urls": ["stun:HOST"]}')
+    account = [entry.get(name) for name in ("username", "credential")]
+    if not all(text is None or isinstance(text, str) for text in account):
+        raise StreamError('"username" and "credential" in S2V_ICE_SERVERS must be text')
+    return IceServer(tuple(urls), *account)

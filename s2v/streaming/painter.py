@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 
 from s2v.streaming.audio_file import ENGINE_HZ
 from s2v.streaming.buffers import DueFrame
+from s2v.streaming.stages import StageTimes
 
 if TYPE_CHECKING:
     from s2v.engine.lipsync import DrawnFrame
     from s2v.spec import LipSyncSpec
 
-MAX_PENDING_SAMPLES = ENGINE_HZ  # one second not yet drawn; beyond it the oldest is dropped and counted
+# What is not yet drawn; beyond it the oldest is dropped and counted. More than the longest budget would make every
+# frame of a slow machine too late to be shown: with this, it shows fewer frames.
+MAX_PENDING_SAMPLES = ENGINE_HZ * 4 // 10
 BATCH_SAMPLES = ENGINE_HZ * 80 // 1000  # at most two frames a call, so that the first is not kept for the last
 
 Pcm = NDArray[np.float32]
@@ -66,12 +69,16 @@ class Painter:
     `skipped_samples`; the frames after it still land on their own audio.
     """
 
-    def __init__(self, make_engine: Callable[[], Engine], emit: Callable[[DueFrame], None]) -> None:
+    def __init__(
+        self, make_engine: Callable[[], Engine], emit: Callable[[DueFrame], None], times: StageTimes | None = None
+    ) -> None:
         self.drawn = 0
         self.skipped_samples = 0
         self.draw_s = 0.0  # running mean of the seconds per frame
         self._make_engine = make_engine
         self._emit = emit
+        self._times = times or StageTimes()
+        self._fed: deque[tuple[int, float]] = deque(maxlen=500)  # (timeline end, moment) of the audio handed over
         self._engine: Engine | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="s2v-engine")
         self._map = TimelineMap()
@@ -86,6 +93,7 @@ class Painter:
         for start in range(0, len(pcm), BATCH_SAMPLES):  # a long gap, filled with silence, comes as one chunk
             self._waiting.append((at + start, pcm[start : start + BATCH_SAMPLES]))
         self._waiting_samples += len(pcm)
+        self._fed.append((at + len(pcm), time.monotonic()))
         while self._waiting_samples > MAX_PENDING_SAMPLES and len(self._waiting) > 1:
             lost = len(self._waiting.popleft()[1])
             self._waiting_samples -= lost
@@ -151,16 +159,26 @@ class Painter:
 
     async def _draw(self, pcm: Pcm | None) -> None:
         """Push one batch, or flush for None, and hand its frames on."""
-        frames, seconds = await asyncio.get_running_loop().run_in_executor(self._thread, self._draw_now, pcm)
+        frames, began_s, done_s = await asyncio.get_running_loop().run_in_executor(self._thread, self._draw_now, pcm)
         for frame in frames:
-            self._emit(DueFrame(self._map.locate(frame.centre_sample), frame.bgr))
+            at = self._map.locate(frame.centre_sample)
+            self._time(frame, at, began_s)
+            self._emit(DueFrame(at, frame.bgr, done_s))
         if frames:
             self.drawn += len(frames)
-            each_s = seconds / len(frames)
+            each_s = (done_s - began_s) / len(frames)
             self.draw_s = each_s if not self.draw_s else 0.95 * self.draw_s + 0.05 * each_s
 
-    def _draw_now(self, pcm: Pcm | None) -> tuple[list[DrawnFrame], float]:
-        began_s = time.perf_counter()
+    def _time(self, frame: DrawnFrame, at: int, began_s: float) -> None:
+        while len(self._fed) > 1 and self._fed[0][0] <= at:
+            self._fed.popleft()
+        if self._fed:
+            self._times.add("window", max(began_s - self._fed[0][1], 0.0))
+        self._times.add("network", frame.network_s)
+        self._times.add("compose", frame.compose_s)
+
+    def _draw_now(self, pcm: Pcm | None) -> tuple[list[DrawnFrame], float, float]:
+        began_s = time.monotonic()
         engine = self._open_engine()
         frames = engine.flush() if pcm is None else engine.push(pcm)
-        return frames, time.perf_counter() - began_s
+        return frames, began_s, time.monotonic()

@@ -6,16 +6,22 @@ import asyncio
 import errno
 import logging
 import signal
-from collections.abc import Callable
+import ssl
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
+import aioice.ice
 import numpy as np
 from aiohttp import web
 from numpy.typing import NDArray
 
 from s2v.errors import StreamError
+from s2v.streaming.access import LOOPBACK_ONLY, Access
 from s2v.streaming.app import LiveOptions, create_app
 from s2v.streaming.audio_file import AudioClip
-from s2v.streaming.ice import offer_loopback_when_alone
+from s2v.streaming.avatar import OwnVoice
+from s2v.streaming.face_store import ONE_FACE, FaceOptions
+from s2v.streaming.ice import IceServer, offer_loopback_when_alone
 from s2v.streaming.painter import Engine
 
 log = logging.getLogger(__name__)
@@ -32,24 +38,52 @@ def run_live(
     loop: bool = False,
     on_ready: Callable[[str], None] | None = None,
     sample_clip: AudioClip | None = None,
+    own_voice: OwnVoice | None = None,
+    access: Access = LOOPBACK_ONLY,
+    ice_servers: Sequence[IceServer] = (),
+    tls: ssl.SSLContext | None = None,
+    max_sessions: int = 4,
+    faces: FaceOptions = ONE_FACE,
 ) -> signal.Signals:
     """Serve the page and its calls until SIGINT or SIGTERM; call it from the main thread.
 
     Args:
         make_engine: called once per session, on that session's thread.
-        clip: the voice that drives the face; None lets the visitor talk, or play `sample_clip`.
+        clip: the voice that drives the one face that everybody sees; `own_voice` is the same, of a microphone or
+            a program. Without both, each visitor talks, or plays `sample_clip`, and sees a face of their own.
         still_bgr: (h, w, 3) uint8, the face at rest: the page's poster and the first frame of every call.
         port: 0 takes any free one.
-        on_ready: called with the page's address once it can be opened.
+        on_ready: called with the page's address, the token in it, once it can be opened.
+        access: who may use it; a host that other machines reach needs a token.
+        tls: serve https with this certificate.
+        max_sessions: callers at a time; whoever comes then is asked to come back.
+        faces: what callers can choose beside this face.
     Returns: the signal that ended it; by then every call, task and thread has been joined.
     Raises: StreamError, host and port cannot be bound.
     """
-    options = LiveOptions(make_engine, still_bgr, clip, sample_clip, loop)
-    return asyncio.run(serve(options, host, port, on_ready))
+    options = LiveOptions(
+        make_engine,
+        still_bgr,
+        clip,
+        sample_clip,
+        loop,
+        access=access,
+        ice_servers=tuple(ice_servers),
+        own_voice=own_voice,
+    )
+    options = replace(options, max_sessions=max_sessions, faces=faces)
+    return asyncio.run(serve(options, host, port, on_ready, tls))
 
 
-async def serve(options: LiveOptions, host: str, port: int, on_ready: Callable[[str], None] | None) -> signal.Signals:
+async def serve(
+    options: LiveOptions,
+    host: str,
+    port: int,
+    on_ready: Callable[[str], None] | None,
+    tls: ssl.SSLContext | None = None,
+) -> signal.Signals:
     """What `run_live` runs, for callers with an event loop of their own."""
+    options.access.refuse_open_host(host)
     ended: asyncio.Future[signal.Signals] = asyncio.get_running_loop().create_future()
     for number in ENDING:
         asyncio.get_running_loop().add_signal_handler(number, _end, ended, number)
@@ -61,9 +95,9 @@ async def serve(options: LiveOptions, host: str, port: int, on_ready: Callable[[
     runner = web.AppRunner(create_app(options), access_log=None, shutdown_timeout=2.0)
     try:
         await runner.setup()
-        await _bind(runner, host, port)
+        await _bind(runner, host, port, tls)
         if on_ready is not None:
-            on_ready(_address(runner))
+            on_ready(_address(runner, tls) + options.access.entrance)
         return await ended
     finally:
         await runner.cleanup()
@@ -76,9 +110,9 @@ def _end(ended: asyncio.Future[signal.Signals], number: signal.Signals) -> None:
         ended.set_result(number)
 
 
-async def _bind(runner: web.AppRunner, host: str, port: int) -> None:
+async def _bind(runner: web.AppRunner, host: str, port: int, tls: ssl.SSLContext | None) -> None:
     try:
-        await web.TCPSite(runner, host, port).start()
+        await web.TCPSite(runner, host, port, ssl_context=tls).start()
     except OverflowError:
         raise StreamError(f"port {port} does not exist: pass --port with 0 (any free one) to 65535") from None
     except UnicodeError:
@@ -91,6 +125,10 @@ async def _bind(runner: web.AppRunner, host: str, port: int) -> None:
         raise StreamError(f"cannot listen on {host}, port {port} ({error.strerror}): check --host") from None
 
 
-def _address(runner: web.AppRunner) -> str:
+def _address(runner: web.AppRunner, tls: ssl.SSLContext | None) -> str:
+    """Where a browser finds the page; of a server on all addresses, one that other machines can use."""
     host, port = runner.addresses[0][:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    if host in ("0.0.0.0", "::"):
+        ours = aioice.ice.get_host_addresses(use_ipv4=True, use_ipv6=host == "::")
+        host = next(iter(ours), "127.0.0.1" if host == "0.0.0.0" else "::1")
+    return f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"

@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import Callable
-from typing import TypedDict
+from typing import Protocol, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from s2v.streaming.audio_file import LISTEN_HZ
-from s2v.streaming.buffers import FrameQueue, VoiceBuffer
+from s2v.streaming.budget import Budget
+from s2v.streaming.buffers import DueFrame, FrameQueue, VoiceBuffer
 from s2v.streaming.clock import MediaClock
 from s2v.streaming.painter import Engine, Painter
 from s2v.streaming.sources import RATIO, AudioSource
-from s2v.streaming.tracks import FaceTrack, VoiceTrack
+from s2v.streaming.stages import Stage, StageTimes
+from s2v.streaming.tracks import PACKET_SAMPLES, FaceTrack, VoiceTrack
 
-MARGIN_S = 0.12  # beyond the look-ahead: 20 ms chunk, 40 ms frame, drawing, encoding, and some network jitter
+MARGIN_S = 0.08  # beyond the look-ahead, at first; then what is needed
+MIN_MARGIN_S = 0.02  # a packet
 MAX_BUDGET_S = 0.8  # a machine that needs more than this cannot hold a conversation
 ADAPT_EVERY_S = 1.0
-TOO_MANY_LATE = 5  # frames late in that time, twice running: hold everything back a little more
+TOO_MANY_LATE = 5  # frames dropped in that time: where most needed longer, hold everything back at once
 TAIL_S = 0.3  # after the last sample: let the players finish
 
 
 class Stats(TypedDict):
-    """Counted since the session began, except the two times, which are current."""
+    """Counted since the session began, except the times, which are current."""
 
     frames_drawn: int
     frames_sent: int
@@ -36,6 +40,19 @@ class Stats(TypedDict):
     stalls: int
     budget_ms: int
     draw_ms: float
+    stages_ms: dict[str, float]  # mean of each stage over the last seconds, see `StageTimes`
+    stages_p95_ms: dict[str, float]
+
+
+class SessionMonitor(Protocol):
+    """Somebody who keeps count of sessions; called on the event loop."""
+
+    def began(self, session: Session) -> None: ...
+
+    def observe(self, stage: Stage, seconds: float) -> None: ...
+
+    def ended(self, session: Session) -> None:
+        """It has been closed and its counters will not change; perhaps told twice."""
 
 
 class Session:
@@ -51,6 +68,7 @@ class Session:
         still_bgr: NDArray[np.uint8],
         margin_s: float = MARGIN_S,
         clock: MediaClock | None = None,
+        monitor: SessionMonitor | None = None,
     ) -> None:
         self.clock = clock or MediaClock(margin_s)  # the look-ahead is added once the model is open
         self._margin_s = margin_s
@@ -58,9 +76,12 @@ class Session:
         self._source = source
         self._voice = VoiceBuffer(round((MAX_BUDGET_S + 1.0) * LISTEN_HZ))
         self._frames = FrameQueue(math.ceil(MAX_BUDGET_S * 30))  # what can wait at most, at up to 30 fps
-        self._painter = Painter(make_engine, self._frames.put)
+        self._monitor = monitor
+        self._times = StageTimes(monitor.observe if monitor is not None else None)
+        self._budget = Budget()
+        self._painter = Painter(make_engine, self._frame_ready, self._times)
         self.voice_track = VoiceTrack(self._voice, self.clock)
-        self.face_track = FaceTrack(self._frames, self.clock, still_bgr)
+        self.face_track = FaceTrack(self._frames, self.clock, still_bgr, self._times)
         self._running: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -71,8 +92,11 @@ class Session:
         """
         if not self._opened:
             self._opened = True
+            if self._monitor is not None:
+                self._monitor.began(self)
             spec = await self._painter.open()
             self.clock.budget_s = spec.look_ahead_s + self._margin_s
+            self._budget.lowest_s, self._budget.highest_s = spec.look_ahead_s + MIN_MARGIN_S, MAX_BUDGET_S
 
     async def run(self) -> None:
         """Carry the source through until it ends and its last frame is due.
@@ -94,6 +118,13 @@ class Session:
         self.voice_track.stop()
         self.face_track.stop()
         await self._painter.close()
+        if self._monitor is not None:
+            self._monitor.ended(self)
+
+    async def wait_until_heard(self, source_sample: int) -> None:
+        """Return when this sample of the source, counted at ENGINE_HZ, is released to the listeners."""
+        while self.clock.due_of(source_sample) > self.clock.position():  # it may be held back more meanwhile
+            await self.clock.sleep_until(self.clock.due_of(source_sample))
 
     def stats(self) -> Stats:
         return Stats(
@@ -106,6 +137,8 @@ class Session:
             stalls=self.clock.stalls,
             budget_ms=round(self.clock.budget_s * 1000),
             draw_ms=round(self._painter.draw_s * 1000, 2),
+            stages_ms=self._times.means_ms(),
+            stages_p95_ms=self._times.p95_ms(),
         )
 
     async def _carry(self) -> None:
@@ -125,7 +158,11 @@ class Session:
         """Put the source's audio where it belongs; returns the timeline sample at which it ended."""
         end = 0
         while (chunk := await self._source.read()) is not None:
+            if chunk.came_s is not None:
+                self._times.add("capture", time.monotonic() - chunk.came_s)
             offset = self.clock.arrived(chunk.voice_end // RATIO)
+            waits_s = self.clock.until(chunk.voice_end // RATIO + offset)
+            self._budget.packet_needed(self.clock.held_s - waits_s + PACKET_SAMPLES / LISTEN_HZ)
             self._voice.write(chunk.voice_start + RATIO * offset, chunk.voice)
             if len(chunk.engine):
                 self._painter.feed(chunk.engine_start + offset, chunk.engine)
@@ -134,16 +171,20 @@ class Session:
         self._painter.finish()
         return end
 
+    def _frame_ready(self, frame: DueFrame) -> None:
+        spare_s = self.clock.until(frame.at) - self.face_track.lead_s
+        self._budget.frame_needed(self.clock.held_s - spare_s)
+        self._frames.put(frame)
+
     async def _adapt(self) -> None:
-        """On a machine that draws too slowly for the budget, hold back more rather than show nothing."""
-        seen, late_before_s = 0, 0.0
+        """Let the budget follow the need; where much comes late, hold back more at once rather than show nothing."""
+        seen = 0
         while True:
             await asyncio.sleep(ADAPT_EVERY_S)
             late, seen = self.face_track.counts.late - seen, self.face_track.counts.late
-            worst_s = self.face_track.take_lateness() if late >= TOO_MANY_LATE else 0.0
-            lasting_s = min(worst_s, late_before_s)  # twice running: one hiccup costs frames, not delay for ever
-            late_before_s = worst_s
+            missing_s = self._budget.lasting_s() - self.clock.held_s
             room_s = MAX_BUDGET_S - self.clock.budget_s
-            if lasting_s > 0 and room_s > 0:
-                self.clock.grow_budget(min(lasting_s + 0.02, room_s))
-                late_before_s = 0.0
+            if late >= TOO_MANY_LATE and missing_s > 0 and room_s > 0:
+                self.clock.grow_budget(min(missing_s, room_s))
+            else:
+                self.clock.budget_s = self._budget.next(self.clock.budget_s)

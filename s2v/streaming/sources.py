@@ -6,8 +6,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 import av
 import numpy as np
@@ -16,6 +16,9 @@ from aiortc.mediastreams import MediaStreamError
 from numpy.typing import NDArray
 
 from s2v.streaming.audio_file import ENGINE_HZ, LISTEN_HZ, AudioClip
+
+if TYPE_CHECKING:
+    from s2v.streaming.prompt import InOrderPackets
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +41,7 @@ class AudioChunk:
     voice: Pcm  # (n,)
     engine_start: int  # index of engine[0], counted at ENGINE_HZ
     engine: Pcm  # (m,), n / 3 give or take that delay
+    came_s: float | None = None  # `time.monotonic()` when its last sample reached this machine, where known
 
     @property
     def voice_end(self) -> int:
@@ -84,7 +88,7 @@ class FileSource:
         while (wait_s := due_s - self._now()) > 0:
             await self._sleep(wait_s)
         voice = self._clip.pcm_48k[RATIO * start : RATIO * (start + len(engine))]
-        chunk = AudioChunk(RATIO * self._at, voice, self._at, engine)
+        chunk = AudioChunk(RATIO * self._at, voice, self._at, engine, came_s=due_s)
         self._at += len(engine)
         return chunk if self._open else None
 
@@ -121,6 +125,7 @@ class VoiceResampler:
         # the mean of the channels; libswresample's own downmix to float is 3 dB louder and would clip
         parts = [part.to_ndarray().mean(axis=0, dtype=np.float32) for part in self._to_voice.resample(frame)]
         voice = np.concatenate([np.zeros(gap, np.float32), *parts])
+        np.clip(voice, -1.0, 1.0, out=voice)  # resampling a full-scale voice overshoots
         chunk = AudioChunk(self._voice_count, voice, self._engine_count, self._down(voice))
         self._voice_count += len(chunk.voice)
         self._engine_count += len(chunk.engine)
@@ -154,9 +159,11 @@ class VoiceResampler:
 class PeerSource:
     """The microphone of a WebRTC peer."""
 
-    def __init__(self, track: MediaStreamTrack) -> None:
+    def __init__(self, track: MediaStreamTrack, packets: InOrderPackets | None = None) -> None:
+        """`packets` is the buffer they come through: it knows when each came."""
         self.resampler = VoiceResampler()
         self._track = track
+        self._packets = packets
 
     async def read(self) -> AudioChunk | None:
         try:
@@ -164,7 +171,8 @@ class PeerSource:
         except MediaStreamError:
             return None  # the peer has gone or stopped its track
         assert isinstance(frame, av.AudioFrame)
-        return self.resampler.push(frame)
+        came_s = self._packets.came_s(frame.pts) if self._packets is not None and frame.pts is not None else None
+        return replace(self.resampler.push(frame), came_s=came_s)
 
     def close(self) -> None:
         self._track.stop()

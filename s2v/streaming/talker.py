@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from s2v.engine.backends import bundled_model, open_backend
 from s2v.engine.backends.base import Backend
+from s2v.engine.compose import Compositor, make_compositor
 from s2v.engine.face import MAX_SIDE_PX, EnrolledFace, enrol, load_photo
 from s2v.engine.lipsync import LipSyncEngine
 from s2v.engine.model_file import read_model_file
 from s2v.errors import ModelError
+from s2v.spec import LipSyncSpec
 from s2v.streaming.audio_file import ENGINE_HZ
 
 
 class OwningEngine(LipSyncEngine):
     """An engine that closes its backend with itself."""
 
-    def __init__(self, face: EnrolledFace, backend: Backend, idle_seed: int | None = None) -> None:
+    def __init__(
+        self,
+        face: EnrolledFace,
+        backend: Backend,
+        idle_seed: int | None = None,
+        compose: Callable[[EnrolledFace, LipSyncSpec, int | None], Compositor] = make_compositor,
+    ) -> None:
         self._owned = backend
         try:
-            super().__init__(face, backend, idle_seed=idle_seed)
+            super().__init__(face, backend, compose, idle_seed)
         except BaseException:
             backend.close()
             raise
@@ -57,10 +66,7 @@ class Talker:
         Raises: FaceError, the photo cannot be used. ModelError, the model file cannot, or hears at another rate.
         """
         spec = (bundled_model() if model is None else read_model_file(model)).spec
-        if spec.sample_rate_hz != ENGINE_HZ:
-            raise ModelError(
-                f"{model or 'the model'} hears {spec.sample_rate_hz} Hz; this version gives {ENGINE_HZ} Hz: use another"
-            )
+        refuse_other_rate(spec, model)
         return cls(enrol(load_photo(photo, max_side_px), spec, face_index), model, backend, idle_seed)
 
     def make_engine(self) -> OwningEngine:
@@ -69,3 +75,11 @@ class Talker:
         Raises: BackendError, the runtime asked for cannot be used. ModelError.
         """
         return OwningEngine(self.face, open_backend(self.model, self.backend), self.idle_seed)
+
+
+def refuse_other_rate(spec: LipSyncSpec, model: Path | None) -> None:
+    """Raises: ModelError, the model hears at another rate than the sources deliver."""
+    if spec.sample_rate_hz != ENGINE_HZ:
+        raise ModelError(
+            f"{model or 'the model'} hears {spec.sample_rate_hz} Hz; this version gives {ENGINE_HZ} Hz: use another"
+        )

@@ -6,6 +6,7 @@ position is due, and stamp it with that position: what the viewer's browser line
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -19,11 +20,14 @@ from s2v.streaming.audio_file import ENGINE_HZ, LISTEN_HZ
 from s2v.streaming.buffers import FrameQueue, VoiceBuffer
 from s2v.streaming.clock import MediaClock
 from s2v.streaming.sources import RATIO
+from s2v.streaming.stages import StageTimes
 
 PACKET_SAMPLES = 960  # 20 ms at LISTEN_HZ, what Opus sends
 CATCH_UP_PACKETS = 25  # further behind than half a second (the loop stood still): skip instead of bursting
 STILL_EVERY_S = 0.3  # with nothing to show, the last picture again, so that a new viewer never sees black
 LATE_S = 0.04  # one frame: later than this and the next one is as good
+OPUS_DELAY_S = 0.0065  # Opus looks ahead: what a receiver hears lies this much after its stamp
+MAX_LEAD_S = 0.04
 
 
 class VoiceTrack(MediaStreamTrack):
@@ -61,26 +65,36 @@ class VoiceTrack(MediaStreamTrack):
 class FaceCounts:
     sent: int = 0  # pictures handed to the encoder, repeats included
     late: int = 0  # frames dropped because their moment had passed
-    worst_late_s: float = 0.0  # by how much the worst of them was late, since `take_lateness`
 
 
 class FaceTrack(MediaStreamTrack):
     """Finished frames, each sent when its audio is due. A late one is dropped and counted.
 
     The still photo goes out at once, and the last picture again every `STILL_EVERY_S` while nothing is drawn.
+    A picture takes longer to encode than a packet of voice: it is handed over that much earlier, so that both
+    are on the wire together, and so do the sender reports tell it.
     """
 
     kind = "video"
 
-    def __init__(self, frames: FrameQueue, clock: MediaClock, still_bgr: NDArray[np.uint8]) -> None:
+    def __init__(
+        self, frames: FrameQueue, clock: MediaClock, still_bgr: NDArray[np.uint8], times: StageTimes | None = None
+    ) -> None:
         super().__init__()
         self.counts = FaceCounts()
+        self.others_encode = False  # whoever takes the pictures hands them on, and calls `encoded`
         self._frames = frames
         self._clock = clock
         self._picture = still_bgr
         self._stamp: int | None = None  # of the last picture sent
+        self._times = times or StageTimes()
+        self._handed_s: float | None = None  # when the encoder was given the last picture
+        self._encode_s = OPUS_DELAY_S  # running mean
 
     async def recv(self) -> VideoFrame:
+        if self._handed_s is not None:  # the sender encodes and sends one picture before it asks for the next
+            self.encoded(time.monotonic() - self._handed_s)
+            self._handed_s = None
         while self.readyState == "live":
             if self._stamp is None:
                 return self._send(self._clock.position())
@@ -90,17 +104,23 @@ class FaceTrack(MediaStreamTrack):
             late_s = (self._clock.position() - drawn.at) / ENGINE_HZ
             if late_s > LATE_S:
                 self.counts.late += 1
-                self.counts.worst_late_s = max(self.counts.worst_late_s, late_s)
             elif drawn.at > self._stamp:
-                await self._clock.sleep_until(drawn.at)
+                await self._clock.sleep_until(drawn.at, self.lead_s)
                 self._picture = drawn.bgr
+                if drawn.drawn_s is not None:
+                    self._times.add("hold", time.monotonic() - drawn.drawn_s)
                 return self._send(drawn.at)
         raise MediaStreamError
 
-    def take_lateness(self) -> float:
-        """Seconds by which the latest dropped frame missed its moment; 0 when none did. Starts afresh."""
-        worst_s, self.counts.worst_late_s = self.counts.worst_late_s, 0.0
-        return worst_s
+    def encoded(self, seconds: float) -> None:
+        """A picture has been encoded and sent in this time."""
+        self._times.add("encode", seconds)
+        self._encode_s = 0.95 * self._encode_s + 0.05 * min(seconds, 2 * MAX_LEAD_S)
+
+    @property
+    def lead_s(self) -> float:
+        """How long before its moment a picture is handed to the encoder."""
+        return min(max(self._encode_s - OPUS_DELAY_S, 0.0), MAX_LEAD_S)
 
     def _send(self, position: float) -> VideoFrame:
         stamp = int(position) if self._stamp is None else max(int(position), self._stamp + 1)
@@ -108,4 +128,5 @@ class FaceTrack(MediaStreamTrack):
         self.counts.sent += 1
         frame = VideoFrame.from_ndarray(self._picture, format="bgr24")
         frame.pts, frame.time_base = stamp, Fraction(1, ENGINE_HZ)
+        self._handed_s = None if self.others_encode else time.monotonic()
         return frame

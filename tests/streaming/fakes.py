@@ -22,6 +22,8 @@ class FakeFrame:
     index: int
     centre_sample: int
     bgr: NDArray[np.uint8]
+    network_s: float = 0.0
+    compose_s: float = 0.0
 
 
 def still() -> NDArray[np.uint8]:

@@ -10,6 +10,8 @@ from streaming.fakes import SIDE_PX, FakeEngine, still, tone_clip
 
 from s2v.errors import ModelError
 from s2v.streaming.app import OFFER_BYTES, SWITCHBOARD, LiveOptions, create_app
+from s2v.streaming.avatar import OwnVoice
+from s2v.streaming.pushed import PushedSource
 
 SECTION = "m={kind} 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=mid:{mid}\r\n"
 HEAD = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
@@ -45,14 +47,18 @@ def test_the_page_and_everything_it_names_is_served_without_foreign_addresses() 
     [
         ({}, ["mic"], False),
         ({"sample_clip": tone_clip(0.1)}, ["mic", "voice"], False),
-        ({"clip": tone_clip(0.1)}, ["voice"], True),
-        ({"clip": tone_clip(0.1), "sample_clip": tone_clip(0.1)}, ["voice"], True),
+        ({"clip": tone_clip(0.1)}, ["shared"], True),
+        ({"clip": tone_clip(0.1), "sample_clip": tone_clip(0.1)}, ["shared"], True),
+        ({"own_voice": OwnVoice("push", PushedSource)}, ["shared"], False),
     ],
 )
 def test_the_page_offers_what_the_server_can_do(clips: dict[str, Any], inputs: list[str], own: bool) -> None:
     async def look(client: TestClient) -> None:
         config = await (await client.get("/config")).json()
-        assert config == {"inputs": inputs, "own_clip": own, "width": SIDE_PX, "height": SIDE_PX}
+        size = {"width": SIDE_PX, "height": SIDE_PX}
+        faces = {"faces": [{"id": "default", "name": "Default"}], "face": "default"}
+        faces |= {"uploads": False, "max_upload_bytes": 0, "max_upload_px": 0}
+        assert config == {"inputs": inputs, "own_clip": own, **size, **faces, "ice_servers": []}
 
     visit(LiveOptions(FakeEngine, still(), **clips), look)
 
@@ -136,12 +142,19 @@ def test_real_offers_meet_a_full_server_or_a_broken_engine_with_a_reason() -> No
     async def no_voice(client: TestClient) -> None:
         status, answer = await post(client, "voice")
         assert status == 400 and "--audio" in answer["error"]
+        status, answer = await post(client, "shared")
+        assert status == 400 and "ask for mic" in answer["error"]
+
+    async def shared_only(client: TestClient) -> None:
+        status, answer = await post(client, "mic")
+        assert status == 400 and "ask for shared" in answer["error"]
 
     async def full(client: TestClient) -> None:
         status, answer = await post(client, "voice")
         assert status == 503 and "try again" in answer["error"]
 
-    visit(LiveOptions(refuse, still(), tone_clip(1.0)), broken)
-    visit(LiveOptions(FakeEngine, still(), tone_clip(1.0)), no_microphone)
+    visit(LiveOptions(refuse, still(), sample_clip=tone_clip(1.0)), broken)
+    visit(LiveOptions(FakeEngine, still(), sample_clip=tone_clip(1.0)), no_microphone)
+    visit(LiveOptions(FakeEngine, still(), tone_clip(1.0)), shared_only)
     visit(LiveOptions(FakeEngine, still()), no_voice)
     visit(LiveOptions(FakeEngine, still(), tone_clip(1.0), max_sessions=0), full)

@@ -14,9 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
+from s2v.cli_face import BUNDLED_FACE
 from s2v.streaming.audio_file import read_audio
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e .[dev]")
@@ -168,7 +170,7 @@ def test_a_microphone_makes_the_face_talk_and_silence_keeps_it_still(page: Any, 
 def test_a_file_speaks_through_the_face_and_the_page_says_when_it_has_ended(page: Any, tmp_path: Path) -> None:
     with live(tmp_path / "server.log", "--audio", str(SPEECH)) as address:
         page.goto(address)
-        start = page.get_by_role("button", name="Let the face speak")
+        start = page.get_by_role("button", name="Watch")
         start.wait_for(state="visible")
         assert page.get_by_role("button", name="Use my microphone").count() == 0
         start.click()
@@ -177,6 +179,80 @@ def test_a_file_speaks_through_the_face_and_the_page_says_when_it_has_ended(page
         assert looks[:, 0].max() > 0.01
         page.wait_for_selector("body[data-state=ended]", timeout=10_000)
         start.wait_for(state="visible")
+
+
+# The look of the whole picture, coarse: what is compared before and after another face is chosen.
+LOOK = """() => {
+  const video = document.getElementById("face");
+  const canvas = Object.assign(document.createElement("canvas"), { width: 24, height: 24 });
+  canvas.getContext("2d").drawImage(video, 0, 0, 24, 24);
+  return [...canvas.getContext("2d").getImageData(0, 0, 24, 24).data];
+}"""
+
+
+@pytest.mark.browser
+def test_a_visitor_brings_a_photo_talks_with_it_and_mutes_either_side(page: Any, tmp_path: Path) -> None:
+    mirrored = cv2.flip(cv2.imread(str(BUNDLED_FACE)), 1)
+    mine, nobody = tmp_path / "mine.png", tmp_path / "nobody.png"
+    cv2.imwrite(str(mine), cv2.resize(mirrored, (1500, 1500)))  # larger than what the page sends
+    cv2.imwrite(str(nobody), np.full((400, 400, 3), 128, np.uint8))
+    broken: list[str] = []
+    page.on("pageerror", lambda error: broken.append(str(error)))
+    with live(tmp_path / "server.log", "--max-sessions", "2") as address:
+        page.goto(address)
+        page.set_input_files("#photo", str(nobody))
+        page.locator("#face-error").get_by_text("No face").wait_for(timeout=15_000)
+        assert page.locator("body").get_attribute("data-state") == "idle"
+
+        page.set_input_files("#photo", str(mine))
+        page.wait_for_selector("body[data-state=live]", timeout=20_000)  # it looks about before anybody speaks
+        assert page.get_by_role("radio", name="mine").is_checked()
+        assert not page.locator("#face-error").is_visible()
+        page.wait_for_timeout(1500)
+        first, _ = page.evaluate(DECODED)
+        page.get_by_role("button", name="Turn the microphone on").click()
+        page.get_by_role("button", name="Mute the microphone").wait_for(timeout=5000)
+        page.wait_for_function(f"async () => (await ({DECODED})())[0] > {first + 25}", timeout=20_000)  # the same call
+        page.wait_for_timeout(3000)  # the read-out has seen two looks
+        my_look = np.array(page.evaluate(LOOK), float)
+
+        stages = {row.split("\n")[0]: row.split("\n")[1] for row in page.locator("#stages > div").all_inner_texts()}
+        assert {"Look-ahead", "Neural network", "Drawing", "Encoding", "Jitter buffer"} <= set(stages), stages
+        assert all(re.fullmatch(r"[0-9.]+ ms", shown) for shown in stages.values()), stages
+        assert float(page.inner_text("#delay")) > 50 and float(page.inner_text("#fps")) >= 0
+
+        page.get_by_role("button", name="Mute the microphone").click()
+        page.get_by_role("button", name="Unmute the microphone").wait_for()
+        page.get_by_role("button", name="Mute the face").click()
+        assert page.evaluate("document.getElementById('face').muted")
+        page.wait_for_timeout(2500)  # what was said before is still on its way
+        assert np.array(page.evaluate(WATCH, 3.5))[:, 0].max() < 0.005, "nobody hears the visitor any more"
+        page.get_by_role("button", name="Unmute the face").click()
+
+        page.get_by_role("radio", name="Default").check(force=True)
+        page.wait_for_selector("body[data-state=connecting]")
+        page.wait_for_selector("body[data-state=live]", timeout=15_000)
+        page.get_by_role("button", name="Turn the microphone on").wait_for()  # who was muted is not heard again
+        page.wait_for_timeout(1500)
+        other_look = np.array(page.evaluate(LOOK), float)
+        assert np.abs(my_look - other_look).mean() > 5, "another face"
+
+        page.keyboard.press("Escape")
+        page.wait_for_selector("body[data-state=stopped]")
+    assert broken == []
+
+
+@pytest.mark.browser
+def test_a_visitor_without_the_token_is_asked_for_it_and_let_in(page: Any, tmp_path: Path) -> None:
+    with live(tmp_path / "server.log", "--token", "a-token-for-this-test") as address:
+        page.goto(address)
+        page.get_by_label("Token").fill("a-guess-in-its-place")
+        page.get_by_role("button", name="Open").click()
+        page.get_by_label("Token").fill("a-token-for-this-test")
+        page.get_by_role("button", name="Open").click()
+        page.get_by_role("button", name="Play the sample voice").click()
+        page.wait_for_selector("body[data-state=live]", timeout=15_000)
+        assert "token" not in page.url
 
 
 @pytest.mark.browser

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from streaming.fakes import VirtualTime
 
+from s2v.streaming.buffers import DueFrame, FrameQueue, VoiceBuffer
 from s2v.streaming.clock import GRID_SAMPLES, MAX_SLEW, MediaClock
+from s2v.streaming.tracks import FaceTrack, VoiceTrack
 
 RATE_HZ = 16_000
 CHUNK = 320
@@ -65,6 +68,59 @@ def test_twenty_four_hours_at_200_ppm_stay_within_the_budget() -> None:
     log = play(clock, time, 24 * 3600, 200.0, chunk=25 * CHUNK)
     assert max(abs(delay - BUDGET_S) for _, _, delay in log) < 0.03
     assert clock.stalls == 0
+
+
+@pytest.mark.parametrize("ppm", [200.0, -200.0])
+def test_a_day_of_jitter_pauses_and_a_crystal_that_is_off_leaves_the_delay_where_it_was(ppm: float) -> None:
+    time = VirtualTime()
+    clock = MediaClock(BUDGET_S, now=time.now)
+    random = np.random.default_rng(24)
+    chunk, heard, settled = 25 * CHUNK, 0, []
+    for hour in range(24):
+        jitter = tuple(random.gamma(1.0, 0.01, size=997).clip(0, 0.15))
+        log = play(clock, time, 3600, ppm, jitter, chunk=chunk, first=heard)
+        heard += len(log) * chunk
+        settled.append([delay for _, _, delay in log[120:]])  # a minute after it was placed
+        assert {offset for offset, _, _ in log[120:]} == {log[120][0]}, "jitter alone never moves the voice"
+        assert clock.stalls == hour
+        time.now_s += 2.0  # the source stands still: its samples go on where they ended
+    errors = np.abs(np.array(settled) - BUDGET_S)
+    assert errors.max() < 0.015, "the newest sample waits one budget, give or take the jitter, all day"
+    assert abs(np.median(settled[-1]) - np.median(settled[0])) < 0.001, "and no different at night"
+
+
+def test_after_a_day_both_tracks_still_release_one_position_at_one_moment() -> None:
+    time = VirtualTime()
+    clock = MediaClock(BUDGET_S, now=time.now, sleep=time.sleep)
+    for hour in range(24):
+        play(clock, time, 3600, 150.0, chunk=50 * CHUNK, first=hour * 3600 * RATE_HZ)
+
+    async def day_old() -> None:
+        frames = FrameQueue(4)
+        voice, face = VoiceTrack(VoiceBuffer(96_000), clock), FaceTrack(frames, clock, np.zeros((8, 8, 3), np.uint8))
+        await face.recv()
+        for _ in range(50):
+            packet = await voice.recv()
+            position = packet.pts // 3
+            assert clock.position() == pytest.approx(position, abs=0.01)
+            frames.put(DueFrame(position + 320, np.zeros((8, 8, 3), np.uint8)))
+            picture = await face.recv()
+            assert picture.pts == position + 320
+            assert clock.position() == pytest.approx(position + 320 - face.lead_s * RATE_HZ, abs=10)
+
+    asyncio.run(day_old())
+
+
+def test_a_budget_that_changes_is_followed_without_a_jump() -> None:
+    time = VirtualTime()
+    clock = MediaClock(BUDGET_S, now=time.now)
+    offset = play(clock, time, 5.0)[-1][0]
+    for budget_s in (0.13, 0.17):
+        clock.budget_s = budget_s
+        log = play(clock, time, 40.0, first=round(clock.position()) - offset + round(clock.held_s * RATE_HZ))
+        assert {moved for moved, _, _ in log} == {offset}
+        assert log[-1][2] == pytest.approx(budget_s, abs=0.002)
+        assert clock.held_s == pytest.approx(budget_s, abs=0.002)
 
 
 @settings(max_examples=50, deadline=None)

@@ -46,12 +46,20 @@ class Microphone(MediaStreamTrack):
 class Peer:
     """A caller as the page is one: sends a microphone or nothing, receives face and voice."""
 
-    def __init__(self, client: TestClient, microphone: MediaStreamTrack | None) -> None:
+    def __init__(
+        self,
+        client: TestClient,
+        microphone: MediaStreamTrack | None,
+        face: str | None = None,
+        without_microphone: str = "voice",
+    ) -> None:
         self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self.tracks: dict[str, MediaStreamTrack] = {}
         self.messages: list[str] = []
-        self._client = client
+        self.client = client
         self._microphone = microphone
+        self._face = face
+        self._input = without_microphone
 
     async def call(self) -> None:
         channel = self.pc.createDataChannel("state")
@@ -63,9 +71,10 @@ class Peer:
             self.pc.addTransceiver("audio", direction="recvonly")
         self.pc.addTransceiver("video", direction="recvonly")
         await self.pc.setLocalDescription(await self.pc.createOffer())
-        kind = "mic" if self._microphone is not None else "voice"
-        reply = await self._client.post(
-            "/offer", json={"sdp": self.pc.localDescription.sdp, "type": "offer", "input": kind}
+        kind = "mic" if self._microphone is not None else self._input
+        face = {} if self._face is None else {"face": self._face}
+        reply = await self.client.post(
+            "/offer", json={"sdp": self.pc.localDescription.sdp, "type": "offer", "input": kind, **face}
         )
         answer = await reply.json()
         assert reply.status == 200, answer

@@ -12,16 +12,19 @@ from s2v.streaming.buffers import DueFrame
 from s2v.streaming.painter import BATCH_SAMPLES, MAX_PENDING_SAMPLES, Painter, TimelineMap
 
 
-def paint(chunks: list[tuple[int, int]], engine: FakeEngine) -> tuple[list[DueFrame], Painter]:
-    """Feed (timeline sample, length) chunks of a tone; returns all frames."""
+def paint(chunks: list[tuple[int, int]], engine: FakeEngine, at_once: bool = False) -> tuple[list[DueFrame], Painter]:
+    """Feed (timeline sample, length) chunks of a tone, as fast as they are taken or all at once; returns all frames."""
     frames: list[DueFrame] = []
 
     async def run() -> Painter:
         painter = Painter(lambda: engine, frames.append)
+        running = asyncio.create_task(painter.run())
         for at, length in chunks:
             painter.feed(at, tone(length / 16_000, rate_hz=16_000))
+            while painter._waiting and not at_once:
+                await asyncio.sleep(0.001)
         painter.finish()
-        await painter.run()
+        await running
         await painter.close()
         await painter.close()
         return painter
@@ -45,7 +48,7 @@ def test_after_a_stall_the_frames_follow_the_audio() -> None:
 
 def test_a_machine_too_slow_skips_the_oldest_audio_and_stays_in_time() -> None:
     engine = FakeEngine()
-    frames, painter = paint([(320 * k, 320) for k in range(150)], engine)  # 3 s at once
+    frames, painter = paint([(320 * k, 320) for k in range(150)], engine, at_once=True)  # 3 s
     assert painter.skipped_samples == 150 * 320 - MAX_PENDING_SAMPLES
     assert len(engine.heard) == MAX_PENDING_SAMPLES
     assert frames[-1].at == 150 * 320 - 320
@@ -54,7 +57,7 @@ def test_a_machine_too_slow_skips_the_oldest_audio_and_stays_in_time() -> None:
 def test_a_long_gap_is_not_drawn_in_one_go() -> None:
     lengths: list[int] = []
     engine = FakeEngine(lambda: lengths.append(len(engine.heard)))
-    frames, painter = paint([(0, 320), (320, 5 * 16_000)], engine)  # 5 s of silence for what a sender has lost
+    frames, painter = paint([(0, 320), (320, 5 * 16_000)], engine, True)  # 5 s of silence for what a sender has lost
     assert np.diff(lengths).max() <= BATCH_SAMPLES
     assert painter.skipped_samples == 320 + 5 * 16_000 - len(engine.heard) > 3 * 16_000
     assert frames[-1].at == pytest.approx(320 + 5 * 16_000, abs=640)

@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from s2v.cli import BUNDLED_FACE
+from s2v.cli_face import BUNDLED_FACE
 from s2v.errors import FaceError, ModelError
 from s2v.spec import LipSyncSpec
 from s2v.streaming.talker import Talker

@@ -1,12 +1,25 @@
-// One call at a time: from a button, through WebRTC, to a face; and everything given back at the end.
+// The page: what can be chosen, one call at a time, and what the visitor is told about it.
+
+import { Call, askServer } from "./call.js";
+import { Faces } from "./faces.js";
+import { Microphone, listMicrophones } from "./microphone.js";
+import { ReadOut } from "./readout.js";
 
 const byId = (id) => document.getElementById(id);
 const STATES = { idle: "Ready", connecting: "Connecting", live: "Live", lost: "Connection lost", stopped: "Stopped", ended: "Finished" };
-const READ_OUT_EVERY_MS = 1000;
-const CONNECT_WITHIN_MS = 20000;
-const SILENT_AFTER_MS = 8000; // the server reports twice a second
+const LOOK_ONLY_MS = 60000; // a face that only idles, its microphone never on, gives its place back
+const WELCOME = {
+  mic: ["Give a photo your voice", "Talk, and the face says it with you."],
+  voice: ["Hear the face speak", "It says a recording, drawn as it plays."],
+  clip: ["Hear the face speak", "A recording drives it. All who watch see and hear the same."],
+  shared: ["One face for everybody", "All who watch see and hear the same."],
+};
 
-let call = null; // the call in progress: {pc, microphone, audio, timers}
+let config = { inputs: [] };
+let faces = null;
+let faceTimer = 0;
+let call = null; // the one in progress: {input, link, microphone, lookOnly}
+const readOut = new ReadOut({ fps: byId("fps"), delay: byId("delay"), missed: byId("missed"), bar: byId("bar"), list: byId("stages") });
 
 function show(state, error = "") {
   const running = state === "connecting" || state === "live";
@@ -14,152 +27,132 @@ function show(state, error = "") {
   byId("state").textContent = STATES[state];
   byId("choices").hidden = running;
   byId("running").hidden = !running;
-  byId("error").hidden = !error;
   byId("error").textContent = error;
+  byId("error").hidden = !error;
+  showMicrophone();
 }
 
-async function start(input) {
+function showMicrophone() {
+  const own = call?.input === "mic";
+  const open = own && call.microphone.isOpen;
+  const on = open && !call.microphone.muted;
+  byId("microphone").hidden = !own;
+  byId("microphone").classList.toggle("off", !on);
+  byId("microphone-label").textContent = on ? "Mute the microphone" : open ? "Unmute the microphone" : "Turn the microphone on";
+  byId("level").hidden = byId("hint").hidden = !open;
+  const named = config.inputs.includes("mic") && byId("device").options.length > 0;
+  byId("device-row").hidden = byId("device-label").hidden = !named;
+  byId("sound").hidden = !named && !open;
+}
+
+// `talk`: open the microphone too; without, the face idles until the visitor turns it on.
+async function start(input, talk = true) {
   if (call) return;
-  const mine = { pc: new RTCPeerConnection(), microphone: null, audio: null, timers: [], frames: 0 };
+  const mine = { input, link: null, microphone: null, lookOnly: 0 };
+  mine.microphone = new Microphone((level) => (byId("level").value = level), () => onMicrophoneLost(mine));
+  mine.link = new Call(config.ice_servers ?? [], {
+    track: onTrack,
+    live: () => onLive(mine),
+    weak: () => (byId("state").textContent = "Connection weak"),
+    message: onMessage,
+    lost: (text) => finish("lost", text),
+  });
   call = mine;
+  const focusGoes = byId("choices").contains(document.activeElement);
   show("connecting");
-  byId("stop").focus();
-  byId("hint").hidden = byId("level-row").hidden = input !== "mic";
+  if (focusGoes) byId("stop").focus({ preventScroll: true });
   try {
-    if (input === "mic") mine.microphone = await openMicrophone();
-    if (call !== mine) return release(mine); // stopped while the browser was asking
-    await connect(mine, input);
+    // The face comes first and idles, while the browser still asks for the microphone.
+    const silence = input === "mic" ? await mine.microphone.silence() : null;
+    if (call !== mine) return;
+    const opened = input === "mic" && (talk || !silence) ? openMicrophone(mine) : null;
+    opened?.catch(() => {}); // it is awaited below; meanwhile nobody listens
+    await mine.link.open(input, faces?.chosen, silence ?? (await opened));
+    if (silence) await mine.link.replaceAudio((await opened) ?? silence);
+    if (!mine.microphone.isOpen && input === "mic") mine.lookOnly = setTimeout(() => finish("idle"), LOOK_ONLY_MS);
   } catch (error) {
     if (call === mine) finish("stopped", explain(error));
   }
 }
 
-async function openMicrophone() {
-  if (!navigator.mediaDevices) throw new Error("Browsers give the microphone only to https or localhost: open this page there.");
-  // The face's voice comes out of the speakers: cancel it. Level and noise are evened out for the lips, which follow sound.
-  const audio = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: 1 };
-  return navigator.mediaDevices.getUserMedia({ audio });
+async function openMicrophone(mine) {
+  const track = await mine.microphone.open(byId("device").value);
+  clearTimeout(mine.lookOnly);
+  await listMicrophones(byId("device")); // only now does the browser tell their names
+  const used = track.getSettings().deviceId;
+  if ([...byId("device").options].some((option) => option.value === used)) byId("device").value = used;
+  if (call === mine) showMicrophone();
+  return track;
 }
 
-async function connect(mine, input) {
-  const { pc, microphone } = mine;
-  if (microphone) {
-    const [track] = microphone.getAudioTracks();
-    pc.addTransceiver(track, { direction: "sendrecv", streams: [microphone] });
-    track.onended = () => call === mine && finish("stopped", "The microphone was unplugged or switched off.");
-    meter(mine);
-  } else {
-    pc.addTransceiver("audio", { direction: "recvonly" });
+// The button in the call, and the list of microphones: open it, or open another, in the call that is on.
+async function switchMicrophone() {
+  const mine = call;
+  if (!mine || mine.input !== "mic") return;
+  byId("error").hidden = true;
+  try {
+    await mine.link.replaceAudio(await openMicrophone(mine));
+  } catch (error) {
+    if (call === mine) tell(explain(error));
   }
-  pc.addTransceiver("video", { direction: "recvonly" });
-  pc.createDataChannel("state").onmessage = (event) => call === mine && onMessage(JSON.parse(event.data));
-
-  const received = new MediaStream();
-  pc.ontrack = ({ track }) => {
-    received.addTrack(track);
-    byId("face").srcObject = received;
-    byId("face").play().catch(() => {}); // a browser that wants another click shows the picture meanwhile
-  };
-  pc.onconnectionstatechange = () => {
-    if (call !== mine) return;
-    if (pc.connectionState === "connected") onConnected(mine);
-    if (pc.connectionState === "failed" || pc.connectionState === "closed") finish("lost", "The connection was lost. Start again.");
-    if (pc.connectionState === "disconnected") byId("state").textContent = "Connection weak";
-  };
-
-  await pc.setLocalDescription(await pc.createOffer());
-  await gathered(pc);
-  if (call !== mine) return;
-  const body = JSON.stringify({ type: "offer", sdp: pc.localDescription.sdp, input });
-  const reply = await fetch("/offer", { method: "POST", headers: { "Content-Type": "application/json" }, body });
-  const answer = await reply.json();
-  if (!reply.ok) throw new Error(answer.error);
-  if (call !== mine) return;
-  await pc.setRemoteDescription(answer);
-  mine.timers.push(setTimeout(() => {
-    if (document.body.dataset.state === "connecting") finish("lost", "No connection came about: a firewall may block UDP to the server, or this machine has no network at all.");
-  }, CONNECT_WITHIN_MS));
 }
 
-// The server takes one complete offer: wait for the browser's addresses, but not for a slow network.
-function gathered(pc) {
-  if (pc.iceGatheringState === "complete") return Promise.resolve();
-  return new Promise((done) => {
-    pc.addEventListener("icegatheringstatechange", () => pc.iceGatheringState === "complete" && done());
-    setTimeout(done, 1500);
-  });
+function toggleMicrophone() {
+  if (!call.microphone.isOpen) return switchMicrophone();
+  call.microphone.mute(!call.microphone.muted);
+  showMicrophone();
 }
 
-function onConnected(mine) {
-  show("live");
-  if (mine.reading) return; // connected again after a weak moment
-  mine.reading = true;
-  mine.heardAt = performance.now();
-  mine.timers.push(setInterval(() => readOut(mine), READ_OUT_EVERY_MS));
+async function onMicrophoneLost(mine) {
+  if (call !== mine) return;
+  tell("The microphone was unplugged or switched off. Turn it on again, or choose another.");
+  const silence = await mine.microphone.silence();
+  if (call === mine && silence && !mine.microphone.isOpen) await mine.link.replaceAudio(silence);
+  await listMicrophones(byId("device"));
+  showMicrophone();
+}
+
+function tell(text) {
+  byId("error").textContent = text;
+  byId("error").hidden = false;
+  showMicrophone();
+}
+
+function onTrack(stream) {
+  byId("face").srcObject = stream;
+  byId("face").play().catch(() => {}); // a browser that wants another click shows the picture meanwhile
+}
+
+function onLive(mine) {
+  show("live", byId("error").hidden ? "" : byId("error").textContent);
+  readOut.start(mine.link.pc, () => finish("lost", "Nothing has come from the server for a while. Start again."));
 }
 
 function onMessage(message) {
   if (message.state === "ended") return finish("ended");
   if (message.state === "failed") return finish("lost", message.error);
   if (message.state === "closed") return finish("lost", "The server has ended the call.");
-  call.heardAt = performance.now();
-  byId("budget").textContent = message.budget_ms;
-  byId("draw").textContent = message.draw_ms.toFixed(1);
-  byId("missed").textContent = message.frames_late + message.frames_dropped;
-}
-
-async function readOut(mine) {
-  if (performance.now() - mine.heardAt > SILENT_AFTER_MS) return finish("lost", "Nothing has come from the server for a while. Start again.");
-  const report = await mine.pc.getStats();
-  for (const entry of report.values()) {
-    if (entry.type !== "inbound-rtp" || entry.kind !== "video" || call !== mine) continue;
-    if (mine.at) byId("fps").textContent = Math.round(((entry.framesDecoded - mine.frames) * 1000) / (entry.timestamp - mine.at));
-    mine.frames = entry.framesDecoded;
-    mine.at = entry.timestamp;
-  }
-}
-
-function meter(mine) {
-  mine.audio = new AudioContext();
-  const analyser = mine.audio.createAnalyser();
-  mine.audio.createMediaStreamSource(mine.microphone).connect(analyser);
-  const samples = new Float32Array(analyser.fftSize);
-  const draw = () => {
-    if (call !== mine) return;
-    analyser.getFloatTimeDomainData(samples);
-    const rms = Math.sqrt(samples.reduce((sum, x) => sum + x * x, 0) / samples.length);
-    byId("level").value = Math.max(0, 1 + (20 * Math.log10(rms + 1e-6)) / 60); // -60 dB to full scale
-    requestAnimationFrame(draw);
-  };
-  draw();
+  readOut.hear(message);
 }
 
 function finish(state, error = "") {
   const mine = call;
   call = null;
-  if (mine) release(mine);
+  clearTimeout(mine?.lookOnly);
+  mine?.link.close();
+  mine?.microphone.close();
+  readOut.stop();
   byId("face").srcObject = null; // the poster, the face at rest, comes back
   byId("face").load();
-  byId("hint").hidden = byId("level-row").hidden = true;
-  for (const id of ["fps", "budget", "draw", "missed"]) byId(id).textContent = "–";
+  if (document.fullscreenElement) document.exitFullscreen();
+  const focusGone = byId("running").contains(document.activeElement);
   show(state, error);
-  const again = [...byId("choices").children].find((button) => !button.hidden);
-  if (again && document.activeElement === document.body) again.focus();
-}
-
-function release({ pc, microphone, audio, timers }) {
-  for (const timer of timers) clearTimeout(timer); // clears intervals too
-  pc.close();
-  for (const track of microphone?.getTracks() ?? []) {
-    track.onended = null;
-    track.stop();
-  }
-  audio?.close();
+  if (focusGone) [...byId("choices").children].find((button) => !button.hidden)?.focus({ preventScroll: true });
 }
 
 function explain(error) {
   if (error.name === "NotAllowedError") return "The microphone was not allowed. Allow it for this page in the browser, then start again.";
-  if (error.name === "NotFoundError") return "No microphone was found. Plug one in, or play the sample voice.";
+  if (error.name === "NotFoundError" || error.name === "OverconstrainedError") return "No microphone was found. Plug one in, or play the sample voice.";
   if (error.name === "NotReadableError") return "Another program is using the microphone. Close it, then start again.";
   if (error instanceof TypeError) return "The server cannot be reached. Is it still running?";
   return error.message;
@@ -168,23 +161,64 @@ function explain(error) {
 function mute() {
   const video = byId("face");
   video.muted = !video.muted;
-  byId("mute").classList.toggle("on", video.muted);
+  byId("mute").classList.toggle("off", video.muted);
   byId("mute-label").textContent = video.muted ? "Unmute the face" : "Mute the face";
 }
 
-async function begin() {
-  byId("start-mic").onclick = () => start("mic");
-  byId("start-voice").onclick = () => start("voice");
-  byId("stop").onclick = () => finish("stopped");
-  byId("mute").onclick = mute;
-  window.addEventListener("pagehide", () => call && finish("stopped"));
-  document.addEventListener("keydown", (event) => event.key === "Escape" && call && finish("stopped"));
+function onFace(address, picture, first) {
+  byId("face").poster = address;
+  const fit = () => picture?.naturalWidth && setShape(picture.naturalWidth, picture.naturalHeight);
+  if (picture?.complete) fit();
+  else picture?.addEventListener("load", fit, { once: true });
+  if (first) return;
+  clearTimeout(faceTimer); // arrow keys may run through several
+  faceTimer = setTimeout(showFace, 250);
+}
 
-  const config = await (await fetch("/config")).json();
-  document.documentElement.style.setProperty("--shape", `${config.width} / ${config.height}`);
+// The chosen face goes on where the one before was, or looks about at once, before anybody speaks.
+function showFace() {
+  if (!call && !config.inputs.includes("mic")) return;
+  const input = call?.input ?? "mic";
+  const talks = call ? !call.microphone.muted : false; // who had muted it stays unheard
+  if (call) finish("idle");
+  start(input, talks);
+}
+
+function setShape(width, height) {
+  document.documentElement.style.setProperty("--shape", `${width} / ${height}`);
+}
+
+function fullScreen() {
+  if (document.fullscreenElement) document.exitFullscreen();
+  else if (byId("stage").requestFullscreen) byId("stage").requestFullscreen().catch(() => {});
+  else byId("face").webkitEnterFullscreen(); // iPhones know it of videos only
+}
+
+async function begin() {
+  for (const input of ["mic", "voice", "shared"]) byId(`start-${input}`).onclick = () => start(input);
+  byId("stop").onclick = () => finish("stopped");
+  byId("microphone").onclick = toggleMicrophone;
+  byId("mute").onclick = mute;
+  byId("full").onclick = fullScreen;
+  byId("full").hidden = !(document.fullscreenEnabled || byId("face").webkitEnterFullscreen);
+  byId("device").onchange = () => call?.microphone.isOpen && switchMicrophone();
+  navigator.mediaDevices?.addEventListener("devicechange", () => listMicrophones(byId("device")).then(showMicrophone));
+  document.addEventListener("fullscreenchange", () => (byId("full-label").textContent = document.fullscreenElement ? "Leave full screen" : "Full screen"));
+  window.addEventListener("pagehide", () => call && finish("stopped"));
+  document.addEventListener("keydown", (event) => event.key === "Escape" && call && !document.fullscreenElement && finish("stopped"));
+
+  config = await askServer("/config");
+  setShape(config.width, config.height);
   for (const input of config.inputs) byId(`start-${input}`).hidden = false;
+  const [title, lead] = WELCOME[config.own_clip ? "clip" : config.inputs[0]] ?? WELCOME.mic;
+  byId("headline").textContent = title;
+  byId("lead").textContent = lead;
   if (config.inputs[0] === "voice") byId("start-voice").classList.add("primary");
-  if (config.own_clip) byId("voice-label").textContent = "Let the face speak";
+  if (!config.inputs.includes("shared")) {
+    const parts = { panel: byId("faces"), list: byId("gallery"), add: byId("add"), file: byId("photo"), remove: byId("forget") };
+    faces = new Faces(config, { ...parts, hint: byId("face-hint"), error: byId("face-error"), stage: byId("stage") }, onFace);
+  }
+  await listMicrophones(byId("device")); // their names, if the microphone was allowed on an earlier visit
   show("idle");
 }
 

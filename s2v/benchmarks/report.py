@@ -1,0 +1,74 @@
+"""What benchmarks say at the end: percentiles, the machine, a table."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+
+LIBRARIES = ("speech2vid", "aiortc", "av", "numpy", "onnxruntime", "openvino", "opencv-contrib-python")
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How a measured quantity is spread, in its own unit; all NaN-free, None where nothing was measured."""
+
+    n: int
+    p50: float | None
+    p95: float | None
+    p99: float | None
+    highest: float | None
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Spread:
+        """Nearest-rank percentiles: each of them is a value that occurred."""
+        ordered = sorted(values)
+        if not ordered:
+            return cls(0, None, None, None, None)
+        ranks = [ordered[-(-share * len(ordered) // 100) - 1] for share in (50, 95, 99, 100)]
+        return cls(len(ordered), *(round(rank, 2) for rank in ranks))
+
+
+def machine() -> dict[str, str | int | float]:
+    """The machine and how busy it is, for a report; figures without it mean little."""
+    try:
+        found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
+    except OSError:
+        found = None
+    return {
+        "cpu": found[1].strip() if found else platform.processor() or platform.machine(),
+        "cores": len(os.sched_getaffinity(0)),
+        "load_1min": round(os.getloadavg()[0], 2),
+        "system": platform.platform(terse=True),
+        "python": platform.python_version(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Installed versions of what the figures depend on."""
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Columns lined up: the first to the left, figures to the right; None is a dash."""
+    texts = [list(head), *(["-" if cell is None else str(cell) for cell in row] for row in rows)]
+    widths = np.max([[len(cell) for cell in row] for row in texts], axis=0)
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if column else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in texts
+    )

@@ -1,0 +1,84 @@
+"""The command that measures: `s2v bench e2e`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from s2v.cli_command import Command
+from s2v.cli_face import BUNDLED_FACE
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
+    e2e = what.add_parser(
+        "e2e",
+        help="latency and audio/video skew of a real call, from click to decoded picture",
+        description="Rings a server of its own over WebRTC on loopback, says clicks, and reports how old voice and "
+        "picture are when they are decoded, how far they lie apart, and where the time goes. With --seconds 1200 it is "
+        "a soak test: the drift of the delay is reported.",
+    )
+    e2e.add_argument(
+        "--seconds", type=_seconds, default=60.0, metavar="S", help="of counted clicks (default %(default)g)"
+    )
+    e2e.add_argument("--face", type=Path, default=BUNDLED_FACE, metavar="PHOTO", help="(default: a bundled one)")
+    e2e.add_argument(
+        "--size", type=_side, default=512, metavar="PX", help="long side of the picture (default %(default)s)"
+    )
+    e2e.add_argument("--model", type=Path, metavar="FILE.onnx", help="of `s2v export` (default: the bundled one)")
+    e2e.add_argument("--backend", default="auto", metavar="NAME", help="auto (default), openvino, onnxruntime, torch")
+    e2e.add_argument(
+        "--loss", type=_share, default=0.0, metavar="P", help="share of media packets lost, 0 to 0.5 (default 0)"
+    )
+    e2e.add_argument(
+        "--jitter-ms", type=_jitter, default=0.0, metavar="MS", help="packets are delayed by up to this (default 0)"
+    )
+    e2e.add_argument("--json", action="store_true", help="print the result as one JSON object")
+
+
+def _run(args: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from s2v.benchmarks.end_to_end import WARM_UP_S, EndToEndConfig, measure
+    from s2v.benchmarks.served import Served
+
+    config = EndToEndConfig(
+        Served(args.face, args.size, args.model, args.backend), args.seconds, args.loss, args.jitter_ms / 1000
+    )
+    total = round(WARM_UP_S + args.seconds)
+    with tqdm(total=total, unit="s", desc="listening", disable=None, file=sys.stderr) as bar:
+        report = measure(config, lambda said_s: bar.update(round(said_s) - bar.n))
+    print(report.as_json() if args.json else report.as_text())
+    return 0
+
+
+def _seconds(text: str) -> float:
+    return _number(text, "a number of seconds", 2, 86_400)
+
+
+def _share(text: str) -> float:
+    return _number(text, "a share", 0, 0.5)
+
+
+def _jitter(text: str) -> float:
+    return _number(text, "a number of milliseconds", 0, 500)
+
+
+def _side(text: str) -> int:
+    if not text.isdecimal() or not 128 <= int(text) <= 1080:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a long side: give a whole number from 128 to 1080")
+    return int(text)
+
+
+def _number(text: str, what: str, lowest: float, highest: float) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not lowest <= value <= highest:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {what} from {lowest:g} to {highest:g}")
+    return value
+
+
+COMMANDS = (Command("bench", "measure where the milliseconds of a call go", _add_options, _run),)

@@ -1,0 +1,111 @@
+"""How many callers this machine carries, measured before the first one comes.
+
+A session costs processor time for each frame: the network, the drawing, the VP8 encoder, and the packets of video
+and voice. The first three are measured with the server's own face and model, the last is a constant that was measured
+with real callers. Processor seconds are counted, not the clock's: a busy moment must not look like a slow machine.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+import numpy as np
+from aiortc.codecs.vpx import Vp8Encoder
+from numpy.typing import NDArray
+
+from s2v.streaming.audio_file import ENGINE_HZ
+from s2v.streaming.painter import Engine
+
+if TYPE_CHECKING:
+    from s2v.engine.backends.batcher import BatchingBackend
+
+log = logging.getLogger(__name__)
+
+TRIAL_S = 1.0  # of speech, drawn and encoded; the first half only warms up
+PACKETS_S = 0.004  # processor time a frame for Opus in and out, RTP, encryption and bookkeeping
+RESERVE = 0.25  # of the machine, for whatever else it does and for what is not even
+MOST = 200  # sessions: one event loop serves no more, however many cores there are
+CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What one session costs here, and how many that makes."""
+
+    draw_s: float  # processor time a frame: network and drawing
+    encode_s: float  # VP8
+    network_s: float  # time that the shared runtime is busy for a frame
+    cores: float
+    fps: int
+    shared: bool = False  # all sessions show the same frames, drawn once
+
+    @property
+    def sessions(self) -> int:
+        """How many this machine carries, 1 or more."""
+        frame_s = (1 - RESERVE) * self.cores / self.fps  # what there is for one frame of each
+        send_s = self.encode_s + PACKETS_S
+        if self.shared:
+            return max(1, min(int((frame_s - self.draw_s) / send_s), MOST))
+        by_runtime = (1 - RESERVE) / (max(self.network_s, 1e-6) * self.fps)
+        return max(1, min(int(frame_s / (self.draw_s + send_s)), int(by_runtime), MOST))
+
+    def __str__(self) -> str:
+        callers = "1 session" if self.sessions == 1 else f"{self.sessions} sessions"
+        once = " once for all" if self.shared else ""
+        return (
+            f"{callers}: a frame takes {1e3 * self.draw_s:.1f} ms to draw{once}, "
+            f"{1e3 * self.encode_s:.1f} ms to encode and {1e3 * PACKETS_S:.0f} ms to send, {self.fps} a second, "
+            f"on {self.cores:g} cores with {RESERVE:.0%} kept free"
+        )
+
+
+def measure(make_engine: Callable[[], Engine], backend: BatchingBackend, shared: bool = False) -> Capacity:
+    """Draw and encode a second of noise. Takes some 0.5 s.
+
+    Args: shared: see `Capacity`.
+    Raises: S2vError, the engine cannot be used.
+    """
+    engine = make_engine()
+    fps, encoder = engine.spec.fps, Vp8Encoder()
+    noise = np.random.default_rng(0).normal(0, 0.1, round(TRIAL_S * ENGINE_HZ)).astype(np.float32).clip(-1, 1)
+    draw: list[float] = []
+    encode: list[float] = []
+    try:
+        for start in range(0, len(noise), ENGINE_HZ // fps):  # one frame a call, as in a call
+            began_s = time.process_time()
+            frames = engine.push(noise[start : start + ENGINE_HZ // fps])
+            if frames:
+                draw.append((time.process_time() - began_s) / len(frames))
+            for frame in frames:
+                began_s = time.process_time()
+                encoder.encode(_video(frame.bgr, frame.index, fps))
+                encode.append(time.process_time() - began_s)
+    finally:
+        engine.close()
+    half = len(encode) // 2
+    draw_s, encode_s = (float(np.median(times[half:])) for times in (draw, encode))
+    return Capacity(draw_s, encode_s, backend.row_s, usable_cores(), fps, shared)
+
+
+def usable_cores() -> float:
+    """The processors that this process may use: those it is bound to, or the share that its container is given."""
+    cores = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    try:
+        quota, period = CPU_QUOTA.read_text().split()
+        return min(cores, int(quota) / int(period))
+    except (OSError, ValueError):  # no such limit, or "max"
+        return cores
+
+
+def _video(bgr: NDArray[np.uint8], index: int, fps: int) -> av.VideoFrame:
+    frame = av.VideoFrame.from_ndarray(bgr, format="bgr24")
+    frame.pts, frame.time_base = index, Fraction(1, fps)
+    return frame

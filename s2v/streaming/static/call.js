@@ -1,0 +1,88 @@
+// One call: from an offer, through WebRTC, to a face; and everything given back at the end.
+
+const CONNECT_WITHIN_MS = 20000;
+const GATHER_WITHIN_MS = 1500;
+
+export class Call {
+  #events;
+  #timer = 0;
+  #closed = false;
+  #sender = null;
+
+  // events: {track(stream), live(), weak(), message(object), lost(text)}; none is told after `close`.
+  constructor(iceServers, events) {
+    this.pc = new RTCPeerConnection({ iceServers });
+    this.#events = events;
+  }
+
+  // `audio`: a track that drives the face, or null to listen only. Rejects with the server's reason.
+  async open(input, face, audio) {
+    const { pc } = this;
+    if (audio) this.#sender = pc.addTransceiver(audio, { direction: "sendrecv", streams: [new MediaStream([audio])] }).sender;
+    else pc.addTransceiver("audio", { direction: "recvonly" });
+    pc.addTransceiver("video", { direction: "recvonly" });
+    pc.createDataChannel("state").onmessage = (event) => this.#tell("message", JSON.parse(event.data));
+    const received = new MediaStream();
+    pc.ontrack = ({ track }) => {
+      received.addTrack(track);
+      this.#tell("track", received);
+    };
+    pc.onconnectionstatechange = () => this.#onState();
+
+    await pc.setLocalDescription(await pc.createOffer());
+    await gathered(pc);
+    if (this.#closed) return;
+    const offer = { type: "offer", sdp: pc.localDescription.sdp, input, ...(face ? { face } : {}) };
+    const answer = await askServer("/offer", "POST", JSON.stringify(offer), "application/json");
+    if (this.#closed) return;
+    await pc.setRemoteDescription(answer);
+    this.#timer = setTimeout(() => {
+      if (pc.connectionState !== "connected") this.#tell("lost", "No connection came about: a firewall may block UDP to the server, or this machine has no network at all.");
+    }, CONNECT_WITHIN_MS);
+  }
+
+  // Another microphone, or silence, from the next packet on; nothing is negotiated again.
+  async replaceAudio(track) {
+    if (!this.#closed) await this.#sender?.replaceTrack(track);
+  }
+
+  close() {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    this.pc.close();
+  }
+
+  #tell(event, detail) {
+    if (!this.#closed) this.#events[event](detail);
+  }
+
+  #onState() {
+    const state = this.pc.connectionState;
+    if (state === "connected") this.#tell("live");
+    if (state === "disconnected") this.#tell("weak");
+    if (state === "failed" || state === "closed") this.#tell("lost", "The connection was lost. Start again.");
+  }
+}
+
+// What the server answers; throws an Error with its own one-line reason when it refuses.
+export async function askServer(path, method = "GET", body = undefined, type = undefined) {
+  const reply = await fetch(path, { method, body, headers: type ? { "Content-Type": type } : {} });
+  if (reply.status === 204) return null;
+  const answer = await reply.json().catch(() => ({ error: `The server answered ${reply.status} without a reason.` }));
+  if (!reply.ok) throw new Error(sentence(answer.error));
+  return answer;
+}
+
+// The server's reasons begin in lower case, as they do in its log.
+function sentence(text = "The server refused without a reason.") {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+// The server takes one complete offer: wait for the browser's addresses, but not for a slow network.
+function gathered(pc) {
+  if (pc.iceGatheringState === "complete") return Promise.resolve();
+  return new Promise((done) => {
+    pc.addEventListener("icegatheringstatechange", () => pc.iceGatheringState === "complete" && done());
+    setTimeout(done, GATHER_WITHIN_MS);
+  });
+}

@@ -1,0 +1,154 @@
+// Whose face: the gallery the server keeps, and photos the visitor adds by dropping, choosing or pasting.
+
+import { askServer } from "./call.js";
+
+const LONG_SIDE_PX = 1280; // the server draws smaller than that
+const QUALITIES = [0.92, 0.8, 0.6];
+
+export class Faces {
+  #config;
+  #parts;
+  #onChoice;
+  #mine = new Set(); // ids of photos added here
+
+  // parts: {panel, list, add, file, remove, hint, error, stage}; onChoice(still address, shape) after every choice.
+  constructor(config, parts, onChoice) {
+    this.#config = config;
+    this.#parts = parts;
+    this.#onChoice = onChoice;
+    const faces = config.faces ?? [];
+    for (const face of faces) this.#append(face, face.id === (config.face ?? faces[0].id));
+    parts.panel.hidden = faces.length < 2 && !config.uploads;
+    parts.add.hidden = parts.hint.hidden = !config.uploads;
+    parts.list.onchange = (event) => event.target.type === "radio" && this.#chosen();
+    parts.remove.onclick = () => this.#forget();
+    if (config.uploads) this.#takePhotos();
+    this.#chosen(true);
+  }
+
+  // Id of the chosen face; undefined on a server that has only one and gives it no name.
+  get chosen() {
+    return this.#radio?.value;
+  }
+
+  get #radio() {
+    return this.#parts.list.querySelector("input[type=radio]:checked");
+  }
+
+  #append(face, checked) {
+    const tile = document.createElement("label");
+    const radio = Object.assign(document.createElement("input"), { type: "radio", name: "face", value: face.id, checked });
+    const picture = Object.assign(document.createElement("img"), { src: still(face.id), alt: "", width: 72, height: 72 });
+    const name = Object.assign(document.createElement("span"), { textContent: face.name });
+    tile.className = "tile";
+    tile.title = face.name;
+    tile.append(radio, picture, name);
+    this.#parts.list.append(tile);
+    return radio;
+  }
+
+  // `first`: the page has just opened; nobody has chosen yet.
+  #chosen(first = false) {
+    const id = this.chosen;
+    const picture = this.#radio?.parentElement.querySelector("img");
+    this.#parts.remove.hidden = !this.#mine.has(id);
+    this.#say("");
+    this.#onChoice(id ? still(id) : "/still.jpg", picture, first);
+  }
+
+  #takePhotos() {
+    const { file, stage } = this.#parts;
+    file.onchange = () => {
+      if (file.files.length) this.#add(file.files[0]);
+      file.value = ""; // the same photo may be chosen again
+    };
+    document.addEventListener("paste", (event) => {
+      const image = [...(event.clipboardData?.files ?? [])].find((item) => item.type.startsWith("image/"));
+      if (image) this.#add(image);
+    });
+    let inside = 0; // enter and leave come for every element under the pointer
+    const mark = (change) => {
+      inside = change === 0 ? 0 : Math.max(0, inside + change);
+      stage.classList.toggle("dropping", inside > 0);
+    };
+    const bringsFile = (event) => event.dataTransfer?.types.includes("Files");
+    document.addEventListener("dragenter", (event) => bringsFile(event) && mark(1));
+    document.addEventListener("dragleave", (event) => bringsFile(event) && mark(-1));
+    document.addEventListener("dragover", (event) => bringsFile(event) && event.preventDefault());
+    document.addEventListener("drop", (event) => {
+      if (!bringsFile(event)) return;
+      event.preventDefault();
+      mark(0);
+      if (event.dataTransfer.files.length) this.#add(event.dataTransfer.files[0]);
+    });
+  }
+
+  async #add(file) {
+    const { add } = this.#parts;
+    if (add.ariaBusy === "true") return;
+    add.ariaBusy = "true";
+    this.#say("");
+    try {
+      const photo = await shrink(file, this.#config);
+      const face = await askServer(`/faces?name=${encodeURIComponent(nameOf(file))}`, "POST", photo, photo.type);
+      this.#mine.add(face.id);
+      const radio = this.#append(face, true);
+      await radio.parentElement.querySelector("img").decode().catch(() => {});
+      radio.parentElement.scrollIntoView({ block: "nearest", inline: "nearest" });
+      this.#chosen();
+    } catch (error) {
+      this.#say(error instanceof TypeError ? "The server cannot be reached. Is it still running?" : error.message);
+    } finally {
+      add.ariaBusy = "false";
+    }
+  }
+
+  async #forget() {
+    const radio = this.#radio;
+    this.#mine.delete(radio.value);
+    radio.parentElement.remove();
+    const next = this.#parts.list.querySelector("input[type=radio]");
+    if (next) next.checked = true;
+    this.#chosen();
+    next?.focus();
+    await askServer(`/faces/${encodeURIComponent(radio.value)}`, "DELETE").catch(() => {}); // it is forgotten there by itself too
+  }
+
+  #say(text) {
+    this.#parts.error.textContent = text;
+    this.#parts.error.hidden = !text;
+  }
+}
+
+// A file's name without its ending; what was pasted has none of its own.
+function nameOf(file) {
+  const name = file.name.replace(/\.[^.]*$/, "");
+  return name && name !== "image" ? name : "Your photo";
+}
+
+function still(id) {
+  return `/faces/${encodeURIComponent(id)}/still.jpg`;
+}
+
+// Any picture the browser can read, upright, as a JPEG that the server takes. Drawing it anew also
+// leaves behind what cameras write beside the pixels: place, time, maker.
+async function shrink(file, { max_upload_bytes: maxBytes = Infinity, max_upload_px: maxPixels = Infinity }) {
+  const image = await createImageBitmap(file).catch(() => {
+    throw new Error("This is not a picture that your browser can read. Give a jpg, png or webp.");
+  });
+  const scale = Math.min(1, LONG_SIDE_PX / Math.max(image.width, image.height), Math.sqrt(maxPixels / (image.width * image.height)));
+  const width = Math.max(1, Math.floor(image.width * scale));
+  const height = Math.max(1, Math.floor(image.height * scale));
+  const canvas = Object.assign(document.createElement("canvas"), { width, height });
+  const context = canvas.getContext("2d");
+  context.fillStyle = "#fff"; // behind a transparent one
+  context.fillRect(0, 0, width, height);
+  context.imageSmoothingQuality = "high";
+  context.drawImage(image, 0, 0, width, height);
+  image.close();
+  for (const quality of QUALITIES) {
+    const blob = await new Promise((done) => canvas.toBlob(done, "image/jpeg", quality));
+    if (blob && blob.size <= maxBytes) return blob;
+  }
+  throw new Error("This picture is too large for the server. Give a smaller one.");
+}

@@ -1,0 +1,101 @@
+// Where the milliseconds go: what the server measures, twice a second, and what this browser does.
+
+const NAMES = {
+  capture: "Capture",
+  window: "Look-ahead",
+  network: "Neural network",
+  compose: "Drawing",
+  hold: "Held back",
+  encode: "Encoding",
+  way: "On the way",
+  jitter: "Jitter buffer",
+  decode: "Decoding",
+};
+const EVERY_MS = 1000;
+const SILENT_AFTER_MS = 8000; // the server reports twice a second
+
+export class ReadOut {
+  #places;
+  #pc = null;
+  #timer = 0;
+  #heardAt = 0;
+  #onSilence = null;
+  #stages = {}; // the server's
+  #held = null; // a server that does not measure stages still says how long it holds back
+  #before = null; // what the counters of the last look were
+
+  // places: {fps, delay, missed, bar, list}, elements to write into.
+  constructor(places) {
+    this.#places = places;
+  }
+
+  start(pc, onSilence) {
+    if (this.#pc) return; // connected again after a weak moment
+    this.#pc = pc;
+    this.#onSilence = onSilence;
+    this.#heardAt = performance.now();
+    this.#timer = setInterval(() => this.#look(), EVERY_MS);
+  }
+
+  // A message of the data channel; fields of newer or older servers may lack.
+  hear(message) {
+    this.#heardAt = performance.now();
+    this.#stages = message.stages_ms ?? (message.draw_ms ? { compose: message.draw_ms } : {});
+    this.#held = message.stages_ms ? null : message.budget_ms ?? null;
+    this.#places.missed.textContent = (message.frames_late ?? 0) + (message.frames_dropped ?? 0);
+  }
+
+  stop() {
+    clearInterval(this.#timer);
+    this.#pc = this.#before = this.#held = null;
+    this.#stages = {};
+    for (const place of ["fps", "delay", "missed"]) this.#places[place].textContent = "–";
+    this.#places.bar.replaceChildren();
+    this.#places.list.replaceChildren();
+  }
+
+  async #look() {
+    if (performance.now() - this.#heardAt > SILENT_AFTER_MS) return this.#onSilence();
+    const pc = this.#pc;
+    const report = await pc.getStats();
+    if (pc !== this.#pc) return; // the call has ended meanwhile
+    const own = {};
+    for (const entry of report.values()) {
+      if (entry.type === "inbound-rtp" && entry.kind === "video") this.#video(entry, own);
+      if (entry.type === "candidate-pair" && entry.nominated && entry.currentRoundTripTime !== undefined) own.way = 1000 * entry.currentRoundTripTime; // there and back
+    }
+    this.#write({ ...this.#stages, ...own }, own);
+  }
+
+  #video(now, own) {
+    const before = this.#before;
+    this.#before = now;
+    if (!before) return;
+    const frames = now.framesDecoded - before.framesDecoded;
+    const emitted = now.jitterBufferEmittedCount - before.jitterBufferEmittedCount;
+    this.#places.fps.textContent = Math.round((frames * 1000) / (now.timestamp - before.timestamp));
+    if (emitted > 0) own.jitter = (1000 * (now.jitterBufferDelay - before.jitterBufferDelay)) / emitted;
+    if (frames > 0 && now.totalDecodeTime !== undefined) own.decode = (1000 * (now.totalDecodeTime - before.totalDecodeTime)) / frames;
+  }
+
+  #write(all, own) {
+    const shown = Object.keys(NAMES).filter((name) => Number.isFinite(all[name]));
+    const sum = (values) => Object.values(values).filter(Number.isFinite).reduce((total, ms) => total + ms, 0);
+    this.#places.delay.textContent = Math.round(this.#held === null ? sum(all) : this.#held + sum(own));
+    this.#places.bar.replaceChildren(...shown.map((name) => {
+      const part = document.createElement("span");
+      part.dataset.stage = name;
+      part.style.flexGrow = Math.max(all[name], 0.5);
+      part.title = `${NAMES[name]}: ${all[name].toFixed(1)} ms`;
+      return part;
+    }));
+    this.#places.list.replaceChildren(...shown.map((name) => {
+      const row = document.createElement("div");
+      const term = Object.assign(document.createElement("dt"), { textContent: NAMES[name] });
+      const value = Object.assign(document.createElement("dd"), { textContent: `${all[name].toFixed(all[name] < 10 ? 1 : 0)} ms` });
+      row.dataset.stage = name;
+      row.append(term, value);
+      return row;
+    }));
+  }
+}
