@@ -21,10 +21,12 @@ from s2v.engine.head import MovingHead
 from s2v.engine.idle import IdleMotion, IdlePose
 from s2v.engine.lips import OPENING_MARGIN, LipLine, light_between, opening_mask, paint_cover
 from s2v.engine.motion import MotionBasis
+from s2v.engine.photo_blur import blur_px, paint_blur
 from s2v.engine.teeth import OwnTeeth
 from s2v.engine.warp import Image, LayeredWarp, remap
 from s2v.spec import LipSyncSpec
 
+_LEAST_BLUR = 0.3  # of the mouth patch, in its pixels; less cannot be seen
 _COARSE_CELLS = 56  # across the face: flows are smooth, more cells change nothing one can see
 
 
@@ -74,6 +76,8 @@ class MotionCompositor:
         self._patch_to_mouth = self._patch_to_box - np.array([[0, 0, low[0]], [0, 0, low[1]]])
         self._own_teeth = OwnTeeth(face, left + int(low[0]), top + int(low[1]), self._mouth_size)
         self._unit_px = face.pose.unit_px
+        patch_px = float(np.sqrt(abs(np.linalg.det(patch_to_photo[:, :2]))))
+        self._blur = paint_blur(blur_px(face), patch_px)
         self._lip_line = LipLine(face)
         self.still, weights = self._warped(np.zeros(spec.n_motion, np.float32), AT_REST)
         if all(self._mouth_size):
@@ -87,6 +91,8 @@ class MotionCompositor:
         if width and height:
             box = frame[self._box][self._mouth]
             patch = np.ascontiguousarray(outputs["mouth"][0].transpose(1, 2, 0))
+            if self._blur > _LEAST_BLUR:
+                patch = cv2.GaussianBlur(patch, (0, 0), self._blur)
             carry = self._carry(pose)
             grid = carry @ np.vstack([self._patch_to_mouth, [0, 0, 1]])
             paint = cv2.warpAffine(patch, grid, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT)
@@ -94,7 +100,7 @@ class MotionCompositor:
             gate = opening_mask(outline, self._mouth_size, self._unit_px * OPENING_MARGIN)
             cover = paint_cover(np.clip(paint[..., 3], 0, 1), gate)[..., None]
             shown = self._own_teeth.over(np.float32(255) * paint[..., :3], carry)
-            shown *= np.float32(light_between(outline, self._unit_px))
+            shown = shown * light_between(gate, self._unit_px)[..., None]
             box[:] = np.clip(box + cover * (shown - box) + 0.5, 0, 255).astype(np.uint8)
             self._lip_line.draw(box, outline)
         return frame

@@ -13,7 +13,8 @@ from s2v.engine.warp import Image
 
 OPENING_MARGIN = 0.012  # face units: paint reaches that far under the edges of the lips
 _FADE_IN = 2.0  # margins: paint is fully there when the lips are that far apart
-_SLIT_LIGHT, _LIT_GAP = 0.25, 0.06  # of full light in the narrowest slit; face units from which on it is full
+LIGHT_REACH = 0.03  # face units: teeth that far behind the lips are lit by what is open around them
+DARKEST, FULLY_LIT = 0.12, 0.9  # light in the narrowest slit; share of the surroundings open from which on it is full
 _PARTED = 0.02  # face units: a photo whose lips are further apart has no line where they meet; it is drawn
 _LINE_WIDTH, _LINE_STRENGTH, _LINE_DARKNESS = 0.007, 0.7, 0.4  # face units; of one; of the lips' own colour
 _BETWEEN_LIP_EDGES = ((13, 0), (14, 17), (82, 37), (312, 267), (87, 84), (317, 314))  # mesh points in and out
@@ -83,14 +84,18 @@ def opening_mask(outline: Points, size: tuple[int, int], margin_px: float) -> ND
     return soft.astype(np.float32) * np.float32(np.clip(_widest_gap(outline) / (_FADE_IN * margin_px), 0, 1) / 255)
 
 
-def light_between(outline: Points, unit_px: float) -> float:
-    """How much light falls between lips, 0 to 1: teeth behind a slit lie in the dark.
+def light_between(gate: NDArray[np.float32], unit_px: float) -> NDArray[np.float32]:
+    """How much light falls between lips, (h, w) in [0, 1]: behind a slit, a lip's edge and in the corners it is dark.
+
+    Teeth are lit through the opening, so their light is the open share of what surrounds them
+    (ambient occlusion: Zhukov, Iones, Kronin, "An ambient light illumination model", 1998).
 
     Args:
-        outline: as `opening_mask` takes it. unit_px: pixels of a face unit.
+        gate: `opening_mask`. unit_px: pixels of a face unit.
     """
-    gap = _widest_gap(outline) / unit_px
-    return float(np.clip(_SLIT_LIGHT + (1 - _SLIT_LIGHT) * gap / _LIT_GAP, _SLIT_LIGHT, 1))
+    open_share = cv2.GaussianBlur(gate, (0, 0), LIGHT_REACH * unit_px, borderType=cv2.BORDER_CONSTANT)
+    lit: NDArray[np.float32] = DARKEST + (1 - DARKEST) * np.clip(open_share / np.float32(FULLY_LIT), 0, 1)
+    return lit.astype(np.float32, copy=False)
 
 
 def _widest_gap(outline: Points) -> float:

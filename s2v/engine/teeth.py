@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from s2v.engine.face import EnrolledFace
 from s2v.engine.geometry import LOWER_INNER_LIP, UPPER_INNER_LIP, Points
+from s2v.engine.lips import OPENING_MARGIN, light_between, opening_mask
 from s2v.engine.motion import aperture
 
 MIN_APERTURE = 0.05  # face units; a narrower gap shows a line of something, no teeth to speak of
@@ -19,6 +20,7 @@ _SOFT = 0.008
 _LONGEST = 0.12  # face units: an upper tooth is hardly longer; below is tongue, or what moves with the jaw
 _MIN_LUMA = 0.33  # of full white: a mouth that shows no bright pixels shows no teeth
 _MIN_SHARE = 0.35  # of the opening that must be bright
+_DARKEST = 0.4  # of full light; what lies darker on the photo is not brightened further
 _MATCHING = (0.5, 1.8)  # how far the paint beside them may be darkened or brightened to match
 
 
@@ -35,10 +37,12 @@ class OwnTeeth:
         if cover is None:
             return
         pixels = face.photo[top : top + size[1], left : left + size[0]].astype(np.float32)
+        # As they would be in full light, for `over`'s caller shades all that lies between the lips.
+        pixels /= np.maximum(_light(face, np.array([left, top]), size), _DARKEST)[..., None]
         self._teeth = np.ascontiguousarray(np.concatenate([pixels, cover[..., None]], axis=2))
 
     def over(self, paint: NDArray[np.float32], carry: Points) -> NDArray[np.float32]:
-        """The photo's own teeth over paint (h, w, 3) in [0, 255], which is made as bright as they are.
+        """The photo's own teeth over paint (h, w, 3) in [0, 255], which is made as bright as they are; both unshaded.
 
         Args:
             carry: (2, 3) map from where the window's pixels were on the photo to where they are now.
@@ -53,6 +57,13 @@ class OwnTeeth:
         matched = paint * np.clip(light, *_MATCHING).astype(np.float32)
         covered: NDArray[np.float32] = matched + cover * (pixels - matched)
         return covered
+
+
+def _light(face: EnrolledFace, corner: NDArray[np.int_], size: tuple[int, int]) -> NDArray[np.float32]:
+    """How much light falls between the photo's lips, (h, w), as `lips.light_between`."""
+    lips = [*UPPER_INNER_LIP, *LOWER_INNER_LIP[-2:0:-1]]
+    unit = face.pose.unit_px
+    return light_between(opening_mask(face.landmarks[lips, :2] - corner, size, unit * OPENING_MARGIN), unit)
 
 
 def _found(face: EnrolledFace, corner: NDArray[np.int_], size: tuple[int, int]) -> NDArray[np.float32] | None:

@@ -82,17 +82,23 @@ def no_speech(n_samples: int, rng: np.random.Generator, rate_hz: int = 16_000) -
         hz = np.exp(rng.uniform(np.log(150), np.log(3500), (int(rng.integers(1, 4)), 1)))
         sounding = np.sin(2 * np.pi * rng.uniform(0.1, 3) * at_s) > rng.uniform(-2, 0.5)
         wave += 10 ** (rng.uniform(-50, -12) / 20) * np.sin(2 * np.pi * hz * at_s).sum(0) * sounding
-    elif kind < 0.8:
+    elif kind < 0.9:
+        if rng.random() < 0.6:
+            wave *= 0.03  # typing in a quiet room: nothing hides the clicks
         wave += clicks(n_samples, rng, rate_hz) * 10 ** (rng.uniform(-40, -6) / 20)
     return np.asarray(np.clip(wave, -1, 1), np.float32)
 
 
 def clicks(n_samples: int, rng: np.random.Generator, rate_hz: int) -> Pcm:
-    """Keys and knocks: a few short dying bursts a second, peak about 1, (n,)."""
+    """Keys and knocks: a few short dying bursts a second, the first at once, peak about 1, (n,).
+
+    At once, because a sound is hardest to tell from speech while the running mean has heard nothing else.
+    """
     wave = np.zeros(n_samples)
-    for _ in range(1 + int(rng.poisson(rng.uniform(1, 8) * n_samples / rate_hz))):
+    first = round(0.4 * rate_hz)
+    for number in range(1 + int(rng.poisson(rng.uniform(1, 8) * n_samples / rate_hz))):
         length = round(rng.uniform(0.003, 0.06) * rate_hz)
         burst = rng.standard_normal(length) * np.exp(-5 * np.arange(length) / length) * rng.uniform(0.2, 1)
-        start = int(rng.integers(max(1, n_samples - length)))
+        start = int(rng.integers(max(1, (n_samples if number else min(first, n_samples)) - length)))
         wave[start : start + length] += burst[: n_samples - start] / 3
     return np.asarray(wave, np.float32)

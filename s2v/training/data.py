@@ -27,7 +27,7 @@ _CLIPS_MEASURED = 200
 SPEED = (0.85, 1.2)
 ROW_FRAMES = 150  # 6 s: the running mean also meets a stream that has been going on
 _NO_SPEECH_SHARE = 0.06
-_QUIET_ROW_SHARE = 0.1  # so long that the running mean takes the noise for the channel
+_QUIET_ROW_SHARE = 0.2  # no speech, so long that the running mean takes the noise for the channel
 _BABBLE_SHARE = 0.15  # rows in which somebody else talks too
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from s2v.engine.geometry import LOWER_INNER_LIP, UPPER_INNER_LIP
+from s2v.engine.lips import DARKEST, FULLY_LIT, LIGHT_REACH
 from s2v.engine.motion import MotionBasis
 from s2v.spec import LipSyncSpec
 
@@ -46,6 +49,18 @@ _RIM_PX = 7  # of the mouth patch: an opening is drawn that much larger than it 
 def paint_cover(alpha: Tensor, gate: Tensor) -> Tensor:
     """How far paint covers the warp, as `engine.lips.paint_cover`: alpha decides only at the soft edge."""
     return gate * torch.maximum(alpha, (2 * gate - 1).clamp(0, 1))
+
+
+def light_between(gate: Tensor, unit_px: float) -> Tensor:
+    """How much light falls between lips, (b, 1, h, w) in [0, 1], as `engine.lips.light_between`."""
+    sigma = LIGHT_REACH * unit_px
+    reach = math.ceil(3 * sigma)
+    at = torch.arange(-reach, reach + 1, device=gate.device, dtype=gate.dtype)
+    kernel = torch.exp(-0.5 * (at / sigma) ** 2)
+    kernel = kernel / kernel.sum()
+    across = functional.conv2d(gate, kernel[None, None, None], padding=(0, reach))
+    open_share = functional.conv2d(across, kernel[None, None, :, None], padding=(reach, 0))
+    return DARKEST + (1 - DARKEST) * (open_share / FULLY_LIT).clamp(0, 1)
 
 
 def mouth_loss(mouth: Tensor, batch: dict[str, Tensor]) -> Tensor:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from s2v.errors import DataError
-from s2v.training.losses import mouth_loss, shrunk
+from s2v.training.losses import light_between, mouth_loss, shrunk
 from s2v.training.model import MotionMouth
 from s2v.training.painter import N_SETS, TeethMemory
 from s2v.training.pictures import Pictures, picture_batch
@@ -38,7 +38,7 @@ class MouthLesson:
         if len(pictures.people) != len(pictures):
             raise DataError("the shards' pictures do not say whose mouth they show: prepare them again")
         self.network, self.pictures, self.device = network, pictures, device
-        self.memory = TeethMemory(network.spec, _seen(pictures)).to(device)
+        self.memory = TeethMemory(network.spec, *_seen(pictures)).to(device)
         self._optimiser = torch.optim.SparseAdam(self.memory.own.parameters())
 
     def loss(self, batch: dict[str, Tensor]) -> Tensor:
@@ -50,6 +50,8 @@ class MouthLesson:
         said = batch["motion"] + _MOTION_NOISE * torch.randn_like(batch["motion"])
         soft = painter.soft(said, identity)
         mouth = painter.lay(soft, painter.jaw(batch["motion"]), identity, teeth)
+        lit = light_between(batch["gate"], painter.place.unit_px)
+        mouth = torch.cat([mouth[:, :3] * lit, mouth[:, 3:]], 1)
         # Behind other people's teeth lies what nobody's picture showed: it is to be dark.
         total: Tensor = mouth_loss(mouth, batch) + cost + _DARK * (soft[:, 0] ** 2).mean()
         return total
@@ -107,12 +109,13 @@ class MouthLesson:
         return torch.stack(looks)
 
 
-def _seen(pictures: Pictures) -> Tensor:
-    """Where everybody's open mouth was seen, (n_people, h, w) in [0, 1]."""
+def _seen(pictures: Pictures) -> tuple[Tensor, Tensor]:
+    """Where everybody's open mouth was seen, and in which share of the pictures, (n_people, h, w) in [0, 1] each."""
     openings = pictures.arrays["opening"]
     people = np.array(pictures.people)
-    seen = [openings[people == name].max(0) for name in pictures.names]
-    return torch.from_numpy(np.stack(seen)).float() / 255
+    theirs = [openings[people == name] for name in pictures.names]
+    seen, often = np.stack([one.max(0) for one in theirs]), np.stack([one.mean(0) for one in theirs])
+    return torch.from_numpy(seen).float() / 255, torch.from_numpy(often).float() / 255
 
 
 def tooth_area(pictures: Pictures) -> NDArray[np.float64]:

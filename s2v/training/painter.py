@@ -17,6 +17,7 @@ from torch.nn import functional
 from s2v.engine.motion import MotionBasis
 from s2v.spec import LipSyncSpec
 from s2v.training.layers import conv
+from s2v.training.light import TeethLight
 
 _FLESH = (0.40, 0.38, 0.66)  # BGR of a tongue in full light: what lies behind teeth has no other colour
 N_SETS = 12  # of teeth that travel with the network
@@ -26,6 +27,7 @@ _CELLS = 4  # a side
 N_LOOKS = 3 * _CELLS**2
 _RIM_ROWS = 6.0  # of an opening seen: there the lip begins
 _LOWER_HALF = 0.15  # face units: the lower row is visible that far from the middle
+_OWN_REACH = 1.2  # logits by which anybody's teeth differ from everybody's: enough for a gap, not for a black tooth
 _SHARP_CHOICE = 1e3  # a mixture of two sets of teeth would be a blur
 
 
@@ -48,7 +50,7 @@ class TeethPlace:
 class MouthFaceEncoder(nn.Module):
     """Two faces in six channels -> the light that falls on teeth, and a set of teeth.
 
-    Both are judged by the mean colours of a few cells of the reference. More would be learned by heart with the
+    Both are judged by a few mean colours of the reference. More would be learned by heart with the
     faces: a convolutional code of the person painted strangers' teeth blue, and blinding white (docs/LOG.md).
     """
 
@@ -58,7 +60,7 @@ class MouthFaceEncoder(nn.Module):
     def __init__(self, spec: LipSyncSpec) -> None:
         super().__init__()
         self.cells = nn.AvgPool2d(spec.face_px // _CELLS)
-        self.light = nn.Sequential(nn.Linear(N_LOOKS, 16), nn.Tanh(), nn.Linear(16, 4))
+        self.light = TeethLight()
         self.shape = TeethPlace(spec).shape
         # Not trained but filled in from `TeethMemory`: who else looks like this, and their teeth.
         self.register_buffer("set_looks", torch.zeros(N_SETS, N_LOOKS))
@@ -70,9 +72,8 @@ class MouthFaceEncoder(nn.Module):
         return looks
 
     def identity(self, face: Tensor) -> Tensor:
-        """(b, 6, 112, 112) -> BGR of the light that falls on teeth, (b, 3): of little colour, never black."""
-        told = self.light(self.looks(face))
-        light: Tensor = (0.2 + 0.9 * torch.sigmoid(told[:, :1])) * (1 + 0.25 * torch.tanh(told[:, 1:]))
+        """(b, 6, 112, 112) -> BGR of the light that falls on teeth, (b, 3)."""
+        light: Tensor = self.light(face[:, 3:])
         return light
 
     def forward(self, face: Tensor) -> tuple[Tensor, ...]:
@@ -154,10 +155,16 @@ class TeethMemory(nn.Module):
     """
 
     seen: Tensor
+    often: Tensor
     in_front: Tensor
 
-    def __init__(self, spec: LipSyncSpec, seen: Tensor) -> None:
-        """Begin with the usual teeth for everybody; `seen` (n_people, h, w): where their open mouths were seen."""
+    def __init__(self, spec: LipSyncSpec, seen: Tensor, often: Tensor) -> None:
+        """Begin with the usual teeth for everybody.
+
+        Args:
+            seen: (n_people, h, w) in [0, 1], where their open mouths were seen.
+            often: the same shape, in which share of their pictures.
+        """
         super().__init__()
         place = TeethPlace(spec)
         self._colour_shape = (4, place.rows, place.size[1])
@@ -168,20 +175,18 @@ class TeethMemory(nn.Module):
         nn.init.zeros_(self.own.weight)
         aside = (torch.arange(place.size[1]) + 0.5 - place.size[1] / 2).abs() / place.unit_px
         self.register_buffer("in_front", ((_LOWER_HALF + 0.05 - aside) / 0.05).clamp(0, 1), persistent=False)
-        self.register_buffer("seen", seen[:, None, place.top : place.top + place.rows], persistent=False)
+        for name, where in (("seen", seen), ("often", often)):
+            self.register_buffer(name, where[:, None, place.top : place.top + place.rows], persistent=False)
 
     def forward(self, people: Tensor, mirrored: Tensor) -> tuple[Tensor, Tensor]:
         """Person (b,) and whether their picture is mirrored (b,) -> teeth (b, 8, rows, w) in [0, 1]; cost, a scalar.
 
-        What a picture does not show stays what is common to all, and smooth. On the whole a person's teeth have
-        everybody's colour: it is the light that makes them darker or yellower.
+        What a picture does not show stays what is common to all, and smooth.
         """
         colour, edge = self._own(people)
-        seen, upper = self.seen[people], colour[:, :3]
-        tint = (upper * seen).sum((2, 3)) / (seen.sum((2, 3)) + 1)
-        whole = torch.cat([upper, self.colour[None, :3]])
+        whole = torch.cat([colour[:, :3], self.colour[None, :3]])
         chroma = whole - whole.mean(1, keepdim=True)
-        cost = 1e-3 * ((colour**2).mean() + (edge**2).mean()) + 5e-3 * (chroma**2).mean() + (tint**2).mean()
+        cost = 1e-3 * ((colour**2).mean() + (edge**2).mean()) + 5e-3 * (chroma**2).mean()
         for axis in (1, 2):
             cost = cost + 2e-3 * (colour.diff(dim=axis + 1) ** 2).mean()
             cost = cost + 5e-3 * (self.colour.diff(dim=axis) ** 2).mean()
@@ -204,9 +209,16 @@ class TeethMemory(nn.Module):
         return teeth
 
     def _own(self, people: Tensor) -> tuple[Tensor, Tensor]:
-        own = self.own(people)
+        """How people's teeth differ from everybody's: colour (b, 4, rows, w), edges (b, 2, w).
+
+        Weighed by how often they were seen, a person's upper teeth have everybody's mean colour: it is the light that
+        makes them darker or yellower, and a stranger in the same light must get the same.
+        """
+        own, often = self.own(people), self.often[people]
         n = self.colour.numel()
-        return own[:, :n].unflatten(1, self._colour_shape), own[:, n:].unflatten(1, self.edge.shape)
+        colour = _OWN_REACH * torch.tanh(own[:, :n] / _OWN_REACH).reshape(-1, *self._colour_shape)
+        tint = (colour * often).sum((2, 3), keepdim=True) / (often.sum((2, 3), keepdim=True) + 1)
+        return colour - tint, own[:, n:].unflatten(1, self.edge.shape)
 
 
 def _teeth(colour: Tensor, edge: Tensor) -> Tensor:

@@ -89,7 +89,9 @@ def _in_another_light(seen: dict[str, Tensor], rng: np.random.Generator) -> dict
     def dice(values: NDArray[np.floating], *shape: int) -> Tensor:
         return torch.from_numpy(values.astype(np.float32)).reshape(n, *shape)
 
-    gain = dice(np.exp(rng.normal(0, 0.15, (n, 1)) + rng.normal(0, 0.08, (n, 3))), 3, 1, 1)
+    # Lamps make a photo as orange as that; what would be clipped is made darker instead.
+    cast = np.exp(rng.normal(-0.1, 0.3, (n, 1)) + rng.normal(0, 0.25, (n, 3)))
+    gain = dice(cast / np.maximum(1, cast.max(1, keepdims=True) / 1.2), 3, 1, 1)
     gamma = dice(np.exp(rng.normal(0, 0.25, n)), 1, 1, 1)
     slope = dice(rng.normal(0, 0.2, n), 1, 1, 1)
     lit = {}

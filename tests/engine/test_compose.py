@@ -167,7 +167,8 @@ def check_paint(compositor: MotionCompositor, face: EnrolledFace, first: float) 
     assert not painted[near == 0].any()
     # Where a photo shows teeth of its own, they are shown; the paint's alpha decides at the edge only.
     own = ~differs(compositor.draw(outputs(first, 1.0)), face.photo, by=25)
-    assert (painted | own)[opening > 0].mean() > 0.9
+    # In the shade of the lips dark paint may look like the dark of the photo.
+    assert (painted | own)[opening > 0].mean() > 0.85
     core = cv2.erode(opening, np.ones((3, 3), np.uint8), iterations=max(2, round(0.02 * face.pose.unit_px))) > 0
     if core.any():
         np.testing.assert_array_equal(painted_at(compositor, first, alpha=0.0)[core], painted[core])
@@ -277,10 +278,13 @@ def test_alpha_decides_at_the_edge_only() -> None:
 
 
 def test_the_narrower_the_slit_the_darker_it_is_inside() -> None:
-    light = [light_between(lens(gap), unit_px=100.0) for gap in (-2.0, 0.0, 1.0, 3.0, 6.0, 20.0)]
-    assert light[0] == light[1] > 0.1
-    assert light[1] < light[2] < light[3] < light[4]
-    assert light[4:] == pytest.approx([1, 1])
+    masks = [opening_mask(lens(gap), (64, 64), 1.0) for gap in (0.0, 3.0, 6.0, 12.0, 30.0)]
+    lit = [light_between(mask, unit_px=100.0) for mask in masks]
+    assert all(light.shape == (64, 64) and light.dtype == np.float32 for light in lit)
+    middle = [float(light[32, 32]) for light in lit]
+    assert 0.1 < middle[0] < middle[1] < middle[2] < middle[3] <= middle[4] <= 1
+    assert middle[4] > 0.9
+    assert lit[3][32, 14] < 0.8 * middle[3]  # darker in the corners
 
 
 def test_an_outline_outside_the_patch_is_no_error() -> None:

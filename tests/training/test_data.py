@@ -107,7 +107,9 @@ def test_a_batch_speaks_clip_after_clip_in_every_row() -> None:
     jumps = (motion.diff(dim=1).abs().amax(2) > 1e-6) & (motion[:, 1:, 0] != 0)
     assert not follows[:, 0].any()
     assert not (follows[:, 1:] & jumps).any()
-    assert 4 <= (~follows).sum(1).min() <= (~follows).sum(1).max() <= 7  # of 25 to 36 frames each
+    pieces = (~follows).sum(1)  # of 25 to 36 frames each; a row without speech is one
+    assert ((pieces == 1) == (motion == 0).all(2).all(1)).all()
+    assert 4 <= pieces[pieces > 1].min() <= pieces.max() <= 7
 
 
 @pytest.mark.parametrize("seconds", [1.0, 1.02, 0.98, 1.5])
@@ -158,7 +160,7 @@ def test_where_nobody_speaks_the_mouth_is_at_rest() -> None:
     clips = [numbered(10, 1.0)]
     _, motion, _ = motion_batch([clips], 200, SPEC, np.random.default_rng(0))
     silent = (motion == 0).all(2).float().mean()
-    assert 0.03 < silent < 0.15
+    assert 0.15 < silent < 0.35
     assert ((motion == 0).all(2) | (motion == 1).all(2)).all()
 
 

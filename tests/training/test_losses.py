@@ -5,11 +5,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from hypothesis import given, settings  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
 from torch import Tensor  # noqa: E402
 
+from s2v.engine.lips import light_between as engine_light  # noqa: E402
 from s2v.engine.lips import paint_cover as engine_cover  # noqa: E402
 from s2v.spec import LipSyncSpec  # noqa: E402
-from s2v.training.losses import MotionLoss, mouth_loss, paint_cover, pixel_loss  # noqa: E402
+from s2v.training.losses import MotionLoss, light_between, mouth_loss, paint_cover, pixel_loss  # noqa: E402
 
 SPEC = LipSyncSpec()
 
@@ -178,3 +181,13 @@ def test_pixels_of_the_mouth_count_four_times() -> None:
     forehead[..., 10:20, 50:60] = 1
     assert float(pixel_loss(target, target)) == 0
     assert float(pixel_loss(mouth, target)) == pytest.approx(4 * float(pixel_loss(forehead, target)))
+
+
+@given(st.floats(0.0, 60.0), st.floats(40.0, 200.0))
+@settings(max_examples=20, deadline=None)
+def test_light_between_the_lips_is_the_engines(height: float, unit_px: float) -> None:
+    rows, columns = np.mgrid[:96, :160].astype(np.float32)
+    gate = np.clip(height / 2 - np.hypot((columns - 80) * height / 120, rows - 40) + 0.5, 0, 1).astype(np.float32)
+    ours = light_between(torch.from_numpy(gate)[None, None], unit_px)[0, 0].numpy()
+    # The engine's blur cuts its kernel off a little earlier.
+    np.testing.assert_allclose(ours, engine_light(gate, unit_px), atol=0.01)

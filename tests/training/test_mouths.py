@@ -95,7 +95,7 @@ def test_teeth_of_another_run_are_taken_up(pictures: Pictures) -> None:
     lesson.recall(other.state())
     torch.testing.assert_close(lesson.memory.own.weight, other.memory.own.weight, atol=2e-3, rtol=1e-3)
     with pytest.raises(DataError, match="teeth are of other people than the 3 of these shards"):
-        lesson.recall(TeethMemory(SPEC, torch.ones(5, 32, 64)).state_dict())
+        lesson.recall(TeethMemory(SPEC, torch.ones(5, 32, 64), torch.ones(5, 32, 64)).state_dict())
 
 
 def test_pictures_of_nobody_are_refused(pictures: Pictures) -> None:

@@ -147,9 +147,12 @@ def _clip(i: list[Any], a: Attributes) -> Tensor:
     return torch.clamp(i[0], _given(i, 1), _given(i, 2))
 
 
-def _mean(i: list[Any], a: Attributes) -> Tensor:
-    axes = list(range(i[0].ndim)) if _given(i, 1) is None else _ints(i[1])
-    return torch.mean(i[0], axes, bool(a.get("keepdims", 1)))
+def _reduce(how: Callable[[Tensor, list[int], bool], Tensor]) -> Operator:
+    def reduced(i: list[Any], a: Attributes) -> Tensor:
+        axes = list(range(i[0].ndim)) if _given(i, 1) is None else _ints(i[1])
+        return how(i[0], axes, bool(a.get("keepdims", 1)))
+
+    return reduced
 
 
 def _squeeze(i: list[Any], a: Attributes) -> Tensor:
@@ -184,17 +187,22 @@ OPERATORS: dict[str, Operator] = {
     "Conv": _conv,
     "ConvTranspose": _conv_transpose,
     "Div": lambda i, a: i[0] / i[1],
+    "Exp": lambda i, a: torch.exp(i[0]),
     "Expand": _expand,
     "Flatten": _flatten,
     "Gemm": _gemm,
     "GlobalAveragePool": lambda i, a: i[0].mean(dim=tuple(range(2, i[0].ndim)), keepdim=True),
     "LeakyRelu": lambda i, a: F.leaky_relu(i[0], a.get("alpha", 0.01)),
+    "Log": lambda i, a: torch.log(i[0]),
     "MatMul": lambda i, a: i[0] @ i[1],
     "MaxPool": _max_pool,
     "Mul": lambda i, a: i[0] * i[1],
     "PRelu": _prelu,
     "Pad": _pad,
-    "ReduceMean": _mean,
+    "Pow": lambda i, a: i[0] ** i[1],
+    "ReduceMean": _reduce(torch.mean),
+    "ReduceMin": _reduce(torch.amin),
+    "ReduceSum": _reduce(torch.sum),
     "Relu": lambda i, a: F.relu(i[0]),
     "Reshape": _reshape,
     "Resize": _resize,

@@ -10,14 +10,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.engine.geometry import LOWER_INNER_LIP, UPPER_INNER_LIP, Points
+from s2v.engine.geometry import LOWER_INNER_LIP, OUTER_LIPS, UPPER_INNER_LIP, Points
 from s2v.spec import LipSyncSpec
 
 MAX_OFFSET_FRAMES = 8
 OFFSETS_FRAMES = tuple(range(-MAX_OFFSET_FRAMES, MAX_OFFSET_FRAMES + 1))
-# Corner to corner along the upper lip, then back along the lower.
-_OUTER_LIPS = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146)
-LIPS = tuple(dict.fromkeys([*_OUTER_LIPS, *UPPER_INNER_LIP, *LOWER_INNER_LIP]))
+LIPS = tuple(dict.fromkeys([*OUTER_LIPS, *UPPER_INNER_LIP, *LOWER_INNER_LIP]))
 # The lips of a film count as closed below the first, ours below the second (both over the face's own closed lips):
 # the detector sees 0.005 of opening on closed lips as often as not.
 FILM_CLOSED, DRAWN_CLOSED = 0.010, 0.015
