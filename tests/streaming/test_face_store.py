@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -34,6 +36,7 @@ class Enroller:
 
     def __init__(self) -> None:
         self.threads: set[str] = set()
+        self.niceness: list[int] = []
         self.at_once = 0
         self.most_at_once = 0
         self.gate = threading.Event()
@@ -41,6 +44,8 @@ class Enroller:
 
     def __call__(self, data: bytes, name: str) -> Portrait:
         self.threads.add(threading.current_thread().name)
+        if sys.platform == "linux":
+            self.niceness.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         assert self.gate.wait(20)
@@ -66,6 +71,15 @@ def visit(test: Callable[[FaceStore, Enroller, VirtualTime], Awaitable[None]], l
         assert enroller.most_at_once <= 1 and all(name.startswith("s2v-enrol") for name in enroller.threads)
 
     asyncio.run(asyncio.wait_for(run(), 30))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a thread has a priority of its own on Linux only")
+def test_looking_at_photos_stands_back_behind_running_calls() -> None:
+    async def upload(store: FaceStore, enroller: Enroller, _: VirtualTime) -> None:
+        await store.upload(photo(), "one")
+        assert enroller.niceness == [max(10, os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))]
+
+    visit(upload, UploadLimits())
 
 
 def test_an_uploaded_face_is_known_to_whoever_knows_its_id_and_listed_to_nobody() -> None:
