@@ -112,7 +112,8 @@ ONE_FACE = FaceOptions()
 def _stand_back() -> None:
     """Running calls come first: a gallery of a hundred photos is half a minute of a core."""
     if sys.platform == "linux":  # there a priority is a thread's own, and goes to the threads it starts
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, max(_NICENESS, os.getpriority(os.PRIO_PROCESS, thread)))
 
 
 class FaceStore:

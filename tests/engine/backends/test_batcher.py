@@ -236,7 +236,7 @@ def test_a_runtime_that_hangs_is_not_waited_for_and_what_was_asked_is_forgotten(
                 future.result(20)
     assert not batching._waiting
     runtime.gate.set()
-    until(lambda: runtime.batches == [1])
+    until(lambda: len(runtime.batches) == 1)  # of one row, or of those that came before it hung
     assert len(views[0].infer(windows(1, 0), identity)["motion"]) == 1, "it can be used again once it answers"
     batching.close()
 
