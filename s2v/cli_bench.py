@@ -1,13 +1,20 @@
-"""The command that measures: `s2v bench e2e`."""
+"""The command that measures: `s2v bench e2e`, `s2v bench load`."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from s2v.cli_command import Command
 from s2v.cli_face import BUNDLED_FACE
+
+if TYPE_CHECKING:
+    from s2v.benchmarks.end_to_end import EndToEndReport
+    from s2v.benchmarks.load import LoadReport
+
+MOST_CALLERS = 100
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -22,22 +29,72 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     e2e.add_argument(
         "--seconds", type=_seconds, default=60.0, metavar="S", help="of counted clicks (default %(default)g)"
     )
-    e2e.add_argument("--face", type=Path, default=BUNDLED_FACE, metavar="PHOTO", help="(default: a bundled one)")
-    e2e.add_argument(
-        "--size", type=_side, default=512, metavar="PX", help="long side of the picture (default %(default)s)"
-    )
-    e2e.add_argument("--model", type=Path, metavar="FILE.onnx", help="of `s2v export` (default: the bundled one)")
-    e2e.add_argument("--backend", default="auto", metavar="NAME", help="auto (default), openvino, onnxruntime, torch")
+    _add_served_options(e2e)
     e2e.add_argument(
         "--loss", type=_share, default=0.0, metavar="P", help="share of media packets lost, 0 to 0.5 (default 0)"
     )
     e2e.add_argument(
         "--jitter-ms", type=_jitter, default=0.0, metavar="MS", help="packets are delayed by up to this (default 0)"
     )
-    e2e.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    e2e.set_defaults(measure=_measure_end_to_end)
+    load = what.add_parser(
+        "load",
+        help="how many calls one server carries before frames drop, and what happens beyond",
+        description="More and more callers talk to one server over WebRTC on loopback; reported is what each of them "
+        "gets, how old pictures are, and what it costs. The callers work on this machine too: how much they take is "
+        "said. A step is carried when every caller gets 95 % of its frames, and p95 is within look-ahead + 200 ms.",
+    )
+    load.add_argument(
+        "--sessions", type=_steps, metavar="N,N,...", help="callers of each step (default: 1, 2, ... until one fails)"
+    )
+    load.add_argument(
+        "--most", type=_callers, default=8, metavar="N", help="without --sessions, end there (default %(default)s)"
+    )
+    load.add_argument(
+        "--seconds", type=_step_seconds, default=15.0, metavar="S", help="counted of each step (default %(default)g)"
+    )
+    _add_served_options(load)
+    load.add_argument(
+        "--max-sessions",
+        type=_limit,
+        metavar="N",
+        help="the server's own limit, or auto as `s2v live` has it (default: no limit)",
+    )
+    load.set_defaults(measure=_measure_load)
+
+
+def _add_served_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--face", type=Path, default=BUNDLED_FACE, metavar="PHOTO", help="(default: a bundled one)")
+    parser.add_argument(
+        "--size", type=_side, default=512, metavar="PX", help="long side of the picture (default %(default)s)"
+    )
+    parser.add_argument("--model", type=Path, metavar="FILE.onnx", help="of `s2v export` (default: the bundled one)")
+    parser.add_argument(
+        "--backend", default="auto", metavar="NAME", help="auto (default), openvino, onnxruntime, torch"
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
 
 
 def _run(args: argparse.Namespace) -> int:
+    report = args.measure(args)
+    print(report.as_json() if args.json else report.as_text())
+    return 0
+
+
+def _measure_load(args: argparse.Namespace) -> LoadReport:
+    from tqdm import tqdm
+
+    from s2v.benchmarks.load import LoadConfig, measure
+    from s2v.benchmarks.served import Served
+
+    served = Served(args.face, args.size, args.model, args.backend, args.max_sessions)
+    config = LoadConfig(served, args.sessions, args.most, args.seconds)
+    steps = len(args.sessions) if args.sessions else args.most
+    with tqdm(total=steps, unit="step", disable=None, file=sys.stderr) as bar:
+        return measure(config, lambda callers: bar.set_description(f"{callers} calling"), bar.update)
+
+
+def _measure_end_to_end(args: argparse.Namespace) -> EndToEndReport:
     from tqdm import tqdm
 
     from s2v.benchmarks.end_to_end import WARM_UP_S, EndToEndConfig, measure
@@ -48,13 +105,29 @@ def _run(args: argparse.Namespace) -> int:
     )
     total = round(WARM_UP_S + args.seconds)
     with tqdm(total=total, unit="s", desc="listening", disable=None, file=sys.stderr) as bar:
-        report = measure(config, lambda said_s: bar.update(round(said_s) - bar.n))
-    print(report.as_json() if args.json else report.as_text())
-    return 0
+        return measure(config, lambda said_s: bar.update(round(said_s) - bar.n))
 
 
 def _seconds(text: str) -> float:
     return _number(text, "a number of seconds", 2, 86_400)
+
+
+def _step_seconds(text: str) -> float:
+    return _number(text, "a number of seconds", 2, 120)  # what came in them is kept until they are over
+
+
+def _steps(text: str) -> tuple[int, ...]:
+    return tuple(_callers(part.strip()) for part in text.split(","))
+
+
+def _callers(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_CALLERS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of callers: give 1 to {MOST_CALLERS}")
+    return int(text)
+
+
+def _limit(text: str) -> int | str:
+    return text if text == "auto" else _callers(text)
 
 
 def _share(text: str) -> float:

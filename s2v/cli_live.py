@@ -26,9 +26,12 @@ def _run(args: argparse.Namespace) -> int:
     if args.list_mics:
         return print_microphones(args.json)
     own_voice = own_voice_of(args)
+    from s2v.streaming.allocator import use_few_arenas
     from s2v.streaming.audio_file import read_audio
     from s2v.streaming.server import run_live
+    from s2v.streaming.switchboard import LiveOptions
 
+    use_few_arenas()  # before the runtime starts its threads
     access, tls, ice_servers = access_of(args), tls_of(args), ice_servers_of(args)
     clip = read_audio(args.audio) if args.audio else None
     sample = read_audio(BUNDLED_VOICE) if clip is None and own_voice is None else None
@@ -41,22 +44,20 @@ def _run(args: argparse.Namespace) -> int:
             webbrowser.open(url)
 
     with open_stage(args, shared=clip is not None or own_voice is not None) as stage:
-        ended_by = run_live(
+        options = LiveOptions(
             stage.portrait.make_engine,
-            clip,
             stage.portrait.still_bgr,
-            args.host,
-            args.port,
+            clip,
+            sample,
             args.loop,
-            on_ready,
-            sample_clip=sample,
-            own_voice=own_voice,
+            stage.max_sessions,
             access=access,
             ice_servers=ice_servers,
-            tls=tls,
-            max_sessions=stage.max_sessions,
             faces=stage.faces,
+            own_voice=own_voice,
+            runtime=stage.runtime,
         )
+        ended_by = run_live(options, args.host, args.port, on_ready, tls)
     return 128 + ended_by
 
 

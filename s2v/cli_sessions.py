@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from s2v.cli_face import idle_seed
 
 if TYPE_CHECKING:
+    from s2v.engine.backends.batcher import BatchingBackend
     from s2v.streaming.face_store import FaceOptions
     from s2v.streaming.studio import Portrait
 
@@ -28,6 +29,7 @@ class Stage:
     portrait: Portrait
     faces: FaceOptions
     max_sessions: int
+    runtime: BatchingBackend
 
 
 def add_session_options(parser: argparse.ArgumentParser) -> None:
@@ -65,7 +67,7 @@ def open_stage(args: argparse.Namespace, shared: bool) -> Iterator[Stage]:
             log.info("this machine carries %s", capacity)
             sessions = capacity.sessions
         uploads = None if args.no_uploads else UploadLimits()
-        yield Stage(portrait, FaceOptions(studio.enrol, tuple(gallery), uploads), sessions)
+        yield Stage(portrait, FaceOptions(studio.enrol, tuple(gallery), uploads), sessions, studio.backend)
     finally:
         studio.close()
 

@@ -54,6 +54,8 @@ OWN_LIBRARIES = {
     "engine/backends/torch_ops.py": {"torch"},
     "streaming/metrics.py": {"prometheus_client"},
     "benchmarks/caller.py": {"av", "aiohttp", "aiortc"},
+    "benchmarks/crowd.py": set(),  # only through the two beside it
+    "benchmarks/ears.py": {"av", "aiortc"},
     "benchmarks/wire.py": {"aioice", "aiortc"},
     "training/evaluation/plots.py": {"matplotlib"},
     "training/synthesizers.py": {"hibari"},

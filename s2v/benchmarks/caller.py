@@ -5,24 +5,24 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from fractions import Fraction
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import av
 import numpy as np
-from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
-from aiortc.mediastreams import MediaStreamError
+from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCRtpReceiver, RTCSessionDescription
 from numpy.typing import NDArray
 
-from s2v.benchmarks.clicks import ClickFinder, click_track, read_code
+from s2v.benchmarks.clicks import click_track
+from s2v.benchmarks.ears import Heard, hear_now
 from s2v.benchmarks.wire import BadWire
 from s2v.errors import StreamError
-from s2v.streaming.audio_file import ENGINE_HZ, LISTEN_HZ, read_audio
-from s2v.streaming.prompt import InOrderPackets, MarkedFrames, take_promptly
+from s2v.streaming.audio_file import LISTEN_HZ, read_audio
 
 VOICE = Path(__file__).parents[1] / "assets" / "voice.flac"
 PACKET = LISTEN_HZ // 50  # 20 ms, what Opus sends
@@ -30,16 +30,12 @@ CONNECT_WITHIN_S = 20.0
 LAST_CLICK_S = 1.5  # stay on the line so long after the last word
 
 
-@dataclass
-class Heard:
-    """What one call gave, in seconds of `time.monotonic`; the lists grow while it runs."""
+class BusyError(StreamError):
+    """The server is full; `retry_after` is what it said about coming back, if anything."""
 
-    began_s: float = 0.0  # the microphone's first sample
-    said: list[float] = field(default_factory=list)  # when each click was at the microphone
-    voice: list[tuple[float, float]] = field(default_factory=list)  # (when its first sample could be played, 0)
-    picture: list[tuple[float, float]] = field(default_factory=list)  # (decoded, how far after the click it lies)
-    frames: int = 0
-    server: dict[str, Any] = field(default_factory=dict)  # its latest message
+    def __init__(self, text: str, retry_after: str | None) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
 
 
 class Microphone(MediaStreamTrack):
@@ -70,6 +66,11 @@ class Microphone(MediaStreamTrack):
             self._progress(min(self._at, len(self._pcm)) / LISTEN_HZ)
         return frame
 
+    def said(self, onsets: list[int]) -> list[float]:
+        """The moments, in seconds of `time.monotonic`, at which samples of the recording were or will be spoken."""
+        assert self.began_s is not None
+        return [self.began_s + onset / LISTEN_HZ for onset in onsets]
+
 
 async def call(
     url: str, seconds: float, loss: float, jitter_s: float, seed: int, progress: Callable[[float], object] | None = None
@@ -80,23 +81,59 @@ async def call(
     """
     track, onsets = click_track(read_audio(VOICE).pcm_48k, seconds, LISTEN_HZ, seed)
     microphone, heard = Microphone(track, progress), Heard()
+
+    def told(message: dict[str, Any]) -> None:
+        heard.server = message
+
+    async with connected(
+        url, microphone, lambda receiver: hear_now(receiver, heard), told, loss, jitter_s, seed
+    ) as over:
+        ended = asyncio.create_task(microphone.ended.wait())
+        try:
+            await asyncio.wait([ended, over], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ended.cancel()
+        if over.done():
+            over.result()
+        await asyncio.sleep(LAST_CLICK_S)
+    heard.began_s, heard.said = microphone.began_s or 0.0, microphone.said(onsets)
+    return heard
+
+
+@asynccontextmanager
+async def connected(
+    url: str,
+    microphone: Microphone,
+    hear: Callable[[RTCRtpReceiver], Coroutine[Any, Any, None]],
+    told: Callable[[dict[str, Any]], None],
+    loss: float = 0.0,
+    jitter_s: float = 0.0,
+    seed: int = 0,
+) -> AsyncIterator[asyncio.Task[None]]:
+    """Ring a server; the block runs once it is connected, and leaving it hangs up.
+
+    Args:
+        hear: called for either track, before its first packet; the coroutine it returns ends with the track.
+        told: called with each message of the server about the running call.
+    Yields: a task that ends, with a StreamError, when the server ends the call.
+    Raises: BusyError, the server is full. StreamError, it refuses or does not answer.
+    """
     pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-    listening: list[asyncio.Task[None]] = []
+    hearing: list[asyncio.Task[None]] = []
     wire: BadWire | None = None
+    over: asyncio.Task[None] | None = None
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def on_message(text: str) -> None:
         message = json.loads(text)
         if message.get("state") == "live":
-            heard.server = message
+            told(message)
         elif not failed.done():
             failed.set_exception(StreamError(f"the server ended the call: {message.get('error', 'no reason given')}"))
 
     def on_track(received: MediaStreamTrack) -> None:
-        listen = _listen if received.kind == "audio" else _watch
         receiver = next(receiver for receiver in pc.getReceivers() if receiver.track is received)
-        take_promptly(receiver, InOrderPackets() if received.kind == "audio" else MarkedFrames())
-        listening.append(asyncio.create_task(listen(received, heard)))
+        hearing.append(asyncio.create_task(hear(receiver)))
 
     try:
         pc.createDataChannel("state").on("message", on_message)
@@ -108,34 +145,36 @@ async def call(
         if loss or jitter_s:
             wire = BadWire(pc, loss, jitter_s, seed)
         await pc.setRemoteDescription(answer)
-        async with asyncio.timeout(CONNECT_WITHIN_S):
-            while microphone.began_s is None:  # aiortc's sender asks once the connection is up
-                await asyncio.sleep(0.02)
-        ended = asyncio.create_task(microphone.ended.wait())
-        events: list[asyncio.Future[Any]] = [ended, failed, *listening]
-        await asyncio.wait(events, return_when=asyncio.FIRST_COMPLETED)
-        if failed.done():
-            ended.cancel()
-            failed.result()
-        if not ended.done():
-            ended.cancel()
-            raise StreamError("the server hung up before the last click: see its message above")
-        await asyncio.sleep(LAST_CLICK_S)
-        heard.began_s = microphone.began_s
-        heard.said = [heard.began_s + onset / LISTEN_HZ for onset in onsets]
-        return heard
-    except TimeoutError:
-        raise StreamError(f"no connection to {url} within {CONNECT_WITHIN_S:g} s: is a firewall on loopback?") from None
+        try:
+            async with asyncio.timeout(CONNECT_WITHIN_S):
+                while microphone.began_s is None:  # aiortc's sender asks once the connection is up
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            raise StreamError(f"no connection to {url} within {CONNECT_WITHIN_S:g} s: free the machine") from None
+        over = asyncio.create_task(_over(failed, hearing))
+        yield over
     except aiohttp.ClientError as error:
         raise StreamError(f"the server at {url} does not answer ({type(error).__name__}): start it again") from None
     finally:
         await pc.close()
         if wire is not None:
             await wire.close()
-        for task in listening:
+        tasks = [*hearing, *([over] if over is not None else [])]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*listening, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         failed.cancel()
+
+
+async def _over(failed: asyncio.Future[None], hearing: list[asyncio.Task[None]]) -> None:
+    """Raises: StreamError, as soon as the server says that it is over or a track ends."""
+    await asyncio.wait([failed, *hearing], return_when=asyncio.FIRST_COMPLETED)
+    if failed.done():
+        failed.result()
+    for task in hearing:
+        if task.done():
+            task.result()
+    raise StreamError("the server hung up before the last click: see its message above")
 
 
 async def _offer(url: str, sdp: str) -> RTCSessionDescription:
@@ -144,39 +183,8 @@ async def _offer(url: str, sdp: str) -> RTCSessionDescription:
         client.post(f"{url}/offer", json={"sdp": sdp, "type": "offer", "input": "mic"}) as reply,
     ):
         answer = await reply.json()
+        if reply.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            raise BusyError(str(answer["error"]), reply.headers.get("Retry-After"))
     if "error" in answer:
         raise StreamError(f"the server refuses the call: {answer['error']}")
     return RTCSessionDescription(answer["sdp"], answer["type"])
-
-
-async def _listen(track: MediaStreamTrack, heard: Heard) -> None:
-    """Note when a player that plays at once would play each click."""
-    finder, counted = ClickFinder(LISTEN_HZ), 0
-    packets: list[tuple[int, float]] = []  # (sample after it, moment it could begin) of the newest packets
-    while (frame := await _next(track)) is not None:
-        assert isinstance(frame, av.AudioFrame)
-        now_s = time.monotonic()
-        pcm = frame.to_ndarray().reshape(-1, len(frame.layout.channels)).mean(axis=1).astype(np.float32) / 32768
-        counted += len(pcm)
-        packets = [*packets[-20:], (counted, now_s - (counted - len(pcm)) / LISTEN_HZ)]
-        for click in finder.push(pcm):
-            _, zero_s = next(packet for packet in packets if packet[0] > click)
-            heard.voice.append((zero_s + click / LISTEN_HZ, 0.0))
-
-
-async def _watch(track: MediaStreamTrack, heard: Heard) -> None:
-    """Note when each picture that carries a click's code was decoded."""
-    while (frame := await _next(track)) is not None:
-        assert isinstance(frame, av.VideoFrame)
-        now_s = time.monotonic()
-        heard.frames += 1
-        offset = read_code(np.asarray(frame.to_ndarray(format="bgr24"), np.uint8))
-        if offset is not None:
-            heard.picture.append((now_s, offset / ENGINE_HZ))
-
-
-async def _next(track: MediaStreamTrack) -> Any:
-    try:
-        return await track.recv()
-    except MediaStreamError:
-        return None

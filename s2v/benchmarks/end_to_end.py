@@ -20,7 +20,7 @@ from s2v.benchmarks.served import Ready, Served, serving
 from s2v.errors import StreamError
 
 if TYPE_CHECKING:
-    from s2v.benchmarks.caller import Heard
+    from s2v.benchmarks.ears import Heard
 
 WARM_UP_S = 5.0  # clicks before it are not counted: the clock settles, the encoder finds its rate
 OLDEST_S = 1.0  # clicks are at least this far apart: an older one could not be told from the next
@@ -100,10 +100,10 @@ def measure(config: EndToEndConfig, progress: Callable[[float], object] | None =
     from s2v.benchmarks.wire import loopback_only
 
     loopback_only()
-    with serving(config.served) as ready:
+    with serving(config.served) as server:
         seconds = WARM_UP_S + config.seconds
-        heard = asyncio.run(call(ready.url, seconds, config.loss, config.jitter_s, config.seed, progress))
-    return report_of(config, ready, heard)
+        heard = asyncio.run(call(server.ready.url, seconds, config.loss, config.jitter_s, config.seed, progress))
+    return report_of(config, server.ready, heard)
 
 
 def report_of(config: EndToEndConfig, ready: Ready, heard: Heard) -> EndToEndReport:

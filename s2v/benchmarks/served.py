@@ -1,30 +1,33 @@
-"""The server under test, in a process of its own: `s2v live` with an engine that marks its pictures."""
+"""The server under test, in a process of its own: `s2v live` with engines that mark their pictures."""
 
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
-import signal
+import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from s2v.benchmarks.child import child, next_word
 from s2v.benchmarks.clicks import ClickFinder, write_code
-from s2v.errors import S2vError, StreamError
 
 if TYPE_CHECKING:
     from s2v.engine.lipsync import DrawnFrame
     from s2v.spec import LipSyncSpec
     from s2v.streaming.painter import Engine
+    from s2v.streaming.studio import Studio
 
 START_WITHIN_S = 120.0  # a busy machine finds the face and opens a runtime in a few seconds
-STOP_WITHIN_S = 10.0
+ANSWER_WITHIN_S = 30.0
+NO_LIMIT = 1000  # callers; no machine carries as many
+MEMORY = Path("/proc/self/statm")
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Served:
     size_px: int  # long side of the picture at most
     model: Path | None = None
     backend: str = "auto"
+    max_sessions: int | Literal["auto"] | None = None  # auto: what this machine carries, as `s2v live` finds out
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,34 @@ class Ready:
     width_px: int
     height_px: int
     look_ahead_s: float
+    max_sessions: int | None = None  # None: no limit
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What the server process has used so far, and uses now."""
+
+    at_s: float  # by `time.monotonic`
+    cpu_s: float  # all its threads
+    rss_bytes: int | None  # None where the system does not tell
+    batches: int  # runs of the shared network ...
+    rows: int  # ... and the frames in them
+
+
+@dataclass(frozen=True)
+class Server:
+    """The running server, as its parent sees it."""
+
+    ready: Ready
+    pipe: Connection
+
+    def usage(self) -> Usage:
+        """Ask it. Raises: StreamError, it does not answer."""
+        self.pipe.send(None)
+        late = f"the benchmark's server stood still for {ANSWER_WITHIN_S:g} s: give it fewer callers"
+        found = next_word(self.pipe, ANSWER_WITHIN_S, late)
+        assert isinstance(found, Usage)
+        return found
 
 
 class MarkingEngine:
@@ -83,57 +115,62 @@ class MarkingEngine:
 
 
 @contextmanager
-def serving(served: Served) -> Iterator[Ready]:
+def serving(served: Served) -> Iterator[Server]:
     """Serve while the caller's block runs.
 
     Raises: S2vError, face, model or runtime cannot be used, or the process does not start.
     """
-    context = multiprocessing.get_context("spawn")  # a fork would carry threads and locks along
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_serve, args=(served, theirs), name="s2v-bench-server", daemon=True)
-    process.start()
-    theirs.close()
-    try:
-        yield _first_word(ours)
-    finally:
-        process.terminate()
-        process.join(STOP_WITHIN_S)
-        if process.exitcode is None:
-            process.kill()
-            process.join()
-        ours.close()
-
-
-def _first_word(pipe: Connection) -> Ready:
-    try:
-        word = pipe.recv() if pipe.poll(START_WITHIN_S) else None
-    except EOFError:
-        raise StreamError("the benchmark's server process ended at once: see its message above") from None
-    if isinstance(word, Ready):
-        return word
-    raise word or StreamError(f"the benchmark's server did not start within {START_WITHIN_S:g} s: free the machine")
+    with child(_serve, served) as pipe:
+        late = f"the benchmark's server did not start within {START_WITHIN_S:g} s: free the machine"
+        ready = next_word(pipe, START_WITHIN_S, late)
+        assert isinstance(ready, Ready)
+        yield Server(ready, pipe)
 
 
 def _serve(served: Served, pipe: Connection) -> None:
-    """The child process."""
-    from s2v.benchmarks.wire import loopback_only
-    from s2v.streaming.app import LiveOptions
+    """The child process: as `s2v live` does, one runtime for all its sessions."""
+    from s2v.engine.face import load_photo
+    from s2v.streaming.allocator import use_few_arenas
+    from s2v.streaming.capacity import measure
     from s2v.streaming.server import serve
-    from s2v.streaming.talker import Talker
+    from s2v.streaming.studio import Studio
+    from s2v.streaming.switchboard import LiveOptions
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, who ends us
-    loopback_only()
+    use_few_arenas()  # before the runtime starts its threads
+    photo = load_photo(served.face, served.size_px)
+    studio = Studio(served.model, served.backend, idle_seed=0, max_side_px=served.size_px)
     try:
-        talker = Talker.enrol(served.face, served.model, served.backend, max_side_px=served.size_px, idle_seed=0)
-        engine = talker.make_engine()
-        still, spec, name = engine.still.copy(), engine.spec, engine.backend_name
-        engine.close()
+        portrait = studio.portrait(photo)
+        most = served.max_sessions
+        if most == "auto":
+            most = measure(portrait.make_engine, studio.backend).sessions
+        height, width = portrait.still_bgr.shape[:2]
 
         def on_ready(url: str) -> None:
-            pid = multiprocessing.current_process().pid or 0
-            pipe.send(Ready(url, pid, name, still.shape[1], still.shape[0], spec.look_ahead_s))
+            asyncio.get_running_loop().add_reader(pipe.fileno(), _tell_usage, studio, pipe)
+            spec, name = studio.backend.spec, studio.backend.name
+            pipe.send(Ready(url, os.getpid(), name, width, height, spec.look_ahead_s, most))
 
-        options = LiveOptions(lambda: MarkingEngine(talker.make_engine()), still)
+        options = LiveOptions(
+            lambda: MarkingEngine(portrait.make_engine()),
+            portrait.still_bgr,
+            max_sessions=most or NO_LIMIT,
+            runtime=studio.backend,
+        )
         asyncio.run(serve(options, "127.0.0.1", 0, on_ready))
-    except S2vError as error:
-        pipe.send(error)
+    finally:
+        studio.close()
+
+
+def _tell_usage(studio: Studio, pipe: Connection) -> None:
+    """The parent has asked; on the event loop."""
+    try:
+        pipe.recv()
+    except (EOFError, ConnectionError):  # it is gone, and so shall we be
+        asyncio.get_running_loop().remove_reader(pipe.fileno())
+        return
+    try:
+        rss_bytes = int(MEMORY.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        rss_bytes = None
+    pipe.send(Usage(time.monotonic(), time.process_time(), rss_bytes, studio.backend.batches, studio.backend.rows))

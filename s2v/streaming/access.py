@@ -172,4 +172,6 @@ def _ask_for_token(request: web.Request) -> web.Response:
     text = (STATIC / "locked.html").read_text(encoding="utf-8")
     if request.headers.get("Sec-Fetch-Site") == "cross-site" and "token" not in request.query:
         text = text.replace("<head>", '<head>\n  <meta http-equiv="refresh" content="0; url=/">', 1)
+    if "token" in request.query:
+        text = text.replace('role="alert" hidden>', 'role="alert">', 1)
     return web.Response(text=text, status=401, content_type="text/html", headers={"WWW-Authenticate": "Bearer"})

@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 from aiohttp import web
-from numpy.typing import NDArray
 
 from s2v.errors import S2vError, StreamError
-from s2v.streaming.access import LOOPBACK_ONLY, STATIC, Access, guard
-from s2v.streaming.audio_file import AudioClip
+from s2v.streaming.access import STATIC, guard
 from s2v.streaming.audio_socket import AudioSocket
-from s2v.streaming.avatar import Avatar, OwnVoice
-from s2v.streaming.call import Call, Offer
-from s2v.streaming.face_store import ONE_FACE, FaceOptions, FaceStore, FixedPortrait, UnknownFaceError
+from s2v.streaming.face_store import ONE_FACE, FaceStore, FixedPortrait, UnknownFaceError
 from s2v.streaming.faces import STORE, config_of, tend
 from s2v.streaming.faces import routes as face_routes
-from s2v.streaming.ice import IceServer
-from s2v.streaming.metrics import Metrics
-from s2v.streaming.painter import Engine
-from s2v.streaming.session import Session
-from s2v.streaming.sources import AudioSource, FileSource
+from s2v.streaming.http import text_of
+from s2v.streaming.offered import Offer
+from s2v.streaming.switchboard import SWITCHBOARD, LiveOptions, Switchboard
 
 log = logging.getLogger(__name__)
 
@@ -33,116 +23,6 @@ OFFER_BYTES = 64 * 1024  # a browser's offer is 2-8 KiB
 CONTENT_POLICY = (
     "default-src 'self'; media-src 'self' blob:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
-
-
-@dataclass(frozen=True)
-class LiveOptions:
-    """What one server shows. `make_engine` is called once per session, on the session's engine thread."""
-
-    make_engine: Callable[[], Engine]
-    still_bgr: NDArray[np.uint8]  # (h, w, 3), the face at rest, as large as the engine's frames
-    clip: AudioClip | None = None  # this voice drives the one face that every caller sees
-    sample_clip: AudioClip | None = None  # what the page offers beside the caller's microphone
-    loop: bool = False  # begin `clip` again when it ends
-    max_sessions: int = 4
-    connect_within_s: float = 8.0  # half a second is usual; whoever closes the page meanwhile holds a place
-    silent_after_s: float = 8.0  # a living peer sends receiver reports about every second, also from a hidden page
-    access: Access = LOOPBACK_ONLY
-    ice_servers: tuple[IceServer, ...] = ()  # for both ends of every call
-    faces: FaceOptions = ONE_FACE  # beside this one
-    own_voice: OwnVoice | None = None  # the same as `clip`, of a microphone or a program
-
-    @property
-    def shared(self) -> OwnVoice | None:
-        """What drives the one face that everybody sees; None on a server where each caller has a session."""
-        if (clip := self.clip) is None:
-            return self.own_voice
-        return OwnVoice("file", lambda: FileSource(clip, self.loop), waits_for_viewers=not self.loop)
-
-    @property
-    def inputs(self) -> list[str]:
-        """What an offer may ask for."""
-        if self.shared is not None:
-            return ["shared"]
-        return ["mic", *(["voice"] if self.sample_clip is not None else [])]
-
-
-class Switchboard:
-    """All calls of one server: opens them, counts them, joins them at the end."""
-
-    def __init__(self, options: LiveOptions, faces: FaceStore) -> None:
-        self.options = options
-        self.metrics = Metrics()
-        self._faces = faces
-        self.avatar = self._make_avatar(options.shared) if options.shared is not None else None
-        self.served = 0  # calls answered so far
-        self._calls: set[Call] = set()
-
-    def __len__(self) -> int:
-        return len(self._calls)
-
-    async def answer(self, offer: Offer) -> dict[str, str]:
-        """Open a call; returns the answer for the browser.
-
-        Raises: UnknownFaceError. StreamError, the offer is unusable. S2vError, the engine cannot be opened.
-        """
-        if (offer.input == "shared") != (self.avatar is not None):
-            raise StreamError(f"this server has no input {offer.input!r}: ask for {' or '.join(self.options.inputs)}")
-        voice = self._sample_source() if offer.input == "voice" else None
-        options, face = self.options, self._faces.hold(offer.face)
-
-        def make_session(source: AudioSource) -> Session:
-            return Session(source, face.portrait.make_engine, face.portrait.still_bgr, monitor=self.metrics)
-
-        def end(call: Call) -> None:
-            self._calls.discard(call)
-            self._faces.release(face)
-
-        call = Call(
-            make_session,
-            end,
-            options.connect_within_s,
-            options.silent_after_s,
-            options.ice_servers,
-        )
-        self._calls.add(call)  # before anything is awaited
-        try:
-            answer = await call.answer(offer, voice, self.avatar.watch if self.avatar is not None else None)
-        except BaseException:
-            end(call)
-            raise
-        self.served += 1
-        return {"sdp": answer.sdp, "type": answer.type}
-
-    @property
-    def full(self) -> bool:
-        return len(self._calls) >= self.options.max_sessions
-
-    def state(self) -> dict[str, Any]:
-        calls = [{"state": call.state, **call.session.stats()} for call in self._calls if call.session is not None]
-        avatar = {} if self.avatar is None else {"avatar": self.avatar.state()}
-        return {"sessions": len(self), "served": self.served, "calls": calls, **avatar}
-
-    async def close(self) -> None:
-        await asyncio.gather(*(call.close() for call in list(self._calls)))
-        if self.avatar is not None:
-            await self.avatar.close()
-
-    def _make_avatar(self, voice: OwnVoice) -> Avatar:
-        options = self.options
-
-        def make_session(source: AudioSource) -> Session:
-            return Session(source, options.make_engine, options.still_bgr, monitor=self.metrics)
-
-        return Avatar(voice, make_session)
-
-    def _sample_source(self) -> FileSource:
-        if self.options.sample_clip is None:
-            raise StreamError("this server has no voice to play: use the microphone, or start it with --audio FILE")
-        return FileSource(self.options.sample_clip)
-
-
-SWITCHBOARD = web.AppKey("switchboard", Switchboard)
 
 
 def create_app(options: LiveOptions) -> web.Application:
@@ -209,14 +89,11 @@ async def _state(request: web.Request) -> web.Response:
 async def _offer(request: web.Request) -> web.Response:
     if request.content_type != "application/json":  # a foreign page cannot send this type without asking first
         raise StreamError(f"the offer came as {request.content_type}: send application/json")
-    try:
-        offer = Offer.from_json(await request.text())
-    except (UnicodeDecodeError, LookupError):
-        raise StreamError("the offer is not text: send JSON in UTF-8") from None
     switchboard = request.app[SWITCHBOARD]
-    if switchboard.full:  # nothing is awaited from here until the call is counted: two cannot share the last place
-        text = f"{len(switchboard)} people are talking here already: try again in a minute"
-        return web.json_response({"error": text}, status=503, headers={"Retry-After": "60"})
+    offer = Offer.from_json(await text_of(request, switchboard.options.connect_within_s))
+    if refusal := switchboard.refusal():  # nothing is awaited from here until the call is counted: two cannot share
+        text, retry_after_s = refusal  # the last place
+        return web.json_response({"error": text}, status=503, headers={"Retry-After": str(retry_after_s)})
     return web.json_response(await switchboard.answer(offer))
 
 

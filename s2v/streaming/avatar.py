@@ -159,6 +159,11 @@ class Viewer:
         self._times.add("encode", seconds)
         self._performance.session.face_track.encoded(seconds)
 
+    @property
+    def lag_s(self) -> float:
+        """See `Session.lag_s`."""
+        return self._performance.session.lag_s
+
     def stats(self) -> Stats:
         """The session's, but with what this viewer alone was sent and lost."""
         stats = self._performance.session.stats()

@@ -10,10 +10,12 @@ PACKETS = 500  # ten seconds of 20 ms packets
 SEEN_ENOUGH = 100  # frames before anything is said
 FRAMES_IN_TIME = 0.95  # the others are shown up to a frame late, or dropped
 PACKETS_IN_TIME = 0.99  # a packet too late is a hole in the voice
-LASTING_FRAMES = 50  # two seconds: one hiccup costs frames, not delay
+LASTING_S = 2.0  # one hiccup costs frames, not delay
+FEWEST_LASTING = 4  # frames in that time; a slow machine draws few, and must still find out that they are late
 LASTING_SHARE = 0.75
 RESERVE_S = 0.008
-STEP_DOWN_S, STEP_UP_S = 0.01, 0.02  # a second, at most: an hour is long
+STEP_DOWN_S, STEP_UP_S = 0.01, 0.02  # a second, at most: an hour is long ...
+STEP_DOWN_SHARE = 0.1  # ... but what a hiccup has added goes within some twenty seconds: this share of it a second
 
 
 class Budget:
@@ -40,17 +42,19 @@ class Budget:
         needed = max(_within(self._frames, FRAMES_IN_TIME), _within(self._packets, PACKETS_IN_TIME))
         return min(max(needed + RESERVE_S, self.lowest_s), self.highest_s)
 
-    def lasting_s(self) -> float:
-        """What most frames of the last two seconds needed; 0 before as many were seen."""
-        newest = list(self._frames)[-LASTING_FRAMES:]
-        return _within(newest, LASTING_SHARE) + RESERVE_S if len(newest) == LASTING_FRAMES else 0.0
+    def lasting_s(self, frames: int) -> float:
+        """What most of the newest `frames`, those of the last `LASTING_S`, needed; 0 where these are too few."""
+        if not FEWEST_LASTING <= frames <= len(self._frames):
+            return 0.0
+        return _within(list(self._frames)[-frames:], LASTING_SHARE) + RESERVE_S
 
     def next(self, current_s: float) -> float:
         """The budget for the next second."""
         wanted = self.wanted_s()
         if wanted is None:
             return current_s
-        return current_s + min(max(wanted - current_s, -STEP_DOWN_S), STEP_UP_S)
+        lowest = -max(STEP_DOWN_S, STEP_DOWN_SHARE * (current_s - wanted))
+        return current_s + min(max(wanted - current_s, lowest), STEP_UP_S)
 
 
 def _within(values: Sequence[float] | deque[float], share: float) -> float:

@@ -6,53 +6,26 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Protocol
 
 from aiortc import RTCDataChannel, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamTrack
 from aiortc.sdp import SessionDescription
 
 from s2v.errors import S2vError, StreamError
-from s2v.streaming.ice import IceServer, configuration
+from s2v.streaming.ice import IceServer, configuration, look_up, open_ended
+from s2v.streaming.offered import Offer, refuse_unusable
 from s2v.streaming.prompt import InOrderPackets, take_promptly
 from s2v.streaming.session import Stats
 from s2v.streaming.sources import AudioSource, PeerSource
 
 log = logging.getLogger(__name__)
 
-Input = Literal["mic", "voice", "shared"]
-
 TEND_EVERY_S = 0.5
 RELEASE_WITHIN_S = 5.0
+MESSAGE_BYTES = 200  # what an empty one costs, or a channel
+MAX_UNASKED_BYTES = 128 * 1024
 LINGER_S = 0.5  # between telling the page that the end has come and hanging up
-MAX_SECTIONS = 4  # audio, video, data; more is not our page
-
-
-@dataclass(frozen=True)
-class Offer:
-    """What a page posts: its session description, and what shall drive the face."""
-
-    sdp: str
-    input: Input
-    face: str | None = None  # id of the face to show; None is the server's own
-
-    @classmethod
-    def from_json(cls, text: str) -> Offer:
-        """Raises: StreamError, naming what is wrong with it."""
-        try:
-            body = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise StreamError(f"the offer is not JSON ({str(error)[:80]}): send {{sdp, type, input}}") from None
-        if not isinstance(body, dict) or body.get("type") != "offer" or not isinstance(body.get("sdp"), str):
-            raise StreamError('the offer lacks "type": "offer" or "sdp": send {sdp, type, input}')
-        if body.get("input") not in get_args(Input):
-            raise StreamError(f'"input" is {str(body.get("input"))[:20]!r}: send one of {", ".join(get_args(Input))}')
-        if not 2 <= (sections := body["sdp"].count("\nm=")) <= MAX_SECTIONS:
-            raise StreamError(f"the offer has {sections} media sections: send one audio, one video, one data channel")
-        if not isinstance(face := body.get("face"), str | None):
-            raise StreamError(f'"face" is {str(face)[:20]}: send the id of a face, or leave it out')
-        return cls(body["sdp"], body["input"], face)
 
 
 class Show(Protocol):
@@ -63,6 +36,9 @@ class Show(Protocol):
 
     @property
     def face_track(self) -> MediaStreamTrack: ...
+
+    @property
+    def lag_s(self) -> float: ...
 
     async def open(self) -> None: ...
 
@@ -101,9 +77,16 @@ class Call:
         self._connected = asyncio.Event()
         self._hung_up = asyncio.Event()
         self._life: asyncio.Task[None] | None = None
+        self._looking_up: asyncio.Task[None] | None = None
+        self._unasked_bytes = 0
         self._pc.on("connectionstatechange", self._on_state)
         self._pc.on("datachannel", self._on_channel)
         self._pc.on("track", self._on_track)
+
+    @property
+    def ending(self) -> bool:
+        """Whether it is being released, and its place is as good as free."""
+        return self._hung_up.is_set() or self.state == "closed"
 
     async def answer(
         self, offer: Offer, voice: AudioSource | None, watch: Callable[[], Show] | None = None
@@ -124,7 +107,7 @@ class Call:
             for transceiver in self._pc.getTransceivers():  # refuse what nobody would read
                 hears = transceiver.kind == "audio" and voice is None and watch is None
                 transceiver.direction = "sendrecv" if hears else "sendonly"
-            await self._pc.setLocalDescription(await self._pc.createAnswer())
+            await self._agree()
         except BaseException:
             await self._release()
             raise
@@ -139,15 +122,22 @@ class Call:
 
     async def _take(self, offer: Offer) -> None:
         try:
-            parsed = SessionDescription.parse(offer.sdp)
-            await self._pc.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
+            refuse_unusable(SessionDescription.parse(offer.sdp))
+            sdp, hidden = open_ended(offer.sdp)
+            await self._pc.setRemoteDescription(RTCSessionDescription(sdp, "offer"))
+            self._looking_up = asyncio.create_task(look_up(self._pc, hidden))
+        except StreamError:
+            raise
         except Exception as error:  # the SDP parser raises whatever it trips over: all of it is the caller's text
             raise StreamError(f"the offer's SDP cannot be read ({type(error).__name__}: {str(error)[:80]})") from None
-        kinds = [transceiver.kind for transceiver in self._pc.getTransceivers()]
-        if any(not section.dtls or not section.dtls.fingerprints for section in parsed.media):
-            raise StreamError("the offer has a media section without a fingerprint: send what the browser made")
-        if sorted(kinds) != ["audio", "video"]:
-            raise StreamError(f"the offer has {kinds or 'no media'}: send exactly one audio and one video section")
+
+    async def _agree(self) -> None:
+        try:
+            await self._pc.setLocalDescription(await self._pc.createAnswer())
+        except OSError as error:
+            raise S2vError(f"this machine gives no socket for another call ({error}): try again later") from None
+        except Exception as error:  # what it asks for may go together only so far: aiortc notices here
+            raise StreamError(f"the offer's SDP has no answer ({type(error).__name__}: {str(error)[:80]})") from None
 
     def _microphone_source(self) -> AudioSource:
         if self._microphone is None:
@@ -191,12 +181,25 @@ class Call:
                 self._on_end(self)
 
     async def _release(self) -> None:
+        if self._looking_up is not None:
+            self._looking_up.cancel()
         try:
             if self.session is not None:
                 await self.session.close()
         finally:
+            await self._hang_up()
+
+    async def _hang_up(self) -> None:
+        transports = [t.receiver.transport for t in self._pc.getTransceivers()]
+        transports += [self._pc.sctp.transport] if self._pc.sctp is not None else []
+        try:
             async with asyncio.timeout(RELEASE_WITHIN_S):  # a peer that is gone answers no goodbye
                 await self._pc.close()
+        except Exception as error:  # TimeoutError, or aiortc's own: the sockets must not stay open
+            log.warning("a connection was cut, not closed (%s)", type(error).__name__)
+            for transport in transports:
+                if transport is not None:
+                    await transport.transport.stop()
 
     async def _tend(self, session: Show) -> None:
         """Tell the page how it goes; return when nothing has come from the peer for a while."""
@@ -234,6 +237,15 @@ class Call:
 
     def _on_channel(self, channel: RTCDataChannel) -> None:
         self._channel = channel
+        channel.on("message", self._on_message)
+        self._on_message("")
+
+    def _on_message(self, message: str | bytes) -> None:
+        """Our page opens one channel and says nothing; unpacking what others pour in takes the time of all calls."""
+        self._unasked_bytes += MESSAGE_BYTES + len(message)
+        if self._unasked_bytes > MAX_UNASKED_BYTES and not self._hung_up.is_set():
+            log.info("a caller floods its data channel: hanging up")
+            self._hung_up.set()
 
     def _on_track(self, track: MediaStreamTrack) -> None:
         if track.kind == "audio":

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from s2v.streaming.audio_file import ENGINE_HZ
 from s2v.streaming.painter import Engine
+from s2v.streaming.tracks import video_frame
 
 if TYPE_CHECKING:
     from s2v.engine.backends.batcher import BatchingBackend
@@ -106,6 +107,6 @@ def usable_cores() -> float:
 
 
 def _video(bgr: NDArray[np.uint8], index: int, fps: int) -> av.VideoFrame:
-    frame = av.VideoFrame.from_ndarray(bgr, format="bgr24")
+    frame = video_frame(bgr)
     frame.pts, frame.time_base = index, Fraction(1, fps)
     return frame

@@ -29,7 +29,6 @@ MAX_WAITING_BLOCKS = 50  # half a second: whoever is later than that loses the o
 CHECK_EVERY_S = 0.2
 GONE_AFTER_S = 3.0  # a device that says nothing for so long has gone, whatever it claims; some wake up in 2 s
 REOPEN_EVERY_S = 1.0
-JOIN_WITHIN_S = 5.0  # a driver may hang; the process must end all the same
 
 
 class Block(NamedTuple):
@@ -46,8 +45,8 @@ class Block(NamedTuple):
 class Capture:
     """Opens the device, and again whenever it has gone; its blocks wait in a bounded queue.
 
-    `notify` is called from PortAudio's thread when a block has come, and from ours when the first opening failed
-    (see `failure`). Later failures are only logged: the device may come back.
+    `notify` is called from PortAudio's thread when a block has come, and from ours when it is `over`: after `stop`,
+    or because the first opening failed (see `failure`). Later failures are only logged: the device may come back.
     """
 
     def __init__(self, wanted: str, make_system: Callable[[], AudioSystem], notify: Callable[[], None]) -> None:
@@ -55,6 +54,7 @@ class Capture:
         self.overflows = 0  # times that samples were lost, by the system or because nobody took them
         self.failure: StreamError | None = None
         self.connected = False
+        self.over = False  # the device has been let go of, for good
         self._wanted = wanted
         self._make_system = make_system
         self._notify = notify
@@ -72,13 +72,21 @@ class Capture:
             return None
 
     def stop(self) -> None:
-        """Close the device and join the thread; safe to call twice."""
+        """Have the device closed, without waiting for its driver; safe to call twice."""
         self._stopping.set()
-        self._thread.join(JOIN_WITHIN_S)
-        if self._thread.is_alive():
-            log.warning("the microphone's driver does not let go of it")
+
+    def join(self) -> None:
+        """Once it is `over`: join the thread, which has nothing left to do."""
+        self._thread.join()
 
     def _run(self) -> None:
+        try:
+            self._keep()
+        finally:
+            self.over = True
+            self._notify()
+
+    def _keep(self) -> None:
         told = False
         while not self._stopping.is_set():
             try:
@@ -90,7 +98,6 @@ class Capture:
             except (StreamError, OSError) as error:
                 if self.openings == 0:
                     self.failure = error if isinstance(error, StreamError) else _refused(error)
-                    self._notify()
                     return
                 if not told:
                     log.info("the microphone is not back yet (%s)", error)

@@ -14,7 +14,8 @@ STALL_S = 0.5  # no arrival in time for this long is a stall, not jitter
 EXCESS_S = 0.5  # held back this much longer than wanted: catch up at once, slewing would take minutes
 SETTLE_S = 0.04  # the same, once, half a second after the start, when the first packet had come late
 SLEW_TIME_S = 5.0  # an error is worked off over about this long
-MAX_SLEW = 0.01  # far above any crystal (200 ppm); players stretch that much without being heard
+MAX_SLEW = 0.01  # slower, at most: far above any crystal (200 ppm); players stretch that much without being heard
+MAX_CATCH_UP = 0.04  # faster, at most, after a hiccup: players leave out pauses before they shorten sounds
 
 
 class MediaClock:
@@ -22,8 +23,8 @@ class MediaClock:
 
     The timeline starts at 0 with the session and never jumps: both tracks release position p at `time_of(p)`
     and stamp it p, so they cannot part. It runs at the speed of the arriving audio: its rate is bent, by at most
-    `MAX_SLEW`, until the newest sample that has come is due one budget from now. A source sample s lies at
-    s + offset; the offset is chosen at the first arrival and again only after a real stall.
+    `MAX_SLEW` or `MAX_CATCH_UP`, until the newest sample that has come is due one budget from now. A source sample s
+    lies at s + offset; the offset is chosen at the first arrival and again only after a real stall.
 
     Used on the event loop only. `now` and `sleep` can be replaced, so hours pass in a moment under test.
     """
@@ -115,7 +116,7 @@ class MediaClock:
     def _bend(self, now: float, error_s: float) -> None:
         """Run faster when audio waits longer than the budget, slower when it waits less."""
         self._anchor_position, self._anchor_s = self._position_at(now), now
-        self._speed = 1.0 + min(MAX_SLEW, max(-MAX_SLEW, error_s / SLEW_TIME_S))
+        self._speed = 1.0 + min(MAX_CATCH_UP, max(-MAX_SLEW, error_s / SLEW_TIME_S))
 
     @staticmethod
     def _on_grid(samples: float) -> int:

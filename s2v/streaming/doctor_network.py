@@ -21,6 +21,7 @@ CODECS = {  # what people call it: what FFmpeg calls what writes and what reads 
     "AAC": ("aac", "aac"),
 }
 GATHER_WITHIN_S = 15.0
+ASK_WITHIN_S = 5.0
 LISTED_ADDRESSES = 4
 
 
@@ -89,9 +90,12 @@ def check_ice(servers: Sequence[IceServer] = ()) -> Finding:
         wanted = {"srflx" if url.startswith("stun") else "relay" for server in servers for url in server.urls}
         names = {"srflx": "STUN", "relay": "TURN"}
         silent = sorted(names[kind] for kind in wanted - outside)
+        refusal = asyncio.run(_refusal(servers)) if "TURN" in silent else None
         found += (
             f"; outside: {', '.join(sorted(f'{kind} {ip}' for kind, ip in candidates if kind != 'host')) or 'none'}"
         )
+        if refusal is not None:
+            return Finding("ICE", "warn", f"{found}; TURN refuses: {refusal}", "check user name and password")
         if silent:
             advice = "check address, account and whether a firewall lets UDP out"
             return Finding("ICE", "warn", f"{found}; no answer from {' and '.join(silent)}", advice)
@@ -111,3 +115,28 @@ async def _gather(servers: Sequence[IceServer]) -> list[tuple[str, str]]:
         return [(candidate.type, candidate.host) for candidate in connection.local_candidates]
     finally:
         await connection.close()
+
+
+async def _refusal(servers: Sequence[IceServer]) -> str | None:
+    """What the TURN server says to its account; None where it says nothing. Gathering keeps such answers to itself."""
+    from aioice.stun import TransactionError, TransactionFailed
+    from aioice.turn import create_turn_endpoint
+    from aiortc.rtcicetransport import connection_kwargs
+
+    from s2v.streaming.ice import configuration
+
+    asked = connection_kwargs(configuration(servers).iceServers or [])
+    if "turn_server" not in asked:  # a transport that aiortc cannot speak
+        return None
+    account = {"username": asked["turn_username"], "password": asked["turn_password"]}
+    way = {"ssl": asked["turn_ssl"] or None, "transport": asked["turn_transport"]}
+    try:
+        async with asyncio.timeout(ASK_WITHIN_S):
+            relay, _ = await create_turn_endpoint(asyncio.DatagramProtocol, asked["turn_server"], **account, **way)
+            relay.close()
+    except TransactionFailed as error:
+        code, reason = error.response.attributes.get("ERROR-CODE", (0, "no reason given"))
+        return f"{code} {reason}"
+    except (TransactionError, TimeoutError, OSError):
+        pass
+    return None

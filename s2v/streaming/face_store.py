@@ -129,6 +129,7 @@ class FaceStore:
         self.limits = options.uploads if options.enrol is not None else None
         self._enrol = options.enrol
         self.gallery = options.gallery if options.enrol is not None else ()
+        self.enrolling = bool(self.gallery)  # more of it is to come
         self._faces = {DEFAULT_ID: self.default}
         self._under_way = 0
         self._now = now
@@ -216,6 +217,7 @@ class FaceStore:
                 log.exception("gallery: %s is left out", path.name)
             else:
                 self._faces.setdefault(face.id, face)
+        self.enrolling = False
         log.info("gallery: %d faces ready", len(self.listed()) - 1)
 
     async def close(self) -> None:

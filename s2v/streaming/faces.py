@@ -37,6 +37,7 @@ def config_of(store: FaceStore) -> dict[str, Any]:
     limits = store.limits
     return {
         "faces": [{"id": face.id, "name": face.name} for face in store.listed()],
+        "faces_coming": store.enrolling,
         "face": store.default.id,
         "uploads": limits is not None,
         "max_upload_bytes": limits.max_bytes if limits is not None else 0,

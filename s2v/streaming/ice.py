@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Sequence
@@ -9,12 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import aioice.ice
-from aiortc import RTCConfiguration, RTCIceServer
+from aiortc import RTCConfiguration, RTCIceCandidate, RTCIceServer, RTCPeerConnection
+from aiortc.sdp import candidate_from_sdp
 
 from s2v.errors import StreamError
 
 LOOPBACK = "127.0.0.1"
 MAX_ICE_SERVERS = 8  # browsers warn from five on: each one costs time in every call
+MAX_HIDDEN = 8  # addresses of one caller that are looked up
+_HIDDEN = re.compile(r"a=candidate:(\S+ \d+ \S+ \d+ [A-Za-z0-9-]{1,63}\.local .+)", re.IGNORECASE)
 # RFC 7064 and 7065; stuns is left out, because aiortc cannot speak it.
 _URL = re.compile(r"(stun|turns?):([A-Za-z0-9.-]{1,253})(:[0-9]{1,5})?(\?transport=(udp|tcp))?")
 
@@ -71,6 +75,34 @@ def configuration(servers: Sequence[IceServer] = ()) -> RTCConfiguration:
     aiortc uses the first STUN and the first TURN address; a browser uses them all.
     """
     return RTCConfiguration(iceServers=[RTCIceServer(list(s.urls), s.username, s.credential) for s in servers])
+
+
+def open_ended(sdp: str) -> tuple[str, list[RTCIceCandidate]]:
+    """A caller's description without the candidates that hide behind an mDNS name; and these.
+
+    A page that has no microphone yet gets such names in place of addresses. Tried with Firefox: where they cannot be
+    looked up (another network, no multicast) it costs a second to find that out, and aioice, told that no candidates
+    follow, gives up before the caller's own first check comes, which shows the address. So neither is it told, nor
+    are the names waited for.
+    Raises: ValueError, IndexError, a candidate is malformed.
+    """
+    kept: list[str] = []
+    hidden: list[RTCIceCandidate] = []
+    section = -1
+    for line in sdp.splitlines():
+        section += line.startswith("m=")
+        if (match := _HIDDEN.fullmatch(line)) is not None:
+            candidate = candidate_from_sdp(match[1])
+            candidate.sdpMLineIndex = section
+            hidden.extend([candidate] if candidate.protocol.lower() == "udp" else [])
+        elif line != "a=end-of-candidates":
+            kept.append(line)
+    return "\r\n".join([*kept, ""]), hidden[:MAX_HIDDEN]
+
+
+async def look_up(connection: RTCPeerConnection, hidden: Sequence[RTCIceCandidate]) -> None:
+    """Tell the connection the addresses of these, if anybody near answers for them; it may close meanwhile."""
+    await asyncio.gather(*(connection.addIceCandidate(candidate) for candidate in hidden), return_exceptions=True)
 
 
 def offer_loopback_when_alone() -> bool:

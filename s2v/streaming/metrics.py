@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
+from typing import Protocol
 
 import prometheus_client as prometheus
 from aiohttp import web
@@ -28,6 +29,13 @@ COUNTED = {
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+class Runtime(Protocol):
+    """What is shared by all sessions: `s2v.engine.backends.batcher.BatchingBackend`."""
+
+    batches: int
+    rows: int
+
+
 class Metrics(Collector):
     """Of one application, with a registry of its own: two in one process do not meet.
 
@@ -35,7 +43,9 @@ class Metrics(Collector):
     computed until somebody asks, but for one histogram entry a stage and frame.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, runtime: Runtime | None = None, max_sessions: int | None = None) -> None:
+        self._runtime = runtime
+        self._max_sessions = max_sessions
         self.registry = prometheus.CollectorRegistry()
         self._live: set[Session] = set()
         self._ended: Counter[str] = Counter()
@@ -78,6 +88,15 @@ class Metrics(Collector):
         for status, count in self._refused.items():
             refused.add_metric([status], count)
         yield refused
+        if self._max_sessions is not None:
+            yield GaugeMetricFamily("s2v_sessions_max", "Sessions that may be open at a time.", self._max_sessions)
+        if self._runtime is not None:
+            yield CounterMetricFamily("s2v_network_batches", "Runs of the frame network.", self._runtime.batches)
+            yield CounterMetricFamily("s2v_network_frames", "Frames in these runs.", self._runtime.rows)
+        lags_s = [session.lag_s for session in self._live]
+        yield GaugeMetricFamily(
+            "s2v_lag_seconds_max", "How far any session's drawing is behind its audio.", max(lags_s, default=0)
+        )
         budgets_s = [session.clock.budget_s for session in self._live]
         yield GaugeMetricFamily(
             "s2v_budget_seconds_max",

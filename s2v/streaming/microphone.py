@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,11 +17,14 @@ from s2v.streaming.capture import Block, Capture
 from s2v.streaming.portaudio import AudioSystem, Capability, Microphone, list_microphones, open_audio_system
 from s2v.streaming.sources import AudioChunk, VoiceResampler
 
+log = logging.getLogger(__name__)
+
 __all__ = ["Microphone", "MicrophoneSource", "list_microphones"]
 
 SILENT_AFTER_S = 0.1  # ten blocks are missing: fill with silence from here on
 FILL_EVERY_S = 0.02
 LATE_S = 0.04  # what comes later than this, after silence stood in for it, is not heard twice as time
+LET_GO_WITHIN_S = 5.0  # a driver may hang; the process must end all the same
 
 
 class MicrophoneSource:
@@ -34,11 +38,13 @@ class MicrophoneSource:
         self,
         wanted: str = "",
         make_system: Callable[[], AudioSystem] = open_audio_system,
+        let_go_within_s: float = LET_GO_WITHIN_S,
     ) -> None:
         self.filled_s = 0.0  # silence that stood in for the device
         self.late_samples = 0  # came after silence had taken their place
         self._wanted = wanted
         self._make_system = make_system
+        self._let_go_within_s = let_go_within_s
         self._capture: Capture | None = None
         self._resampler = VoiceResampler()
         self._shape = Capability(LISTEN_HZ, 1)
@@ -80,11 +86,25 @@ class MicrophoneSource:
         return None
 
     def close(self) -> None:
-        """Let go of the device and join its thread; safe to call twice."""
+        """Have the device closed by its thread, without waiting; safe to call twice."""
         self._closed = True
         self._arrived.set()
         if self._capture is not None:
             self._capture.stop()
+
+    async def wait_closed(self) -> None:
+        """After `close`: join the device's thread; a driver that hangs is left behind after some seconds."""
+        if self._capture is None:
+            return
+        try:
+            async with asyncio.timeout(self._let_go_within_s):
+                while not self._capture.over:
+                    self._arrived.clear()
+                    await self._arrived.wait()
+        except TimeoutError:
+            log.warning("the microphone's driver does not let go of it")
+        else:
+            self._capture.join()
 
     def stats(self) -> dict[str, float]:
         return {

@@ -20,10 +20,14 @@ if TYPE_CHECKING:
     from s2v.engine.lipsync import DrawnFrame
     from s2v.spec import LipSyncSpec
 
-# What is not yet drawn; beyond it the oldest is dropped and counted. More than the longest budget would make every
-# frame of a slow machine too late to be shown: with this, it shows fewer frames.
+# What is not yet drawn; beyond it the oldest is dropped and counted. A network may hand over so much at once.
 MAX_PENDING_SAMPLES = ENGINE_HZ * 4 // 10
-BATCH_SAMPLES = ENGINE_HZ * 80 // 1000  # at most two frames a call, so that the first is not kept for the last
+# What has waited longer is dropped too. On a machine that is too slow something always has: with look-ahead, drawing
+# and encoding it must stay well within the longest budget, or every frame comes too late to be shown.
+MAX_WAIT_S = 0.16
+BATCH_SAMPLES = ENGINE_HZ * 40 // 1000  # one frame a call: the first would be kept for the next, and save nothing
+
+LAG_MEMORY = 0.93  # of the running mean, a draw: about half a second
 
 Pcm = NDArray[np.float32]
 
@@ -70,19 +74,25 @@ class Painter:
     """
 
     def __init__(
-        self, make_engine: Callable[[], Engine], emit: Callable[[DueFrame], None], times: StageTimes | None = None
+        self,
+        make_engine: Callable[[], Engine],
+        emit: Callable[[DueFrame], None],
+        times: StageTimes | None = None,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.drawn = 0
         self.skipped_samples = 0
         self.draw_s = 0.0  # running mean of the seconds per frame
+        self.lag_s = 0.0  # running mean, from audio being handed over until it is drawn: grows with the queue only
         self._make_engine = make_engine
         self._emit = emit
+        self._now = now
         self._times = times or StageTimes()
         self._fed: deque[tuple[int, float]] = deque(maxlen=500)  # (timeline end, moment) of the audio handed over
         self._engine: Engine | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="s2v-engine")
         self._map = TimelineMap()
-        self._waiting: deque[tuple[int, Pcm]] = deque()
+        self._waiting: deque[tuple[int, Pcm, float]] = deque()  # timeline sample, audio, moment it came
         self._waiting_samples = 0
         self._finishing = False
         self._changed = asyncio.Event()
@@ -90,14 +100,13 @@ class Painter:
 
     def feed(self, at: int, pcm: Pcm) -> None:
         """Audio of timeline sample `at` and following, mono float32 at 16 kHz, shape (n,). Never waits."""
+        now_s = self._now()
         for start in range(0, len(pcm), BATCH_SAMPLES):  # a long gap, filled with silence, comes as one chunk
-            self._waiting.append((at + start, pcm[start : start + BATCH_SAMPLES]))
+            self._waiting.append((at + start, pcm[start : start + BATCH_SAMPLES], now_s))
         self._waiting_samples += len(pcm)
-        self._fed.append((at + len(pcm), time.monotonic()))
+        self._fed.append((at + len(pcm), now_s))
         while self._waiting_samples > MAX_PENDING_SAMPLES and len(self._waiting) > 1:
-            lost = len(self._waiting.popleft()[1])
-            self._waiting_samples -= lost
-            self.skipped_samples += lost
+            self._skip()
         self._changed.set()
 
     def finish(self) -> None:
@@ -123,7 +132,9 @@ class Painter:
             await self._changed.wait()
             self._changed.clear()
             while self._waiting:
-                await self._draw(self._take())
+                pcm, came_s = self._take()
+                await self._draw(pcm)
+                self.lag_s += (1 - LAG_MEMORY) * (self._now() - came_s - self.lag_s)
         await self._draw(None)
 
     async def close(self) -> None:
@@ -145,17 +156,25 @@ class Painter:
         if self._engine is not None:
             self._engine.close()
 
-    def _take(self) -> Pcm:
-        """The oldest waiting audio, up to one batch."""
+    def _skip(self) -> None:
+        lost = len(self._waiting.popleft()[1])
+        self._waiting_samples -= lost
+        self.skipped_samples += lost
+
+    def _take(self) -> tuple[Pcm, float]:
+        """The oldest waiting audio that is young enough, up to one batch, and when it came."""
+        while len(self._waiting) > 1 and self._now() - self._waiting[0][2] > MAX_WAIT_S:
+            self._skip()
+        came_s = self._waiting[0][2]
         parts: list[Pcm] = []
         length = 0
         while self._waiting and (not parts or length + len(self._waiting[0][1]) <= BATCH_SAMPLES):
-            at, pcm = self._waiting.popleft()
+            at, pcm, _ = self._waiting.popleft()
             self._map.append(at, len(pcm))
             parts.append(pcm)
             length += len(pcm)
         self._waiting_samples -= length
-        return np.concatenate(parts)
+        return np.concatenate(parts), came_s
 
     async def _draw(self, pcm: Pcm | None) -> None:
         """Push one batch, or flush for None, and hand its frames on."""

@@ -88,6 +88,9 @@ class PushedSource:
         self._open = False
         self._forget_ends()
 
+    async def wait_closed(self) -> None:
+        """There is nothing to wait for."""
+
     def stats(self) -> dict[str, float]:
         return {"buffered_ms": round(1000 * self.buffered_s), "underruns": self._buffer.underruns}
 

@@ -7,22 +7,16 @@ import errno
 import logging
 import signal
 import ssl
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 
 import aioice.ice
-import numpy as np
 from aiohttp import web
-from numpy.typing import NDArray
 
 from s2v.errors import StreamError
-from s2v.streaming.access import LOOPBACK_ONLY, Access
-from s2v.streaming.app import LiveOptions, create_app
-from s2v.streaming.audio_file import AudioClip
-from s2v.streaming.avatar import OwnVoice
-from s2v.streaming.face_store import ONE_FACE, FaceOptions
-from s2v.streaming.ice import IceServer, offer_loopback_when_alone
-from s2v.streaming.painter import Engine
+from s2v.streaming.app import create_app
+from s2v.streaming.http import allow_many_files, make_runner
+from s2v.streaming.ice import offer_loopback_when_alone
+from s2v.streaming.switchboard import LiveOptions
 
 log = logging.getLogger(__name__)
 
@@ -30,48 +24,22 @@ ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 def run_live(
-    make_engine: Callable[[], Engine],
-    clip: AudioClip | None,
-    still_bgr: NDArray[np.uint8],
+    options: LiveOptions,
     host: str = "127.0.0.1",
     port: int = 8080,
-    loop: bool = False,
     on_ready: Callable[[str], None] | None = None,
-    sample_clip: AudioClip | None = None,
-    own_voice: OwnVoice | None = None,
-    access: Access = LOOPBACK_ONLY,
-    ice_servers: Sequence[IceServer] = (),
     tls: ssl.SSLContext | None = None,
-    max_sessions: int = 4,
-    faces: FaceOptions = ONE_FACE,
 ) -> signal.Signals:
     """Serve the page and its calls until SIGINT or SIGTERM; call it from the main thread.
 
     Args:
-        make_engine: called once per session, on that session's thread.
-        clip: the voice that drives the one face that everybody sees; `own_voice` is the same, of a microphone or
-            a program. Without both, each visitor talks, or plays `sample_clip`, and sees a face of their own.
-        still_bgr: (h, w, 3) uint8, the face at rest: the page's poster and the first frame of every call.
+        options: what is shown, and to whom; a host that other machines reach needs a token.
         port: 0 takes any free one.
         on_ready: called with the page's address, the token in it, once it can be opened.
-        access: who may use it; a host that other machines reach needs a token.
         tls: serve https with this certificate.
-        max_sessions: callers at a time; whoever comes then is asked to come back.
-        faces: what callers can choose beside this face.
     Returns: the signal that ended it; by then every call, task and thread has been joined.
     Raises: StreamError, host and port cannot be bound.
     """
-    options = LiveOptions(
-        make_engine,
-        still_bgr,
-        clip,
-        sample_clip,
-        loop,
-        access=access,
-        ice_servers=tuple(ice_servers),
-        own_voice=own_voice,
-    )
-    options = replace(options, max_sessions=max_sessions, faces=faces)
     return asyncio.run(serve(options, host, port, on_ready, tls))
 
 
@@ -92,7 +60,8 @@ async def serve(
             "this machine has no network address but its own loopback: start Chromium with "
             "--allow-loopback-in-peer-connection, or connect any network"
         )
-    runner = web.AppRunner(create_app(options), access_log=None, shutdown_timeout=2.0)
+    allow_many_files()
+    runner = make_runner(create_app(options))
     try:
         await runner.setup()
         await _bind(runner, host, port, tls)

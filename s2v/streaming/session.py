@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol, TypedDict
 
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.streaming.audio_file import LISTEN_HZ
-from s2v.streaming.budget import Budget
+from s2v.streaming.budget import LASTING_S, Budget
 from s2v.streaming.buffers import DueFrame, FrameQueue, VoiceBuffer
 from s2v.streaming.clock import MediaClock
 from s2v.streaming.painter import Engine, Painter
@@ -24,7 +25,7 @@ MARGIN_S = 0.08  # beyond the look-ahead, at first; then what is needed
 MIN_MARGIN_S = 0.02  # a packet
 MAX_BUDGET_S = 0.8  # a machine that needs more than this cannot hold a conversation
 ADAPT_EVERY_S = 1.0
-TOO_MANY_LATE = 5  # frames dropped in that time: where most needed longer, hold everything back at once
+TOO_MANY_LATE = 0.2  # of the frames of that time: where most needed longer, hold everything back at once
 TAIL_S = 0.3  # after the last sample: let the players finish
 
 
@@ -117,14 +118,22 @@ class Session:
             await asyncio.wait([self._running])
         self.voice_track.stop()
         self.face_track.stop()
-        await self._painter.close()
-        if self._monitor is not None:
-            self._monitor.ended(self)
+        try:
+            await self._painter.close()
+            await self._source.wait_closed()
+        finally:
+            if self._monitor is not None:
+                self._monitor.ended(self)
 
     async def wait_until_heard(self, source_sample: int) -> None:
         """Return when this sample of the source, counted at ENGINE_HZ, is released to the listeners."""
         while self.clock.due_of(source_sample) > self.clock.position():  # it may be held back more meanwhile
             await self.clock.sleep_until(self.clock.due_of(source_sample))
+
+    @property
+    def lag_s(self) -> float:
+        """How far the drawing is behind the audio, whatever the network does; a draw's length on an idle machine."""
+        return self._painter.lag_s
 
     def stats(self) -> Stats:
         return Stats(
@@ -178,13 +187,15 @@ class Session:
 
     async def _adapt(self) -> None:
         """Let the budget follow the need; where much comes late, hold back more at once rather than show nothing."""
-        seen = 0
+        seen, drawn = 0, deque([0], maxlen=1 + round(LASTING_S / ADAPT_EVERY_S))
         while True:
             await asyncio.sleep(ADAPT_EVERY_S)
             late, seen = self.face_track.counts.late - seen, self.face_track.counts.late
-            missing_s = self._budget.lasting_s() - self.clock.held_s
+            drawn.append(self._painter.drawn)
+            lasting = drawn[-1] - drawn[0] if len(drawn) == drawn.maxlen else 0
+            missing_s = self._budget.lasting_s(lasting) - self.clock.held_s
             room_s = MAX_BUDGET_S - self.clock.budget_s
-            if late >= TOO_MANY_LATE and missing_s > 0 and room_s > 0:
+            if late > max(TOO_MANY_LATE * (drawn[-1] - drawn[-2]), 1) and missing_s > 0 and room_s > 0:
                 self.clock.grow_budget(min(missing_s, room_s))
             else:
                 self.clock.budget_s = self._budget.next(self.clock.budget_s)

@@ -55,7 +55,10 @@ class AudioSource(Protocol):
         """The next chunk when it has come; None when there will be no more, also after `close`."""
 
     def close(self) -> None:
-        """Let go of the device or file; safe to call twice."""
+        """Let go of the device or file, without waiting for it; safe to call twice."""
+
+    async def wait_closed(self) -> None:
+        """After `close`: return when device or file has been let go of, or will not be in any time worth waiting."""
 
 
 class FileSource:
@@ -94,6 +97,9 @@ class FileSource:
 
     def close(self) -> None:
         self._open = False
+
+    async def wait_closed(self) -> None:
+        """There is nothing to wait for."""
 
 
 class VoiceResampler:
@@ -176,3 +182,6 @@ class PeerSource:
 
     def close(self) -> None:
         self._track.stop()
+
+    async def wait_closed(self) -> None:
+        """The connection joins what decodes the track."""

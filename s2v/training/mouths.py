@@ -48,7 +48,7 @@ class MouthLesson:
         teeth, cost = self.memory(batch["person"], batch["mirrored"])
         teeth = self._taught(teeth, batch["opening"])
         said = batch["motion"] + _MOTION_NOISE * torch.randn_like(batch["motion"])
-        soft = painter.soft(said, identity)
+        soft = painter.soft(said)
         mouth = painter.lay(soft, painter.jaw(batch["motion"]), identity, teeth)
         lit = light_between(batch["gate"], painter.place.unit_px)
         mouth = torch.cat([mouth[:, :3] * lit, mouth[:, 3:]], 1)

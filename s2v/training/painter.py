@@ -95,7 +95,7 @@ class MouthPainter(nn.Module):
         self.place = TeethPlace(spec)
         self.start = (spec.mouth_h_px // 32, spec.mouth_w_px // 32)
         self.motion = nn.Sequential(nn.Linear(spec.n_motion, 64), nn.LeakyReLU(0.1))
-        self.full = nn.Sequential(nn.Linear(3 + 64, 96 * self.start[0] * self.start[1]), nn.LeakyReLU(0.1))
+        self.full = nn.Sequential(nn.Linear(64, 96 * self.start[0] * self.start[1]), nn.LeakyReLU(0.1))
         self.up = nn.Upsample(scale_factor=2, mode="nearest")
         self.at_8 = conv(96, 96)
         self.at_16 = conv(96, 64)
@@ -114,15 +114,15 @@ class MouthPainter(nn.Module):
 
     def forward(self, motion: Tensor, identity: Tensor, teeth: Tensor) -> Tensor:
         """(b, n_motion), (b, 3), (b, 8, rows, w) -> (b, 4, mouth_h_px, mouth_w_px) in [0, 1]."""
-        return self.lay(self.soft(motion, identity), self.jaw(motion), identity, teeth)
+        return self.lay(self.soft(motion), self.jaw(motion), identity, teeth)
 
-    def soft(self, motion: Tensor, identity: Tensor) -> Tensor:
+    def soft(self, motion: Tensor) -> Tensor:
         """What is smooth, (b, 5, h, w) in [0, 1].
 
         How bright the cavity is, from a black throat to the tongue; light on the upper and on the lower teeth; how
         far the lower teeth are free of the tongue; alpha.
         """
-        x = self.full(torch.cat([identity, self.motion(motion)], 1))
+        x = self.full(self.motion(motion))  # not of the light: that falls on teeth once, in `lay`
         x = self.at_8(self.up(x.reshape(-1, 96, *self.start)))
         x = self.at_32(self.up(self.at_16(self.up(x))))
         maps = torch.sigmoid(self.out(x))

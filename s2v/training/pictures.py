@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -30,10 +31,15 @@ class Pictures:
     def __len__(self) -> int:
         return len(self.motion)
 
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """Everybody by name, and the number that `person` of a batch is for them."""
+        return {name: place for place, name in enumerate(sorted(set(self.people)))}
+
     @property
     def names(self) -> list[str]:
-        """Everybody, in the order that `person` of a batch counts."""
-        return sorted(set(self.people))
+        """Everybody, in the order of `places`."""
+        return list(self.places)
 
 
 def picture_batches(
@@ -57,15 +63,14 @@ def picture_batch(pictures: Pictures, chosen: NDArray[np.int64], rng: np.random.
     """The chosen pictures as tensors; with `rng`, mirrored and recoloured at random.
 
     Returns: the arrays by name, (b, c, h, w) in [0, 1]; `motion` (b, n_motion); `person` (b,), the place in
-    `Pictures.names`; `mirrored` (b,) bool; `blocks` (b,), patch pixels that one pixel of the source fills, a side.
+    `Pictures.places`; `mirrored` (b,) bool; `blocks` (b,), patch pixels that one pixel of the source fills, a side.
     """
     batch: dict[str, Tensor] = {"motion": torch.from_numpy(pictures.motion[chosen])}
     for key, array in pictures.arrays.items():
         part = torch.from_numpy(array[chosen]).float() / 255
         batch[key] = part.permute(0, 3, 1, 2) if part.ndim == 4 else part[:, None]
-    places = {name: place for place, name in enumerate(pictures.names)}
-    if places:
-        batch["person"] = torch.tensor([places[pictures.people[i]] for i in chosen])
+    if pictures.people:
+        batch["person"] = torch.tensor([pictures.places[pictures.people[i]] for i in chosen])
         blocks = np.clip(np.round(pictures.magnified[chosen]), 1, _MAX_MAGNIFIED)
         batch["blocks"] = torch.from_numpy(blocks.astype(np.int64))
     n = len(chosen)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s2v.benchmarks.caller import Heard
+from s2v.benchmarks.ears import Heard
 from s2v.benchmarks.end_to_end import OLDEST_S, WARM_UP_S, EndToEndConfig, ages, report_of
 from s2v.benchmarks.report import Spread, machine, table
 from s2v.benchmarks.served import Ready, Served

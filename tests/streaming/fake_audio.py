@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,10 +22,12 @@ class FakeDevice:
 
 
 class FakeStream:
-    def __init__(self, rate: int, channels: int, index: int, callback: Callback) -> None:
+    def __init__(self, rate: int, channels: int, index: int, callback: Callback, lets_go: threading.Event) -> None:
         self.rate, self.channels, self.index = rate, channels, index
         self.open = True
+        self.closing = threading.Event()
         self._callback = callback
+        self._lets_go = lets_go
 
     def say(self, pcm: NDArray[np.int16], overflow: bool = False) -> None:
         """Deliver (n,) or (n, channels) samples, as PortAudio's thread would."""
@@ -35,6 +38,8 @@ class FakeStream:
         return self.open
 
     def close(self) -> None:
+        self.closing.set()
+        self._lets_go.wait()
         self.open = False
 
 
@@ -47,6 +52,10 @@ class Machine:
     streams: list[FakeStream] = field(default_factory=list)
     systems: int = 0  # made and not terminated
     refuse_open: bool = False
+    lets_go: threading.Event = field(default_factory=threading.Event)  # cleared, the driver hangs when it should close
+
+    def __post_init__(self) -> None:
+        self.lets_go.set()
 
     def make_system(self) -> FakeSystem:
         self.systems += 1
@@ -93,7 +102,9 @@ class FakeSystem:
         if self._machine.refuse_open:
             raise OSError(-9985, "Device unavailable")
         self.is_format_supported(rate, input_device=input_device_index, input_channels=channels, input_format=format)
-        self._machine.streams.append(FakeStream(rate, channels, input_device_index, stream_callback))
+        self._machine.streams.append(
+            FakeStream(rate, channels, input_device_index, stream_callback, self._machine.lets_go)
+        )
         return self._machine.streams[-1]
 
     def terminate(self) -> None:

@@ -87,6 +87,9 @@ class ListSource:
     def close(self) -> None:
         self.closed = True
 
+    async def wait_closed(self) -> None:
+        pass
+
 
 class VirtualTime:
     """A monotonic clock that moves only when somebody sleeps on it."""

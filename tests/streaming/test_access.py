@@ -10,8 +10,9 @@ from streaming.fakes import FakeEngine, still
 
 from s2v.errors import StreamError
 from s2v.streaming.access import Access, guard, is_loopback
-from s2v.streaming.app import LiveOptions, create_app
+from s2v.streaming.app import create_app
 from s2v.streaming.server import serve
+from s2v.streaming.switchboard import LiveOptions
 
 TOKEN = "open+sesame/%20="  # all that needs care in an address
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -98,6 +99,9 @@ def test_a_browser_without_the_token_is_asked_for_it() -> None:
         text = await reply.text()
         assert reply.status == 401 and 'name="token"' in text and "refresh" not in text
         assert "Content-Security-Policy" in reply.headers
+        assert 'role="alert" hidden' in text, "nothing is wrong yet"
+        guessed = await client.get("/?token=a-guess", headers=html)
+        assert guessed.status == 401 and 'role="alert">This is not the token' in await guessed.text()
         from_afar = await client.get("/", headers={**html, "Sec-Fetch-Site": "cross-site"})
         assert 'http-equiv="refresh"' in await from_afar.text(), "its cookie was kept back: ask once more from here"
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,9 +11,11 @@ from aiohttp.test_utils import TestClient, TestServer
 from streaming.fakes import SIDE_PX, FakeEngine, still, tone_clip
 
 from s2v.errors import ModelError
-from s2v.streaming.app import OFFER_BYTES, SWITCHBOARD, LiveOptions, create_app
+from s2v.streaming.app import OFFER_BYTES, create_app
 from s2v.streaming.avatar import OwnVoice
 from s2v.streaming.pushed import PushedSource
+from s2v.streaming.sources import FileSource
+from s2v.streaming.switchboard import SWITCHBOARD, LiveOptions
 
 SECTION = "m={kind} 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=mid:{mid}\r\n"
 HEAD = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
@@ -57,7 +61,7 @@ def test_the_page_offers_what_the_server_can_do(clips: dict[str, Any], inputs: l
         config = await (await client.get("/config")).json()
         size = {"width": SIDE_PX, "height": SIDE_PX}
         faces = {"faces": [{"id": "default", "name": "Default"}], "face": "default"}
-        faces |= {"uploads": False, "max_upload_bytes": 0, "max_upload_px": 0}
+        faces |= {"faces_coming": False, "uploads": False, "max_upload_bytes": 0, "max_upload_px": 0}
         assert config == {"inputs": inputs, "own_clip": own, **size, **faces, "ice_servers": []}
 
     visit(LiveOptions(FakeEngine, still(), **clips), look)
@@ -153,7 +157,20 @@ def test_real_offers_meet_a_full_server_or_a_broken_engine_with_a_reason() -> No
         status, answer = await post(client, "voice")
         assert status == 503 and "try again" in answer["error"]
 
+    async def strained(client: TestClient) -> None:
+        """A call whose engine takes twice as long as its audio lasts, and another caller."""
+        assert (await post(client, "shared"))[0] == 200
+        for _ in range(600):
+            if client.app[SWITCHBOARD].refusal():
+                break
+            await asyncio.sleep(0.02)
+        status, answer = await post(client, "shared")
+        assert status == 503 and "behind" in answer["error"]
+        await client.app[SWITCHBOARD].close()
+
     visit(LiveOptions(refuse, still(), sample_clip=tone_clip(1.0)), broken)
+    clip, slow = tone_clip(30.0), partial(FakeEngine, lambda: time.sleep(0.16))
+    visit(LiveOptions(slow, still(), own_voice=OwnVoice("file", lambda: FileSource(clip))), strained)
     visit(LiveOptions(FakeEngine, still(), sample_clip=tone_clip(1.0)), no_microphone)
     visit(LiveOptions(FakeEngine, still(), tone_clip(1.0)), shared_only)
     visit(LiveOptions(FakeEngine, still()), no_voice)

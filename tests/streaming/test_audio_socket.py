@@ -16,10 +16,11 @@ from aiohttp.test_utils import TestClient, TestServer
 from streaming.fakes import FakeEngine, still
 from streaming.test_speech_buffer import resampled, speech
 
-from s2v.streaming.app import SWITCHBOARD, LiveOptions, create_app
+from s2v.streaming.app import create_app
 from s2v.streaming.avatar import OwnVoice
 from s2v.streaming.pushed import PushedSource
 from s2v.streaming.sources import VoiceResampler
+from s2v.streaming.switchboard import SWITCHBOARD, LiveOptions
 
 PUSHED = OwnVoice("push", PushedSource, waits_for_viewers=True)
 

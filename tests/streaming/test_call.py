@@ -10,7 +10,8 @@ import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from streaming.fakes import FakeEngine, still, tone_clip
 
-from s2v.streaming.call import Call, Offer
+from s2v.streaming.call import Call
+from s2v.streaming.offered import Offer
 from s2v.streaming.session import Session, Stats
 from s2v.streaming.sources import AudioSource, FileSource
 
@@ -57,3 +58,31 @@ def test_a_call_that_cannot_be_tended_says_why_it_ends(caplog: pytest.LogCapture
     assert "ZeroDivisionError" in caplog.text
     assert engine.closed == 1
     assert not unretrieved
+
+
+def test_a_caller_whose_addresses_are_hidden_is_found_by_their_first_check() -> None:
+    ended: list[Call] = []
+
+    async def call() -> None:
+        peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        for kind in ("audio", "video"):
+            peer.addTransceiver(kind, direction="recvonly")
+        await peer.setLocalDescription(await peer.createOffer())
+        lines = peer.localDescription.sdp.splitlines(keepends=True)
+        assert "a=end-of-candidates\r\n" in lines
+        offer = Offer("".join(line for line in lines if not line.startswith("a=candidate:")), "voice")
+
+        def make_session(source: AudioSource) -> Session:
+            return Session(source, FakeEngine, still())
+
+        served = Call(make_session, ended.append, connect_within_s=10.0, silent_after_s=10.0)
+        answer = await served.answer(offer, FileSource(tone_clip(30.0)))
+        await peer.setRemoteDescription(RTCSessionDescription(answer.sdp, answer.type))
+        while served.state != "live":
+            assert not ended, "given up before the caller could show an address"
+            await asyncio.sleep(0.02)
+        await peer.close()
+        await served.close()
+
+    asyncio.run(asyncio.wait_for(call(), 30))
+    assert len(ended) == 1

@@ -5,6 +5,7 @@ import socket
 import stat
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import aioice.ice
@@ -88,17 +89,18 @@ def test_addresses_for_callers_are_listed_or_missed(monkeypatch: pytest.MonkeyPa
     assert alone.state == "warn" and "loopback" in alone.next_step
 
 
-@pytest.mark.usefixtures("loopback_ice")
-def test_a_stun_server_that_does_not_help_is_named() -> None:
-    """It refuses every request: one that is silent would take seconds."""
+@contextlib.contextmanager
+def refusing_server(code: int, reason: str) -> Iterator[str]:
+    """Address of a STUN or TURN server that refuses every request: one that is silent would take seconds."""
 
     def refuse(server: socket.socket) -> None:
         with contextlib.suppress(OSError):  # nothing more is asked
             while True:
                 data, caller = server.recvfrom(2048)
                 request = stun.parse_message(data)
-                refusal = stun.Message(stun.Method.BINDING, stun.Class.ERROR, transaction_id=request.transaction_id)
-                refusal.attributes["ERROR-CODE"] = (400, "No")
+                refusal = stun.Message(request.message_method, stun.Class.ERROR, transaction_id=request.transaction_id)
+                refusal.attributes["ERROR-CODE"] = (code, reason)
+                refusal.attributes["REALM"], refusal.attributes["NONCE"] = "here", b"once"
                 server.sendto(bytes(refusal), caller)
 
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
@@ -106,6 +108,19 @@ def test_a_stun_server_that_does_not_help_is_named() -> None:
         server.settimeout(1)
         refusing = threading.Thread(target=refuse, args=(server,))
         refusing.start()
-        found = check_ice([IceServer((f"stun:127.0.0.1:{server.getsockname()[1]}",))])
+        yield f"127.0.0.1:{server.getsockname()[1]}"
     refusing.join()
+
+
+@pytest.mark.usefixtures("loopback_ice")
+def test_a_stun_server_that_does_not_help_is_named() -> None:
+    with refusing_server(400, "No") as address:
+        found = check_ice([IceServer((f"stun:{address}",))])
     assert found.state == "warn" and "no answer from STUN" in found.found and "firewall" in found.next_step
+
+
+@pytest.mark.usefixtures("loopback_ice")
+def test_a_relay_that_refuses_the_account_is_told_from_one_that_is_silent() -> None:
+    with refusing_server(401, "Unauthorized") as address:
+        found = check_ice([IceServer((f"turn:{address}",), "me", "wrong")])
+    assert found.state == "warn" and "TURN refuses: 401 Unauthorized" in found.found and "password" in found.next_step

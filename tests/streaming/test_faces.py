@@ -15,8 +15,9 @@ from aiohttp.test_utils import TestClient, TestServer
 from streaming.fakes import SIDE_PX, FakeEngine, still, tone_clip
 from streaming.test_face_store import Enroller, photo
 
-from s2v.streaming.app import SWITCHBOARD, LiveOptions, create_app
+from s2v.streaming.app import create_app
 from s2v.streaming.face_store import FaceOptions, UploadLimits
+from s2v.streaming.switchboard import SWITCHBOARD, LiveOptions
 
 LIMITS = UploadLimits(max_bytes=20_000, max_px=100_000, max_faces=2, max_waiting=2)
 PNG = {"Content-Type": "image/png"}
@@ -151,6 +152,9 @@ def test_a_gallery_fills_up_while_the_server_runs(tmp_path: Path) -> None:
             while len(listed := (await (await client.get("/config")).json())["faces"]) < 2:
                 await asyncio.sleep(0.01)
         assert listed[1]["name"] == "Ada"
+        async with asyncio.timeout(10):
+            while (await (await client.get("/config")).json())["faces_coming"]:  # the page asks again until then
+                await asyncio.sleep(0.01)
         assert (await client.get(f"/faces/{listed[1]['id']}/still.jpg")).status == 200
         await client.delete(f"/faces/{listed[1]['id']}")
         assert (await client.get(f"/faces/{listed[1]['id']}/still.jpg")).status == 200, "not the callers' to delete"

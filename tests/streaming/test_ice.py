@@ -8,7 +8,7 @@ import pytest
 from aiortc import RTCIceGatherer
 
 from s2v.errors import StreamError
-from s2v.streaming.ice import MAX_ICE_SERVERS, IceServer, configuration, ice_servers
+from s2v.streaming.ice import MAX_HIDDEN, MAX_ICE_SERVERS, IceServer, configuration, ice_servers, open_ended
 
 TURN = {"urls": ["turn:relay.example:3478?transport=tcp"], "username": "me", "credential": "secret"}
 
@@ -100,3 +100,18 @@ def test_a_stun_server_is_asked_for_the_outer_address() -> None:
         return found
 
     assert asyncio.run(asyncio.wait_for(gather(), 20)) >= {("host", "127.0.0.1"), ("srflx", "192.0.2.7")}
+
+
+def test_an_offer_with_hidden_addresses_is_taken_without_them_and_stays_open() -> None:
+    name = "3d2f8b1c-9a7e-4c55-8f0d-6c1e2b7a9f10.local"
+    known = "a=candidate:1 1 udp 2122252543 192.0.2.7 50000 typ host"
+    hidden = f"a=candidate:2 1 UDP 2122187007 {name} 50001 typ host generation 0"
+    over_tcp = f"a=candidate:3 1 tcp 2105524479 {name} 9 typ host tcptype active"
+    audio, video = "m=audio 9 UDP/TLS/RTP/SAVPF 96", "m=video 9 UDP/TLS/RTP/SAVPF 97"
+    offer = ["v=0", audio, known, hidden, "a=end-of-candidates", video, over_tcp, ""]
+    sdp, names = open_ended("\r\n".join(offer))
+    assert sdp.split("\r\n") == ["v=0", audio, known, video, ""]
+    assert [(c.ip, c.port, c.sdpMLineIndex) for c in names] == [(name, 50001, 0)]
+    assert open_ended(sdp) == (sdp, [])
+    many = open_ended("\r\n".join([audio, *[hidden] * 100]))
+    assert len(many[1]) == MAX_HIDDEN and "candidate" not in many[0]

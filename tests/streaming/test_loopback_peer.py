@@ -17,8 +17,9 @@ from aiortc.mediastreams import AudioStreamTrack, MediaStreamError
 from numpy.typing import NDArray
 from streaming.fakes import SIDE_PX, FakeEngine, still, tone_clip
 
-from s2v.streaming.app import SWITCHBOARD, LiveOptions, create_app
+from s2v.streaming.app import create_app
 from s2v.streaming.sources import FileSource
+from s2v.streaming.switchboard import SWITCHBOARD, LiveOptions
 from s2v.streaming.tracks import VoiceTrack
 
 pytestmark = pytest.mark.usefixtures("loopback_ice")

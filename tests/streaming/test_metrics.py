@@ -2,16 +2,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client.parser import text_string_to_metric_families
 from streaming.fakes import FakeEngine, still, tone_clip
 
-from s2v.streaming.app import LiveOptions, create_app
+from s2v.streaming.app import create_app
 from s2v.streaming.metrics import COUNTED, Metrics
 from s2v.streaming.session import Session
 from s2v.streaming.sources import FileSource
+from s2v.streaming.switchboard import LiveOptions
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
@@ -34,6 +36,18 @@ def test_a_server_that_did_nothing_says_so() -> None:
             assert found[f"s2v_{name.replace('_ms', '_seconds')}_total"] == 0
         assert found["s2v_sessions"] == found["s2v_offers_served_total"] == found["s2v_budget_seconds_max"] == 0
         assert found["process_resident_memory_bytes"] > 1e6
+
+    run(ask)
+
+
+def test_the_shared_runtime_and_the_places_are_told() -> None:
+    async def ask() -> None:
+        runtime = SimpleNamespace(batches=3, rows=7)
+        options = LiveOptions(FakeEngine, still(), max_sessions=5, runtime=runtime)
+        async with TestClient(TestServer(create_app(options))) as client:
+            found = await read(client)
+            assert (found["s2v_network_batches_total"], found["s2v_network_frames_total"]) == (3, 7)
+            assert found["s2v_sessions_max"] == 5 and found["s2v_lag_seconds_max"] == 0
 
     run(ask)
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from streaming.fake_audio import FakeDevice, FakeStream, Machine
-from streaming.fakes import tone
+from streaming.fakes import FakeEngine, still, tone
 from streaming.test_sources import check_counts
 
 from s2v.errors import StreamError
 from s2v.streaming.capture import MAX_WAITING_BLOCKS
 from s2v.streaming.microphone import MicrophoneSource
 from s2v.streaming.portaudio import Capability, best_capability, choose_microphone, list_microphones, microphones_of
+from s2v.streaming.session import Session
 from s2v.streaming.sources import AudioChunk
 
 
@@ -107,6 +109,7 @@ def listen(
             source.close()
             source.close()
             await reading
+            await source.wait_closed()
         return chunks
 
     chunks = asyncio.run(asyncio.wait_for(run(), 30))
@@ -227,6 +230,7 @@ def test_a_device_that_cannot_be_opened_the_first_time_is_an_error() -> None:
             while True:
                 assert await source.read() is not None
         source.close()
+        await source.wait_closed()
 
     asyncio.run(asyncio.wait_for(read(), 10))
     assert machine.systems == 0
@@ -238,7 +242,51 @@ def test_closed_before_it_began_it_opens_nothing() -> None:
     async def read() -> None:
         source = MicrophoneSource("", machine.make_system)
         source.close()
+        await source.wait_closed()
         assert await source.read() is None
 
     asyncio.run(read())
     assert machine.streams == []
+
+
+def listening() -> bool:
+    return any(thread.name == "s2v-microphone" for thread in threading.enumerate())
+
+
+def test_a_driver_that_hangs_holds_nobody_up_but_whoever_closes_its_session() -> None:
+    machine, engine = machine_of("Desk"), FakeEngine()
+    machine.lets_go.clear()
+
+    async def close() -> None:
+        session = Session(MicrophoneSource("", machine.make_system, let_go_within_s=60), lambda: engine, still())
+        running = asyncio.create_task(session.run())
+        stream = await opened(machine, 1)
+        closing = asyncio.create_task(session.close())
+        await until(stream.closing.is_set)  # the loop goes on: this line is reached while the driver hangs
+        await until(lambda: engine.closed == 1)
+        assert not closing.done() and listening()
+        machine.lets_go.set()
+        await closing
+        assert running.done() and not listening() and machine.systems == 0
+
+    asyncio.run(asyncio.wait_for(close(), 30))
+
+
+def test_a_driver_that_never_lets_go_is_left_behind_and_said(caplog: pytest.LogCaptureFixture) -> None:
+    machine = machine_of("Desk")
+    machine.lets_go.clear()
+
+    async def close() -> None:
+        source = MicrophoneSource("", machine.make_system, let_go_within_s=0.05)
+        reading = asyncio.create_task(gather(source, []))
+        await opened(machine, 1)
+        source.close()
+        await reading
+        await source.wait_closed()
+        assert listening()
+
+    asyncio.run(asyncio.wait_for(close(), 30))
+    assert "driver does not let go" in caplog.text
+    machine.lets_go.set()
+    while listening():
+        time.sleep(0.005)

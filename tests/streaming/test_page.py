@@ -9,7 +9,8 @@ from aiohttp.test_utils import TestClient, TestServer
 from streaming.fakes import FakeEngine, still
 
 from s2v.streaming.access import STATIC
-from s2v.streaming.app import LiveOptions, create_app
+from s2v.streaming.app import create_app
+from s2v.streaming.switchboard import LiveOptions
 
 PAGE = (STATIC / "index.html").read_text(encoding="utf-8")
 SCRIPTS = {path.name: path.read_text(encoding="utf-8") for path in STATIC.glob("*.js")}

@@ -9,7 +9,7 @@ from streaming.fakes import FakeEngine, tone
 
 from s2v.errors import ModelError
 from s2v.streaming.buffers import DueFrame
-from s2v.streaming.painter import BATCH_SAMPLES, MAX_PENDING_SAMPLES, Painter, TimelineMap
+from s2v.streaming.painter import BATCH_SAMPLES, MAX_PENDING_SAMPLES, MAX_WAIT_S, Painter, TimelineMap
 
 
 def paint(chunks: list[tuple[int, int]], engine: FakeEngine, at_once: bool = False) -> tuple[list[DueFrame], Painter]:
@@ -52,6 +52,35 @@ def test_a_machine_too_slow_skips_the_oldest_audio_and_stays_in_time() -> None:
     assert painter.skipped_samples == 150 * 320 - MAX_PENDING_SAMPLES
     assert len(engine.heard) == MAX_PENDING_SAMPLES
     assert frames[-1].at == 150 * 320 - 320
+
+
+def feed_twice(between_s: float) -> tuple[FakeEngine, Painter]:
+    """A tenth of a second of sound, nothing drawn for `between_s`, another tenth; then the engine gets going."""
+    engine, now_s = FakeEngine(), [0.0]
+
+    async def run() -> Painter:
+        painter = Painter(lambda: engine, lambda frame: None, now=lambda: now_s[0])
+        for at in range(0, 1600, 320):
+            painter.feed(at, tone(0.02, rate_hz=16_000))
+        now_s[0] = between_s
+        for at in range(1600, 3200, 320):
+            painter.feed(at, tone(0.02, rate_hz=16_000))
+        painter.finish()
+        await painter.run()
+        await painter.close()
+        return painter
+
+    return engine, asyncio.run(run())
+
+
+def test_audio_that_has_waited_too_long_to_be_shown_in_time_is_not_drawn() -> None:
+    engine, painter = feed_twice(MAX_WAIT_S + 0.01)
+    assert painter.skipped_samples == 1600 and len(engine.heard) == 1600
+
+
+def test_audio_that_comes_in_a_burst_is_drawn_to_the_last_sample() -> None:
+    engine, painter = feed_twice(MAX_WAIT_S - 0.01)
+    assert painter.skipped_samples == 0 and len(engine.heard) == 3200
 
 
 def test_a_long_gap_is_not_drawn_in_one_go() -> None:

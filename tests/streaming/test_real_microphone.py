@@ -48,6 +48,7 @@ async def main():
     await asyncio.to_thread(sys.stdin.readline)
     source.close()
     await reading
+    await source.wait_closed()
     print(json.dumps({"closed": True}), flush=True)
 
 asyncio.run(main())

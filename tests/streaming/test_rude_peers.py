@@ -20,11 +20,11 @@ from aiortc.mediastreams import AudioStreamTrack
 from streaming.fakes import FakeEngine, still, tone_clip
 from streaming.test_loopback_peer import Peer, serving, until
 
-from s2v.streaming.app import SWITCHBOARD, LiveOptions
 from s2v.streaming.call import Call
 from s2v.streaming.painter import Painter
 from s2v.streaming.session import Session
 from s2v.streaming.sources import FileSource, PeerSource
+from s2v.streaming.switchboard import SWITCHBOARD, LiveOptions
 from s2v.streaming.tracks import FaceTrack, VoiceTrack
 
 pytestmark = pytest.mark.usefixtures("loopback_ice")
@@ -84,6 +84,22 @@ async def talkative(peer: Peer) -> None:
     await peer.pc.close()
 
 
+async def flooding(peer: Peer) -> None:
+    """Pours into its data channel; the server hangs up."""
+    await connected(peer)
+    channel = peer.pc.createDataChannel("flood")
+    channel.on("open", lambda: [channel.send("x" * 1000) for _ in range(2000)])
+    await until(lambda: peer.pc.connectionState == "closed", 20)
+
+
+async def many_channels(peer: Peer) -> None:
+    """Opens more of them than any page; the server hangs up."""
+    await connected(peer)
+    for number in range(1000):
+        peer.pc.createDataChannel(f"more {number}")
+    await until(lambda: peer.pc.connectionState == "closed", 20)
+
+
 async def asks_again(peer: Peer) -> None:
     """Offers the same connection a second time: a call of its own, which cannot come about."""
     await connected(peer)
@@ -126,6 +142,8 @@ KINDS: tuple[Callable[[Peer], Awaitable[None]], ...] = (
     vanished,
     never_there,
     talkative,
+    flooding,
+    many_channels,
     asks_again,
     garbled,
     half_open,
@@ -195,7 +213,7 @@ def test_a_full_server_gives_the_place_to_the_next_once_somebody_has_gone() -> N
         async with serving(options) as client:
             first, second = Peer(client, None), Peer(client, None)
             await connected(first)
-            with pytest.raises(AssertionError, match="talking here already"):
+            with pytest.raises(AssertionError, match="taken by other callers"):
                 await second.call()
             await first.pc.close()
             await second.pc.close()

@@ -13,13 +13,14 @@ import pytest
 from streaming.fakes import FakeEngine, still
 
 from s2v.errors import StreamError
-from s2v.streaming.app import LiveOptions
 from s2v.streaming.ice import offer_loopback_when_alone
 from s2v.streaming.server import serve
+from s2v.streaming.switchboard import LiveOptions
 
 SERVER = """
 import os, sys
 from streaming.fakes import FakeEngine, still
+from s2v.streaming.switchboard import LiveOptions
 from s2v.streaming.server import run_live
 
 number = int(sys.argv[1])
@@ -28,7 +29,7 @@ def on_ready(address):
     print(address, flush=True)
     os.kill(os.getpid(), number)
 
-print(int(run_live(FakeEngine, None, still(), port=0, on_ready=on_ready)) == number)
+print(int(run_live(LiveOptions(FakeEngine, still()), port=0, on_ready=on_ready)) == number)
 """
 
 

@@ -12,8 +12,8 @@ from aiortc.mediastreams import MediaStreamError
 from streaming.fakes import FakeEngine, still, tone_clip
 from streaming.test_loopback_peer import Peer, listen, pitch_hz, run, serving, until
 
-from s2v.streaming.app import SWITCHBOARD, LiveOptions
 from s2v.streaming.fan_out import SharedTrack
+from s2v.streaming.switchboard import SWITCHBOARD, LiveOptions
 
 pytestmark = pytest.mark.usefixtures("loopback_ice")
 

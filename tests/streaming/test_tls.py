@@ -11,8 +11,8 @@ from streaming.fakes import FakeEngine, still
 
 from s2v.errors import StreamError
 from s2v.streaming.access import Access
-from s2v.streaming.app import LiveOptions
 from s2v.streaming.server import serve
+from s2v.streaming.switchboard import LiveOptions
 from s2v.streaming.tls import server_context
 
 

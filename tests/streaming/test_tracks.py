@@ -5,11 +5,27 @@ import asyncio
 import numpy as np
 import pytest
 from aiortc.mediastreams import MediaStreamError
+from av import VideoFrame
 from streaming.fakes import SIDE_PX, VirtualTime, still, tone
 
 from s2v.streaming.buffers import DueFrame, FrameQueue, VoiceBuffer
 from s2v.streaming.clock import MediaClock
-from s2v.streaming.tracks import FaceTrack, VoiceTrack
+from s2v.streaming.tracks import FaceTrack, VoiceTrack, video_frame
+
+COLOUR_STEP = 3  # levels: limited range and back
+
+
+def shown(frame: VideoFrame) -> np.ndarray:
+    return frame.to_ndarray(format="bgr24").astype(int)
+
+
+def test_colours_reach_the_encoder_as_they_are() -> None:
+    columns, rows = np.meshgrid(np.arange(64), np.arange(48))
+    bgr = np.stack([4 * columns, 5 * rows, 255 - 2 * columns - 2 * rows], axis=2).astype(np.uint8)
+    frame = video_frame(bgr)
+    assert frame.format.name == "yuv420p" and (frame.width, frame.height) == (64, 48)
+    # neighbours share their colour, so an edge of this ramp may be off by a pixel's step
+    assert np.abs(shown(frame) - bgr).max() <= 4 * COLOUR_STEP and np.abs(shown(frame) - bgr).mean() < COLOUR_STEP
 
 
 def grey(level: int) -> np.ndarray:
@@ -53,7 +69,8 @@ def test_the_still_goes_out_at_once_and_again_while_nothing_is_drawn() -> None:
         frames = [await asyncio.wait_for(track.recv(), 1.0) for _ in range(3)]
         stamps = [frame.pts for frame in frames]
         assert stamps[0] < 1600 and stamps == sorted(set(stamps))
-        assert np.array_equal(frames[2].to_ndarray(format="bgr24"), still())
+        inside = np.s_[SIDE_PX // 4 : -SIDE_PX // 4]  # colour is coarser than brightness along the disc's edge
+        assert shown(frames[2])[inside, inside] == pytest.approx(still()[inside, inside], abs=COLOUR_STEP)
 
     asyncio.run(send())
 
@@ -69,9 +86,31 @@ def test_frames_leave_when_due_with_their_own_stamp_and_late_ones_are_counted() 
             frames.put(DueFrame(at, grey(level)))
         for at, level in ((16_320, 20), (16_960, 30)):
             frame = await track.recv()
-            assert frame.pts == at and frame.to_ndarray(format="bgr24")[0, 0, 0] == level
+            assert frame.pts == at and shown(frame)[0, 0, 0] == pytest.approx(level, abs=COLOUR_STEP)
             assert clock.position() == pytest.approx(at)
         assert track.counts.late == 1
+
+    asyncio.run(send())
+
+
+def test_a_face_that_is_always_late_still_moves_now_and_then() -> None:
+    async def send() -> None:
+        time = VirtualTime()
+        clock, frames = MediaClock(0.2, now=time.now, sleep=time.sleep), FrameQueue(4)
+        track = FaceTrack(frames, clock, still())
+        await track.recv()
+        time.now_s += 60.0
+
+        async def draw() -> None:
+            for level in range(60, 255):  # all of the first seconds: a minute too late
+                frames.put(DueFrame(640 * level, grey(level)))
+                await asyncio.sleep(0.02)
+
+        drawing = asyncio.create_task(draw())
+        seen = [shown(await asyncio.wait_for(track.recv(), 5.0))[0, 0, 0] for _ in range(3)]
+        drawing.cancel()
+        assert seen == sorted(set(seen)), "each picture is a newer one"
+        assert track.counts.late > len(seen)
 
     asyncio.run(send())
 

@@ -37,13 +37,23 @@ def test_a_colour_cast_falls_on_the_teeth_too(light: TeethLight, blue: float, gr
     gain = gain / gain.log().mean().exp()  # neither brighter nor darker
     with torch.no_grad():
         as_is, recoloured = light(portrait()), light(portrait() * gain[:, :, None, None])
-    torch.testing.assert_close(recoloured, as_is * gain, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(recoloured, as_is * gain, rtol=0.1, atol=1e-4)  # what is whitest depends on it a little
 
 
-def test_a_darker_face_has_darker_teeth_but_not_as_much_darker() -> None:
+def test_a_darker_copy_of_a_photo_has_darker_teeth() -> None:
     with torch.no_grad():
         bright, dark = TeethLight()(torch.cat([portrait(), 0.5 * portrait()]))
-    assert (0.5 * bright < dark).all() and (dark < 0.8 * bright).all()
+    torch.testing.assert_close(dark, 0.5 * bright)
+
+
+def test_dark_skin_beside_white_eyes_is_no_dim_room() -> None:
+    """Half the light from the skin, the same eyes: teeth lose less than a quarter."""
+    dark = 0.5 * portrait(0.6)
+    eyes = portrait(0.6)[:, :, 18:25] == 0.6
+    dark[:, :, 18:25][eyes] = 0.6
+    with torch.no_grad():
+        usual, told = TeethLight()(torch.cat([portrait(0.6), dark]))
+    assert (0.75 * usual < told).all() and (told < usual).all()
 
 
 def test_whiter_eyes_mean_brighter_teeth() -> None:

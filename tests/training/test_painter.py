@@ -148,6 +148,14 @@ def test_paint_follows_the_light_of_the_photo(painter: MouthPainter) -> None:
     torch.testing.assert_close(pixel, torch.tensor([0.3, 0.4, 0.5]))
 
 
+def test_light_is_counted_once(painter: MouthPainter) -> None:
+    motion, light = torch.randn(1, SPEC.n_motion), torch.full((1, 3), 0.3)
+    with torch.no_grad():
+        dim, bright = (painter(motion, gain * light, teeth_with("upper"))[0] for gain in (1.0, 2.0))
+    torch.testing.assert_close(bright[:3], 2 * dim[:3])
+    torch.testing.assert_close(bright[3], dim[3])
+
+
 def test_lower_teeth_are_ivory_of_more_or_less_light() -> None:
     memory = TeethMemory(SPEC, SEEN, SEEN)
     with torch.no_grad():

@@ -200,6 +200,7 @@ OPERATORS: dict[str, Operator] = {
     "PRelu": _prelu,
     "Pad": _pad,
     "Pow": lambda i, a: i[0] ** i[1],
+    "ReduceMax": _reduce(torch.amax),
     "ReduceMean": _reduce(torch.mean),
     "ReduceMin": _reduce(torch.amin),
     "ReduceSum": _reduce(torch.sum),

@@ -2,12 +2,16 @@
 
 const CONNECT_WITHIN_MS = 20000;
 const GATHER_WITHIN_MS = 1500;
+const LEAVING_MS = 6000; // the server needs a moment to let go of a call
+const ASK_AGAIN_MS = 400;
+const NO_WAY = "No connection came about: a firewall may block UDP to the server, or this machine has no network at all.";
 
 export class Call {
   #events;
   #timer = 0;
   #closed = false;
   #sender = null;
+  #wasLive = false;
 
   // events: {track(stream), live(), weak(), message(object), lost(text)}; none is told after `close`.
   constructor(iceServers, events) {
@@ -15,8 +19,9 @@ export class Call {
     this.#events = events;
   }
 
-  // `audio`: a track that drives the face, or null to listen only. Rejects with the server's reason.
-  async open(input, face, audio) {
+  // `audio`: a track that drives the face, or null to listen only. `patient`: a full server is asked again, because the
+  // place it will give is the one we have just left. Rejects with the server's reason.
+  async open(input, face, audio, patient = false) {
     const { pc } = this;
     if (audio) this.#sender = pc.addTransceiver(audio, { direction: "sendrecv", streams: [new MediaStream([audio])] }).sender;
     else pc.addTransceiver("audio", { direction: "recvonly" });
@@ -33,11 +38,11 @@ export class Call {
     await gathered(pc);
     if (this.#closed) return;
     const offer = { type: "offer", sdp: pc.localDescription.sdp, input, ...(face ? { face } : {}) };
-    const answer = await askServer("/offer", "POST", JSON.stringify(offer), "application/json");
+    const answer = await this.#ask(offer, patient ? performance.now() + LEAVING_MS : 0);
     if (this.#closed) return;
     await pc.setRemoteDescription(answer);
     this.#timer = setTimeout(() => {
-      if (pc.connectionState !== "connected") this.#tell("lost", "No connection came about: a firewall may block UDP to the server, or this machine has no network at all.");
+      if (pc.connectionState !== "connected") this.#tell("lost", NO_WAY);
     }, CONNECT_WITHIN_MS);
   }
 
@@ -52,15 +57,29 @@ export class Call {
     this.pc.close();
   }
 
+  async #ask(offer, untilMs) {
+    for (;;) {
+      try {
+        return await askServer("/offer", "POST", JSON.stringify(offer), "application/json");
+      } catch (error) {
+        if (error.status !== 503 || performance.now() > untilMs || this.#closed) throw error;
+        await new Promise((done) => setTimeout(done, ASK_AGAIN_MS));
+      }
+    }
+  }
+
   #tell(event, detail) {
     if (!this.#closed) this.#events[event](detail);
   }
 
   #onState() {
     const state = this.pc.connectionState;
-    if (state === "connected") this.#tell("live");
+    if (state === "connected") {
+      this.#wasLive = true;
+      this.#tell("live");
+    }
     if (state === "disconnected") this.#tell("weak");
-    if (state === "failed" || state === "closed") this.#tell("lost", "The connection was lost. Start again.");
+    if (state === "failed" || state === "closed") this.#tell("lost", this.#wasLive ? "The connection was lost. Start again." : NO_WAY);
   }
 }
 
@@ -69,13 +88,13 @@ export async function askServer(path, method = "GET", body = undefined, type = u
   const reply = await fetch(path, { method, body, headers: type ? { "Content-Type": type } : {} });
   if (reply.status === 204) return null;
   const answer = await reply.json().catch(() => ({ error: `The server answered ${reply.status} without a reason.` }));
-  if (!reply.ok) throw new Error(sentence(answer.error));
+  if (!reply.ok) throw Object.assign(new Error(sentence(answer.error)), { status: reply.status });
   return answer;
 }
 
-// The server's reasons begin in lower case, as they do in its log.
+// The server's reasons are written as in its log: no capital, no full stop.
 function sentence(text = "The server refused without a reason.") {
-  return text.charAt(0).toUpperCase() + text.slice(1);
+  return text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
 }
 
 // The server takes one complete offer: wait for the browser's addresses, but not for a slow network.

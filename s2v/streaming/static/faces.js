@@ -3,6 +3,7 @@
 import { askServer } from "./call.js";
 
 const LONG_SIDE_PX = 1280; // the server draws smaller than that
+const LOOK_AGAIN_MS = 3000;
 const QUALITIES = [0.92, 0.8, 0.6];
 
 export class Faces {
@@ -19,6 +20,7 @@ export class Faces {
     const faces = config.faces ?? [];
     for (const face of faces) this.#append(face, face.id === (config.face ?? faces[0].id));
     parts.panel.hidden = faces.length < 2 && !config.uploads;
+    if (config.faces_coming) setTimeout(() => this.#lookForMore(), LOOK_AGAIN_MS);
     parts.add.hidden = parts.hint.hidden = !config.uploads;
     parts.list.onchange = (event) => event.target.type === "radio" && this.#chosen();
     parts.remove.onclick = () => this.#forget();
@@ -33,6 +35,15 @@ export class Faces {
 
   get #radio() {
     return this.#parts.list.querySelector("input[type=radio]:checked");
+  }
+
+  // A server that has just started is still looking at the photos of its gallery.
+  async #lookForMore() {
+    const config = await askServer("/config").catch(() => null);
+    const known = new Set([...this.#parts.list.querySelectorAll("input[type=radio]")].map((radio) => radio.value));
+    for (const face of config?.faces ?? []) if (!known.has(face.id)) this.#append(face, false);
+    if (known.size > 1 || config?.faces.length > 1) this.#parts.panel.hidden = false;
+    if (config?.faces_coming) setTimeout(() => this.#lookForMore(), LOOK_AGAIN_MS);
   }
 
   #append(face, checked) {

@@ -24,9 +24,11 @@ const readOut = new ReadOut({ fps: byId("fps"), delay: byId("delay"), missed: by
 function show(state, error = "") {
   const running = state === "connecting" || state === "live";
   document.body.dataset.state = state;
+  document.body.classList.remove("weak");
   byId("state").textContent = STATES[state];
   byId("choices").hidden = running;
   byId("running").hidden = !running;
+  byId("face").ariaHidden = String(!running); // between calls, only a picture that decorates
   byId("error").textContent = error;
   byId("error").hidden = !error;
   showMicrophone();
@@ -46,14 +48,15 @@ function showMicrophone() {
 }
 
 // `talk`: open the microphone too; without, the face idles until the visitor turns it on.
-async function start(input, talk = true) {
+// `again`: in place of a call that has just been ended.
+async function start(input, talk = true, again = false) {
   if (call) return;
   const mine = { input, link: null, microphone: null, lookOnly: 0 };
   mine.microphone = new Microphone((level) => (byId("level").value = level), () => onMicrophoneLost(mine));
   mine.link = new Call(config.ice_servers ?? [], {
     track: onTrack,
     live: () => onLive(mine),
-    weak: () => (byId("state").textContent = "Connection weak"),
+    weak: () => showWeak(true),
     message: onMessage,
     lost: (text) => finish("lost", text),
   });
@@ -67,7 +70,7 @@ async function start(input, talk = true) {
     if (call !== mine) return;
     const opened = input === "mic" && (talk || !silence) ? openMicrophone(mine) : null;
     opened?.catch(() => {}); // it is awaited below; meanwhile nobody listens
-    await mine.link.open(input, faces?.chosen, silence ?? (await opened));
+    await mine.link.open(input, faces?.chosen, silence ?? (await opened), again);
     if (silence) await mine.link.replaceAudio((await opened) ?? silence);
     if (!mine.microphone.isOpen && input === "mic") mine.lookOnly = setTimeout(() => finish("idle"), LOOK_ONLY_MS);
   } catch (error) {
@@ -125,7 +128,12 @@ function onTrack(stream) {
 
 function onLive(mine) {
   show("live", byId("error").hidden ? "" : byId("error").textContent);
-  readOut.start(mine.link.pc, () => finish("lost", "Nothing has come from the server for a while. Start again."));
+  readOut.start(mine.link.pc, showWeak, () => finish("lost", "Nothing has come from the server for a while. Start again."));
+}
+
+function showWeak(weak) {
+  document.body.classList.toggle("weak", weak);
+  byId("state").textContent = weak ? "Connection weak" : STATES.live;
 }
 
 function onMessage(message) {
@@ -180,8 +188,9 @@ function showFace() {
   if (!call && !config.inputs.includes("mic")) return;
   const input = call?.input ?? "mic";
   const talks = call ? !call.microphone.muted : false; // who had muted it stays unheard
-  if (call) finish("idle");
-  start(input, talks);
+  const again = call !== null;
+  if (again) finish("idle");
+  start(input, talks, again);
 }
 
 function setShape(width, height) {

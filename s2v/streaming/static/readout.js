@@ -12,13 +12,23 @@ const NAMES = {
   decode: "Decoding",
 };
 const EVERY_MS = 1000;
-const SILENT_AFTER_MS = 8000; // the server reports twice a second
+const WEAK_AFTER_MS = 2500; // the server reports twice a second
+const SILENT_AFTER_MS = 8000;
+
+// Of several pairs of addresses that would do. Chromium names it in the transport, Firefox marks the pair.
+function pairInUse(report) {
+  const entries = [...report.values()];
+  const id = entries.find((entry) => entry.type === "transport" && entry.selectedCandidatePairId)?.selectedCandidatePairId;
+  return id ? report.get(id) : entries.find((entry) => entry.type === "candidate-pair" && (entry.selected ?? entry.nominated));
+}
 
 export class ReadOut {
   #places;
   #pc = null;
   #timer = 0;
   #heardAt = 0;
+  #weak = false;
+  #onWeak = null;
   #onSilence = null;
   #stages = {}; // the server's
   #held = null; // a server that does not measure stages still says how long it holds back
@@ -29,9 +39,11 @@ export class ReadOut {
     this.#places = places;
   }
 
-  start(pc, onSilence) {
+  // onWeak(true) when the server has not been heard for a moment, onWeak(false) when it is again; onSilence() for good.
+  start(pc, onWeak, onSilence) {
     if (this.#pc) return; // connected again after a weak moment
     this.#pc = pc;
+    this.#onWeak = onWeak;
     this.#onSilence = onSilence;
     this.#heardAt = performance.now();
     this.#timer = setInterval(() => this.#look(), EVERY_MS);
@@ -48,6 +60,7 @@ export class ReadOut {
   stop() {
     clearInterval(this.#timer);
     this.#pc = this.#before = this.#held = null;
+    this.#weak = false;
     this.#stages = {};
     for (const place of ["fps", "delay", "missed"]) this.#places[place].textContent = "–";
     this.#places.bar.replaceChildren();
@@ -55,15 +68,17 @@ export class ReadOut {
   }
 
   async #look() {
-    if (performance.now() - this.#heardAt > SILENT_AFTER_MS) return this.#onSilence();
+    const silentMs = performance.now() - this.#heardAt;
+    if (silentMs > SILENT_AFTER_MS) return this.#onSilence();
+    const weak = silentMs > WEAK_AFTER_MS;
+    if (weak !== this.#weak) this.#onWeak((this.#weak = weak));
     const pc = this.#pc;
     const report = await pc.getStats();
     if (pc !== this.#pc) return; // the call has ended meanwhile
     const own = {};
-    for (const entry of report.values()) {
-      if (entry.type === "inbound-rtp" && entry.kind === "video") this.#video(entry, own);
-      if (entry.type === "candidate-pair" && entry.nominated && entry.currentRoundTripTime !== undefined) own.way = 1000 * entry.currentRoundTripTime; // there and back
-    }
+    for (const entry of report.values()) if (entry.type === "inbound-rtp" && entry.kind === "video") this.#video(entry, own);
+    const trip = pairInUse(report)?.currentRoundTripTime; // there and back
+    if (trip !== undefined) own.way = 1000 * trip;
     this.#write({ ...this.#stages, ...own }, own);
   }
 

@@ -71,6 +71,7 @@ CASES: list[tuple[str, Array, tuple[Array | None, ...], dict[str, Any]]] = [
     ("ReduceMean", IMAGE, (ints(2, 3),), {"keepdims": 0}),
     ("ReduceMean", IMAGE, (ints(-1),), {}),
     ("ReduceMean", IMAGE, (), {}),
+    ("ReduceMax", IMAGE, (ints(1),), {}),
     ("ReduceMin", IMAGE, (ints(1),), {}),
     ("ReduceSum", IMAGE, (ints(2, 3),), {"keepdims": 0}),
     ("Relu", IMAGE, (), {}),
