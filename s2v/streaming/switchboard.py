@@ -113,9 +113,9 @@ class Switchboard:
 
     def refusal(self) -> tuple[str, int] | None:
         """Why no further call can be taken now, and after how many seconds to ask again."""
-        calls = [call for call in self._calls if not call.ending]  # but whoever rings and hangs up is not let in at will
-        if len(calls) >= self.options.max_sessions or len(self) >= 2 * self.options.max_sessions:
-            taken = "the only place is" if len(calls) == 1 else f"all {len(calls)} places are"
+        calls, places = [call for call in self._calls if not call.ending], self.options.max_sessions
+        if len(calls) >= places or len(self) >= 2 * places:  # who rings and hangs up all the time must wait as well
+            taken = "the only place is" if places == 1 else f"all {places} places are"
             return f"{taken} taken by other callers: try again in a minute", 60
         # one that has not drawn yet says nothing
         lags_s = [lag_s for call in calls if call.session is not None and (lag_s := call.session.lag_s) > 0]
