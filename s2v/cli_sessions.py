@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,9 +14,8 @@ from typing import TYPE_CHECKING
 from s2v.cli_face import idle_seed
 
 if TYPE_CHECKING:
-    from s2v.engine.backends.batcher import BatchingBackend
     from s2v.streaming.face_store import FaceOptions
-    from s2v.streaming.studio import Portrait
+    from s2v.streaming.outside_studio import OutsidePortrait, OutsideStudio
 
 MOST_SESSIONS = 1000
 
@@ -26,10 +26,10 @@ log = logging.getLogger("s2v")
 class Stage:
     """What the server shows, and to how many."""
 
-    portrait: Portrait
+    portrait: OutsidePortrait
     faces: FaceOptions
     max_sessions: int
-    runtime: BatchingBackend
+    runtime: OutsideStudio
 
 
 def add_session_options(parser: argparse.ArgumentParser) -> None:
@@ -54,20 +54,20 @@ def open_stage(args: argparse.Namespace, shared: bool) -> Iterator[Stage]:
     from s2v.streaming.capacity import measure
     from s2v.streaming.face_store import FaceOptions, UploadLimits
     from s2v.streaming.gallery import photos_of
-    from s2v.streaming.studio import Studio
+    from s2v.streaming.outside_studio import OutsideStudio
 
     photo = load_photo(args.face, args.max_side)  # a wrong path is told before a runtime is opened
     gallery = photos_of(args.faces) if args.faces is not None else []
-    studio = Studio(args.model, args.backend, idle_seed(args), args.max_side)
+    studio = OutsideStudio(args.model, args.backend, idle_seed(args), args.max_side)
     try:
         portrait = studio.portrait(photo, args.face_index)
         sessions = args.max_sessions
         if sessions is None:
-            capacity = measure(portrait.make_engine, studio.backend, shared)
+            capacity = measure(portrait.make_engine, studio, shared, lambda: time.process_time() + studio.cpu_s)
             log.info("this machine carries %s", capacity)
             sessions = capacity.sessions
         uploads = None if args.no_uploads else UploadLimits()
-        yield Stage(portrait, FaceOptions(studio.enrol, tuple(gallery), uploads), sessions, studio.backend)
+        yield Stage(portrait, FaceOptions(studio.enrol, tuple(gallery), uploads), sessions, studio)
     finally:
         studio.close()
 

@@ -50,6 +50,9 @@ class SeveralFacesError(FaceError):
         super().__init__(message)
         self.count = count
 
+    def __reduce__(self) -> tuple[type[SeveralFacesError], tuple[str, int]]:
+        return SeveralFacesError, (str(self), self.count)
+
 
 class ModelError(S2vError):
     """A model file is not ours, damaged, or made for another spec."""

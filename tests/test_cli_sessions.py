@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import argparse
 import logging
+import multiprocessing
 import re
-import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from s2v.cli import main
@@ -47,7 +48,8 @@ def test_the_stage_measures_what_the_machine_carries_and_is_closed_after_any_end
         assert stage.max_sessions >= 1
         assert stage.faces.uploads is not None and stage.faces.enrol is not None and stage.faces.gallery == ()
         engine = stage.portrait.make_engine()
-        assert engine.still.shape == stage.portrait.still_bgr.shape
+        (frame,) = engine.push(np.zeros(stage.runtime.spec.ready_at(0), np.float32))
+        assert frame.bgr.shape == stage.portrait.still_bgr.shape
         engine.close()
     said = [record.getMessage() for record in caplog.records if "carries" in record.getMessage()]
     assert len(said) == 1 and f"carries {stage.max_sessions} session" in said[0]
@@ -58,4 +60,4 @@ def test_the_stage_measures_what_the_machine_carries_and_is_closed_after_any_end
         raise StreamError("the port is taken")
     with pytest.raises(FaceError), open_stage(parsed(*model, "--face-index", "3"), shared=True):
         pass
-    assert not any(thread.name == "s2v-network" for thread in threading.enumerate())
+    assert not multiprocessing.active_children()

@@ -23,7 +23,8 @@ def child(target: Callable[..., None], *arguments: Any) -> Iterator[Connection]:
     """
     context = multiprocessing.get_context("spawn")  # a fork would carry threads and locks along
     ours, theirs = context.Pipe()
-    process = context.Process(target=_run, args=(target, *arguments, theirs), name="s2v-bench", daemon=True)
+    # no daemon: a server has a process of its own that draws
+    process = context.Process(target=_run, args=(target, *arguments, theirs), name="s2v-bench")
     process.start()
     theirs.close()
     try:

@@ -21,13 +21,12 @@ from s2v.benchmarks.clicks import ClickFinder, write_code
 if TYPE_CHECKING:
     from s2v.engine.lipsync import DrawnFrame
     from s2v.spec import LipSyncSpec
+    from s2v.streaming.outside_studio import OutsideStudio
     from s2v.streaming.painter import Engine
-    from s2v.streaming.studio import Studio
 
 START_WITHIN_S = 120.0  # a busy machine finds the face and opens a runtime in a few seconds
 ANSWER_WITHIN_S = 30.0
 NO_LIMIT = 1000  # callers; no machine carries as many
-MEMORY = Path("/proc/self/statm")
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class Usage:
     """What the server process has used so far, and uses now."""
 
     at_s: float  # by `time.monotonic`
-    cpu_s: float  # all its threads
+    cpu_s: float  # all threads of the server and of the process that draws for it
     rss_bytes: int | None  # None where the system does not tell
     batches: int  # runs of the shared network ...
     rows: int  # ... and the frames in them
@@ -132,45 +131,51 @@ def _serve(served: Served, pipe: Connection) -> None:
     from s2v.engine.face import load_photo
     from s2v.streaming.allocator import use_few_arenas
     from s2v.streaming.capacity import measure
+    from s2v.streaming.outside_studio import OutsideStudio
     from s2v.streaming.server import serve
-    from s2v.streaming.studio import Studio
     from s2v.streaming.switchboard import LiveOptions
 
     use_few_arenas()  # before the runtime starts its threads
     photo = load_photo(served.face, served.size_px)
-    studio = Studio(served.model, served.backend, idle_seed=0, max_side_px=served.size_px)
+    studio = OutsideStudio(served.model, served.backend, idle_seed=0, max_side_px=served.size_px)
     try:
         portrait = studio.portrait(photo)
         most = served.max_sessions
         if most == "auto":
-            most = measure(portrait.make_engine, studio.backend).sessions
+            most = measure(portrait.make_engine, studio, cpu_s=lambda: time.process_time() + studio.cpu_s).sessions
         height, width = portrait.still_bgr.shape[:2]
 
         def on_ready(url: str) -> None:
             asyncio.get_running_loop().add_reader(pipe.fileno(), _tell_usage, studio, pipe)
-            spec, name = studio.backend.spec, studio.backend.name
+            spec, name = studio.spec, studio.name
             pipe.send(Ready(url, os.getpid(), name, width, height, spec.look_ahead_s, most))
 
         options = LiveOptions(
             lambda: MarkingEngine(portrait.make_engine()),
             portrait.still_bgr,
             max_sessions=most or NO_LIMIT,
-            runtime=studio.backend,
+            runtime=studio,
         )
         asyncio.run(serve(options, "127.0.0.1", 0, on_ready))
     finally:
         studio.close()
 
 
-def _tell_usage(studio: Studio, pipe: Connection) -> None:
+def _tell_usage(studio: OutsideStudio, pipe: Connection) -> None:
     """The parent has asked; on the event loop."""
     try:
         pipe.recv()
     except (EOFError, ConnectionError):  # it is gone, and so shall we be
         asyncio.get_running_loop().remove_reader(pipe.fileno())
         return
+    cpu_s = time.process_time() + studio.cpu_s
+    pipe.send(Usage(time.monotonic(), cpu_s, _rss_bytes(os.getpid(), studio.pid), studio.batches, studio.rows))
+
+
+def _rss_bytes(*processes: int) -> int | None:
+    """What they hold together; what two of them share counts twice."""
     try:
-        rss_bytes = int(MEMORY.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in processes)
     except OSError:
-        rss_bytes = None
-    pipe.send(Usage(time.monotonic(), time.process_time(), rss_bytes, studio.backend.batches, studio.backend.rows))
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE")

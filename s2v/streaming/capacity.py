@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import av
 import numpy as np
@@ -24,9 +24,6 @@ from numpy.typing import NDArray
 from s2v.streaming.audio_file import ENGINE_HZ
 from s2v.streaming.painter import Engine
 from s2v.streaming.tracks import video_frame
-
-if TYPE_CHECKING:
-    from s2v.engine.backends.batcher import BatchingBackend
 
 log = logging.getLogger(__name__)
 
@@ -68,10 +65,24 @@ class Capacity:
         )
 
 
-def measure(make_engine: Callable[[], Engine], backend: BatchingBackend, shared: bool = False) -> Capacity:
-    """Draw and encode a second of noise. Takes some 0.5 s.
+class Runtime(Protocol):
+    """What all engines share: `OutsideStudio` or `BatchingBackend`."""
 
-    Args: shared: see `Capacity`.
+    @property
+    def row_s(self) -> float: ...
+
+
+def measure(
+    make_engine: Callable[[], Engine],
+    runtime: Runtime,
+    shared: bool = False,
+    cpu_s: Callable[[], float] = time.process_time,
+) -> Capacity:
+    """Draw and encode a second of noise, in a second.
+
+    Args:
+        shared: see `Capacity`.
+        cpu_s: processor time so far, of this process and of those that draw for it.
     Raises: S2vError, the engine cannot be used.
     """
     engine = make_engine()
@@ -80,11 +91,14 @@ def measure(make_engine: Callable[[], Engine], backend: BatchingBackend, shared:
     draw: list[float] = []
     encode: list[float] = []
     try:
-        for start in range(0, len(noise), ENGINE_HZ // fps):  # one frame a call, as in a call
-            began_s = time.process_time()
+        first_s = time.monotonic()
+        for start in range(0, len(noise), ENGINE_HZ // fps):  # one frame a call, as in a call ...
+            # ... and when it is due: one that rests in between finds its caches cold
+            time.sleep(max(first_s + start / ENGINE_HZ - time.monotonic(), 0.0))
+            began_s = cpu_s()
             frames = engine.push(noise[start : start + ENGINE_HZ // fps])
             if frames:
-                draw.append((time.process_time() - began_s) / len(frames))
+                draw.append((cpu_s() - began_s) / len(frames))
             for frame in frames:
                 began_s = time.process_time()
                 encoder.encode(_video(frame.bgr, frame.index, fps))
@@ -93,7 +107,7 @@ def measure(make_engine: Callable[[], Engine], backend: BatchingBackend, shared:
         engine.close()
     half = len(encode) // 2
     draw_s, encode_s = (float(np.median(times[half:])) for times in (draw, encode))
-    return Capacity(draw_s, encode_s, backend.row_s, usable_cores(), fps, shared)
+    return Capacity(draw_s, encode_s, runtime.row_s, usable_cores(), fps, shared)
 
 
 def usable_cores() -> float:

@@ -30,10 +30,13 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Runtime(Protocol):
-    """What is shared by all sessions: `s2v.engine.backends.batcher.BatchingBackend`."""
+    """What is shared by all sessions: `s2v.streaming.outside_studio.OutsideStudio`."""
 
     batches: int
     rows: int
+
+    @property
+    def pid(self) -> int: ...
 
 
 class Metrics(Collector):
@@ -61,6 +64,8 @@ class Metrics(Collector):
         self._stages = histogram
         self.registry.register(self)
         prometheus.ProcessCollector(registry=self.registry)
+        if runtime is not None:
+            prometheus.ProcessCollector("s2v_drawing", lambda: runtime.pid, registry=self.registry)
         prometheus.PlatformCollector(registry=self.registry)
 
     def began(self, session: Session) -> None:

@@ -84,7 +84,7 @@ class Portrait:
 
     def __init__(self, studio: Studio, face: EnrolledFace) -> None:
         self._studio = studio
-        self._face = face
+        self.face = face
         self._making = threading.Lock()
         self._made: weakref.ref[Any] | None = None
         self.still_bgr: NDArray[np.uint8] = self._compositor(face, studio.backend.spec).still.copy()
@@ -95,7 +95,7 @@ class Portrait:
 
         Raises: BackendError, the studio is closed.
         """
-        return OwningEngine(self._face, self._studio.backend.view(), self._studio.idle_seed, self._compositor)
+        return OwningEngine(self.face, self._studio.backend.view(), self._studio.idle_seed, self._compositor)
 
     def _compositor(self, face: EnrolledFace, spec: LipSyncSpec, _: int | None = None) -> Compositor:
         with self._making:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 
@@ -42,11 +43,13 @@ def test_a_server_that_did_nothing_says_so() -> None:
 
 def test_the_shared_runtime_and_the_places_are_told() -> None:
     async def ask() -> None:
-        runtime = SimpleNamespace(batches=3, rows=7)
+        runtime = SimpleNamespace(batches=3, rows=7, pid=os.getpid())
         options = LiveOptions(FakeEngine, still(), max_sessions=5, runtime=runtime)
         async with TestClient(TestServer(create_app(options))) as client:
             found = await read(client)
             assert (found["s2v_network_batches_total"], found["s2v_network_frames_total"]) == (3, 7)
+            drawing, own = (found[f"{of}process_resident_memory_bytes"] for of in ("s2v_drawing_", ""))
+            assert drawing == pytest.approx(own, rel=0.1), "here it is this process"
             assert found["s2v_sessions_max"] == 5 and found["s2v_lag_seconds_max"] == 0
 
     run(ask)
