@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from s2v.benchmarks.report import Spread, machine, table, versions
+from s2v.benchmarks.report import Spread, machine, stolen_cores, stolen_s, table, versions
 from s2v.benchmarks.served import Ready, Served, serving
 from s2v.errors import StreamError
 
@@ -101,9 +101,12 @@ def measure(config: EndToEndConfig, progress: Callable[[float], object] | None =
 
     loopback_only()
     with serving(config.served) as server:
-        seconds = WARM_UP_S + config.seconds
+        seconds, stolen_before_s = WARM_UP_S + config.seconds, stolen_s()
         heard = asyncio.run(call(server.ready.url, seconds, config.loss, config.jitter_s, config.seed, progress))
-    return report_of(config, server.ready, heard)
+    report = report_of(config, server.ready, heard)
+    if (stolen := stolen_cores(stolen_before_s, stolen_s(), seconds)) is not None:
+        report.machine["stolen_cores"] = stolen  # what a virtual machine's host gave to others meanwhile
+    return report
 
 
 def report_of(config: EndToEndConfig, ready: Ready, heard: Heard) -> EndToEndReport:

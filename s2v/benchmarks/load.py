@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from s2v.benchmarks.end_to_end import ages
-from s2v.benchmarks.report import Spread, machine, table, versions
+from s2v.benchmarks.report import Spread, machine, stolen_cores, table, versions
 from s2v.benchmarks.served import Ready, Served, Server, Usage, serving
 from s2v.errors import StreamError
 
@@ -64,6 +64,7 @@ class StepReport:
     stages_p95_ms: dict[str, float]  # of the session that was slowest in each, over its last seconds
     server_cores: float
     callers_cores: float
+    stolen_cores: float | None  # what a virtual machine's host gave to others meanwhile
     rows_a_batch: float | None  # frames that went through the network at once
     rss_mb: float | None
     carried: bool
@@ -78,8 +79,15 @@ class StepReport:
         )
 
     def used(self) -> tuple[object, ...]:
-        cost = (self.callers, self.server_cores, self.callers_cores, self.rows_a_batch, self.rss_mb, self.budget_ms)
-        return (*cost, *(self.counters[name] for name in COUNTED))
+        cores = self.server_cores, self.callers_cores, self.stolen_cores
+        return (
+            self.callers,
+            *cores,
+            self.rows_a_batch,
+            self.rss_mb,
+            self.budget_ms,
+            *(self.counters[name] for name in COUNTED),
+        )
 
 
 SEEN = (
@@ -87,7 +95,7 @@ SEEN = (
     *("skew p95", "gap ms", "carried"),
 )
 USED = (
-    *("callers", "server", "callers'", "rows/batch", "RSS MB", "budget ms"),
+    *("callers", "server", "callers'", "stolen", "rows/batch", "RSS MB", "budget ms"),
     *("drawn", "late", "dropped", "skipped ms", "underruns", "stalls"),
 )
 
@@ -124,6 +132,7 @@ class LoadReport:
                 f"carried: {self.carried} (every caller gets {FRAMES_CARRIED:.0%} of {FPS} pictures a second, no call "
                 f"fails, and p95 stays under {self.limit_ms:g} ms, look-ahead {self.look_ahead_ms:g} + "
                 f"{BEYOND_LOOK_AHEAD_MS:g})",
+                *([] if not full.stolen_cores else [f"this machine's host gave {full.stolen_cores:g} cores to others"]),
                 f"the callers themselves took {full.callers_cores:g} of {both:.2f} cores with {full.callers} of them; "
                 "browsers elsewhere would not",
                 f"the slowest session's stages with {full.callers} callers, p95 in ms: "
@@ -222,6 +231,7 @@ def report_of_step(ready: Ready, crowd: Crowd, begin: Usage, end: Usage) -> Step
         stages_p95_ms=_slowest([caller.after.get("stages_p95_ms", {}) for caller in talked]),
         server_cores=round((end.cpu_s - begin.cpu_s) / (end.at_s - begin.at_s), 2),
         callers_cores=round(crowd.cpu_s / seconds, 2),
+        stolen_cores=stolen_cores(begin.stolen_s, end.stolen_s, seconds),
         rows_a_batch=round((end.rows - begin.rows) / batches, 2) if batches else None,
         rss_mb=None if end.rss_bytes is None else round(end.rss_bytes / 2**20, 1),
         carried=smooth and not failed and (picture.p95 or 0.0) <= _limit_ms(ready),

@@ -50,6 +50,20 @@ def machine() -> dict[str, str | int | float]:
     }
 
 
+def stolen_s() -> float | None:
+    """Processor seconds that this virtual machine wanted and its host gave to others, so far; None where none says."""
+    try:
+        times = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()
+        return int(times[8]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, IndexError, ValueError):
+        return None
+
+
+def stolen_cores(begin_s: float | None, end_s: float | None, seconds: float) -> float | None:
+    """Between two calls of `stolen_s`."""
+    return None if begin_s is None or end_s is None else round((end_s - begin_s) / seconds, 2)
+
+
 def versions() -> dict[str, str]:
     """Installed versions of what the figures depend on."""
     found = {}

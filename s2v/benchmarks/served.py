@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from s2v.benchmarks.child import child, next_word
 from s2v.benchmarks.clicks import ClickFinder, write_code
+from s2v.benchmarks.report import stolen_s
 
 if TYPE_CHECKING:
     from s2v.engine.lipsync import DrawnFrame
@@ -62,6 +63,7 @@ class Usage:
     rss_bytes: int | None  # None where the system does not tell
     batches: int  # runs of the shared network ...
     rows: int  # ... and the frames in them
+    stolen_s: float | None = None  # see `report.stolen_s`
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,9 @@ def _tell_usage(studio: OutsideStudio, pipe: Connection) -> None:
         asyncio.get_running_loop().remove_reader(pipe.fileno())
         return
     cpu_s = time.process_time() + studio.cpu_s
-    pipe.send(Usage(time.monotonic(), cpu_s, _rss_bytes(os.getpid(), studio.pid), studio.batches, studio.rows))
+    pipe.send(
+        Usage(time.monotonic(), cpu_s, _rss_bytes(os.getpid(), studio.pid), studio.batches, studio.rows, stolen_s())
+    )
 
 
 def _rss_bytes(*processes: int) -> int | None:

@@ -196,6 +196,7 @@ class Avatar:
         """A new viewer of what is on, or of what begins with it."""
         viewer = Viewer(self, self._current())
         self._viewers.add(viewer)
+        self._tell_session()
         return viewer
 
     async def start(self) -> Performance:
@@ -218,6 +219,7 @@ class Avatar:
 
     async def leave(self, viewer: Viewer) -> None:
         self._viewers.discard(viewer)
+        self._tell_session()
         if self._voice.waits_for_viewers and not self._viewers and self._performance is not None:
             await asyncio.shield(self._end(self._performance))
 
@@ -248,4 +250,10 @@ class Avatar:
         if self._performance is None or self._performance.over:
             source = self._voice.make_source()
             self._performance = Performance(source, self._make_session(source))
+            self._tell_session()
         return self._performance
+
+    def _tell_session(self) -> None:
+        """An avatar that nobody watches for a night draws nothing all night."""
+        if self._performance is not None:
+            self._performance.session.watched = bool(self._viewers)

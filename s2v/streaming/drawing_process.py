@@ -17,7 +17,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, Listener
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Connection, Listener, answer_challenge, deliver_challenge
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -115,18 +116,18 @@ def draw(config: StudioConfig, authkey: bytes, pipe: Connection) -> None:
     use_few_arenas()  # before the runtime starts its threads
     try:
         studio = Studio(config.model, config.backend, config.idle_seed, config.max_side_px)
-        listener, address = _listen(authkey)
+        listener, address = _listen()
     except S2vError as error:
         pipe.send(error)
         return
     threading.Thread(target=_end_with_parent, args=(pipe,), daemon=True).start()
     backend = studio.backend
     pipe.send(Opened(address, os.getpid(), backend.spec, backend.name, backend.row_s))
-    desk = Desk(studio)
+    desk = Desk(studio, authkey)
     while True:
         try:
             line = listener.accept()
-        except Exception as error:  # whoever knocks and leaves, or has no key
+        except OSError as error:  # whoever knocks and leaves
             log.debug("nobody was let in: %r", error)
             continue
         threading.Thread(target=desk.serve, args=(line,), name="s2v-engine", daemon=True).start()
@@ -135,14 +136,17 @@ def draw(config: StudioConfig, authkey: bytes, pipe: Connection) -> None:
 class Desk:
     """Answers requests, each on its own thread."""
 
-    def __init__(self, studio: Studio) -> None:
+    def __init__(self, studio: Studio, authkey: bytes) -> None:
         self._studio = studio
+        self._authkey = authkey
         self._lock = threading.Lock()
         self._portraits: OrderedDict[str, Portrait] = OrderedDict()
 
     def serve(self, line: Connection) -> None:
         """One conversation, until the parent hangs up."""
-        with line, contextlib.suppress(EOFError, ConnectionError):
+        with line, contextlib.suppress(EOFError, ConnectionError, AuthenticationError):
+            deliver_challenge(line, self._authkey)  # here and not in `accept`: a stranger keeps nobody else waiting
+            answer_challenge(line, self._authkey)
             request = line.recv()
             try:
                 if isinstance(request, FindFace):
@@ -217,12 +221,12 @@ def _end_with_parent(pipe: Connection) -> None:
     os._exit(0)
 
 
-def _listen(authkey: bytes) -> tuple[Listener, str]:
-    """Where only who has the key is let in, and its address; on Linux without a file that could be left behind."""
+def _listen() -> tuple[Listener, str]:
+    """A socket and its address; on Linux without a file that could be left behind."""
     if sys.platform == "linux":
         address = f"\0s2v-{secrets.token_hex(16)}"
-        return Listener(address, "AF_UNIX", BACKLOG, authkey), address
-    listener = Listener(backlog=BACKLOG, authkey=authkey)
+        return Listener(address, "AF_UNIX", BACKLOG), address
+    listener = Listener(backlog=BACKLOG)
     return listener, str(listener.address)
 
 

@@ -72,6 +72,7 @@ class Session:
         monitor: SessionMonitor | None = None,
     ) -> None:
         self.clock = clock or MediaClock(margin_s)  # the look-ahead is added once the model is open
+        self.watched = True  # while nobody watches, nothing is drawn, but time goes on
         self._margin_s = margin_s
         self._opened = False
         self._source = source
@@ -173,7 +174,7 @@ class Session:
             waits_s = self.clock.until(chunk.voice_end // RATIO + offset)
             self._budget.packet_needed(self.clock.held_s - waits_s + PACKET_SAMPLES / LISTEN_HZ)
             self._voice.write(chunk.voice_start + RATIO * offset, chunk.voice)
-            if len(chunk.engine):
+            if len(chunk.engine) and self.watched:
                 self._painter.feed(chunk.engine_start + offset, chunk.engine)
             end = chunk.voice_end // RATIO + offset
         self._voice.ends_at = RATIO * end

@@ -112,16 +112,33 @@ def test_a_file_begins_with_the_first_viewer_and_anew_after_the_last() -> None:
     run(watch)
 
 
-def test_a_looped_file_or_a_microphone_plays_without_anybody_and_goes_on() -> None:
+def test_a_looped_file_or_a_microphone_plays_without_anybody_but_is_drawn_only_for_somebody() -> None:
+    async def drawn(hall: Hall, more_than: int) -> int:
+        async with asyncio.timeout(10):
+            while hall.avatar.state()["frames_drawn"] <= more_than:
+                await asyncio.sleep(0.02)
+        return int(hall.avatar.state()["frames_drawn"])
+
     async def watch() -> None:
         hall = Hall(0.3, loop=True, waits=False)
         await hall.avatar.start_if_it_need_not_wait()
-        async with asyncio.timeout(10):
-            while not hall.engines or len(hall.engines[0].heard) < 8000:
-                await asyncio.sleep(0.02)
-        async with watching(hall) as viewer:
-            await viewer.face_track.recv()
-        assert hall.avatar.state()["on"] and len(hall.engines) == 1
+        on = hall.avatar.on
+        assert on is not None
+        before = on.session.clock.position()
+        await asyncio.sleep(0.5)
+        assert hall.avatar.state()["on"] and on.session.clock.position() > before + 4000, "time goes on"
+        assert hall.avatar.state()["frames_drawn"] == 0 and len(hall.engines[0].heard) == 0
+        for _ in range(2):
+            count = int(hall.avatar.state()["frames_drawn"])
+            async with watching(hall) as viewer:
+                first, second = [await viewer.face_track.recv() for _ in range(2)]
+                assert second.pts > first.pts > before, "what they see is of now"
+                await drawn(hall, more_than=count + 5)
+            heard = len(hall.engines[0].heard)
+            await asyncio.sleep(0.3)
+            assert len(hall.engines[0].heard) <= heard + 6400, "only what was handed over already"
+            before = on.session.clock.position()
+        assert len(hall.engines) == 1
         await hall.avatar.close()
         await hall.avatar.close()
         assert hall.engines[0].closed == 1

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Client
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +129,20 @@ def test_errors_arrive_as_what_they_are(studio: OutsideStudio, portrait: Outside
     with pytest.raises(AudioError):
         engine.push(np.full(640, np.nan, np.float32))
     engine.close()
+
+
+def test_strangers_are_not_let_in_and_keep_nobody_waiting(studio: OutsideStudio, portrait: OutsidePortrait) -> None:
+    address = studio._opened.address
+    silent = Client(address)  # connected, and says nothing
+    with pytest.raises((AuthenticationError, EOFError, OSError)):
+        Client(address, authkey=b"guessed")
+    talk(portrait.make_engine())
+    assert silent.poll(0) and b"CHALLENGE" in silent.recv_bytes()
+    silent.send_bytes(b"no")
+    with pytest.raises((EOFError, OSError)):
+        while silent.recv_bytes():
+            pass
+    silent.close()
 
 
 def test_a_face_long_unused_is_sent_again(studio: OutsideStudio, portrait: OutsidePortrait) -> None:
