@@ -1,4 +1,4 @@
-"""The command that measures: `s2v bench e2e`, `s2v bench load`."""
+"""The command that measures: `s2v bench e2e`, `s2v bench load`, `s2v bench stages`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from s2v.cli_face import BUNDLED_FACE
 if TYPE_CHECKING:
     from s2v.benchmarks.end_to_end import EndToEndReport
     from s2v.benchmarks.load import LoadReport
+    from s2v.benchmarks.stages import StagesReport
 
 MOST_CALLERS = 100
+MOST_FRAMES = 100_000
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -61,6 +63,25 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="the server's own limit, or auto as `s2v live` has it (default: no limit)",
     )
     load.set_defaults(measure=_measure_load)
+    _add_stages(what)
+
+
+def _add_stages(what: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    stages = what.add_parser(
+        "stages",
+        help="where the time of one frame goes, from samples to encoded bytes, without a network",
+        description="Draws and encodes real speech with the engine of `s2v live`, and reports what each stage takes of "
+        "a frame's 40 ms, by the clock and in processor time. One frame is drawn right after the other unless --paced: "
+        "between frames that are drawn when they are due caches grow cold, as in a call, and a frame takes longer.",
+    )
+    stages.add_argument(
+        "--frames", type=_frames, default=300, metavar="N", help="counted, after a warm-up (default %(default)s)"
+    )
+    stages.add_argument("--no-idle", action="store_true", help="only the lower face moves")
+    stages.add_argument("--paced", action="store_true", help="draw each frame when it is due")
+    stages.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the stages as bars (needs matplotlib)")
+    _add_served_options(stages)
+    stages.set_defaults(measure=_measure_stages)
 
 
 def _add_served_options(parser: argparse.ArgumentParser) -> None:
@@ -108,6 +129,25 @@ def _measure_end_to_end(args: argparse.Namespace) -> EndToEndReport:
         return measure(config, lambda said_s: bar.update(round(said_s) - bar.n))
 
 
+def _measure_stages(args: argparse.Namespace) -> StagesReport:
+    from tqdm import tqdm
+
+    from s2v.benchmarks.stages import StagesConfig, measure, steps
+
+    if args.plot is not None:  # tell what is missing before it has measured
+        from s2v.benchmarks.stages_plot import check_plot, plot
+
+        check_plot(args.plot)
+    config = StagesConfig(
+        args.face, args.size, args.model, args.backend, args.frames, idle=not args.no_idle, paced=args.paced
+    )
+    with tqdm(total=steps(config), unit="frame", desc="drawing", disable=None, file=sys.stderr) as bar:
+        report = measure(config, bar.update)
+    if args.plot is not None:
+        plot(report, args.plot)
+    return report
+
+
 def _seconds(text: str) -> float:
     return _number(text, "a number of seconds", 2, 86_400)
 
@@ -123,6 +163,12 @@ def _steps(text: str) -> tuple[int, ...]:
 def _callers(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= MOST_CALLERS:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of callers: give 1 to {MOST_CALLERS}")
+    return int(text)
+
+
+def _frames(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_FRAMES:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of frames: give 1 to {MOST_FRAMES}")
     return int(text)
 
 

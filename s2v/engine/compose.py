@@ -89,21 +89,33 @@ class MotionCompositor:
         frame, weights = self._warped(outputs["motion"][0], pose)
         width, height = self._mouth_size
         if width and height:
-            box = frame[self._box][self._mouth]
-            patch = np.ascontiguousarray(outputs["mouth"][0].transpose(1, 2, 0))
-            if self._blur > _LEAST_BLUR:
-                patch = cv2.GaussianBlur(patch, (0, 0), self._blur)
+            mouth = frame[self._box][self._mouth]
             carry = self._carry(pose)
-            grid = carry @ np.vstack([self._patch_to_mouth, [0, 0, 1]])
-            paint = cv2.warpAffine(patch, grid, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT)
             outline = self._outline(weights, carry)
-            gate = opening_mask(outline, self._mouth_size, self._unit_px * OPENING_MARGIN)
-            cover = paint_cover(np.clip(paint[..., 3], 0, 1), gate)[..., None]
-            shown = self._own_teeth.over(np.float32(255) * paint[..., :3], carry)
-            shown = shown * light_between(gate, self._unit_px)[..., None]
-            box[:] = np.clip(box + cover * (shown - box) + 0.5, 0, 255).astype(np.uint8)
-            self._lip_line.draw(box, outline)
+            self._paint(mouth, outputs["mouth"][0], outline, carry)
+            self._lip_line.draw(mouth, outline)
         return frame
+
+    def _paint(self, mouth: Image, painted: NDArray[np.float32], outline: Points, carry: Points) -> None:
+        """Lay the network's mouth (4, h, w) between the lips of a picture of the mouth, in place."""
+        gate = opening_mask(outline, self._mouth_size, self._unit_px * OPENING_MARGIN)
+        left, top, width, height = cv2.boundingRect((gate > 0).astype(np.uint8))
+        if not width:  # closed lips
+            return
+        if self._own_teeth.any:  # they are matched to all of the paint
+            left, top, (width, height) = 0, 0, self._mouth_size
+        gate = gate[top : top + height, left : left + width]
+        patch = np.asarray(cv2.merge(list(painted)), np.float32)
+        if self._blur > _LEAST_BLUR:
+            patch = np.asarray(cv2.GaussianBlur(patch, (0, 0), self._blur), np.float32)
+        grid = carry @ np.vstack([self._patch_to_mouth, [0, 0, 1]]) - np.array([[0, 0, left], [0, 0, top]])
+        paint = cv2.warpAffine(patch, grid, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT)
+        *colours, alpha = cv2.split(paint)
+        cover = cv2.merge([paint_cover(np.clip(alpha, 0, 1), gate)] * 3)  # faster than broadcasting
+        shown = self._own_teeth.over(np.float32(255) * cv2.merge(colours), carry)
+        shown = shown * cv2.merge([light_between(gate, self._unit_px)] * 3)
+        part = mouth[top : top + height, left : left + width]
+        part[:] = np.clip(part + cover * (shown - part) + 0.5, 0, 255).astype(np.uint8)
 
     def _warped(self, motion: NDArray[np.float32], pose: IdlePose) -> tuple[Image, NDArray[np.float32]]:
         weights = np.append(motion, np.float32(1))

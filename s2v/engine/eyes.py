@@ -139,7 +139,7 @@ class _Eye:
 
     def offset(self, at: Map, pose: IdlePose) -> Map:
         """What gaze and lower lid add to a map, (h, w, 2) photo pixels."""
-        s, t = at[..., 0], at[..., 1]
+        s, t = _split(at)
         upper, lower = curve_at(self._upper, s), curve_at(self._lower, s)
         opening = lower - upper
         rise = (self.strength * pose.closed * _LOWER_LID_SHARE) * opening
@@ -153,15 +153,15 @@ class _Eye:
         t_from = upper_from + level * (
             curve_at(self._lower, s_from) - upper_from - 4 * pose.gaze[1] * free * (1 - level)
         )
-        moved = np.stack([s_from - s, t_from - t], -1) * inside[..., None]
+        along, down = (s_from - s) * inside, (t_from - t) * inside
         if pose.closed > 0:
-            moved[..., 1] += np.where(t > seam, rise * smoothstep(1 - (t - seam) / _CHEEK_REACH), 0)
-        return np.asarray(cv2.transform(moved, self._to_photo[:, :2]), np.float32)
+            down += np.where(t > seam, rise * smoothstep(1 - (t - seam) / _CHEEK_REACH), 0)
+        return np.asarray(cv2.transform(cv2.merge([along, down]), self._to_photo[:, :2]), np.float32)
 
     def lid(self, at: Map, source: Map, closed: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The upper lid's pixels and how much they cover, (h, w, 3) and (h, w, 1)."""
         closed = closed * self.strength
-        s, t = at[..., 0], at[..., 1]
+        s, t = _split(at)
         upper = curve_at(self._upper, s)
         fold = upper - self._strip
         drop = closed * ((1 - _LOWER_LID_SHARE) * (curve_at(self._lower, s) - upper) + curve_at((0.0, _OVERLAP), s))
@@ -172,6 +172,12 @@ class _Eye:
         over = np.clip((upper + drop - t) * self._width_px + 0.5, 0, 1) * smoothstep((t - fold) / FOLD_SOFT)
         over *= drop > 0
         return np.asarray(paint * shade[..., None], np.float32), np.asarray(over[..., None], np.float32)
+
+
+def _split(at: Map) -> tuple[Map, Map]:
+    """The two numbers of each pixel, (h, w, 2) -> (h, w) each: what follows is faster on them."""
+    s, t = cv2.split(at)
+    return np.asarray(s, np.float32), np.asarray(t, np.float32)
 
 
 def _box_around(points: Points, margin_px: float, size: tuple[int, int]) -> Box:

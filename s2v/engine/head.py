@@ -46,6 +46,8 @@ class MovingHead:
         height, width = photo.shape[:2]
         unit_px = float(np.sqrt(abs(np.linalg.det(plane.matrix[:, :2]))))
         self._plane = plane
+        self._to_photo = np.vstack([plane.matrix, [0, 0, 1]])
+        self._to_plane = np.linalg.inv(self._to_photo)
         self._cell_px = max(4, round(max(height, width) / _CELLS))
         cells = _cells((width, height), self._cell_px)
         self.scale, fields = _fields(landmarks[:N_MESH, :2], plane, unit_px, (width, height), cells)
@@ -73,7 +75,7 @@ class MovingHead:
             part = source[top - self.box[1] : bottom - self.box[1], left - self.box[0] : right - self.box[0]]
             at = np.asarray(cv2.transform(part, self._to_fine), np.float32)
             seen = remap(self._fine, at, cv2.INTER_LINEAR)
-            frame[top:bottom, left:right] = cv2.cvtColor(seen, cv2.COLOR_BGRA2BGR)
+            cv2.cvtColor(seen, cv2.COLOR_BGRA2BGR, dst=frame[top:bottom, left:right])
 
     def forward(self, pose: IdlePose) -> Points:
         """(2, 3) where the rigid face goes: from a pixel of the photo at rest to a pixel of the frame."""
@@ -81,8 +83,7 @@ class MovingHead:
         turn = self.scale * pose.roll_radians
         # Backward, in the plane: u -> u - shift - turn * J (u - pivot). Inverted here.
         backward = np.array([[1, turn, -x - turn * _PIVOT_V], [-turn, 1, -y], [0, 0, 1]])
-        to_photo = np.vstack([self._plane.matrix, [0, 0, 1]])
-        whole: Points = to_photo @ np.linalg.inv(backward) @ np.linalg.inv(to_photo)
+        whole: Points = self._to_photo @ np.linalg.inv(backward) @ self._to_plane
         return whole[:2]
 
     @property

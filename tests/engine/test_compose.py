@@ -233,6 +233,28 @@ def test_opaque_paint_hides_what_is_behind(closed: MotionCompositor) -> None:
     assert red.sum() > 100
 
 
+class NobodysTeeth:
+    """Fills `OwnTeeth` and changes nothing; with it all of the mouth is computed."""
+
+    any = True
+
+    def over(self, paint: np.ndarray, carry: np.ndarray) -> np.ndarray:
+        return paint
+
+
+@pytest.mark.parametrize("idle_seed", [None, 0])
+def test_the_part_that_is_painted_looks_as_if_all_of_the_mouth_was(
+    closed_face: EnrolledFace, idle_seed: int | None
+) -> None:
+    part, whole = (MotionCompositor(closed_face, SPEC, idle_seed) for _ in range(2))
+    whole._own_teeth = NobodysTeeth()
+    said = outputs(0.0)
+    said["mouth"][:] = np.random.default_rng(0).random(said["mouth"].shape)
+    for index, first in enumerate([-1.0, 0.0, 0.05, 0.5, 1.5, 4.0]):
+        said["motion"][0, 0] = first
+        assert not differs(part.draw(said, index), whole.draw(said, index), by=1).any()
+
+
 @pytest.mark.parametrize("first", [0.0, -0.3, -1.0, -2.0])
 def test_closed_or_pressed_lips_are_never_painted(
     closed: MotionCompositor, smiling: MotionCompositor, first: float
