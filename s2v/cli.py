@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from s2v import __version__, cli_bench, cli_doctor, cli_evaluate, cli_live, cli_training
+from s2v import __version__, cli_bench, cli_compile, cli_doctor, cli_evaluate, cli_live, cli_training
 from s2v.cli_command import Command
 from s2v.cli_face import add_face_options, idle_seed
 from s2v.errors import S2vError
@@ -126,6 +126,7 @@ def _add_report_options(parser: argparse.ArgumentParser) -> None:
 COMMANDS = (
     *cli_live.COMMANDS,
     Command("generate", "make a video of the face saying a recording", _add_generate_options, _generate),
+    *cli_compile.COMMANDS,
     *cli_bench.COMMANDS,
     *cli_doctor.COMMANDS,
     *cli_training.COMMANDS,

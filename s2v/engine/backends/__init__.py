@@ -8,12 +8,13 @@ from __future__ import annotations
 import logging
 from functools import cache
 from importlib import import_module, resources
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
 from s2v.engine.backends.base import Backend
 from s2v.engine.model_file import ModelFile, read_model_file
-from s2v.errors import BackendError, ModelError
+from s2v.errors import BackendError, ModelError, S2vError
 
 DEFAULT_THREADS = 1  # a frame takes a few of its 40 ms; more threads would take the cores of other sessions
 
@@ -31,11 +32,16 @@ _RUNTIMES = {
     "openvino-f32": _Runtime("openvino", {"precision": "f32"}, "openvino"),
     "openvino-bf16": _Runtime("openvino", {"precision": "bf16"}, "openvino"),
     "onnxruntime": _Runtime("onnx", {}, "onnxruntime"),
+    "tensorrt": _Runtime("tensorrt", {}, "'speech2vid[gpu]'"),
+    "tensorrt-fp16": _Runtime("tensorrt", {"precision": "fp16"}, "'speech2vid[gpu]'"),
+    "tensorrt-fp32": _Runtime("tensorrt", {"precision": "fp32"}, "'speech2vid[gpu]'"),
     "torch": _Runtime("torch", {}, "torch onnx"),
     "torch-cpu": _Runtime("torch", {"device": "cpu"}, "torch onnx"),
     "torch-cuda": _Runtime("torch", {"device": "cuda"}, "torch onnx"),
 }
 _AUTO_ORDER = ("openvino", "onnxruntime")  # the fastest on a CPU first
+_DRIVER_FILES = ("/proc/driver/nvidia/version", "/dev/dxg")  # Linux; Linux inside Windows
+_TENSORRT_NEEDS = (("tensorrt", "tensorrt_rtx"), ("cuda",), ("onnx",))  # one module of each
 BACKEND_NAMES = ("auto", *_RUNTIMES)
 
 
@@ -45,6 +51,7 @@ def open_backend(model_path: Path | None = None, name: str = "auto", threads: in
     Args:
         model_path: what `s2v export` wrote; None is the model that comes with the package.
         name: one of BACKEND_NAMES; "openvino" computes in bfloat16 where that is faster,
+            "tensorrt" computes in float16, and builds an engine for this GPU unless `s2v compile` has done so;
             "torch" takes a CUDA device if there is one. `Backend.name` says what it became.
         threads: for one inference on the CPU; None is DEFAULT_THREADS.
     Raises: ModelError, see `read_model_file`. BackendError, an unknown name or a missing runtime.
@@ -54,14 +61,35 @@ def open_backend(model_path: Path | None = None, name: str = "auto", threads: in
         raise BackendError(f"{threads} threads cannot run a network: give 1 or more")
     if name not in BACKEND_NAMES:
         raise BackendError(f"no backend is called {name!r}: choose one of {', '.join(BACKEND_NAMES)}")
-    runtime = _RUNTIMES[_choose() if name == "auto" else name]
+    model = bundled_model() if model_path is None else read_model_file(model_path)
+    return _open_auto(model, threads, _has_tensorrt()) if name == "auto" else _open(name, model, threads)
+
+
+def _open_auto(model: ModelFile, threads: int, has_tensorrt: bool) -> Backend:
+    """TensorRT if it is likely to work; if it does not, the log says why, and it is a CPU runtime."""
+    if has_tensorrt:
+        try:
+            return _open("tensorrt", model, threads)
+        except S2vError as error:
+            _log.warning("backend auto: tensorrt cannot be used: %s", error)
+    return _open(_choose(), model, threads)
+
+
+def _open(name: str, model: ModelFile, threads: int) -> Backend:
+    runtime = _RUNTIMES[name]
     try:
         module = import_module(f"{__name__}.{runtime.module}")
     except ImportError as error:
         raise BackendError(f"backend {name} cannot be loaded ({error}): pip install {runtime.packages}") from error
-    model = bundled_model() if model_path is None else read_model_file(model_path)
     backend: Backend = module.open_model(model, threads, **runtime.options)
     return backend
+
+
+@cache
+def _has_tensorrt() -> bool:
+    """Whether this machine seems to have an NVIDIA driver and all packages; loads none of them."""
+    has_driver = any(Path(file).exists() for file in _DRIVER_FILES)
+    return has_driver and all(any(find_spec(name) for name in names) for names in _TENSORRT_NEEDS)
 
 
 def bundled_model() -> ModelFile:

@@ -1,0 +1,115 @@
+"""How far a compiled engine's frames are from ONNX Runtime's: the largest difference, and SSIM as an eye sees it.
+
+SSIM: Wang et al. 2004, "Image quality assessment", with its Gaussian window of 11 pixels and its constants.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from s2v.engine.backends.base import Tensors
+from s2v.engine.backends.graphs import Graph
+from s2v.spec import LipSyncSpec
+
+BATCHES = (1, 3, 4, 8)  # one alone, and some that share a run
+MAX_DIFFERENCE = 0.04  # of any output: colours from 0 to 1, motion in units of about 1
+MIN_SSIM = 0.995  # of the worst frame; below about 0.99 people begin to see it
+
+_C1, _C2 = 0.01**2, 0.03**2  # for values from 0 to 1
+
+
+@dataclass(frozen=True)
+class Parity:
+    """What was found."""
+
+    frames: int
+    max_difference: dict[str, float]  # by output
+    ssim_min: float  # over frames
+    ssim_mean: float
+
+    @property
+    def differs_visibly(self) -> bool:
+        """Also when an engine gives NaN."""
+        close = all(difference <= MAX_DIFFERENCE for difference in self.max_difference.values())
+        return not (close and self.ssim_min >= MIN_SSIM)
+
+    def as_text(self) -> str:
+        """One line."""
+        worst = ", ".join(f"{name} {difference:.2g}" for name, difference in self.max_difference.items())
+        return f"SSIM {self.ssim_min:.5f} at worst over {self.frames} frames, largest difference: {worst}"
+
+
+def compare(reference: Graph, candidate: Graph, identity: Tensors, spec: LipSyncSpec, max_batch: int) -> Parity:
+    """Run the same voices and faces through both graphs.
+
+    Args:
+        identity: of some faces, (n, ...): what the face encoder gave for each.
+        max_batch: the candidate's; larger batches of BATCHES are left out.
+    """
+    random = np.random.default_rng(7)
+    n_faces = len(next(iter(identity.values())))
+    difference = dict.fromkeys(reference.outputs, 0.0)
+    similar: list[float] = []
+    for batch in (size for size in BATCHES if size <= max_batch):
+        faces = {name: np.take(rows, np.arange(batch) % n_faces, axis=0) for name, rows in identity.items()}
+        for loudness in (0.3, 1.0, 2.0):
+            tensors = {"mfcc": loudness * voice_like(random, batch, spec), **faces}
+            wanted, found = ({k: v.copy() for k, v in graph.run(tensors).items()} for graph in (reference, candidate))
+            for name, rows in wanted.items():
+                off = float(np.abs(rows - found[name]).max())
+                difference[name] = max(difference[name], off if off == off else float("inf"))
+            similar += [ssim(a, b) for a, b in zip(pictures(wanted), pictures(found), strict=True)]
+    return Parity(len(similar), difference, min(similar), float(np.mean(similar)))
+
+
+def some_faces(spec: LipSyncSpec, count: int = 3) -> list[NDArray[np.float32]]:
+    """What stands in for photos: soft shapes in the colours of skin, each (1, 6, face_px, face_px)."""
+    random = np.random.default_rng(11)
+    faces = []
+    for _ in range(count):
+        coarse = random.uniform(-0.15, 0.15, (7, 7, 3)) + random.uniform([0.2, 0.3, 0.4], [0.5, 0.6, 0.8])
+        size = (spec.face_px, spec.face_px)
+        bgr = np.clip(cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC), 0, 1).transpose(2, 0, 1)
+        masked = bgr.copy()
+        masked[:, spec.face_px // 2 :] = 0
+        faces.append(np.concatenate([masked, bgr])[None].astype(np.float32))
+    return faces
+
+
+def voice_like(random: np.random.Generator, batch: int, spec: LipSyncSpec) -> NDArray[np.float32]:
+    """Normalised MFCC that change as slowly as speech does: (batch, 1, n_cepstra, n_columns)."""
+    steps = random.standard_normal((batch, 1, spec.n_cepstra, spec.n_columns)).astype(np.float32)
+    keep = np.float32(0.8)
+    for column in range(1, spec.n_columns):
+        steps[..., column] = keep * steps[..., column - 1] + np.sqrt(1 - keep**2) * steps[..., column]
+    return steps
+
+
+def pictures(outputs: Tensors) -> list[NDArray[np.float32]]:
+    """Each frame's picture as it is seen, (height, width, 3) in [0, 1]: a mouth patch on grey, or the pixels."""
+    if "mouth" in outputs:
+        colours, alpha = outputs["mouth"][:, :3], outputs["mouth"][:, 3:]
+        seen = colours * alpha + np.float32(0.5) * (1 - alpha)
+    else:
+        seen = outputs["pixels"]
+    return [np.ascontiguousarray(picture.transpose(1, 2, 0)) for picture in seen]
+
+
+def ssim(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    """Mean structural similarity of two pictures (height, width, 3) in [0, 1]; -1 if either is not finite."""
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        return -1.0
+    mean_a, mean_b = _smooth(a), _smooth(b)
+    variance_a, variance_b = _smooth(a * a) - mean_a**2, _smooth(b * b) - mean_b**2
+    covariance = _smooth(a * b) - mean_a * mean_b
+    likeness = (2 * mean_a * mean_b + _C1) * (2 * covariance + _C2)
+    return float((likeness / ((mean_a**2 + mean_b**2 + _C1) * (variance_a + variance_b + _C2))).mean())
+
+
+def _smooth(picture: NDArray[np.float32]) -> NDArray[np.float64]:
+    smoothed: NDArray[np.float64] = cv2.GaussianBlur(picture.astype(np.float64), (11, 11), 1.5)  # type: ignore[assignment]
+    return smoothed
