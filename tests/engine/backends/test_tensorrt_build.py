@@ -91,6 +91,7 @@ from pathlib import Path
 from fake_tensorrt import FakeDevice, FakeTensorRT
 from s2v.engine.backends.tensorrt_build import BuildOptions, build
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs the tests in the background ignores it
 trt = FakeTensorRT(FakeDevice())
 trt.steps = 100_000  # it would never end by itself
 began = threading.Event()
