@@ -149,3 +149,11 @@ install_chromium() {
   done
   apt_install "Chromium, which the browser tests drive" chromium
 }
+
+# TensorRT for RTX builds engines without a GPU, so the tests build one. Where it cannot be had they say so and go on.
+install_tensorrt_rtx() {
+  "$S2V_PY" -c 'import cuda.bindings, onnx, tensorrt_rtx' 2>/dev/null && return
+  say "installing TensorRT for RTX (265 MB), with which the tests build an engine"
+  quietly "$S2V_PY" -m pip install --quiet --no-input --disable-pip-version-check -e "$S2V_ROOT[rtx]" ||
+    say "TensorRT for RTX cannot be had here: the tests that build with it are skipped"
+}
