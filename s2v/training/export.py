@@ -27,6 +27,7 @@ from s2v.engine.model_file import FACE_ENCODER_KEY, KEY_PREFIX, SPEC_KEY, read_m
 from s2v.errors import ModelError, OutputError
 from s2v.spec import LipSyncSpec
 from s2v.training.files import written_whole
+from s2v.training.merge_upsampling import merge_upsampling
 from s2v.training.model import load_checkpoint
 
 if TYPE_CHECKING:
@@ -190,6 +191,7 @@ def _to_onnx(module: nn.Module, inputs: list[Tensor], names: Sequence[str], outp
         raise ModelError(f"torch gave no ONNX graph for {type(module).__name__}")
     model = program.model_proto
     _strip_notes(model)
+    merge_upsampling(model)
     onnx.checker.check_model(model, full_check=True)
     return model
 

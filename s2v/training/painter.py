@@ -89,6 +89,8 @@ class MouthPainter(nn.Module):
 
     rows: Tensor
     flesh: Tensor
+    up_rows: Tensor
+    up_columns: Tensor
 
     def __init__(self, spec: LipSyncSpec) -> None:
         super().__init__()
@@ -103,7 +105,10 @@ class MouthPainter(nn.Module):
         self.out = nn.Conv2d(32, 5, 3, padding=1)
         self.register_buffer("flesh", torch.tensor(_FLESH)[:, None, None], persistent=False)
         self.even = nn.AvgPool2d(11, 1, 5, count_include_pad=False)
-        self.smooth = nn.Upsample(size=self.place.size, mode="bilinear", align_corners=False)
+        # As products of matrices: on a CPU, what resizes pictures stores them so that taking them apart is slow.
+        up_rows, up_columns = (bilinear(8 * n, size) for n, size in zip(self.start, self.place.size, strict=True))
+        self.register_buffer("up_rows", up_rows, persistent=False)
+        self.register_buffer("up_columns", up_columns.T.contiguous(), persistent=False)
         self.jaw = nn.Linear(spec.n_motion, 1, bias=False)
         chin = MotionBasis.load(spec.motion_basis).displacement(np.array([_CHIN]))[: spec.n_motion, 0, 1]
         with torch.no_grad():
@@ -128,7 +133,7 @@ class MouthPainter(nn.Module):
         maps = torch.sigmoid(self.out(x))
         # Light changes little along a row of teeth: a finer map would paint the training talker's teeth on others'.
         maps = torch.cat([maps[:, :1], self.even(maps[:, 1:3]), maps[:, 3:]], 1)
-        smooth: Tensor = self.smooth(maps)
+        smooth: Tensor = self.up_rows @ (maps @ self.up_columns)
         return smooth
 
     def lay(self, soft: Tensor, jaw_px: Tensor, identity: Tensor, teeth: Tensor) -> Tensor:
@@ -144,6 +149,12 @@ class MouthPainter(nn.Module):
         colour = cavity + lower[:, 3:] * free * (lower[:, :3] * light * on_lower - cavity)
         colour = colour + upper[:, 3:] * (upper[:, :3] * light * on_upper - colour)
         return torch.cat([colour.clamp(0, 1), alpha], 1)
+
+
+def bilinear(n_from: int, n_to: int) -> Tensor:
+    """Bilinear interpolation along one axis as a matrix, (n_to, n_from): centres of pixels, edges repeated."""
+    at = ((torch.arange(n_to) + 0.5) * n_from / n_to - 0.5).clamp(0, n_from - 1)
+    return functional.relu(1 - (at[:, None] - torch.arange(n_from)).abs())
 
 
 class TeethMemory(nn.Module):
