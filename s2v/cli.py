@@ -110,6 +110,7 @@ def _generate(args: argparse.Namespace) -> int:
         encoding=Encoding(args.crf, args.preset, args.force),
         progress=not (args.quiet or args.json),
         idle_seed=idle_seed(args),
+        compose=args.compose,
     )
     if args.json:
         print(report.as_json())

@@ -26,7 +26,11 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="a model.onnx, or checkpoints of s2v train (default: the bundled model)",
     )  # fmt: skip
     parser.add_argument(
-        "--backend", default="auto", metavar="NAME", help="auto (default), openvino, onnxruntime, torch"
+        "--backend",
+        default="auto",
+        metavar="NAME",
+        help="auto (default: tensorrt or torch-cuda on an NVIDIA GPU, else openvino or onnxruntime), one of these, "
+        "torch-cpu, torch-cuda-fp32, torch-cuda-compiled",
     )
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder for report, plots and contact sheets")
     parser.add_argument("--faces", type=Path, metavar="DIR", help="photos of unseen people, driven with a sample voice")

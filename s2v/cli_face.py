@@ -25,7 +25,17 @@ def add_face_options(parser: argparse.ArgumentParser, max_side_px: int) -> None:
     parser.add_argument("--face-index", type=int, metavar="N", help="which face of several, 0 is the leftmost")
     parser.add_argument("--model", type=Path, metavar="FILE.onnx", help="of `s2v export` (default: the bundled one)")
     parser.add_argument(
-        "--backend", default="auto", metavar="NAME", help="runs the model: auto (default), openvino, onnxruntime, torch"
+        "--backend",
+        default="auto",
+        metavar="NAME",
+        help="runs the model: auto (default: tensorrt or torch-cuda on an NVIDIA GPU, else openvino or onnxruntime), "
+        "one of these, torch-cpu, torch-cuda-fp32, torch-cuda-compiled",
+    )
+    parser.add_argument(
+        "--compose",
+        default="auto",
+        choices=("auto", "cpu", "gpu"),
+        help="where frames are drawn: auto (default) is the GPU with --backend torch-cuda, else the CPU",
     )
     parser.add_argument(
         "--no-idle", action="store_true", help="no blinks, gaze, head motion or breath: only the lower face moves"

@@ -58,7 +58,7 @@ def open_stage(args: argparse.Namespace, shared: bool) -> Iterator[Stage]:
 
     photo = load_photo(args.face, args.max_side)  # a wrong path is told before a runtime is opened
     gallery = photos_of(args.faces) if args.faces is not None else []
-    studio = OutsideStudio(args.model, args.backend, idle_seed(args), args.max_side)
+    studio = OutsideStudio(args.model, args.backend, idle_seed(args), args.max_side, args.compose)
     try:
         portrait = studio.portrait(photo, args.face_index)
         sessions = args.max_sessions

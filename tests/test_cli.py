@@ -168,6 +168,18 @@ def test_generate_refuses_a_photo_or_backend_it_cannot_use(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_generate_does_not_quietly_draw_on_the_cpu(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], tiny_model_path: Path
+) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA device")
+    common = ["generate", "--audio", str(SPEECH), "-o", str(tmp_path / "out.mp4"), "--model", str(tiny_model_path)]
+    assert "no CUDA device" in _refused([*common, "--compose", "gpu"], capsys)
+    assert list(tmp_path.iterdir()) == []
+
+
 def _run(*argv: str, **options: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "s2v", *argv]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120, **options)  # type: ignore[call-overload,no-any-return]

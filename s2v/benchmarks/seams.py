@@ -24,7 +24,7 @@ def watch_engine(engine: LipSyncEngine, watch: Stopwatch) -> None:
     watch.put_on(engine, "push", RING)
     watch.put_on(engine._windows._front_end, "columns", MFCC)
     watch.put_on(engine._windows._mean, "update", MFCC)
-    watch.put_on(engine._backend, "infer", NETWORK)
+    watch.put_on(engine._backend, "infer" if engine._resident is None else "infer_resident", NETWORK)
     compositor = engine._compositor
     watch.put_on(compositor, "draw", PAINT)
     if isinstance(compositor, MotionCompositor):

@@ -8,12 +8,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from s2v.engine.backends.base import Backend, Tensors
-from s2v.engine.compose import Compositor, make_compositor
+from s2v.engine.compose import Compositor
+from s2v.engine.composers import composer_for
 from s2v.engine.face import EnrolledFace
 from s2v.engine.warp import Image
 from s2v.engine.windows import MfccWindows
@@ -46,12 +48,13 @@ class LipSyncEngine:
         self,
         face: EnrolledFace,
         backend: Backend,
-        compose: Callable[[EnrolledFace, LipSyncSpec, int | None], Compositor] = make_compositor,
+        compose: Callable[[EnrolledFace, LipSyncSpec, int | None], Compositor] | None = None,
         idle_seed: int | None = None,
     ) -> None:
         """Prepare to draw.
 
         Args:
+            compose: makes the compositor; None is `composer_for` this backend.
             idle_seed: whole number from 0: the face blinks, looks about, breathes and moves its head a little,
                 always the same way for the same seed and frame. None: nothing but the lower face moves.
         Raises: BackendError, the face was prepared for another model, or the backend is closed.
@@ -61,8 +64,12 @@ class LipSyncEngine:
         self._backend = backend
         self._windows = MfccWindows(self.spec)
         identity = backend.encode_face(face.network_input)
-        self._identity: Tensors = {name: np.repeat(tensor, MAX_BATCH, axis=0) for name, tensor in identity.items()}
-        self._compositor = compose(face, self.spec, idle_seed)
+        own = {name: tensor.copy() for name, tensor in identity.items()}  # one row: all frames are of one face
+        self._identity: Tensors = {name: np.broadcast_to(row, (MAX_BATCH, *row.shape[1:])) for name, row in own.items()}
+        self._compositor = (compose or composer_for(backend))(face, self.spec, idle_seed)
+        # A compositor on the backend's own device takes its outputs where they are: they need not come down.
+        draws_from = getattr(self._compositor, "draws_from", None)
+        self._resident: Any = backend if draws_from is not None and draws_from(backend) else None
         self._closed = False
 
     @property
@@ -109,7 +116,8 @@ class LipSyncEngine:
     def _draw_batch(self, due: list[Window]) -> list[DrawnFrame]:
         began_s = time.perf_counter()
         mfcc = np.stack([window for _, window in due])[:, None]
-        outputs = self._backend.infer(mfcc, {name: rows[: len(due)] for name, rows in self._identity.items()})
+        infer = self._backend.infer if self._resident is None else self._resident.infer_resident
+        outputs = infer(mfcc, {name: rows[: len(due)] for name, rows in self._identity.items()})
         inferred_s = done_s = time.perf_counter()
         frames = []
         for row, (index, _) in enumerate(due):

@@ -50,6 +50,7 @@ class StudioConfig:
     idle_seed: int | None
     max_side_px: int
     log_level: int
+    compose: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def draw(config: StudioConfig, authkey: bytes, pipe: Connection) -> None:
 
     use_few_arenas()  # before the runtime starts its threads
     try:
-        studio = Studio(config.model, config.backend, config.idle_seed, config.max_side_px)
+        studio = Studio(config.model, config.backend, config.idle_seed, config.max_side_px, config.compose)
         listener, address = _listen()
     except S2vError as error:
         pipe.send(error)

@@ -76,6 +76,7 @@ def generate(
     encoding: Encoding | None = None,
     progress: bool = False,
     idle_seed: int | None = None,
+    compose: str = "auto",
 ) -> GenerateReport:
     """Make the face on a photo say a recording.
 
@@ -90,13 +91,14 @@ def generate(
         encoding: quality, speed, and whether a file that exists is replaced.
         progress: a bar on stderr, if that is a terminal.
         idle_seed: blinks, gaze, head motion and breath after this seed; None holds all but the lower face still.
+        compose: one of `s2v.engine.composers.COMPOSE_PLACES`.
     Raises: FaceError, AudioError, ModelError, BackendError, OutputError.
     """
     encoding = encoding or Encoding()
     started_s = time.perf_counter()
     check_output(output, encoding.overwrite)
     clip = read_audio(audio)
-    talker = Talker.enrol(face, model, backend, face_index, max_side_px, idle_seed)
+    talker = Talker.enrol(face, model, backend, face_index, max_side_px, idle_seed, compose)
     return render(talker.make_engine, clip, output, encoding, progress, started_s)
 
 

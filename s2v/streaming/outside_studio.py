@@ -46,6 +46,7 @@ class OutsideStudio:
         backend: str = "auto",
         idle_seed: int | None = None,
         max_side_px: int = MAX_SIDE_PX,
+        compose: str = "auto",
     ) -> None:
         """Start the process and wait until its runtime is open.
 
@@ -53,7 +54,7 @@ class OutsideStudio:
         Raises: BackendError, ModelError, as of `Studio`; BackendError, the process does not start.
         """
         level = logging.getLogger("s2v").getEffectiveLevel()
-        self._config = StudioConfig(model, backend, idle_seed, max_side_px, level)
+        self._config = StudioConfig(model, backend, idle_seed, max_side_px, level, compose)
         self._authkey = secrets.token_bytes(32)
         self._starting = threading.Lock()
         self._closed = False

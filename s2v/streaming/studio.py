@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from s2v.engine.backends import DEFAULT_THREADS, open_backend
 from s2v.engine.backends.batcher import BatchingBackend
-from s2v.engine.compose import Compositor, make_compositor
+from s2v.engine.compose import Compositor
+from s2v.engine.composers import Compose, composer
 from s2v.engine.face import MAX_SIDE_PX, EnrolledFace, decode_photo, enrol
 from s2v.engine.warp import Image
 from s2v.spec import LipSyncSpec
@@ -34,6 +35,7 @@ class Studio:
         backend: str = "auto",
         idle_seed: int | None = None,
         max_side_px: int = MAX_SIDE_PX,
+        compose: str = "auto",
     ) -> None:
         """Open the runtime.
 
@@ -49,6 +51,7 @@ class Studio:
         self._kept: list[Compositor] = []  # the one used last is the last
         try:
             refuse_other_rate(self.backend.spec, model)
+            self.compose: Compose = composer(self.backend.name, compose)
         except BaseException:
             self.close()
             raise
@@ -101,7 +104,7 @@ class Portrait:
         with self._making:
             compositor: Compositor | None = self._made() if self._made is not None else None
             if compositor is None:
-                compositor = make_compositor(face, spec, self._studio.idle_seed)
+                compositor = self._studio.compose(face, spec, self._studio.idle_seed)
                 self._made = weakref.ref(compositor)
             self._studio.keep(compositor)
             return compositor

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from s2v.engine.backends import bundled_model, open_backend
 from s2v.engine.backends.base import Backend
-from s2v.engine.compose import Compositor, make_compositor
+from s2v.engine.composers import Compose, composer_for
 from s2v.engine.face import MAX_SIDE_PX, EnrolledFace, enrol, load_photo
 from s2v.engine.lipsync import LipSyncEngine
 from s2v.engine.model_file import read_model_file
@@ -25,7 +24,7 @@ class OwningEngine(LipSyncEngine):
         face: EnrolledFace,
         backend: Backend,
         idle_seed: int | None = None,
-        compose: Callable[[EnrolledFace, LipSyncSpec, int | None], Compositor] = make_compositor,
+        compose: Compose | None = None,
     ) -> None:
         self._owned = backend
         try:
@@ -47,6 +46,7 @@ class Talker:
     model: Path | None  # None: the model that comes with the package
     backend: str
     idle_seed: int | None = None  # None: nothing but the lower face moves
+    compose: str = "auto"  # where frames are drawn: one of COMPOSE_PLACES
 
     @classmethod
     def enrol(
@@ -57,24 +57,26 @@ class Talker:
         face_index: int | None = None,
         max_side_px: int = MAX_SIDE_PX,
         idle_seed: int | None = None,
+        compose: str = "auto",
     ) -> Talker:
         """Find the face on a photo; no runtime is opened yet.
 
         Args:
-            idle_seed: see `LipSyncEngine`.
+            idle_seed: see `LipSyncEngine`. compose: see `s2v.engine.composers.composer`.
 
         Raises: FaceError, the photo cannot be used. ModelError, the model file cannot, or hears at another rate.
         """
         spec = (bundled_model() if model is None else read_model_file(model)).spec
         refuse_other_rate(spec, model)
-        return cls(enrol(load_photo(photo, max_side_px), spec, face_index), model, backend, idle_seed)
+        return cls(enrol(load_photo(photo, max_side_px), spec, face_index), model, backend, idle_seed, compose)
 
     def make_engine(self) -> OwningEngine:
         """A new engine: opened, used and closed by the calling thread.
 
         Raises: BackendError, the runtime asked for cannot be used. ModelError.
         """
-        return OwningEngine(self.face, open_backend(self.model, self.backend), self.idle_seed)
+        backend = open_backend(self.model, self.backend)
+        return OwningEngine(self.face, backend, self.idle_seed, lambda *of: composer_for(backend, self.compose)(*of))
 
 
 def refuse_other_rate(spec: LipSyncSpec, model: Path | None) -> None:

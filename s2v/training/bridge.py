@@ -127,7 +127,7 @@ def close_lips(motion: NDArray[np.float32], phones: list[Phone], spec: LipSyncSp
             away_s = np.maximum(held[0] - centres_s, centres_s - held[1])
             shut = np.maximum(shut, 0.5 + 0.5 * np.cos(np.pi * np.clip(away_s / _CLOSING_S, 0, 1)))
     gap = gap_weights(spec)
-    size = (MotionBasis.load(spec.motion_basis).components**2).sum((1, 2))[: spec.n_motion]
+    size = (MotionBasis.load(spec.motion_basis).components ** 2).sum((1, 2))[: spec.n_motion]
     least = gap / size / (gap**2 / size).sum()
     opened = np.maximum(motion @ gap, 0) * shut
     return np.asarray(motion - opened[:, None] * least, np.float32)

@@ -6,11 +6,12 @@ A runtime asked for by name is used, or refused with the reason. "auto" chooses 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from functools import cache
 from importlib import import_module, resources
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from s2v.engine.backends.base import Backend
 from s2v.engine.model_file import ModelFile, read_model_file
@@ -23,7 +24,7 @@ _log = logging.getLogger("s2v")
 
 class _Runtime(NamedTuple):
     module: str  # in this package; has open_model(model, threads, **options) -> Backend
-    options: dict[str, str]
+    options: dict[str, Any]
     packages: str  # what to install for it
 
 
@@ -38,10 +39,15 @@ _RUNTIMES = {
     "torch": _Runtime("torch", {}, "torch onnx"),
     "torch-cpu": _Runtime("torch", {"device": "cpu"}, "torch onnx"),
     "torch-cuda": _Runtime("torch", {"device": "cuda"}, "torch onnx"),
+    "torch-cuda-fp32": _Runtime("torch", {"device": "cuda", "precision": "fp32"}, "torch onnx"),
+    "torch-cuda-compiled": _Runtime("torch", {"device": "cuda", "compiled": True}, "torch onnx triton"),
 }
 _AUTO_ORDER = ("openvino", "onnxruntime")  # the fastest on a CPU first
 _DRIVER_FILES = ("/proc/driver/nvidia/version", "/dev/dxg")  # Linux; Linux inside Windows
-_TENSORRT_NEEDS = (("tensorrt", "tensorrt_rtx"), ("cuda",), ("onnx",))  # one module of each
+_ON_A_GPU = {  # the fastest first; what each needs: one module of each group
+    "tensorrt": (("tensorrt", "tensorrt_rtx"), ("cuda",), ("onnx",)),
+    "torch-cuda": (("torch",), ("onnx",)),
+}
 BACKEND_NAMES = ("auto", *_RUNTIMES)
 
 
@@ -52,7 +58,9 @@ def open_backend(model_path: Path | None = None, name: str = "auto", threads: in
         model_path: what `s2v export` wrote; None is the model that comes with the package.
         name: one of BACKEND_NAMES; "openvino" computes in bfloat16 where that is faster,
             "tensorrt" computes in float16, and builds an engine for this GPU unless `s2v compile` has done so;
-            "torch" takes a CUDA device if there is one. `Backend.name` says what it became.
+            "torch-cuda" computes in float16, too, and "torch-cuda-compiled" does so through torch.compile, which takes
+            seconds for each batch size; "torch" takes a CUDA device if there is one. "auto" is what an NVIDIA GPU can
+            be used with, else what is fastest on the CPU. `Backend.name` says what it became.
         threads: for one inference on the CPU; None is DEFAULT_THREADS.
     Raises: ModelError, see `read_model_file`. BackendError, an unknown name or a missing runtime.
     """
@@ -62,16 +70,19 @@ def open_backend(model_path: Path | None = None, name: str = "auto", threads: in
     if name not in BACKEND_NAMES:
         raise BackendError(f"no backend is called {name!r}: choose one of {', '.join(BACKEND_NAMES)}")
     model = bundled_model() if model_path is None else read_model_file(model_path)
-    return _open_auto(model, threads, _has_tensorrt()) if name == "auto" else _open(name, model, threads)
+    return _open_auto(model, threads, _gpu_backends()) if name == "auto" else _open(name, model, threads)
 
 
-def _open_auto(model: ModelFile, threads: int, has_tensorrt: bool) -> Backend:
-    """TensorRT if it is likely to work; if it does not, the log says why, and it is a CPU runtime."""
-    if has_tensorrt:
+def _open_auto(model: ModelFile, threads: int, on_a_gpu: Sequence[str]) -> Backend:
+    """The first of these that can be used; where none can, the log says why, and it is a CPU runtime."""
+    for name in on_a_gpu:
         try:
-            return _open("tensorrt", model, threads)
+            backend = _open(name, model, threads)
         except S2vError as error:
-            _log.warning("backend auto: tensorrt cannot be used: %s", error)
+            _log.warning("backend auto: %s cannot be used: %s", name, error)
+        else:
+            _log.info("backend auto: chose %s", name)
+            return backend
     return _open(_choose(), model, threads)
 
 
@@ -86,10 +97,13 @@ def _open(name: str, model: ModelFile, threads: int) -> Backend:
 
 
 @cache
-def _has_tensorrt() -> bool:
-    """Whether this machine seems to have an NVIDIA driver and all packages; loads none of them."""
-    has_driver = any(Path(file).exists() for file in _DRIVER_FILES)
-    return has_driver and all(any(find_spec(name) for name in names) for names in _TENSORRT_NEEDS)
+def _gpu_backends() -> tuple[str, ...]:
+    """What is likely to work here: an NVIDIA driver seems to be there, and all packages; loads none of them."""
+    if not any(Path(file).exists() for file in _DRIVER_FILES):
+        return ()
+    return tuple(
+        name for name, needs in _ON_A_GPU.items() if all(any(find_spec(one) for one in group) for group in needs)
+    )
 
 
 def bundled_model() -> ModelFile:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from s2v.spec import LipSyncSpec
 
 Tensors = dict[str, NDArray[np.float32]]
+Part = tuple[NDArray[np.float32], Tensors]  # what `infer` takes, of one session
 
 
 class Backend(Protocol):
@@ -32,7 +34,8 @@ class Backend(Protocol):
 
         Args:
             mfcc: (b, 1, n_cepstra, n_columns) float32, normalised, oldest column first.
-            identity: what `encode_face` returned, each (b, ...).
+            identity: what `encode_face` returned, each (b, ...). Several frames of one face: `np.broadcast_to`
+                costs no memory, and on a device that keeps faces no time.
         Returns: network "s2v": `motion` (b, n_motion), `mouth` (b, 4, mouth_h_px, mouth_w_px)
             BGR + alpha in [0, 1]; network "speech2vid": `pixels` (b, 3, face_px, face_px) BGR in [0, 1].
             Reused by the next call: copy to keep.
@@ -41,3 +44,24 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Free the runtime; safe to call twice."""
+
+
+class ResidentBackend(Backend, Protocol):
+    """A backend with a device of its own, where each face is uploaded once and stays.
+
+    A face is recognised by the memory of its identity: hand in the same arrays, or views of them, in every call, and
+    never write to them.
+    """
+
+    batch_sizes: tuple[int, ...]  # rows of one run, ascending; it pads others to the next
+
+    def infer_parts(self, parts: Sequence[Part]) -> Tensors:
+        """As `infer`, with the frames of several sessions, one after the other, in one run.
+
+        Raises: BackendError, no parts, or as `infer`.
+        """
+
+
+def as_resident(backend: Backend) -> ResidentBackend | None:
+    """The backend as one that keeps faces on its device, if it does."""
+    return cast(ResidentBackend, backend) if hasattr(backend, "infer_parts") else None

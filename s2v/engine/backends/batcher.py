@@ -2,7 +2,8 @@
 
 The runtime is opened, used and closed on one thread of its own. Each session holds a `BackendView`, which fills
 `Backend`; whoever asks waits for the answer. Nothing waits for company: as soon as the runtime is free it takes
-what is there. A view is used by one thread at a time and can be closed by any.
+what is there. A view is used by one thread at a time and can be closed by any. A runtime that keeps faces on its device
+(`ResidentBackend`) is handed each session's part as it is; for others they are stacked.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Hashable
 from concurrent.futures import CancelledError, Future
@@ -19,12 +19,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.engine.backends.base import Backend, Tensors
+from s2v.engine.backends.base import Backend, Part, Tensors, as_resident
+from s2v.engine.backends.warm_up import most_rows, run_each_size
 from s2v.errors import BackendError
 from s2v.spec import LipSyncSpec
 
-MAX_ROWS = 8  # frames in one run; also what bounds the memory of a stacked batch
-TRIALS = 2  # of each batch size; the slower ones were disturbed
 PATIENCE_S = 10.0  # a runtime that has not answered by then never will in time for a live face
 
 _log = logging.getLogger("s2v")
@@ -43,22 +42,22 @@ class BatchingBackend:
     """Owns the runtime, its thread and what waits for it. Made and closed by anyone, `view` for each session."""
 
     def __init__(
-        self, open_runtime: Callable[[], Backend], max_rows: int = MAX_ROWS, patience_s: float = PATIENCE_S
+        self, open_runtime: Callable[[], Backend], max_rows: int | None = None, patience_s: float = PATIENCE_S
     ) -> None:
         """Open the runtime on its thread and run each batch size once; returns when it is ready.
 
         Args:
             open_runtime: called once, on that thread.
-            max_rows: 1 or more; a single request that is larger still runs, alone.
+            max_rows: 1 or more; a single request that is larger still runs, alone. None: see `warm_up.most_rows`.
             patience_s: how long a caller waits for its answer at most.
         Raises: what `open_runtime` raised. BackendError, the runtime cannot run the model.
         """
-        if max_rows < 1:
+        if max_rows is not None and max_rows < 1:
             raise BackendError(f"a batch of {max_rows} rows holds no frame: give 1 or more")
         self.batches = 0  # runs of the frame network so far ...
         self.rows = 0  # ... and the frames in them
         self.row_s = float("inf")  # seconds that a batch keeps the runtime busy for each of its frames, at best
-        self._max_rows = max_rows
+        self._max_rows = max_rows or 0  # chosen on the thread if it is None
         self._patience_s = patience_s
         self._waiting: deque[_Request] = deque()
         self._changed = threading.Condition()
@@ -123,7 +122,8 @@ class BatchingBackend:
             opened.set_exception(error)
             return
         try:
-            self._run_each_size(runtime)
+            self._max_rows = self._max_rows or most_rows(runtime)
+            self.row_s = run_each_size(runtime, self._max_rows)
         except BaseException as error:
             runtime.close()
             opened.set_exception(error)
@@ -133,20 +133,6 @@ class BatchingBackend:
             _serve(runtime, batch)
             del batch  # what was asked and answered must not stay alive until the next request
         runtime.close()
-
-    def _run_each_size(self, runtime: Backend) -> None:
-        """Runtimes prepare for a batch size at its first use, some 20 ms that no call should meet."""
-        spec = runtime.spec
-        identity = runtime.encode_face(np.zeros((1, 6, spec.face_px, spec.face_px), np.float32))
-        identity = {name: np.array(rows) for name, rows in identity.items()}
-        for rows in range(1, self._max_rows + 1):
-            mfcc = np.zeros((rows, 1, spec.n_cepstra, spec.n_columns), np.float32)
-            faces = {name: np.repeat(tensor, rows, axis=0) for name, tensor in identity.items()}
-            runtime.infer(mfcc, faces)
-            for _ in range(TRIALS):
-                began_s = time.perf_counter()
-                runtime.infer(mfcc, faces)
-                self.row_s = min(self.row_s, (time.perf_counter() - began_s) / rows)
 
     def _take(self) -> list[_Request]:
         """The oldest request and all that fit to it; waits for one. Empty when closed."""
@@ -235,11 +221,17 @@ def _encode_face(runtime: Backend, batch: list[_Request]) -> Tensors:
 
 
 def _infer(runtime: Backend, batch: list[_Request]) -> Tensors:
-    if len(batch) == 1:
-        tensors = dict(batch[0].tensors)
-    else:
-        tensors = {name: np.concatenate([r.tensors[name] for r in batch]) for name in batch[0].tensors}
-    return runtime.infer(tensors.pop("mfcc"), tensors)
+    parts = [_part(request.tensors) for request in batch]
+    if (resident := as_resident(runtime)) is not None:
+        return resident.infer_parts(parts)
+    if len(parts) == 1:
+        return runtime.infer(*parts[0])
+    mfcc = np.concatenate([part for part, _ in parts])
+    return runtime.infer(mfcc, {name: np.concatenate([faces[name] for _, faces in parts]) for name in parts[0][1]})
+
+
+def _part(tensors: Tensors) -> Part:
+    return tensors["mfcc"], {name: tensor for name, tensor in tensors.items() if name != "mfcc"}
 
 
 def _kind(mfcc: NDArray[np.float32], identity: Tensors) -> tuple[int, Hashable]:

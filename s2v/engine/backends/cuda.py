@@ -56,6 +56,9 @@ class Device(Protocol):
     def download(self, host: NDArray[Any], from_address: int, stream: Handle) -> None:
         """Queue a copy from the GPU to pinned, contiguous host memory."""
 
+    def copy(self, to_address: int, from_address: int, n_bytes: int, stream: Handle) -> None:
+        """Queue a copy within the GPU's memory."""
+
     def wait(self, stream: Handle) -> None:
         """Return when everything queued is done."""
 
@@ -139,6 +142,10 @@ class CudaDevice:
     def download(self, host: NDArray[Any], from_address: int, stream: Handle) -> None:
         kind = self._cuda.cudaMemcpyKind.cudaMemcpyDeviceToHost
         self._call("cudaMemcpyAsync", host.ctypes.data, from_address, host.nbytes, kind, stream)
+
+    def copy(self, to_address: int, from_address: int, n_bytes: int, stream: Handle) -> None:
+        kind = self._cuda.cudaMemcpyKind.cudaMemcpyDeviceToDevice
+        self._call("cudaMemcpyAsync", to_address, from_address, n_bytes, kind, stream)
 
     def wait(self, stream: Handle) -> None:
         self._call("cudaStreamSynchronize", stream)

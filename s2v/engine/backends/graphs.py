@@ -1,11 +1,12 @@
 """What all runtimes share: two graphs, the checks around them, and closing.
 
-A runtime's own file only says how one ONNX graph is opened and run (`Graph`).
+A runtime's own file only says how one ONNX graph is opened and run (`Graph`). Those with a device of their own keep
+faces there (`ResidentGraph`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -18,6 +19,8 @@ from s2v.spec import LipSyncSpec
 
 Shape = tuple[int, ...]
 
+PER_FRAME = frozenset({"mfcc"})  # new in every call; every other input of a frame graph belongs to the face
+
 
 class Graph(Protocol):
     """One ONNX graph, opened by one runtime, float32 in and out."""
@@ -27,6 +30,37 @@ class Graph(Protocol):
 
     def run(self, tensors: Tensors) -> Tensors:
         """Run one batch. The tensors are checked, contiguous, and all of the same batch size."""
+
+
+class TimedGraph(Graph, Protocol):
+    """A graph on a device that tells how long it takes there."""
+
+    batch_sizes: tuple[int, ...]  # ascending; other batches are padded to the next, larger ones run in parts
+
+    def gpu_ms(self, tensors: Tensors, runs: int) -> list[float]:
+        """Device time of each of several runs: windows up, faces gathered, network, outputs down.
+
+        Raises: BackendError, a batch beyond the largest size.
+        """
+
+    def network_ms(self, tensors: Tensors, runs: int) -> list[float]:
+        """The same without what crosses the bus."""
+
+    def device_memory_bytes(self) -> int:
+        """What it holds there at the moment: weights, buffers, faces, working memory."""
+
+
+class ResidentGraph(TimedGraph, Protocol):
+    """A frame graph that keeps faces on its device: each is uploaded once."""
+
+    def run_parts(self, parts: Sequence[Tensors]) -> Tensors:
+        """As `run`, with the rows of several inputs one after the other.
+
+        Identity tensors need not be contiguous, but each of their rows must be.
+        """
+
+    def close(self) -> None:
+        """Give everything back; safe to call twice, and on any thread. Outputs handed out before stay readable."""
 
 
 class GraphBackend:
@@ -56,23 +90,28 @@ class GraphBackend:
     def _run(self, graph: Graph | None, tensors: Tensors, batch: int) -> Tensors:
         if graph is None:
             raise BackendError(f"{self.name} is closed: open it again with open_backend()")
-        if tensors.keys() != graph.inputs.keys():
-            raise BackendError(f"{self.name} got inputs {_names(tensors)} and wants {_names(graph.inputs)}")
-        checked = {name: self._check(name, tensor, (batch, *graph.inputs[name])) for name, tensor in tensors.items()}
+        checked = self._checked(graph, tensors, batch)
         try:
-            return graph.run(checked)
+            return graph.run({name: np.ascontiguousarray(tensor) for name, tensor in checked.items()})
         except BackendError:
             raise
         except Exception as error:  # each runtime has exceptions of its own
             raise BackendError(f"{self.name} failed on a batch of {batch}: {one_line(error)}") from error
 
+    def _checked(self, graph: Graph, tensors: Tensors, batch: int) -> Tensors:
+        if tensors.keys() != graph.inputs.keys():
+            raise BackendError(f"{self.name} got inputs {_names(tensors)} and wants {_names(graph.inputs)}")
+        return {name: self._check(name, tensor, (batch, *graph.inputs[name])) for name, tensor in tensors.items()}
+
     def _check(self, name: str, tensor: NDArray[np.float32], wanted: Shape) -> NDArray[np.float32]:
+        if type(tensor) is np.ndarray and tensor.dtype == np.float32 and tensor.shape == wanted and wanted[0]:
+            return tensor  # as nearly always: many sessions' frames come through here
         if not isinstance(tensor, np.ndarray) or tensor.dtype != np.float32:
             kind = tensor.dtype if isinstance(tensor, np.ndarray) else type(tensor).__name__
             raise BackendError(f"{self.name}: input {name} is {kind}, and wants float32")
         if wanted[0] < 1 or not _fits(tensor.shape, wanted):
             raise BackendError(f"{self.name}: input {name} has shape {tensor.shape}, and wants {wanted}")
-        return np.ascontiguousarray(tensor)
+        return tensor
 
 
 def one_line(error: Exception) -> str:

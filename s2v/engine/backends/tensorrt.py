@@ -12,8 +12,9 @@ from collections.abc import Callable
 from s2v.engine.backends.base import Backend
 from s2v.engine.backends.cuda import CudaDevice, Device
 from s2v.engine.backends.engine_cache import EngineCache
-from s2v.engine.backends.graphs import GraphBackend, one_line
+from s2v.engine.backends.graphs import one_line
 from s2v.engine.backends.onnx import OnnxRuntimeGraph
+from s2v.engine.backends.resident import ResidentGraphBackend
 from s2v.engine.backends.tensorrt_build import BuildOptions, Precision
 from s2v.engine.backends.tensorrt_compile import open_engine
 from s2v.engine.backends.tensorrt_module import TensorRT, load_tensorrt
@@ -24,22 +25,10 @@ from s2v.errors import BackendError, ModelError
 _log = logging.getLogger("s2v")
 
 
-class TensorRTBackend(GraphBackend):
-    """Fills `Backend`; gives the GPU's memory back when it is closed."""
+class TensorRTBackend(ResidentGraphBackend):
+    """Fills `ResidentBackend`."""
 
-    def __init__(self, name: str, model: ModelFile, face: OnnxRuntimeGraph, frame: TensorRTGraph) -> None:
-        """Takes over `frame`. Raises: ModelError, the graphs do not fit each other or the spec."""
-        self.frame_graph = frame
-        try:
-            super().__init__(name, model, face, frame)
-        except BaseException:
-            frame.close()
-            raise
-
-    def close(self) -> None:
-        """See `Backend.close`."""
-        super().close()
-        self.frame_graph.close()
+    frame_graph: TensorRTGraph
 
 
 def open_model(model: ModelFile, threads: int, precision: Precision = "fp16") -> Backend:

@@ -2,7 +2,8 @@
 
 Only what exported graphs of ours contain, each as the ONNX operator specification (opset 18) defines it.
 A function gets the node's inputs in order (None for one left out) and its attributes by name.
-Shapes and indices are int64 tensors on the CPU, so that reading them never waits for a GPU.
+Shapes, indices, scales and bounds come as plain numbers and lists (`torch_program` resolves them beforehand) or as
+tensors on the CPU, so that reading them never waits for a GPU.
 """
 
 from __future__ import annotations
@@ -20,9 +21,16 @@ from s2v.errors import BackendError
 Attributes = dict[str, Any]
 Operator = Callable[[list[Any], Attributes], Tensor | tuple[Tensor, ...]]
 
+TYPES = {1: torch.float32, 6: torch.int32, 7: torch.int64, 9: torch.bool, 10: torch.float16, 11: torch.float64}
 
-def _ints(tensor: Tensor) -> list[int]:
-    return [int(i) for i in tensor.tolist()]
+
+def _numbers(value: Any) -> list[Any]:
+    listed = value.tolist() if isinstance(value, Tensor) else value
+    return listed if isinstance(listed, list) else [listed]
+
+
+def _ints(value: Any) -> list[int]:
+    return [int(i) for i in _numbers(value)]
 
 
 def _given(inputs: list[Any], at: int) -> Any:
@@ -96,7 +104,7 @@ def _resize(i: list[Any], a: Attributes) -> Tensor:
     if sizes is not None:
         size = _ints(sizes)[2:]
     else:
-        size = [int(n * scale) for n, scale in zip(x.shape[2:], i[2][2:].tolist(), strict=True)]
+        size = [int(n * scale) for n, scale in zip(x.shape[2:], _numbers(i[2])[2:], strict=True)]
     mode, place = a.get("mode", "nearest"), a.get("coordinate_transformation_mode", "half_pixel")
     if mode == "nearest" and place == "asymmetric" and a.get("nearest_mode") == "floor":
         return F.interpolate(x, size)
@@ -173,6 +181,13 @@ def _prelu(i: list[Any], a: Attributes) -> Tensor:
     return torch.where(i[0] < 0, i[0] * i[1], i[0])
 
 
+def _cast(i: list[Any], a: Attributes) -> Tensor:
+    if a["to"] not in TYPES:
+        raise BackendError(f"the torch backend lacks conversion to ONNX type {a['to']}: use onnxruntime")
+    cast: Tensor = i[0].to(TYPES[a["to"]])
+    return cast
+
+
 def _flatten(i: list[Any], a: Attributes) -> Tensor:
     axis = a.get("axis", 1) % (i[0].ndim + 1)
     flat: Tensor = i[0].reshape(i[0].shape[:axis].numel(), -1)
@@ -182,6 +197,7 @@ def _flatten(i: list[Any], a: Attributes) -> Tensor:
 OPERATORS: dict[str, Operator] = {
     "Add": lambda i, a: i[0] + i[1],
     "AveragePool": _average_pool,
+    "Cast": _cast,
     "Clip": _clip,
     "Concat": lambda i, a: torch.cat(i, a["axis"]),
     "Conv": _conv,

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from fakes import FakeBackend
 
-from s2v.engine.backends.base import Backend, Tensors
+from s2v.engine.backends.base import Backend, Part, Tensors
 from s2v.engine.backends.batcher import BatchingBackend
 from s2v.errors import BackendError, ModelError
 from s2v.spec import LipSyncSpec
@@ -260,8 +260,55 @@ def test_a_runtime_that_cannot_be_opened_is_refused_with_its_own_error_and_leave
         BatchingBackend(FakeBackend, max_rows=0)
 
 
+class ResidentRuntime(GatedBackend):
+    """Takes the parts of several sessions as they are; has sizes as a GPU has."""
+
+    batch_sizes = (1, 2, 4, 6, 8, 100)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts: list[list[Part]] = []
+
+    def infer_parts(self, parts: Sequence[Part]) -> Tensors:
+        self.parts.append(list(parts))
+        faces = {"identity": np.concatenate([identity["identity"] for _, identity in parts])}
+        return self.infer(np.concatenate([mfcc for mfcc, _ in parts]), faces)
+
+
+def test_a_runtime_that_keeps_faces_gets_each_sessions_own_arrays() -> None:
+    runtime = ResidentRuntime()
+    batching = BatchingBackend(lambda: runtime, 4)
+    runtime.parts.clear()
+    while runtime.entered.acquire(blocking=False):
+        pass
+    identities = [{"identity": np.full((1, 6), number, np.float32)} for number in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        runtime.gate.clear()
+        calls = [pool.submit(batching.view().infer, windows(1, 0), identities[0])]
+        assert runtime.entered.acquire(timeout=20)
+        calls += [pool.submit(batching.view().infer, windows(1, n), identities[n]) for n in (1, 2)]
+        wait_for(batching, 2)
+        runtime.gate.set()
+        found = [call.result(20) for call in calls]
+    assert [len(parts) for parts in runtime.parts] == [1, 2]
+    handed = {id(identity["identity"]) for parts in runtime.parts for _, identity in parts}
+    assert handed == {id(identity["identity"]) for identity in identities}, "the same arrays, not copies"
+    for number, outputs in enumerate(found):
+        for name, wanted in FakeBackend().infer(windows(1, number), identities[number]).items():
+            np.testing.assert_array_equal(outputs[name], wanted)
+    batching.close()
+
+
+def test_how_many_rows_a_run_has_is_the_runtimes_choice_and_only_its_sizes_are_tried() -> None:
+    runtime, usual = ResidentRuntime(), FakeBackend()
+    BatchingBackend(lambda: runtime).close()
+    assert sorted(set(runtime.batches)) == [1, 2, 4, 6, 8, 100], "up to 64, which is padded to 100"
+    BatchingBackend(lambda: usual).close()
+    assert sorted(set(usual.batches)) == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
 @pytest.mark.parametrize("network", ["s2v", "speech2vid"])
-@pytest.mark.parametrize("name", ["openvino-f32", "onnxruntime"])
+@pytest.mark.parametrize("name", ["openvino-f32", "onnxruntime", "torch-cpu"])
 def test_a_batch_of_several_faces_equals_the_single_calls_in_a_real_runtime(name: str, network: str) -> None:
     pytest.importorskip("torch", reason="the small test model is exported with torch")
     from tiny_networks import tiny_model

@@ -79,6 +79,7 @@ def test_every_call_takes_what_it_is_given() -> None:
     calls: dict[str, tuple[Any, ...]] = {
         "use": (), "free_bytes": (), "allocate": (16,), "release": (256,), "pinned": (16,), "stream": (),
         "end_stream": (stream,), "upload": (256, host, stream), "download": (host, 256, stream), "wait": (stream,),
+            "copy": (512, 256, 16, stream),
         "begin_capture": (stream,), "end_capture": (stream,), "launch": (graph, stream), "end_graph": (graph,),
         "event": (), "record": (event, stream), "elapsed_ms": (event, event), "end_event": (event,),
     }  # fmt: skip
@@ -112,7 +113,7 @@ def test_the_protocol_and_the_device_have_the_same_methods() -> None:
         return {name: list(inspect.signature(f).parameters) for name, f in found if not name.startswith("_")}
 
     assert methods(CudaDevice) == methods(cuda.Device)
-    from fake_tensorrt import FakeDevice
+    from fake_cuda import FakeDevice
 
     fake = methods(FakeDevice)
     assert {name: fake[name] for name in methods(cuda.Device)} == methods(cuda.Device)
@@ -132,11 +133,12 @@ def device() -> CudaDevice:
 @pytest.mark.gpu
 def test_a_captured_round_trip_moves_what_is_in_memory_when_it_is_launched(device: CudaDevice) -> None:
     n_floats = 1_000_003
-    address, stream = device.allocate(4 * n_floats), device.stream()
+    address, other, stream = device.allocate(4 * n_floats), device.allocate(4 * n_floats), device.stream()
     there, back = (device.pinned(4 * n_floats).view(np.float32) for _ in range(2))
     device.begin_capture(stream)
     device.upload(address, there, stream)
-    device.download(back, address, stream)
+    device.copy(other, address, 4 * n_floats, stream)
+    device.download(back, other, stream)
     graph = device.end_capture(stream)
     begin, end = device.event(), device.event()
     for seed in range(3):
@@ -152,6 +154,7 @@ def test_a_captured_round_trip_moves_what_is_in_memory_when_it_is_launched(devic
     device.end_event(end)
     device.end_stream(stream)
     device.release(address)
+    device.release(other)
     assert device.name and device.capability >= (5, 0)
 
 

@@ -1,76 +1,26 @@
-"""The TensorRT backend on a GPU that is none (`fake_tensorrt`), and on a real one where there is one."""
+"""The TensorRT backend on a GPU that is none (`tensorrt_machine`)."""
 
 from __future__ import annotations
 
 import gc
-import json
 import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="the small test model is exported with torch")
 
-from fake_tensorrt import FakeDevice, FakeTensorRT
+from comparing import close_to, copied, inputs
+from fake_cuda import FakeDevice
+from tensorrt_machine import Machine, model, real_gpu
 from tiny_networks import tiny_model
 
-from s2v.engine.backends import _open_auto, bundled_model, open_backend
-from s2v.engine.backends.base import Backend, Tensors
+from s2v.engine.backends import _open_auto, open_backend
 from s2v.engine.backends.batcher import BatchingBackend
-from s2v.engine.backends.cuda import CudaDevice
-from s2v.engine.backends.engine_cache import EngineCache
-from s2v.engine.backends.tensorrt import open_on
-from s2v.engine.backends.tensorrt_build import BuildOptions
-from s2v.engine.backends.tensorrt_compile import compile_model, open_engine
 from s2v.engine.backends.tensorrt_engine import EngineRefused
-from s2v.engine.backends.tensorrt_module import load_tensorrt
 from s2v.engine.backends.tensorrt_runner import TensorRTGraph
-from s2v.engine.model_file import ModelFile, read_model_file
-from s2v.errors import BackendError, ModelError
-
-
-def model(network: str = "s2v") -> ModelFile:
-    return read_model_file(tiny_model(network).path)
-
-
-def inputs(backend: Backend, batch: int, seed: int = 0) -> tuple[Tensors, np.ndarray]:
-    random = np.random.default_rng(seed)
-    spec = backend.spec
-    encoded = backend.encode_face(random.random((1, 6, spec.face_px, spec.face_px), np.float32))
-    identity = {name: np.repeat(rows, batch, axis=0) for name, rows in encoded.items()}
-    return identity, random.standard_normal((batch, 1, spec.n_cepstra, spec.n_columns), np.float32)
-
-
-def copied(tensors: Tensors) -> Tensors:
-    return {name: rows.copy() for name, rows in tensors.items()}
-
-
-def close_to(found: Tensors, wanted: Tensors, tolerance: float = 1e-5) -> None:
-    assert found.keys() == wanted.keys()
-    for name, rows in wanted.items():
-        assert found[name].shape == rows.shape
-        assert found[name].dtype == np.float32
-        assert np.abs(found[name] - rows).max() < tolerance, name
-
-
-class Machine:
-    """One GPU, one TensorRT for it and one cache."""
-
-    def __init__(self, folder: Path, rtx: bool = False, **device: Any) -> None:
-        self.device = FakeDevice(**device)
-        self.trt = FakeTensorRT(self.device, rtx=rtx)
-        self.cache = EngineCache(folder / "engines")
-
-    def open(self, of: ModelFile | None = None, **options: Any) -> Backend:
-        wanted = BuildOptions(**{"precision": "fp32", "max_batch": 4, **options})
-        return open_on(of or model(), 1, self.trt.as_module(), self.device, self.cache, wanted)
-
-    def forget_what_opening_did(self) -> None:
-        self.device.uploads.clear()
-        self.device.launches = self.device.waits = 0
+from s2v.errors import BackendError
 
 
 @pytest.fixture
@@ -125,6 +75,40 @@ def test_the_same_face_is_uploaded_once_however_it_is_sliced(machine: Machine) -
         some = {name: rows[:batch] for name, rows in identity.items()}
         close_to(backend.infer(mfcc[:batch], some), reference.infer(mfcc[:batch], some))
     assert {shape[1:] for shape in machine.device.uploads} == {(1, 13, 35)}
+
+
+def test_faces_of_several_sessions_are_uploaded_once_and_copied_only_when_the_rows_change(machine: Machine) -> None:
+    backend, reference = machine.open(), open_backend(tiny_model("s2v").path, "onnxruntime")
+    sessions = [inputs(backend, 1, seed) for seed in range(3)]
+    wanted = [copied(reference.infer(mfcc, identity)) for identity, mfcc in sessions]
+    face_bytes = sum(rows.nbytes for rows in sessions[0][0].values())
+
+    def draw(*numbers: int) -> tuple[int, int]:
+        """Faces uploaded, and faces copied within the GPU."""
+        machine.forget_what_opening_did()
+        found = backend.infer_parts([(sessions[n][1], sessions[n][0]) for n in numbers])
+        for row, number in enumerate(numbers):
+            close_to({name: rows[row : row + 1] for name, rows in found.items()}, wanted[number])
+        faces = [shape for shape in machine.device.uploads if len(shape) == 1]
+        return len(faces), machine.device.copied_bytes // face_bytes
+
+    assert draw(0, 1, 2) == (3, 3)
+    assert draw(0, 1, 2) == (0, 0)
+    assert draw(2, 1, 0) == (0, 2)
+    assert draw(1, 1) == (0, 1)
+    assert draw(1) == (0, 0)
+
+
+def test_a_batch_between_the_sizes_that_are_prepared_is_padded(machine: Machine) -> None:
+    machine.open(max_batch=8).close()
+    backend, reference = machine.open(max_batch=8), open_backend(tiny_model("s2v").path, "onnxruntime")
+    assert backend.batch_sizes == (1, 2, 3, 4, 6, 8)
+    contexts = []
+    for batch in (5, 6, 7, 8):
+        identity, mfcc = inputs(backend, batch, seed=batch)
+        close_to(backend.infer(mfcc, identity), reference.infer(mfcc, identity))
+        contexts.append(len(machine.trt.contexts))
+    assert contexts[0] == contexts[1] and contexts[2] == contexts[3]
 
 
 def test_another_face_is_never_taken_for_the_one_before(machine: Machine) -> None:
@@ -217,12 +201,39 @@ def test_it_can_be_opened_used_and_closed_on_any_one_thread(machine: Machine) ->
 def test_gpu_time_is_measured_by_events_and_leaves_none(machine: Machine) -> None:
     backend = machine.open()
     identity, mfcc = inputs(backend, 2)
-    graph = backend.frame_graph  # type: ignore[attr-defined]
+    graph, tensors = backend.frame_graph, {"mfcc": mfcc, **identity}
+    backend.infer(mfcc, identity)
     before = machine.device.held
-    assert graph.gpu_ms({"mfcc": mfcc, **identity}, runs=5) == [0.25] * 5
-    assert machine.device.held <= before + 1  # the captured graph of this batch size
+    machine.forget_what_opening_did()
+    assert graph.gpu_ms(tensors, runs=5) == [0.25] * 5
+    assert machine.device.uploads == [mfcc.shape] * 6, "once to have the right faces there"
+    assert machine.device.held == before
+    machine.forget_what_opening_did()
+    assert graph.network_ms(tensors, runs=5) == [0.25] * 5
+    assert machine.device.uploads == [mfcc.shape], "the network alone uploads nothing"
+    assert machine.device.launches == 6
+    assert machine.device.held == before + 1, "captured apart"
     with pytest.raises(BackendError, match="batch of 5 is more than the engine's 4"):
         graph.gpu_ms({"mfcc": np.repeat(mfcc[:1], 5, axis=0), **identity}, runs=1)
+
+
+def test_it_tells_how_much_gpu_memory_it_holds(machine: Machine) -> None:
+    backend = machine.open()
+    graph = backend.frame_graph
+    faces = [inputs(backend, 1, seed) for seed in range(12)]  # more than the comparison with ONNX Runtime left room for
+    held = []
+    for identity, mfcc in faces:
+        backend.infer(mfcc, identity)
+        held.append(graph.device_memory_bytes())
+    face_bytes = sum(rows.nbytes for rows in faces[0][0].values())
+    assert face_bytes <= held[-1] - held[-2] < face_bytes + 256 * len(faces[0][0])
+    del faces, identity
+    for seed in range(20, 30):
+        identity, mfcc = inputs(backend, 1, seed)
+        backend.infer(mfcc, identity)
+    assert graph.device_memory_bytes() == held[-1], "faces that are gone have made room"
+    backend.close()
+    assert graph.device_memory_bytes() == 0
 
 
 def test_wrong_shapes_are_refused_before_anything_is_copied(machine: Machine) -> None:
@@ -271,138 +282,8 @@ def test_an_engine_of_another_gpu_is_refused_with_tensorrts_words(machine: Machi
         TensorRTGraph(machine.trt.as_module(), b"nothing", machine.device)
 
 
-# the cache and the parity check, as `open_engine` uses them
-
-
-def test_the_second_opening_builds_nothing(machine: Machine) -> None:
-    machine.open().close()
-    machine.open().close()
-    assert machine.trt.builds == 1
-
-
-def _another_version(machine: Machine) -> None:
-    machine.trt.__version__ = "10.10.0"
-
-
-def _another_gpu(machine: Machine) -> None:
-    machine.device.name = "Fake L40S"
-
-
-def _damage(machine: Machine) -> None:
-    (engine,) = machine.cache.folder.glob("*.engine")
-    engine.write_bytes(engine.read_bytes()[:-1])
-
-
-def _refused_engine(machine: Machine) -> None:
-    """Whole and with the right key, but the driver will not have it."""
-    compiled, graph = open_engine(
-        model(), machine.trt.as_module(), machine.device, BuildOptions("fp32", 4), machine.cache
-    )
-    assert graph is not None
-    graph.close()
-    machine.cache.keep(compiled.key, b"of another driver", {"build_s": 1.0, "parity": compiled.parity})
-
-
-@pytest.mark.parametrize("change", [_another_version, _another_gpu, _damage, _refused_engine])
-def test_a_change_builds_a_new_engine_by_itself(change: Callable[[Machine], None], machine: Machine) -> None:
-    machine.open().close()
-    change(machine)
-    backend = machine.open()
-    identity, mfcc = inputs(backend, 1)
-    backend.infer(mfcc, identity)
-    assert machine.trt.builds == 2
-
-
-def test_another_model_precision_or_batch_is_another_engine(machine: Machine) -> None:
-    machine.open().close()
-    machine.open(model("speech2vid")).close()
-    machine.open(precision="fp16").close()
-    machine.open(max_batch=2).close()
-    assert machine.trt.builds == 4
-    assert machine.trt.timings_seen == [b"", b"measured", b"measured", b"measured"]
-    machine.open().close()
-    assert machine.trt.builds == 4
-
-
-def test_force_builds_again(machine: Machine) -> None:
-    for force in (False, True):
-        found = compile_model(
-            model(), machine.trt.as_module(), machine.device, BuildOptions("fp32", 2), machine.cache, force=force
-        )
-        assert not found.reused
-    assert machine.trt.builds == 2
-    assert machine.device.held == 0
-
-
-def test_the_parity_report_lies_beside_the_engine(machine: Machine) -> None:
-    machine.open().close()
-    (path,) = machine.cache.folder.glob("*.json")
-    parity = json.loads(path.read_text())["report"]["parity"]
-    assert parity["frames"] == 3 * (1 + 3 + 4)
-    assert parity["max_difference"].keys() == {"motion", "mouth"}
-    assert parity["ssim_min"] == pytest.approx(1)
-
-
-@pytest.mark.parametrize("precision", ["fp16", "fp32"])
-def test_an_engine_that_differs_visibly_is_not_kept_and_not_used(precision: str, machine: Machine) -> None:
-    def spoil(outputs: dict[str, np.ndarray]) -> None:
-        outputs["mouth"][:, :, ::2] *= 0.8
-
-    machine.trt.spoil = spoil
-    other = "fp32" if precision == "fp16" else "onnxruntime"
-    with pytest.raises(BackendError, match=rf"the {precision} engine differs visibly .*not kept: choose {other}"):
-        machine.open(precision=precision)
-    assert not list(machine.cache.folder.glob("*.engine"))
-    assert not list(machine.cache.folder.glob("*.json"))
-    gc.collect()
-    assert machine.device.held == 0
-
-
-def test_an_engine_built_without_a_gpu_is_compared_when_it_first_meets_one(tmp_path: Path) -> None:
-    machine = Machine(tmp_path, rtx=True)
-    nowhere = FakeTensorRT(None, rtx=True)
-    built = compile_model(model(), nowhere.as_module(), None, BuildOptions("fp32", 4), machine.cache)
-    assert built.parity is None
-    assert built.key.target == "sm_80+sm_86+sm_89+sm_120"
-    machine.open().close()
-    assert machine.trt.builds == 0, "the engine for several GPUs serves this one"
-    (path,) = machine.cache.folder.glob("*.json")
-    assert json.loads(path.read_text())["report"]["parity"]["ssim_min"] == pytest.approx(1)
-
-
-def test_a_bad_engine_built_without_a_gpu_is_thrown_away_when_it_first_meets_one(tmp_path: Path) -> None:
-    machine = Machine(tmp_path, rtx=True)
-    compile_model(model(), FakeTensorRT(None, rtx=True).as_module(), None, BuildOptions("fp32", 4), machine.cache)
-    machine.trt.spoil = lambda outputs: outputs["motion"].fill(np.nan)
-    with pytest.raises(BackendError, match="differs visibly"):
-        machine.open()
-    assert not list(machine.cache.folder.glob("*.engine"))
-
-
-def test_a_gpu_that_tensorrt_rtx_does_not_build_for_is_told_what_to_install(tmp_path: Path) -> None:
-    machine = Machine(tmp_path, rtx=True, name="Fake H100", capability=(9, 0))
-    with pytest.raises(BackendError, match=r"does not build for sm_90, only for sm_80, .*: pip install tensorrt"):
-        machine.open()
-
-
-def test_tensorrt_itself_builds_for_no_other_gpu(machine: Machine) -> None:
-    with pytest.raises(BackendError, match="tensorrt builds for the GPU it runs on, not for sm_86"):
-        machine.open(targets=("sm_86",))
-    with pytest.raises(BackendError, match="there is none: use tensorrt_rtx"):
-        compile_model(model(), machine.trt.as_module(), None, BuildOptions(), machine.cache)
-
-
-def test_a_graph_that_does_not_fit_its_spec_is_refused_and_leaks_nothing(machine: Machine) -> None:
-    fits, other = model("s2v"), model("speech2vid")
-    mixed = ModelFile(fits.path, fits.spec, other.frame_graph, other.face_graph, {})
-    with pytest.raises(ModelError, match="its frame graph takes"):
-        machine.open(mixed)
-    gc.collect()
-    assert machine.device.held == 0
-
-
 def test_by_name_it_is_used_or_refused_with_the_reason(tmp_path: Path) -> None:
-    if _real_gpu() is not None:
+    if real_gpu() is not None:
         pytest.skip("this machine has an NVIDIA GPU")
     for name in ("tensorrt", "tensorrt-fp16", "tensorrt-fp32"):
         with pytest.raises(BackendError, match=r"CUDA cannot be used|no NVIDIA GPU can be used"):
@@ -410,87 +291,8 @@ def test_by_name_it_is_used_or_refused_with_the_reason(tmp_path: Path) -> None:
 
 
 def test_auto_says_why_it_is_not_tensorrt_and_draws_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
-    if _real_gpu() is not None:
+    if real_gpu() is not None:
         pytest.skip("this machine has an NVIDIA GPU")
-    backend = _open_auto(model(), 1, has_tensorrt=True)
+    backend = _open_auto(model(), 1, ("tensorrt",))
     assert backend.name.startswith(("openvino", "onnxruntime"))
     assert [r for r in caplog.records if r.message.startswith("backend auto: tensorrt cannot be used: ")]
-
-
-# on a real GPU
-
-
-def _real_gpu() -> CudaDevice | None:
-    try:
-        return CudaDevice()
-    except BackendError:
-        return None
-
-
-@pytest.fixture
-def real(tmp_path: Path) -> Callable[[], Backend]:
-    """Opens the bundled model in fp16."""
-    device = _real_gpu()
-    if device is None:
-        pytest.skip("no NVIDIA GPU that can be used")
-    try:
-        tensorrt = load_tensorrt()
-    except BackendError as error:
-        pytest.skip(str(error))
-    cache = EngineCache(tmp_path)
-    return lambda: open_on(bundled_model(), 1, tensorrt, device, cache, BuildOptions("fp16", 8))
-
-
-@pytest.mark.gpu
-def test_a_real_gpu_draws_what_onnxruntime_draws(real: Callable[[], Backend]) -> None:
-    backend, reference = real(), open_backend(None, "onnxruntime")
-    for batch in (1, 4, 8, 11, 1):
-        identity, mfcc = inputs(backend, batch, seed=batch)
-        close_to(backend.infer(mfcc, identity), reference.infer(mfcc, identity), tolerance=0.05)
-    backend.close()
-
-
-@pytest.mark.gpu
-def test_a_real_gpu_gets_its_memory_back(real: Callable[[], Backend]) -> None:
-    device = _real_gpu()
-    assert device is not None
-    free = []
-    for _ in range(6):
-        backend = real()
-        for batch in range(1, 9):
-            identity, mfcc = inputs(backend, batch)
-            backend.infer(mfcc, identity)
-        backend.close()
-        del backend
-        gc.collect()
-        free.append(device.free_bytes())
-    # the driver keeps what it loaded the first time
-    assert free[-1] >= free[1] - 2 * 2**20
-
-
-@pytest.mark.gpu
-def test_two_real_backends_on_two_threads_do_not_disturb_each_other(real: Callable[[], Backend]) -> None:
-    reference = open_backend(None, "onnxruntime")
-    real().close()  # built once
-    failures: list[BaseException] = []
-
-    def draw(seed: int) -> None:
-        try:
-            backend = real()
-            identity, mfcc = inputs(backend, 2, seed)
-            wanted = copied(reference.infer(mfcc, identity)) if seed == 0 else None
-            first = copied(backend.infer(mfcc, identity))
-            for _ in range(200):
-                close_to(backend.infer(mfcc, identity), first, tolerance=1e-3)
-            if wanted is not None:
-                close_to(first, wanted, tolerance=0.05)
-            backend.close()
-        except BaseException as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=draw, args=(seed,)) for seed in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(120)
-    assert not failures

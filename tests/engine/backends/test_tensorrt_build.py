@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from fake_tensorrt import FakeDevice, FakeTensorRT
+from fake_cuda import FakeDevice
+from fake_tensorrt import FakeTensorRT
 from onnx import TensorProto, helper, numpy_helper
 
 from s2v.engine.backends import bundled_model
@@ -88,7 +89,8 @@ def test_targets_are_those_of_the_module() -> None:
 INTERRUPTED = """
 import os, signal, sys, threading, time
 from pathlib import Path
-from fake_tensorrt import FakeDevice, FakeTensorRT
+from fake_cuda import FakeDevice
+from fake_tensorrt import FakeTensorRT
 from s2v.engine.backends.tensorrt_build import BuildOptions, build
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs the tests in the background ignores it

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from s2v.engine.backends.torch import TorchGraph
+from s2v.engine.backends.torch_device import CpuDevice
 from s2v.engine.backends.torch_ops import OPERATORS
+from s2v.engine.backends.torch_runner import TorchGraph
 from s2v.errors import BackendError
 
 Array = NDArray[Any]
@@ -37,6 +37,8 @@ CASES: list[tuple[str, Array, tuple[Array | None, ...], dict[str, Any]]] = [
     ("AveragePool", IMAGE, (), {"kernel_shape": [3, 2], "strides": [2, 2]}),
     ("AveragePool", IMAGE, (), {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}),
     ("AveragePool", IMAGE, (), {"kernel_shape": [3, 3], "pads": [1, 0, 2, 1], "count_include_pad": 1}),
+    ("Cast", IMAGE, (), {"to": TensorProto.FLOAT16}),
+    ("Cast", IMAGE, (), {"to": TensorProto.INT64}),
     ("Clip", IMAGE, (np.float32(-0.5), np.float32(0.7)), {}),
     ("Clip", IMAGE, (NONE, np.float32(0.7)), {}),
     ("Concat", IMAGE, (floats(2, 3, 9, 7),), {"axis": 1}),
@@ -106,7 +108,7 @@ def one_node(operator: str, x: Array, others: tuple[Array | None, ...], attribut
     names = [f"in{i}" if other is not None else "" for i, other in enumerate(others)]
     constants = [numpy_helper.from_array(np.asarray(o), n) for o, n in zip(others, names, strict=True) if o is not None]
     outputs = ["out0", "out1"] if operator == "Split" else ["out0"]
-    kind = TensorProto.INT64 if operator == "Shape" else TensorProto.FLOAT
+    kind = TensorProto.INT64 if operator == "Shape" else attributes.get("to", TensorProto.FLOAT)
     graph = helper.make_graph(
         [helper.make_node(operator, ["x", *names], outputs, **attributes)],
         "one",
@@ -118,7 +120,7 @@ def one_node(operator: str, x: Array, others: tuple[Array | None, ...], attribut
 
 
 def torch_graph(graph: bytes) -> TorchGraph:
-    return TorchGraph(graph, torch.device("cpu"))
+    return TorchGraph(graph, CpuDevice())
 
 
 @pytest.mark.parametrize(("operator", "x", "others", "attributes"), CASES, ids=[case[0] for case in CASES])
@@ -147,6 +149,7 @@ def test_an_unknown_operator_is_named() -> None:
 @pytest.mark.parametrize(
     ("operator", "others", "attributes", "words"),
     [
+        ("Cast", (), {"to": TensorProto.BFLOAT16}, "conversion to ONNX type 16"),
         ("Conv", (floats(6, 4, 3, 3),), {"auto_pad": "SAME_UPPER"}, "auto_pad=SAME_UPPER"),
         ("ConvTranspose", (floats(4, 2, 3, 3),), {"pads": [0, 0, 1, 1]}, "uneven pads"),
         ("Pad", (ints(1, 1), NONE, ints(2)), {}, "Pad with axes"),

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import pytest
+from fakes import drawn_face, voice
+
+from s2v.engine.compose import MotionCompositor, PixelCompositor, make_compositor
+from s2v.engine.composers import COMPOSE_PLACES, composer, composer_for
+from s2v.engine.lipsync import LipSyncEngine
+from s2v.errors import BackendError
+from s2v.spec import LipSyncSpec
+
+SPEC = LipSyncSpec.of("s2v")
+
+
+def test_auto_leaves_the_outputs_of_a_cpu_to_the_cpu() -> None:
+    for name in ("openvino-bf16", "onnxruntime-cpu", "torch-cpu", "tensorrt-fp16"):
+        assert composer(name) is make_compositor
+        assert composer(name, "cpu") is make_compositor
+    assert composer("torch-cuda", "cpu") is make_compositor
+
+
+def test_other_places_are_refused() -> None:
+    assert COMPOSE_PLACES == ("auto", "cpu", "gpu")
+    with pytest.raises(BackendError, match="drawn on 'moon': choose one of auto, cpu, gpu"):
+        composer("torch-cuda", "moon")
+
+
+def test_a_gpu_asked_for_by_name_is_never_quietly_the_cpu() -> None:
+    torch = pytest.importorskip("torch", reason="the optional torch runtime is not installed")
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA device")
+    with pytest.raises(BackendError, match="no CUDA device"):
+        composer("onnxruntime-cpu", "gpu")(drawn_face(SPEC), SPEC, None)
+
+
+def test_auto_says_why_it_is_the_cpu(caplog: pytest.LogCaptureFixture) -> None:
+    torch = pytest.importorskip("torch", reason="the optional torch runtime is not installed")
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA device")
+    with caplog.at_level(logging.WARNING, logger="s2v"):
+        compositors = [composer("torch-cuda")(drawn_face(SPEC), SPEC, None) for _ in range(2)]
+    assert all(isinstance(one, MotionCompositor) for one in compositors)
+    assert [record.message for record in caplog.records if "no CUDA device" in record.message][1:] == []  # once at most
+
+
+def test_networks_that_put_out_pixels_are_drawn_on_the_cpu() -> None:
+    pytest.importorskip("torch", reason="the optional torch runtime is not installed")
+    from s2v.engine.backends.torch_device import CpuDevice
+
+    spec = LipSyncSpec.of("speech2vid")
+    face = drawn_face(spec)
+    assert isinstance(composer("torch-cuda", side=CpuDevice())(face, spec, None), PixelCompositor)
+    with pytest.raises(BackendError, match="give --compose cpu"):
+        composer("torch-cuda", "gpu", CpuDevice())(face, spec, None)
+
+
+class _Counting:
+    """A torch backend on the CPU that passes for one on a GPU, and counts how it is asked."""
+
+    def __init__(self, backend: Any) -> None:
+        self._backend = backend
+        self.name = "torch-cuda"
+        self.spec: LipSyncSpec = backend.spec
+        self.side = backend.side
+        self.asked: list[str] = []
+
+    def encode_face(self, face: Any) -> Any:
+        return self._backend.encode_face(face)
+
+    def infer(self, mfcc: Any, identity: Any) -> Any:
+        self.asked.append("infer")
+        return self._backend.infer(mfcc, identity)
+
+    def infer_resident(self, mfcc: Any, identity: Any) -> Any:
+        self.asked.append("infer_resident")
+        return self._backend.infer_resident(mfcc, identity)
+
+    def close(self) -> None:
+        self._backend.close()
+
+
+def test_an_engine_leaves_outputs_where_they_are_drawn() -> None:
+    pytest.importorskip("torch", reason="the optional torch runtime is not installed")
+    from tiny_networks import tiny_model
+
+    from s2v.engine.backends import open_backend
+    from s2v.engine.backends.torch_compose import TorchCompositor
+
+    path, pcm = tiny_model("s2v").path, voice(0.6)
+    frames = {}
+    for place in ("auto", "cpu"):
+        backend = _Counting(open_backend(path, "torch-cpu"))
+        engine = LipSyncEngine(drawn_face(backend.spec), backend, composer_for(backend, place), idle_seed=1)
+        assert isinstance(engine._compositor, TorchCompositor) == (place == "auto")
+        frames[place] = engine.push(pcm) + engine.flush()
+        assert set(backend.asked) == {"infer_resident" if place == "auto" else "infer"}
+        engine.close()
+        backend.close()
+    assert [frame.index for frame in frames["auto"]] == list(range(15))
+    for one, other in zip(frames["auto"], frames["cpu"], strict=True):
+        assert np.abs(one.bgr.astype(int) - other.bgr).mean() < 0.3
