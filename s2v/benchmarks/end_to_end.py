@@ -57,6 +57,7 @@ class EndToEndReport:
     frames_received: int
     goal: dict[str, Any]
     server: dict[str, Any]  # the session's own counters and stages, as it told its page last
+    each: list[tuple[float, float | None, float | None]]  # second of each click, age of its voice and its picture, ms
     machine: dict[str, str | int | float] = field(default_factory=machine)
     versions: dict[str, str] = field(default_factory=versions)
 
@@ -149,6 +150,7 @@ def report_of(config: EndToEndConfig, ready: Ready, heard: Heard) -> EndToEndRep
             "met": (picture.p95 or 0.0) <= allowed_ms and (skew_size.p95 or 0.0) <= SKEW_MS,
         },
         server={name: value for name, value in heard.server.items() if name != "state"},
+        each=[(round(at - heard.began_s, 3), _ms(voices.get(at)), _ms(pictures.get(at))) for at in said],
     )
 
 
@@ -166,3 +168,7 @@ def ages(said: list[float], came: list[tuple[float, float]]) -> dict[float, floa
         if index >= 0 and (age_s := moment_s - offset_s - said[index]) < OLDEST_S:
             found.setdefault(said[index], age_s)
     return found
+
+
+def _ms(age_s: float | None) -> float | None:
+    return None if age_s is None else round(1000 * age_s, 2)

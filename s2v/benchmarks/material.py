@@ -14,6 +14,7 @@ from s2v.engine.face import EnrolledFace, enrol, face_from_landmarks, load_photo
 from s2v.engine.geometry import OUTER_EYES, canonical_face
 from s2v.spec import LipSyncSpec
 
+PORTRAIT = Path(__file__).parents[1] / "assets" / "face.jpg"
 VOICE = Path(__file__).parents[1] / "assets" / "voice.flac"
 _EYES_AT, _EYES_WIDE = (0.5, 0.42), 0.27  # of the photo's sides and width: where a portrait has its eyes
 

@@ -12,7 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-LIBRARIES = ("speech2vid", "aiortc", "av", "numpy", "onnxruntime", "openvino", "opencv-contrib-python")
+LIBRARIES = (
+    *("speech2vid", "aiortc", "av", "numpy", "onnx", "onnxruntime", "openvino"),
+    *("opencv-contrib-python", "opencv-python-headless"),
+    *("torch", "triton", "tensorrt", "tensorrt-cu12", "tensorrt-cu13", "tensorrt-rtx", "cuda-bindings"),
+)
 
 
 @dataclass(frozen=True)
@@ -26,13 +30,13 @@ class Spread:
     highest: float | None
 
     @classmethod
-    def of(cls, values: Iterable[float]) -> Spread:
-        """Nearest-rank percentiles: each of them is a value that occurred."""
+    def of(cls, values: Iterable[float], digits: int = 2) -> Spread:
+        """Nearest-rank percentiles: each of them is a value that occurred, rounded to so many decimals."""
         ordered = sorted(values)
         if not ordered:
             return cls(0, None, None, None, None)
         ranks = [ordered[-(-share * len(ordered) // 100) - 1] for share in (50, 95, 99, 100)]
-        return cls(len(ordered), *(round(rank, 2) for rank in ranks))
+        return cls(len(ordered), *(round(rank, digits) for rank in ranks))
 
 
 def machine() -> dict[str, str | int | float]:
@@ -73,6 +77,14 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def short_ms(spread: Spread) -> tuple[str | None, ...]:
+    """Its percentiles for a table: two decimals, four where that would be too few."""
+    return tuple(
+        None if value is None else f"{value:.{2 if value >= 1 else 4}f}"
+        for value in (spread.p50, spread.p95, spread.p99)
+    )
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -10,7 +10,8 @@ import pytest
 
 from s2v.benchmarks.crowd import Caller, Crowd
 from s2v.benchmarks.ears import Heard
-from s2v.benchmarks.load import LoadConfig, StepReport, report_of, report_of_step
+from s2v.benchmarks.load import LoadConfig, report_of, report_of_step
+from s2v.benchmarks.load_report import StepReport
 from s2v.benchmarks.served import Ready, Served, Usage
 from s2v.cli import main
 
