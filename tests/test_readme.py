@@ -67,14 +67,17 @@ def test_every_command_is_ours_or_the_systems() -> None:
     assert {"scripts/live", "scripts/test", "s2v"} <= said
 
 
-def test_the_scripts_are_there_and_can_be_run() -> None:
+def test_the_scripts_are_there_and_can_be_run(tmp_path: Path) -> None:
     scripts = {words[0] for words in shell_commands(README.read_text(encoding="utf-8")) if "scripts/" in words[0]}
     assert scripts
     for script in scripts:
         path = ROOT / script
         assert path.is_file(), script
         assert os.access(path, os.X_OK), f"{script} is not executable"
-        subprocess.run(["bash", "-n", str(path)], check=True, timeout=30)
+        is_python = "python" in path.read_text(encoding="utf-8").splitlines()[0]
+        check = [sys.executable, "-m", "py_compile"] if is_python else ["bash", "-n"]
+        environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(tmp_path)}
+        subprocess.run([*check, str(path)], check=True, timeout=30, env=environment)
 
 
 @pytest.mark.parametrize("words", _in_readme("s2v") + [["s2v", "live", *w[1:]] for w in _in_readme("scripts/live")])
