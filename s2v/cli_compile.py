@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from s2v.engine.backends.tensorrt_compile import Compiled
 
 NO_INT8 = (
-    "int8 is not built: it would need pictures to calibrate with, and nothing measured yet says that it pays: "
-    "use --precision fp16"
+    "int8 is not built: a frame's 50 million multiply-adds are not what a GPU spends its time on "
+    "(`s2v bench gpu` shows the roofline): use --precision fp16"
 )
 _ARCHITECTURE = re.compile(r"sm_[1-9][0-9]{1,2}")
 

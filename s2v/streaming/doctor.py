@@ -123,12 +123,20 @@ def check_runtime(name: str) -> Finding:
 
 def check_torch() -> Finding:
     version = _version("torch")
-    return Finding("torch", "ok", version or "not installed; only training and --backend torch need it")
+    return Finding("torch", "ok", version or "not installed; only training, --backend torch and torch-cuda need it")
 
 
 def check_tensorrt() -> Finding:
-    version = _version("tensorrt") or _version("tensorrt-cu12") or _version("tensorrt-cu13")
-    return Finding("tensorrt", "ok", version or "not installed; nothing needs it")
+    return Finding("tensorrt", "ok", _tensorrt() or "not installed; nothing but an NVIDIA GPU needs it")
+
+
+def _tensorrt() -> str | None:
+    """Which TensorRT is installed."""
+    for name in ("tensorrt", "tensorrt-cu12", "tensorrt-cu13"):
+        if version := _version(name):
+            return version
+    rtx = _version("tensorrt-rtx")
+    return None if rtx is None else f"{rtx} (for RTX)"
 
 
 def check_gpu() -> Finding:
@@ -146,8 +154,9 @@ def check_gpu() -> Finding:
         return Finding("GPU", "warn", f"nvidia-smi fails: {reason}", "check the driver; a container needs --gpus all")
     found = "; ".join(line.strip() for line in said.stdout.strip().splitlines())
     torch = _version("torch")
-    if torch is None or "+cpu" in torch:
-        return Finding("GPU", "warn", found, "to use it, install a CUDA build of torch, then: --backend torch-cuda")
+    has_torch = torch is not None and "+cpu" not in torch
+    if not has_torch and not (_tensorrt() and _version("cuda-bindings")):
+        return Finding("GPU", "warn", found, "to use it: pip install 'speech2vid[gpu]', or a CUDA build of torch")
     return Finding("GPU", "ok", found)
 
 
