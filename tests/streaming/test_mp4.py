@@ -84,6 +84,19 @@ def test_frames_come_back_in_order_and_in_their_colours(tmp_path: Path) -> None:
     assert np.abs(np.mean(differences, axis=0)).max() < 0.4  # nothing is darker or tinted as a whole
 
 
+def test_every_pixel_is_converted_as_the_standard_says(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (62, 90, 3), np.uint8)  # rows that a codec pads
+    with Mp4Writer(tmp_path / "a.mp4", 90, 62, FPS, encoding=Encoding(crf=0)) as writer:  # lossless
+        writer.write_video(noise)
+    planes = _frames(tmp_path / "a.mp4")[0].to_ndarray().astype(float)
+    blue, green, red = np.moveaxis(noise / 255, -1, 0)
+    luma = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    assert np.abs(planes[:62] - (16 + 219 * luma)).max() < 1
+    for part, colour, widest in ((0, blue, 1.8556), (1, red, 1.5748)):
+        difference = (128 + 224 * (colour - luma) / widest).reshape(31, 2, 45, 2).mean((1, 3))
+        assert np.abs(planes[62:].reshape(2, 31, 45)[part] - difference).max() < 1.2
+
+
 def test_players_are_told_the_colours_and_can_start_at_once(tmp_path: Path) -> None:
     _write(tmp_path / "a.mp4", 0.4)
     with av.open(str(tmp_path / "a.mp4")) as container:
