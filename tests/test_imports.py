@@ -73,6 +73,7 @@ OWN_LIBRARIES = {
     "engine/backends/torch_plan.py": {"torch"},
     "engine/backends/torch_program.py": {"torch", "onnx"},
     "engine/backends/torch_runner.py": {"torch"},
+    "engine/backends/torch_streams.py": {"torch"},
     "engine/backends/torch_tables.py": {"torch"},
     "engine/backends/torch_warp.py": {"torch"},
     "streaming/metrics.py": {"prometheus_client"},

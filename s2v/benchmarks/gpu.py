@@ -6,6 +6,7 @@ Also runs on a CPU backend that is named: with the columns that the clock fills,
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 
@@ -18,6 +19,8 @@ from s2v.benchmarks.roofline import count
 from s2v.engine.backends import BACKEND_NAMES, bundled_model
 from s2v.engine.model_file import read_model_file
 from s2v.errors import BackendError, S2vError
+
+LATEST_S = 300.0  # of those that nobody asked for by name, none begins later: GPUs are lent for minutes
 
 _log = logging.getLogger("s2v")
 
@@ -35,13 +38,14 @@ def all_gpu_backends() -> tuple[str, ...]:
 
 def steps(config: GpuConfig) -> int:
     """How often `measure` tells of progress, at most."""
-    return len(config.backends or all_gpu_backends()) * (len(config.batches) + 5)
+    return len(config.backends or all_gpu_backends()) * (len(config.batches) + 8)
 
 
 def measure(
     config: GpuConfig,
     progress: Callable[[str], object] = lambda _: None,
     so_far: Callable[[GpuReport], object] = lambda _: None,
+    clock_s: Callable[[], float] = time.monotonic,
 ) -> GpuReport:
     """Measure one backend after the other.
 
@@ -64,7 +68,11 @@ def measure(
     def report(pending: Sequence[str]) -> GpuReport:
         return _report_of(job, backends, unavailable, list(pending), notes, busy)
 
+    began_s = clock_s()
     for done, name in enumerate(names, start=1):
+        if config.backends is None and clock_s() - began_s > LATEST_S:
+            unavailable[name] = f"left out after {LATEST_S:g} s: measure it with --backend {name}"
+            continue
         try:
             backends.append(measure_backend(job, name, on_gpu(name), threads=not backends))
         except S2vError as error:

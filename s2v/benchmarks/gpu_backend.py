@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -76,18 +76,20 @@ def measure_backend(job: Job, name: str, gpu: bool, threads: bool = True) -> Bac
     config, progress = job.config, job.progress
     progress(f"{name}: opening")
     began_s = time.perf_counter()
-    with closing(open_backend(config.model, name)) as backend:
+    parts = _Parts(name, progress)
+    with ExitStack() as stack:
+        backend = open_backend(config.model, name)
+        stack.callback(lambda: parts.attempt("closing", backend.close))  # a GPU that has failed refuses even that
         open_s = time.perf_counter() - began_s
         precision: Precision = "fp16" if gpu and not backend.name.endswith("fp32") else "fp32"
         identity = identities(backend)
-        parts = _Parts(name, progress)
         memory = parts.attempt("memory", lambda: _memory(backend, identity, config.faces)) if gpu else None
         most = config.most_sessions if gpu else min(config.most_sessions, MOST_ON_CPU)
         # before batches are timed: when room is made for more faces, all batch sizes are prepared anew
-        crowd = crowd_of(backend, identity, most) if most else None
+        crowd = parts.attempt("faces of all sessions", lambda: crowd_of(backend, identity, most)) if most else None
         tried = [
             parts.attempt(f"batches of {n}", partial(_measure_batch, job, backend, precision, identity, n, gpu))
-            for n in config.batches
+            for n in _batches(config.batches, backend)
         ]
         batches = [found for found in tried if found is not None]
         parity = parts.attempt("parity", lambda: _parity(job, backend))
@@ -132,6 +134,12 @@ class _Parts:
             _log.exception("%s: %s failed", self._name, what)
             self.failed.append(f"{what}: {' '.join(repr(error).split())[:300]}")
             return None
+
+
+def _batches(asked: tuple[int, ...], backend: Backend) -> list[int]:
+    """What was asked for; by default, none that this backend only pads to the next size."""
+    own = getattr(backend, "batch_sizes", asked)
+    return [n for n in asked if asked != DEFAULT_BATCHES or n in own or n > own[-1]]
 
 
 def _frames(job: Job, backend: Backend, batches: list[BatchReport], gpu: bool, notes: list[str]) -> list[FrameReport]:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import logging
 import re
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from s2v.benchmarks.peaks import Peak, known_peak
 from s2v.errors import BackendError
 
 DRIVER_FILE = Path("/proc/driver/nvidia/version")
+
+Found = TypeVar("Found")
 
 _log = logging.getLogger("s2v")
 
@@ -38,8 +42,8 @@ def find_gpu() -> GpuDevice:
         facts = torch_device()
         if facts is not None:
             name = str(facts.pop("name"))
-            peak = known_peak(name) or measured_peak(name)
-            return GpuDevice(name, facts | _driver(), peak, round(step_us(), 3))
+            peak = known_peak(name) or _attempt(lambda: measured_peak(name))
+            return GpuDevice(name, facts | _driver(), peak, _attempt(lambda: round(step_us(), 3)))
         looked.append("torch sees no CUDA device")
     try:
         from s2v.engine.backends.cuda import CudaDevice
@@ -55,6 +59,15 @@ def find_gpu() -> GpuDevice:
         f"no NVIDIA GPU can be used here: {', '.join(looked)}: check nvidia-smi, or name a CPU backend, "
         "as in --backend torch-cpu"
     )
+
+
+def _attempt(measure: Callable[[], Found]) -> Found | None:
+    """What only explains the other figures must not cost them."""
+    try:
+        return measure()
+    except RuntimeError as error:  # torch's, and the driver's
+        _log.warning("the GPU's own figures are missing: %s", " ".join(str(error).split())[:300])
+        return None
 
 
 def _driver() -> dict[str, str | int]:

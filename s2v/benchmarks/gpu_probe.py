@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from s2v.benchmarks.peaks import Peak
+from s2v.engine.backends.torch_streams import captured
 
 SIDE = 8192  # of the matrices: 1.1e12 operations, some milliseconds
 COPIED_BYTES = 2**30
@@ -61,9 +62,7 @@ def step_us(device: str = "cuda") -> float:
     with torch.cuda.stream(side):
         chain()
         side.synchronize()
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=side):
-            chain()
+        graph = captured(chain, side, torch.cuda.graph_pool_handle())
     torch.cuda.current_stream().wait_stream(side)
     return 1e6 * _fastest_s(graph.replay, device) / STEPS
 

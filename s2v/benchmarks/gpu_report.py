@@ -136,7 +136,7 @@ class GpuReport:
             yield from _backend_lines(backend)
         yield ""
         for name, reason in self.unavailable.items():
-            yield f"{name}: cannot be opened: {reason}"
+            yield f"{name}: not measured: {reason}"
         for target in self.targets:
             how = {True: "reached", False: "NOT REACHED", None: "not measured"}[target.reached]
             found = "" if target.found is None else f" {target.found:g} ({target.backend})"

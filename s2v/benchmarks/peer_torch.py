@@ -16,6 +16,7 @@ from s2v.benchmarks.peers import Contest, Lap, Network, PeerSource, Run
 from s2v.engine.backends.graphs import PER_FRAME
 from s2v.engine.backends.half_precision import to_half
 from s2v.engine.backends.torch_program import Program
+from s2v.engine.backends.torch_streams import captured, reason
 from s2v.engine.model_file import ModelFile
 from s2v.errors import BackendError
 
@@ -130,17 +131,15 @@ def _captured(make: Make) -> Callable[[int], Run]:
         forward, inputs = make(batch)
         side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
-        graph = torch.cuda.CUDAGraph()
+        made: list[Any] = []
         try:
             with torch.inference_mode(), torch.cuda.stream(side):
                 for _ in range(CAPTURE_WARM_UP):
                     forward(*inputs)
                 side.synchronize()
-                with torch.cuda.graph(graph, stream=side):
-                    made = forward(*inputs)
+                graph = captured(lambda: made.append(forward(*inputs)), side, torch.cuda.graph_pool_handle(), "global")
         except RuntimeError as error:
-            said = " ".join(str(error).split())[:300]
-            raise BackendError(f"cannot be captured as a CUDA graph ({said})") from error
+            raise BackendError(f"cannot be captured as a CUDA graph ({reason(error)})") from error
         torch.cuda.current_stream().wait_stream(side)
         alive = made, inputs  # the graph writes to and reads from their memory
 

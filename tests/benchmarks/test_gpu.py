@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fakes import drawn_face
@@ -25,6 +26,7 @@ from s2v.benchmarks.report import Spread  # noqa: E402
 from s2v.benchmarks.roofline import count, least  # noqa: E402
 from s2v.cli import main  # noqa: E402
 from s2v.engine.backends import BACKEND_NAMES, bundled_model  # noqa: E402
+from s2v.errors import BackendError  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 H100 = "NVIDIA H100 80GB HBM3"
@@ -97,7 +99,7 @@ def test_goals_take_the_best_of_half_precision(on_a_pretended_gpu: BackendReport
     assert targets_of([slow])[0].reached is False and targets_of([slow])[3].reached is False
     assert [target.reached for target in targets_of([exact])] == [None] * 4
     text = report_of(slow).as_text()
-    assert "NOT REACHED" in text and "not measured" in text and "tensorrt-fp16: cannot be opened: missing" in text
+    assert "NOT REACHED" in text and "not measured" in text and "tensorrt-fp16: not measured: missing" in text
 
 
 def test_what_differs_and_what_broke_is_listed(on_a_pretended_gpu: BackendReport) -> None:
@@ -121,6 +123,17 @@ def test_a_part_that_breaks_does_not_cost_the_others(caplog: pytest.LogCaptureFi
     assert parts.attempt("parity", lambda: 3) == 3
     assert parts.failed == ["memory: ZeroDivisionError('integer division or modulo by zero')"]
     assert "ZeroDivisionError" in caplog.text
+
+
+def test_by_default_no_batch_is_measured_that_is_only_padded_to_the_next() -> None:
+    class Few:
+        batch_sizes = (1, 4, 16)
+
+    few: Any = Few()
+    assert gpu_backend._batches(gpu_backend.DEFAULT_BATCHES, few) == [1, 4, 16, 32, 64, 128, 256]
+    assert gpu_backend._batches((1, 2), few) == [1, 2]
+    anything: Any = object()
+    assert gpu_backend._batches(gpu_backend.DEFAULT_BATCHES, anything) == [*gpu_backend.DEFAULT_BATCHES]
 
 
 def test_all_backends_for_gpus_are_tried_and_no_other() -> None:
@@ -249,3 +262,12 @@ def test_on_a_gpu_every_column_is_filled() -> None:
     assert only.device_memory_mib and only.session_memory_kib and only.sessions and only.sessions_batcher
     assert all(frame.compose_ms.n and frame.together_ms for frame in only.frames if frame.batch == 1)
     assert all(target.reached is not None for target in report.targets)
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_none_begins_late_that_nobody_asked_for() -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("torch sees no CUDA device")
+    times_s = iter([0.0, *[1e6] * 20])
+    with pytest.raises(BackendError, match="torch-cuda: left out after 300 s: measure it with --backend torch-cuda"):
+        measure(GpuConfig(None, (1,), frames=1, most_sessions=0), clock_s=lambda: next(times_s))

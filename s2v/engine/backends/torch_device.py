@@ -20,6 +20,7 @@ from torch import Tensor
 
 from s2v.engine.backends.graphs import one_line
 from s2v.engine.backends.resident import batch_sizes
+from s2v.engine.backends.torch_streams import captured, own_stream, reason
 from s2v.errors import BackendError
 
 Work = Callable[[], None]  # reads and writes tensors that were there before, and leaves no other behind
@@ -130,7 +131,7 @@ class CudaDevice:
         self.device = torch.device("cuda", number)
         try:
             self.name: str = torch.cuda.get_device_name(self.device)
-            self.stream: torch.cuda.Stream | None = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+            self.stream: torch.cuda.Stream | None = own_stream(self, self.device)
             self._pool: Any = torch.cuda.graph_pool_handle()
         except Exception as error:  # whatever the driver says
             raise BackendError(f"CUDA cannot be used ({one_line(error)}): look at nvidia-smi") from error
@@ -159,7 +160,7 @@ class CudaDevice:
                     self._keep_pool()
                     return self._graph(work).replay
                 except Exception as error:  # torch's and the driver's are many
-                    said = one_line(error)
+                    said = reason(error)
         if not self._said:
             _log.warning("no CUDA graph (%s): each step is queued by itself", said)
         self._said = True
@@ -198,16 +199,24 @@ class CudaDevice:
 
     def release(self) -> None:
         with _CAPTURING, self.running():  # torch wants no capture underway
-            self._first, self._pool = None, torch.cuda.graph_pool_handle()  # the old one goes with its last graph
-            torch.cuda.empty_cache()
+            self._begin_pool()
+            try:
+                torch.cuda.empty_cache()
+            except RuntimeError as error:  # of a GPU that has failed; whoever closes can do nothing about it
+                _log.warning("GPU memory could not be given back: %s", one_line(error))
 
     def _graph(self, work: Work) -> torch.cuda.CUDAGraph:
+        assert self.stream is not None
         self.wait()
-        graph = torch.cuda.CUDAGraph()
-        # of this thread only: another one may allocate meanwhile
-        with torch.cuda.graph(graph, pool=self._pool, stream=self.stream, capture_error_mode="thread_local"):
-            work()
-        return graph
+        try:
+            return captured(work, self.stream, self._pool)
+        except Exception:
+            self._begin_pool()
+            raise
+
+    def _begin_pool(self) -> None:
+        """The old one goes with its last graph."""
+        self._first, self._pool = None, torch.cuda.graph_pool_handle()
 
     def _keep_pool(self) -> None:
         """A pool must not be used again once all of its graphs are gone: one graph stays."""

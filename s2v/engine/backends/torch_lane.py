@@ -17,6 +17,7 @@ from weakref import WeakValueDictionary
 import torch
 
 from s2v.engine.backends.torch_device import CudaDevice, TorchDevice
+from s2v.engine.backends.torch_streams import own_stream
 
 LANES = 4  # of a process, for faces that do not share the stream of their network
 _BESIDE = 2  # streams of a lane besides its first
@@ -35,7 +36,7 @@ class Lane:
         self.side = side
         self.lock = threading.RLock()
         several = range(_BESIDE if side.stream is not None else 0)
-        streams = [torch.cuda.Stream(side.device) for _ in several]  # type: ignore[no-untyped-call]
+        streams = [own_stream(self, side.device) for _ in several]
         self._next = cycle(streams) if streams else None
 
     def beside(self, work: Callable[[], Done], /) -> Callable[[], Done]:

@@ -86,8 +86,11 @@ def _average_pool(i: list[Any], a: Attributes) -> Tensor:
 def _gemm(i: list[Any], a: Attributes) -> Tensor:
     left = i[0].T if a.get("transA", 0) else i[0]
     right = i[1].T if a.get("transB", 0) else i[1]
-    product: Tensor = a.get("alpha", 1.0) * (left @ right)
-    return product if _given(i, 2) is None else product + a.get("beta", 1.0) * i[2]
+    alpha, beta = a.get("alpha", 1.0), a.get("beta", 1.0)
+    if _given(i, 2) is not None:
+        return torch.addmm(i[2], left, right, beta=beta, alpha=alpha)  # one kernel
+    product: Tensor = left @ right
+    return product if alpha == 1 else alpha * product
 
 
 def _reshape(i: list[Any], a: Attributes) -> Tensor:

@@ -69,10 +69,12 @@ class TorchRunner:
         Raises: BackendError, an operator that the table lacks.
         """
         self.device = device
-        # compiling takes seconds for each size, so there are fewer
-        self.batch_sizes = tuple(n for n in device.batch_sizes if not compiled or n.bit_count() == 1)
+        # compiling takes seconds for each size, so there are fewer: powers of four, and the largest
+        most = device.batch_sizes[-1]
+        self.batch_sizes = tuple(n for n in device.batch_sizes if not compiled or n in (1, 4, 16, 64, 256, most))
         self._compiled, self._exact = compiled, exact
         self._courses: dict[tuple[int, Course], Work] = {}
+        self._computes: dict[int, Compute] = {}  # compiled, by batch size
         self._in_flight: Callable[[], None] | None = None  # waits until the last upload is done
         self._slots = FaceSlots(*device.faces)
         with device.running():
@@ -82,7 +84,6 @@ class TorchRunner:
             if [name for name in self.inputs if name in PER_FRAME] != ["mfcc"]:
                 raise BackendError(f"the frame graph takes {', '.join(self.inputs)} and no mfcc: export it again")
             self._bank: FaceBank | None = FaceBank(device, early, self._slots.count)
-            most = self.batch_sizes[-1]
             ups = {"slots": Field((), torch.int32), "mfcc": Field(self.inputs["mfcc"], torch.float32)}
             self._up = Crossing(device, ups, most)
             downs = {name: Field(shape, torch.float32) for name, shape in self.outputs.items()}
@@ -136,6 +137,7 @@ class TorchRunner:
         with self.device.running():
             self.device.wait()
             self._courses.clear()
+            self._computes.clear()
             self._bank = None
             del self._up, self._down, self._late
         self.device.release()
@@ -196,7 +198,7 @@ class TorchRunner:
         shapes: dict[str, tuple[int, ...]] = {name: (batch, *shape) for name, shape in self._late.inputs.items()}
         compute = network(self._late.plan(shapes), bank.names)
         if self._compiled:
-            compute = compiled(compute, batch)
+            compute = self._computes.setdefault(batch, compiled(compute, batch))
         given, results = up.on_device(batch), down.on_device(batch)
 
         def work() -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import openvino
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -20,6 +19,8 @@ from s2v.engine.backends import BACKEND_NAMES, _gpu_backends, _open_auto, bundle
 from s2v.engine.backends.base import Backend, Tensors
 from s2v.errors import BackendError, ModelError
 from s2v.spec import LipSyncSpec
+
+openvino = pytest.importorskip("openvino", reason="openvino is not installed")
 
 EXACT = ("onnxruntime", "openvino-f32", "torch-cpu")  # these compute in float32
 HAS_BF16 = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")

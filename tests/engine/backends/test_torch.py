@@ -25,7 +25,7 @@ from s2v.engine.backends.onnx import OnnxRuntimeGraph
 from s2v.engine.backends.parity import compare, some_faces
 from s2v.engine.backends.torch import TorchBackend, open_on
 from s2v.engine.backends.torch_device import CpuDevice, CudaDevice, TorchDevice, _cudnn
-from s2v.engine.backends.torch_runner import TorchRunner
+from s2v.engine.backends.torch_runner import Course, TorchRunner
 from s2v.engine.model_file import ModelFile, read_model_file
 from s2v.errors import BackendError, ModelError
 
@@ -135,6 +135,18 @@ def test_it_runs_behind_the_batcher_which_prepares_the_sizes_that_it_has() -> No
     close_to(view.infer(mfcc, identity), reference.infer(mfcc, identity))
     assert device.captures == len(device.batch_sizes)
     batching.close()
+
+
+def test_a_size_is_compiled_once_whatever_is_captured_of_it() -> None:
+    """It takes seconds, and faces that need more room do not change it."""
+    runner = TorchRunner(model().frame_graph, QueueDevice(most_rows=24), compiled=True)
+    assert runner.batch_sizes == (1, 4, 16, 24)
+    courses: list[tuple[int, Course]] = [(4, "whole"), (4, "up"), (4, "network"), (1, "whole")]
+    works = [runner._work(*course) for course in courses]
+    first, *others, alone = [inspect.getclosurevars(work).nonlocals["compute"] for work in works]
+    assert all(other is first for other in others)
+    assert alone is not first
+    runner.close()
 
 
 def test_closing_lets_everything_go_on_any_thread_and_outputs_stay_readable() -> None:

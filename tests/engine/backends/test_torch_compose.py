@@ -361,10 +361,12 @@ def test_faces_may_be_made_while_others_are_drawn() -> None:
     threads = [threading.Thread(target=work, args=(one,)) for one in drawn]
     for thread in threads:
         thread.start()
-    made = [TorchCompositor(drawn_face(SPEC, (256, 256)), SPEC, SEED) for _ in range(8)]
-    stop.set()
-    for thread in threads:
-        thread.join()
+    try:
+        made = [TorchCompositor(drawn_face(SPEC, (256, 256)), SPEC, SEED) for _ in range(8)]
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
     assert wrong == []
     for one in made:
         np.testing.assert_array_equal(one.draw(outputs, 50), wanted)

@@ -29,6 +29,8 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device"),
 ]
 
+ROUNDED = 0.02  # float16 is off by 0.005 in the mouth's colours, and cuDNN's algorithms round in different ways
+
 
 def opened(precision: Precision = "fp16", compiled: bool = False, device: CudaDevice | None = None) -> TorchBackend:
     return open_on(bundled_model(), device or CudaDevice(), precision, compiled)
@@ -93,7 +95,7 @@ def test_what_is_captured_computes_what_the_same_calls_compute(backend: TorchBac
     plain = opened(device=Plain())
     for batch in (1, 4, 7, 64):
         identity, mfcc = inputs(backend, batch, seed=batch)
-        close_to(backend.infer(mfcc, identity), plain.infer(mfcc, identity), tolerance=5e-3)
+        close_to(backend.infer(mfcc, identity), plain.infer(mfcc, identity), tolerance=ROUNDED)
     plain.close()
 
 
@@ -110,7 +112,7 @@ def test_outputs_that_stay_on_the_gpu_are_there_for_what_is_queued_next(backend:
     backend.side.wait()
     for row, outputs in enumerate(found):
         one = {name: tensor.cpu().numpy() for name, tensor in outputs.items()}
-        close_to(one, {name: rows[row : row + 1] for name, rows in wanted.items()}, tolerance=5e-3)
+        close_to(one, {name: rows[row : row + 1] for name, rows in wanted.items()}, tolerance=ROUNDED)
 
 
 def test_more_faces_than_there_was_room_for(backend: TorchBackend) -> None:
@@ -210,3 +212,54 @@ def test_times_are_plausible(backend: TorchBackend) -> None:
     )
     assert 0.005 < network < 50
     assert network < 1.2 * whole
+
+
+def test_after_a_capture_that_failed_others_succeed_and_memory_comes_back(caplog: pytest.LogCaptureFixture) -> None:
+    device = CudaDevice()
+    with device.running():
+        number, large = torch.zeros(1, device=device.device), 2**26
+
+        def asks() -> None:
+            torch.zeros(large, device=device.device)
+            number.add_(1 + 0 * number.item())
+
+        with caplog.at_level(logging.WARNING, logger="s2v"):
+            again = device.capture(asks)
+        assert "no CUDA graph" in caplog.text
+        before = number.item()
+        again()
+        assert number.item() == before + 1, "it is done step by step"
+
+        def doubles() -> None:
+            number.mul_(2)
+
+        captured = device.capture(doubles)
+        assert isinstance(getattr(captured, "__self__", None), torch.cuda.CUDAGraph)
+        doubled = 2 * number.item()
+        captured()
+        assert number.item() == doubled
+    caplog.clear()
+    device.release()
+    assert not caplog.text
+    backend = opened(device=device)
+    backend.close()
+    assert not caplog.text
+
+
+def test_a_stream_is_used_again_when_its_device_is_gone() -> None:
+    """cuBLAS keeps memory for each one."""
+    first = CudaDevice()
+    assert first.stream is not None
+    number = first.stream.cuda_stream
+    second = CudaDevice()
+    assert second.stream is not None and second.stream.cuda_stream != number
+    del first
+    gc.collect()
+    streams = []
+    for _ in range(40):
+        third = CudaDevice()
+        assert third.stream is not None
+        streams.append(third.stream.cuda_stream)
+        del third
+    assert second.stream.cuda_stream not in streams
+    assert len(set(streams)) == 1
