@@ -111,9 +111,12 @@ def draw(config: StudioConfig, authkey: bytes, pipe: Connection) -> None:
     logging.basicConfig(format="s2v: %(message)s", level=logging.WARNING)
     logging.getLogger("s2v").setLevel(config.log_level)
     _give_way()
+    import cv2
+
     from s2v.streaming.allocator import use_few_arenas
     from s2v.streaming.studio import Studio
 
+    cv2.setNumThreads(1)  # sessions share the cores; its own threads cost a tenth more than they draw
     use_few_arenas()  # before the runtime starts its threads
     try:
         studio = Studio(config.model, config.backend, config.idle_seed, config.max_side_px, config.compose)
