@@ -14,9 +14,9 @@ from s2v.cli_command import Command
 from s2v.errors import BackendError
 
 if TYPE_CHECKING:
-    from s2v.engine.backends.cuda import Device
-    from s2v.engine.backends.tensorrt_build import Progress
-    from s2v.engine.backends.tensorrt_compile import Compiled
+    from s2v.engine.backends.tensorrt.build import Progress
+    from s2v.engine.backends.tensorrt.compile import Compiled
+    from s2v.engine.backends.tensorrt.cuda import Device
 
 NO_INT8 = (
     "int8 is not built: a frame's 50 million multiply-adds are not what a GPU spends its time on "
@@ -58,10 +58,10 @@ def _run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from s2v.engine.backends import bundled_model
-    from s2v.engine.backends.engine_cache import EngineCache
-    from s2v.engine.backends.tensorrt_build import BuildOptions
-    from s2v.engine.backends.tensorrt_compile import compile_model
-    from s2v.engine.backends.tensorrt_module import load_tensorrt
+    from s2v.engine.backends.tensorrt.build import BuildOptions
+    from s2v.engine.backends.tensorrt.compile import compile_model
+    from s2v.engine.backends.tensorrt.engine_cache import EngineCache
+    from s2v.engine.backends.tensorrt.module import load_tensorrt
     from s2v.engine.model_file import read_model_file
 
     if args.precision == "int8":
@@ -78,7 +78,7 @@ def _run(args: argparse.Namespace) -> int:
 
 def _gpu() -> Device | None:
     """This machine's GPU; None if there is none that can be used, and the log says why."""
-    from s2v.engine.backends.cuda import CudaDevice
+    from s2v.engine.backends.tensorrt.cuda import CudaDevice
 
     try:
         return CudaDevice()

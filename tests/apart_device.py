@@ -28,10 +28,10 @@ from torch.utils.backend_registration import _setup_privateuseone_for_python_bac
 
 from s2v.engine.backends import bundled_model
 from s2v.engine.backends.half_precision import to_half
-from s2v.engine.backends.torch_compose import Lane, TorchCompositor, TorchCrowd
-from s2v.engine.backends.torch_device import CpuDevice, Work
-from s2v.engine.backends.torch_frame import PixelFormat
-from s2v.engine.backends.torch_runner import TorchGraph, TorchRunner
+from s2v.engine.backends.torch.device import CpuDevice, Work
+from s2v.engine.backends.torch.runner import TorchGraph, TorchRunner
+from s2v.engine.backends.torch_drawing.compose import Lane, TorchCompositor, TorchCrowd
+from s2v.engine.backends.torch_drawing.frame import PixelFormat
 
 APART = "apart"
 

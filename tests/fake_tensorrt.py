@@ -18,7 +18,7 @@ import onnx
 import onnxruntime
 from fake_cuda import FakeDevice
 
-from s2v.engine.backends.tensorrt_module import TensorRT
+from s2v.engine.backends.tensorrt.module import TensorRT
 
 MAGIC = b"FAKE"
 

@@ -10,7 +10,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from s2v.engine.backends.resident import batch_sizes
-from s2v.engine.backends.torch_device import CpuDevice, Work
+from s2v.engine.backends.torch.device import CpuDevice, Work
 
 # what makes the host wait for a GPU, and cannot be captured
 _WAITS = frozenset({"aten::_local_scalar_dense", "aten::item", "aten::nonzero", "aten::is_nonzero", "aten::equal"})

@@ -12,7 +12,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from s2v.engine.backends.torch_device import CpuDevice
+from s2v.engine.backends.torch.device import CpuDevice
 
 # These make the host wait for a number, or for a size that depends on numbers: a capture would fail.
 WAITING = {"_local_scalar_dense", "item", "nonzero", "masked_select", "unique", "unique2", "_unique2", "is_nonzero"}

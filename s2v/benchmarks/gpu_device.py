@@ -46,7 +46,7 @@ def find_gpu() -> GpuDevice:
             return GpuDevice(name, facts | _driver(), peak, _attempt(lambda: round(step_us(), 3)))
         looked.append("torch sees no CUDA device")
     try:
-        from s2v.engine.backends.cuda import CudaDevice
+        from s2v.engine.backends.tensorrt.cuda import CudaDevice
 
         device = CudaDevice()
     except (BackendError, ImportError) as error:

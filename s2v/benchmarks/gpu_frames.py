@@ -17,8 +17,8 @@ from s2v.engine.compose import make_compositor
 from s2v.engine.face import EnrolledFace
 
 if TYPE_CHECKING:
-    from s2v.engine.backends.torch_compose import TorchCompositor
-    from s2v.engine.backends.torch_lane import Lane
+    from s2v.engine.backends.torch_drawing.compose import TorchCompositor
+    from s2v.engine.backends.torch_drawing.lane import Lane
 
 IDLE_SEED = 7
 COMPARED = 8  # frames, spread over those until the first blink is over
@@ -38,7 +38,7 @@ def measure_frames(
     lane = _lane(backend, on_gpu)
     if lane is None:
         return
-    from s2v.engine.backends.torch_compose import TorchCompositor
+    from s2v.engine.backends.torch_drawing.compose import TorchCompositor
 
     identity = identities(backend, 1)
     compiled = backend.name.endswith("compiled")
@@ -54,7 +54,7 @@ def _lane(backend: Backend, on_gpu: bool) -> Lane | None:
     side = getattr(backend, "side", None)
     if side is None and not on_gpu:
         return None
-    from s2v.engine.backends.torch_lane import lane_of, next_lane
+    from s2v.engine.backends.torch_drawing.lane import lane_of, next_lane
 
     return next_lane() if side is None else lane_of(side)
 
@@ -133,7 +133,7 @@ def _crowd(
     runs: int,
 ) -> FrameReport:
     """Many faces in one batch, all of them the same: drawing does not depend on whose they are."""
-    from s2v.engine.backends.torch_compose import TorchCrowd
+    from s2v.engine.backends.torch_drawing.compose import TorchCrowd
 
     crowd = TorchCrowd(members, pixels=pixels, compiled=compiled)  # type: ignore[arg-type]
     mfcc, faces = batch_of(backend.spec, identity, len(members))

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from s2v.benchmarks.peaks import Peak
-from s2v.engine.backends.torch_streams import captured
+from s2v.engine.backends.torch.streams import captured
 
 SIDE = 8192  # of the matrices: 1.1e12 operations, some milliseconds
 COPIED_BYTES = 2**30

@@ -15,8 +15,8 @@ from s2v.benchmarks.peer_code import try_inputs
 from s2v.benchmarks.peers import Contest, Lap, Network, PeerSource, Run
 from s2v.engine.backends.graphs import PER_FRAME
 from s2v.engine.backends.half_precision import to_half
-from s2v.engine.backends.torch_program import Program
-from s2v.engine.backends.torch_streams import captured, reason
+from s2v.engine.backends.torch.program import Program
+from s2v.engine.backends.torch.streams import captured, reason
 from s2v.engine.model_file import ModelFile
 from s2v.errors import BackendError
 

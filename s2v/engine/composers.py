@@ -57,14 +57,14 @@ def composer_for(backend: Backend, place: str = "auto") -> Compose:
 
 def _on_gpu(face: EnrolledFace, spec: LipSyncSpec, idle_seed: int | None, side: Any) -> Compositor:
     try:
-        from s2v.engine.backends import torch_compose
+        from s2v.engine.backends.torch_drawing import compose
     except ImportError as error:
         raise BackendError(
             f"the GPU is drawn on with torch ({error}): pip install torch, or use --compose cpu"
         ) from error
-    lane = torch_compose.next_lane() if side is None else torch_compose.lane_of(side)
+    lane = compose.next_lane() if side is None else compose.lane_of(side)
     try:
-        made = torch_compose.TorchCompositor(face, spec, idle_seed, lane)
+        made = compose.TorchCompositor(face, spec, idle_seed, lane)
     except RuntimeError as error:  # torch's, and the driver's through torch
         reason = f"{lane.side.name} cannot draw ({one_line(error)})"
         raise BackendError(f"{reason}: look at nvidia-smi, or use --compose cpu") from error

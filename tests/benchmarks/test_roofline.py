@@ -83,7 +83,7 @@ def test_the_bundled_model_asks_for_what_torch_counts() -> None:
     torch = pytest.importorskip("torch")
     from torch.utils.flop_counter import FlopCounterMode
 
-    from s2v.engine.backends.torch_program import Program
+    from s2v.engine.backends.torch.program import Program
 
     graph_ = bundled_model().frame_graph
     program = Program(graph_, torch.device("cpu"))

@@ -49,7 +49,7 @@ def test_auto_says_why_it_is_the_cpu(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_networks_that_put_out_pixels_are_drawn_on_the_cpu() -> None:
     pytest.importorskip("torch", reason="the optional torch runtime is not installed")
-    from s2v.engine.backends.torch_device import CpuDevice
+    from s2v.engine.backends.torch.device import CpuDevice
 
     spec = LipSyncSpec.of("speech2vid")
     face = drawn_face(spec)
@@ -88,7 +88,7 @@ def test_an_engine_leaves_outputs_where_they_are_drawn() -> None:
     from tiny_networks import tiny_model
 
     from s2v.engine.backends import open_backend
-    from s2v.engine.backends.torch_compose import TorchCompositor
+    from s2v.engine.backends.torch_drawing.compose import TorchCompositor
 
     path, pcm = tiny_model("s2v").path, voice(0.6)
     frames = {}

@@ -33,14 +33,14 @@ _RUNTIMES = {
     "openvino-f32": _Runtime("openvino", {"precision": "f32"}, "openvino"),
     "openvino-bf16": _Runtime("openvino", {"precision": "bf16"}, "openvino"),
     "onnxruntime": _Runtime("onnx", {}, "onnxruntime"),
-    "tensorrt": _Runtime("tensorrt", {}, "'speech2vid[gpu]'"),
-    "tensorrt-fp16": _Runtime("tensorrt", {"precision": "fp16"}, "'speech2vid[gpu]'"),
-    "tensorrt-fp32": _Runtime("tensorrt", {"precision": "fp32"}, "'speech2vid[gpu]'"),
-    "torch": _Runtime("torch", {}, "torch onnx"),
-    "torch-cpu": _Runtime("torch", {"device": "cpu"}, "torch onnx"),
-    "torch-cuda": _Runtime("torch", {"device": "cuda"}, "torch onnx"),
-    "torch-cuda-fp32": _Runtime("torch", {"device": "cuda", "precision": "fp32"}, "torch onnx"),
-    "torch-cuda-compiled": _Runtime("torch", {"device": "cuda", "compiled": True}, "torch onnx triton"),
+    "tensorrt": _Runtime("tensorrt.backend", {}, "'speech2vid[gpu]'"),
+    "tensorrt-fp16": _Runtime("tensorrt.backend", {"precision": "fp16"}, "'speech2vid[gpu]'"),
+    "tensorrt-fp32": _Runtime("tensorrt.backend", {"precision": "fp32"}, "'speech2vid[gpu]'"),
+    "torch": _Runtime("torch.backend", {}, "torch onnx"),
+    "torch-cpu": _Runtime("torch.backend", {"device": "cpu"}, "torch onnx"),
+    "torch-cuda": _Runtime("torch.backend", {"device": "cuda"}, "torch onnx"),
+    "torch-cuda-fp32": _Runtime("torch.backend", {"device": "cuda", "precision": "fp32"}, "torch onnx"),
+    "torch-cuda-compiled": _Runtime("torch.backend", {"device": "cuda", "compiled": True}, "torch onnx triton"),
 }
 _AUTO_ORDER = ("openvino", "onnxruntime")  # the fastest on a CPU first
 _DRIVER_FILES = ("/proc/driver/nvidia/version", "/dev/dxg")  # Linux; Linux inside Windows

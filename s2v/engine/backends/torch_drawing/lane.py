@@ -1,0 +1,84 @@
+"""The streams that drawing is queued on.
+
+A lane's faces are drawn one after the other, and what they record shares its memory; lanes draw at the same time.
+torch has 32 streams and hands them out in turn, so a process makes few: one that two users believe to be theirs would
+be recorded by one while the other queues on it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import cache
+from itertools import count, cycle
+from typing import TypeVar
+from weakref import WeakValueDictionary
+
+import torch
+
+from s2v.engine.backends.torch.device import CudaDevice, TorchDevice
+from s2v.engine.backends.torch.streams import own_stream
+
+LANES = 4  # of a process, for faces that do not share the stream of their network
+_BESIDE = 2  # streams of a lane besides its first
+
+Done = TypeVar("Done")
+
+
+class Lane:
+    """One device's stream, and those beside it. Hold `lock` while queueing.
+
+    Args:
+        side: the device; no other lane may have the same one (see `lane_of`).
+    """
+
+    def __init__(self, side: TorchDevice) -> None:
+        self.side = side
+        self.lock = threading.RLock()
+        several = range(_BESIDE if side.stream is not None else 0)
+        streams = [own_stream(self, side.device) for _ in several]
+        self._next = cycle(streams) if streams else None
+
+    def beside(self, work: Callable[[], Done], /) -> Callable[[], Done]:
+        """Start work that runs at the same time as what is queued next; the result lets that wait for it.
+
+        Keep what it reads and what it returns until all of it is queued.
+        """
+        if self._next is None:
+            done = work()
+            return lambda: done
+        first, own = torch.cuda.current_stream(self.side.device), next(self._next)
+        own.wait_stream(first)
+        with torch.cuda.stream(own):
+            result = work()
+        ready = own.record_event()
+
+        def joined() -> Done:
+            first.wait_event(ready)
+            return result
+
+        return joined
+
+
+_of_devices: WeakValueDictionary[int, Lane] = WeakValueDictionary()  # by id: a lane keeps its device
+_making = threading.Lock()
+_turns = count()
+
+
+def lane_of(side: TorchDevice) -> Lane:
+    """The lane of a device that somebody else queues on too, such as a backend's: always the same one."""
+    with _making:
+        lane = _of_devices.get(id(side))
+        if lane is None:
+            lane = _of_devices[id(side)] = Lane(side)
+        return lane
+
+
+def next_lane() -> Lane:
+    """One of this process's lanes on the first GPU, in turn. Raises: BackendError, torch sees no GPU."""
+    return _cuda_lane(next(_turns) % LANES)
+
+
+@cache
+def _cuda_lane(number: int) -> Lane:
+    return Lane(CudaDevice())
