@@ -2,6 +2,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -25,3 +29,38 @@ def test_ctrl_c_does_not_wait_for_jobs_that_have_not_begun() -> None:
         jobs = [pool.submit(pow, 2, i) for i in range(5000)]
         raise KeyboardInterrupt
     assert any(job.cancelled() for job in jobs)
+
+
+PARENT = """
+import os, time
+from s2v.training.workers import worker_pool
+if __name__ == "__main__":
+    with worker_pool(1) as pool:
+        print(pool.submit(os.getpid).result(), flush=True)
+        busy = pool.submit(time.sleep, {sleep_s})
+        time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("sleep_s", [0, 60], ids=["idle", "at work"])
+@pytest.mark.parametrize("ended_by", [signal.SIGTERM, signal.SIGKILL])
+def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path, ended_by: int, sleep_s: int) -> None:
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT.format(sleep_s=sleep_s))
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        worker = int(parent.stdout.readline())
+        assert _runs(worker)
+        parent.send_signal(ended_by)
+    deadline_s = time.monotonic() + 20
+    while _runs(worker) and time.monotonic() < deadline_s:
+        time.sleep(0.02)
+    assert not _runs(worker)
+
+
+def _runs(pid: int) -> bool:
+    """Whether the process runs still; a zombie, which its new parent has not fetched yet, does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
