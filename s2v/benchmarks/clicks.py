@@ -86,7 +86,7 @@ class ClickFinder:
 
 
 def square_px(picture: Image) -> int:
-    """Side of one square of the code in a (h, w, 3) picture."""
+    """Side of one square of the code in a picture, (h, w, 3) or I420."""
     return max(int(picture.shape[1]) // 16, 8)
 
 
@@ -94,6 +94,7 @@ def write_code(picture: Image, offset_samples: int | None) -> None:
     """Paint the code into the upper left corner; None paints it black: no click.
 
     Args:
+        picture: (h, w, 3) BGR or (h * 3/2, w) I420; written to.
         offset_samples: how many 16 kHz samples after the click's begin the frame's centre lies; within +-4096.
     """
     side = square_px(picture)
@@ -103,6 +104,15 @@ def write_code(picture: Image, offset_samples: int | None) -> None:
     for cell, white in enumerate(cells):
         y, x = cell // COLUMNS * side, cell % COLUMNS * side
         picture[y : y + side, x : x + side] = 255 * white
+    if picture.ndim == 2:
+        _without_colours(picture, ROWS * side, COLUMNS * side)
+
+
+def _without_colours(i420: Image, height_px: int, width_px: int) -> None:
+    """Make the upper left corner grey; both numbers of pixels may be odd."""
+    rows, width = i420.shape
+    colours = i420[rows * 2 // 3 :].reshape(2, rows // 3, width // 2)
+    colours[:, : (height_px + 1) // 2, : (width_px + 1) // 2] = 128
 
 
 def read_code(picture: Image) -> int | None:

@@ -24,7 +24,7 @@ def live_encoder(watch: Stopwatch, convert_stage: str, encode_stage: str, fps: i
     encode = watch.timed(encode_stage, Vp8Encoder().encode)
 
     def send(frame: DrawnFrame) -> None:
-        picture = convert(frame.bgr)
+        picture = convert(frame.pixels)
         picture.pts, picture.time_base = frame.index, Fraction(1, fps)
         encode(picture)
 
@@ -39,4 +39,4 @@ def file_encoder(watch: Stopwatch, stage: str, size_px: tuple[int, int], fps: in
         Mp4Writer(Path(folder) / "stages.mp4", *size_px, fps) as mp4,
     ):
         write = watch.timed(stage, mp4.write_video)
-        yield lambda frame: write(frame.bgr)
+        yield lambda frame: write(frame.pixels)

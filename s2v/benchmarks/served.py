@@ -110,7 +110,7 @@ class MarkingEngine:
 
     def _mark(self, frames: list[DrawnFrame]) -> list[DrawnFrame]:
         for frame in frames:
-            write_code(frame.bgr, None if self._click is None else frame.centre_sample - self._click)
+            write_code(frame.pixels, None if self._click is None else frame.centre_sample - self._click)
             self._click = None
         return frames
 

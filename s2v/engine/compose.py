@@ -36,7 +36,9 @@ class Compositor(Protocol):
     still: Image  # (h, w, 3) BGR: the photo at rest, what is shown before anybody speaks
 
     def draw(self, outputs: Tensors, index: int = 0) -> Image:
-        """One frame, (h, w, 3) BGR, a new array, from one frame's network outputs (batch of 1).
+        """One frame, a new array, from one frame's network outputs (batch of 1).
+
+        (h, w, 3) BGR, but for a compositor that was made for another `PixelFormat`.
 
         Args:
             index: which frame of the video it is: idle motion depends on it and on nothing else.

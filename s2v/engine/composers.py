@@ -14,6 +14,7 @@ from s2v.engine.backends.base import Backend
 from s2v.engine.backends.graphs import one_line
 from s2v.engine.compose import Compositor, make_compositor
 from s2v.engine.face import EnrolledFace
+from s2v.engine.pixels import PixelFormat
 from s2v.errors import BackendError
 from s2v.spec import LipSyncSpec
 
@@ -24,12 +25,13 @@ Compose = Callable[[EnrolledFace, LipSyncSpec, int | None], Compositor]
 _log = logging.getLogger("s2v")
 
 
-def composer(name: str, place: str = "auto", side: Any = None) -> Compose:
+def composer(name: str, place: str = "auto", side: Any = None, pixels: PixelFormat = "bgr") -> Compose:
     """What makes compositors for the outputs of a backend.
 
     Args:
         name: of the backend, `Backend.name`. place: one of COMPOSE_PLACES.
         side: the torch backend's own device, if whoever draws also runs the network; else drawing has its own stream.
+        pixels: what frames are when they leave a GPU, so that nobody converts them after it; the CPU's are BGR.
     Raises: BackendError, an unknown place; what it returns raises BackendError if "gpu" cannot be used.
     """
     if place not in COMPOSE_PLACES:
@@ -40,7 +42,7 @@ def composer(name: str, place: str = "auto", side: Any = None) -> Compose:
 
     def on_gpu(face: EnrolledFace, spec: LipSyncSpec, idle_seed: int | None = None) -> Compositor:
         try:
-            return _on_gpu(face, spec, idle_seed, side if on_cuda else None)
+            return _on_gpu(face, spec, idle_seed, side if on_cuda else None, pixels)
         except BackendError as error:
             if place == "gpu":
                 raise
@@ -50,12 +52,12 @@ def composer(name: str, place: str = "auto", side: Any = None) -> Compose:
     return on_gpu
 
 
-def composer_for(backend: Backend, place: str = "auto") -> Compose:
+def composer_for(backend: Backend, place: str = "auto", pixels: PixelFormat = "bgr") -> Compose:
     """The same for a backend whose caller also draws. Raises: BackendError."""
-    return composer(backend.name, place, getattr(backend, "side", None))
+    return composer(backend.name, place, getattr(backend, "side", None), pixels)
 
 
-def _on_gpu(face: EnrolledFace, spec: LipSyncSpec, idle_seed: int | None, side: Any) -> Compositor:
+def _on_gpu(face: EnrolledFace, spec: LipSyncSpec, idle_seed: int | None, side: Any, pixels: PixelFormat) -> Compositor:
     try:
         from s2v.engine.backends.torch_drawing import compose
     except ImportError as error:
@@ -64,7 +66,7 @@ def _on_gpu(face: EnrolledFace, spec: LipSyncSpec, idle_seed: int | None, side: 
         ) from error
     lane = compose.next_lane() if side is None else compose.lane_of(side)
     try:
-        made = compose.TorchCompositor(face, spec, idle_seed, lane)
+        made = compose.TorchCompositor(face, spec, idle_seed, lane, pixels)
     except RuntimeError as error:  # torch's, and the driver's through torch
         reason = f"{lane.side.name} cannot draw ({one_line(error)})"
         raise BackendError(f"{reason}: look at nvidia-smi, or use --compose cpu") from error

@@ -33,7 +33,7 @@ class DrawnFrame:
 
     index: int
     centre_sample: int  # the 16 kHz audio sample it belongs to
-    bgr: Image  # (height, width, 3)
+    pixels: Image  # (height, width, 3) BGR, or the `PixelFormat` that the compositor was asked for
     network_s: float = 0.0  # the inference it came of; frames of one batch waited for all of it
     compose_s: float = 0.0  # warping, painting and pasting this one
 
@@ -121,10 +121,10 @@ class LipSyncEngine:
         inferred_s = done_s = time.perf_counter()
         frames = []
         for row, (index, _) in enumerate(due):
-            bgr = self._compositor.draw({name: rows[row : row + 1] for name, rows in outputs.items()}, index)
+            pixels = self._compositor.draw({name: rows[row : row + 1] for name, rows in outputs.items()}, index)
             before_s, done_s = done_s, time.perf_counter()
             times = inferred_s - began_s, done_s - before_s
-            frames.append(DrawnFrame(index, self.spec.frame_centre(index), bgr, *times))
+            frames.append(DrawnFrame(index, self.spec.frame_centre(index), pixels, *times))
         return frames
 
     def _refuse_if_closed(self) -> None:

@@ -14,7 +14,7 @@ class DueFrame:
     """A finished picture and the timeline sample (16 kHz) it belongs to."""
 
     at: int
-    bgr: NDArray[np.uint8]  # (h, w, 3), owned by whoever holds the frame
+    pixels: NDArray[np.uint8]  # (h, w, 3) BGR or (h * 3/2, w) I420, owned by whoever holds the frame
     drawn_s: float | None = None  # `time.monotonic()` when it was finished
 
 

@@ -101,7 +101,7 @@ def measure(
                 draw.append((cpu_s() - began_s) / len(frames))
             for frame in frames:
                 began_s = time.process_time()
-                encoder.encode(_video(frame.bgr, frame.index, fps))
+                encoder.encode(_video(frame.pixels, frame.index, fps))
                 encode.append(time.process_time() - began_s)
     finally:
         engine.close()
@@ -120,7 +120,7 @@ def usable_cores() -> float:
         return cores
 
 
-def _video(bgr: NDArray[np.uint8], index: int, fps: int) -> av.VideoFrame:
-    frame = video_frame(bgr)
+def _video(pixels: NDArray[np.uint8], index: int, fps: int) -> av.VideoFrame:
+    frame = video_frame(pixels)
     frame.pts, frame.time_base = index, Fraction(1, fps)
     return frame

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from s2v.engine.pixels import to_i420
 from s2v.errors import BackendError, S2vError
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class OpenEngine:
     """A request: an engine for one session. Answered by None; or by `WantsFace`, which is answered by the face."""
 
     portrait_id: str
-    memory: str  # name of the shared memory: SLOTS frames, (h, w, 3) each
+    memory: str  # name of the shared memory: SLOTS frames, I420 each
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ class Desk:
             portrait = self._portrait(line, request.portrait_id)
             engine = portrait.make_engine()
             try:
-                slots = np.ndarray((SLOTS, *portrait.still_bgr.shape), np.uint8, memory.buf)
+                slots = np.ndarray(slots_shape(portrait.still_bgr), np.uint8, memory.buf)
                 line.send(None)
                 while True:
                     pcm = line.recv()
@@ -195,7 +196,7 @@ class Desk:
         for first in range(0, max(len(frames), 1), SLOTS):
             part = frames[first : first + SLOTS]
             for slot, frame in zip(slots, part, strict=False):
-                slot[:] = frame.bgr
+                put(frame.pixels, slot)
             told = [(frame.index, frame.centre_sample, frame.network_s, frame.compose_s) for frame in part]
             more = first + SLOTS < len(frames)
             line.send(Drawn(told, more, time.process_time(), backend.batches, backend.rows))
@@ -216,6 +217,20 @@ class Desk:
             while len(self._portraits) > KEPT_PORTRAITS:
                 self._portraits.popitem(last=False)
         return portrait
+
+
+def slots_shape(still_bgr: NDArray[np.uint8]) -> tuple[int, int, int]:
+    """Of the shared memory: SLOTS frames as large as this one, I420."""
+    height_px, width_px = still_bgr.shape[:2]
+    return SLOTS, height_px * 3 // 2, width_px
+
+
+def put(pixels: NDArray[np.uint8], slot: NDArray[np.uint8]) -> None:
+    """BGR or I420 into a slot; converted on the way, it is half as much to carry."""
+    if pixels.ndim == 2:
+        slot[:] = pixels
+    else:
+        to_i420(pixels, slot)
 
 
 def _end_with_parent(pipe: Connection) -> None:

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from s2v.engine.face import MAX_SIDE_PX
 from s2v.engine.lipsync import DrawnFrame
 from s2v.streaming.audio_file import ENGINE_HZ, LISTEN_HZ, AudioClip, read_audio
-from s2v.streaming.mp4 import Encoding, Mp4Writer, check_output
+from s2v.streaming.mp4 import FILE_PIXELS, Encoding, Mp4Writer, check_output
 from s2v.streaming.painter import Engine
 from s2v.streaming.talker import Talker
 
@@ -99,7 +99,7 @@ def generate(
     check_output(output, encoding.overwrite)
     clip = read_audio(audio)
     talker = Talker.enrol(face, model, backend, face_index, max_side_px, idle_seed, compose)
-    return render(talker.make_engine, clip, output, encoding, progress, started_s)
+    return render(lambda: talker.make_engine(FILE_PIXELS), clip, output, encoding, progress, started_s)
 
 
 def render(
@@ -153,7 +153,7 @@ def _draw_all(engine: FileEngine, clip: AudioClip, writer: Mp4Writer, progress: 
             encoder.put(writer.write_audio, pcm_48k)
             for drawn in drawn_frames:
                 assert drawn.index == frames, f"frame {drawn.index} came as number {frames}"
-                encoder.put(writer.write_video, drawn.bgr)
+                encoder.put(writer.write_video, drawn.pixels)
                 frames += 1
             bar.update(len(drawn_frames))
     assert frames == expected, f"{frames} frames for {len(clip.pcm_16k)} samples, not {expected}"

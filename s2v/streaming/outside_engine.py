@@ -1,4 +1,4 @@
-"""An engine whose frames another process draws: they come through memory that both have."""
+"""An engine whose frames another process draws: they come as I420, through memory that both have."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from s2v.engine.face import EnrolledFace
 from s2v.engine.lipsync import DrawnFrame
 from s2v.errors import BackendError, S2vError
 from s2v.spec import LipSyncSpec
-from s2v.streaming.drawing_process import SLOTS, Drawn, OpenEngine, WantsFace
+from s2v.streaming.drawing_process import Drawn, OpenEngine, WantsFace
 
 if TYPE_CHECKING:
     from s2v.streaming.outside_studio import OutsideStudio
@@ -26,11 +26,15 @@ SHARED_MEMORY = Path("/dev/shm")
 
 
 class OutsideEngine:
-    """Fills `painter.Engine`: one thread at a time uses it and waits while the other process draws."""
+    """Fills `painter.Engine`: one thread at a time uses it and waits while the other process draws.
 
-    def __init__(self, studio: OutsideStudio, face: EnrolledFace, portrait_id: str, shape: tuple[int, ...]) -> None:
+    Args:
+        slots: the shape of the memory, see `slots_shape`.
+    """
+
+    def __init__(self, studio: OutsideStudio, face: EnrolledFace, portrait_id: str, slots: tuple[int, ...]) -> None:
         self._studio = studio
-        memory = _shared_memory(SLOTS * int(np.prod(shape)))
+        memory = _shared_memory(int(np.prod(slots)))
         try:
             self._line = studio.call()
         except BaseException:
@@ -50,7 +54,7 @@ class OutsideEngine:
         finally:
             memory.unlink()  # both have it now: no name is left behind, however either of them ends
         self._memory: SharedMemory | None = memory
-        self._slots: NDArray[np.uint8] | None = np.ndarray((SLOTS, *shape), np.uint8, memory.buf)
+        self._slots: NDArray[np.uint8] | None = np.ndarray(slots, np.uint8, memory.buf)
 
     @property
     def spec(self) -> LipSyncSpec:

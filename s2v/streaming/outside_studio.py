@@ -26,7 +26,7 @@ from s2v.engine.face import MAX_SIDE_PX, EnrolledFace
 from s2v.engine.warp import Image
 from s2v.errors import BackendError
 from s2v.spec import LipSyncSpec
-from s2v.streaming.drawing_process import FindFace, Opened, StudioConfig, draw
+from s2v.streaming.drawing_process import FindFace, Opened, StudioConfig, draw, slots_shape
 from s2v.streaming.outside_engine import OutsideEngine, answer, send
 
 START_WITHIN_S = 120.0  # a busy machine opens a runtime in a few seconds
@@ -159,7 +159,7 @@ class OutsidePortrait:
 
     def make_engine(self) -> OutsideEngine:
         """An engine for one session. Raises: BackendError."""
-        return OutsideEngine(self._studio, self._face, self._id, self.still_bgr.shape)
+        return OutsideEngine(self._studio, self._face, self._id, slots_shape(self.still_bgr))
 
 
 @contextlib.contextmanager

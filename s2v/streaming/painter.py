@@ -182,7 +182,7 @@ class Painter:
         for frame in frames:
             at = self._map.locate(frame.centre_sample)
             self._time(frame, at, began_s)
-            self._emit(DueFrame(at, frame.bgr, done_s))
+            self._emit(DueFrame(at, frame.pixels, done_s))
         if frames:
             self.drawn += len(frames)
             each_s = (done_s - began_s) / len(frames)

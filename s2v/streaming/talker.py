@@ -7,10 +7,12 @@ from pathlib import Path
 
 from s2v.engine.backends import bundled_model, open_backend
 from s2v.engine.backends.base import Backend
+from s2v.engine.compose import Compositor
 from s2v.engine.composers import Compose, composer_for
 from s2v.engine.face import MAX_SIDE_PX, EnrolledFace, enrol, load_photo
 from s2v.engine.lipsync import LipSyncEngine
 from s2v.engine.model_file import read_model_file
+from s2v.engine.pixels import PixelFormat
 from s2v.errors import ModelError
 from s2v.spec import LipSyncSpec
 from s2v.streaming.audio_file import ENGINE_HZ
@@ -70,13 +72,19 @@ class Talker:
         refuse_other_rate(spec, model)
         return cls(enrol(load_photo(photo, max_side_px), spec, face_index), model, backend, idle_seed, compose)
 
-    def make_engine(self) -> OwningEngine:
+    def make_engine(self, pixels: PixelFormat = "bgr") -> OwningEngine:
         """A new engine: opened, used and closed by the calling thread.
 
+        Args:
+            pixels: see `s2v.engine.composers.composer`.
         Raises: BackendError, the runtime asked for cannot be used. ModelError.
         """
         backend = open_backend(self.model, self.backend)
-        return OwningEngine(self.face, backend, self.idle_seed, lambda *of: composer_for(backend, self.compose)(*of))
+
+        def compose(face: EnrolledFace, spec: LipSyncSpec, idle_seed: int | None) -> Compositor:
+            return composer_for(backend, self.compose, pixels)(face, spec, idle_seed)
+
+        return OwningEngine(self.face, backend, self.idle_seed, compose)
 
 
 def refuse_other_rate(spec: LipSyncSpec, model: Path | None) -> None:

@@ -10,13 +10,13 @@ import time
 from dataclasses import dataclass
 from fractions import Fraction
 
-import cv2
 import numpy as np
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame, VideoFrame
 from numpy.typing import NDArray
 
+from s2v.engine.pixels import to_i420
 from s2v.streaming.audio_file import ENGINE_HZ, LISTEN_HZ
 from s2v.streaming.buffers import FrameQueue, VoiceBuffer
 from s2v.streaming.clock import MediaClock
@@ -107,11 +107,11 @@ class FaceTrack(MediaStreamTrack):
             if late_s > LATE_S:
                 self.counts.late += 1
                 if time.monotonic() - self._sent_s > STILL_EVERY_S:  # rather late than standing still
-                    self._picture = drawn.bgr
+                    self._picture = drawn.pixels
                     return self._send(self._clock.position())
             elif drawn.at > self._stamp:
                 await self._clock.sleep_until(drawn.at, self.lead_s)
-                self._picture = drawn.bgr
+                self._picture = drawn.pixels
                 if drawn.drawn_s is not None:
                     self._times.add("hold", time.monotonic() - drawn.drawn_s)
                 return self._send(drawn.at)
@@ -137,6 +137,6 @@ class FaceTrack(MediaStreamTrack):
         return frame
 
 
-def video_frame(bgr: NDArray[np.uint8]) -> VideoFrame:
-    """(h, w, 3), even sides, as the encoders want it: BT.601, limited range. Four times as fast as libswscale."""
-    return VideoFrame.from_ndarray(np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2YUV_I420), np.uint8), format="yuv420p")
+def video_frame(pixels: NDArray[np.uint8]) -> VideoFrame:
+    """BGR or I420, even sides, as the encoders want it: BT.601, limited range."""
+    return VideoFrame.from_ndarray(to_i420(pixels) if pixels.ndim == 3 else pixels, format="yuv420p")

@@ -6,7 +6,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2v.benchmarks.clicks import GAP_S, PIP_HZ, UNIT_SAMPLES, ClickFinder, click_track, read_code, write_code
+from s2v.benchmarks.clicks import (
+    COLUMNS,
+    GAP_S,
+    PIP_HZ,
+    ROWS,
+    UNIT_SAMPLES,
+    ClickFinder,
+    click_track,
+    read_code,
+    square_px,
+    write_code,
+)
+from s2v.engine.pixels import to_i420
 
 
 def speech(seconds: float, rate_hz: int, seed: int) -> np.ndarray:
@@ -52,6 +64,22 @@ def test_the_code_survives_a_lossy_picture_and_tells_the_offset(offset: int, sid
     write_code(picture, offset)
     coded = cv2.imdecode(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 20])[1], cv2.IMREAD_COLOR)
     assert read_code(coded) == pytest.approx(offset, abs=UNIT_SAMPLES / 2)
+
+
+@given(offset=st.integers(-4000, 4000), size=st.sampled_from([(128, 128), (256, 200), (360, 640), (300, 400)]))
+def test_the_code_reads_the_same_in_a_picture_that_is_converted_already(offset: int, size: tuple[int, int]) -> None:
+    colourful = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    i420 = to_i420(colourful)
+    write_code(i420, offset)
+    back = cv2.cvtColor(i420, cv2.COLOR_YUV2BGR_I420)
+    assert read_code(back) == pytest.approx(offset, abs=UNIT_SAMPLES / 2)
+    side, (height, width) = square_px(i420), size
+    squares = back[: ROWS * side, : COLUMNS * side]
+    assert np.isin(squares, (0, 255)).all(), "no colour of the picture is left in it"
+    beyond = np.ones((height, width), bool)
+    beyond[: ROWS * side + 1, : COLUMNS * side + 1] = False
+    whole = cv2.cvtColor(to_i420(colourful), cv2.COLOR_YUV2BGR_I420)
+    np.testing.assert_array_equal(back[beyond], whole[beyond])
 
 
 def test_no_click_an_offset_out_of_range_and_damage_read_as_none() -> None:

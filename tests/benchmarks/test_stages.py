@@ -130,7 +130,7 @@ def test_timers_stand_on_all_parts_and_change_no_pixel(
     seams.watch_engine(watched, watch)
     for piece in pieces(spec, voice(0.4)):
         (one,), (other,) = plain.push(piece), watched.push(piece)
-        np.testing.assert_array_equal(one.bgr, other.bgr)
+        np.testing.assert_array_equal(one.pixels, other.pixels)
         assert set(watch.lap()) == expected
     assert expected <= set(seams.DRAWING)
 

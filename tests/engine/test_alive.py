@@ -152,10 +152,10 @@ def test_the_engine_tells_the_compositor_which_frame_it_draws() -> None:
     pieces = frames_of(LipSyncEngine(face, FakeBackend(), idle_seed=SEED), np.array_split(pcm, 40))
     assert len(whole) == len(pieces) == 75
     for one, other in zip(whole, pieces, strict=True):
-        np.testing.assert_array_equal(one.bgr, other.bgr)
+        np.testing.assert_array_equal(one.pixels, other.pixels)
     unmoving = frames_of(LipSyncEngine(face, FakeBackend()), [pcm])
     brow = np.s_[: int(face.landmarks[:N_MESH, 1].min()) + 40]
-    assert all((frame.bgr[brow] == face.photo[brow]).all() for frame in unmoving)
-    differences = [np.abs(frame.bgr[brow].astype(int) - face.photo[brow]).sum() for frame in whole]
+    assert all((frame.pixels[brow] == face.photo[brow]).all() for frame in unmoving)
+    differences = [np.abs(frame.pixels[brow].astype(int) - face.photo[brow]).sum() for frame in whole]
     assert differences[0] <= differences[-1] * 0.5
     assert len(set(differences[25:])) > 40  # it goes on moving

@@ -1,19 +1,21 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 import numpy as np
 import pytest
+from counting_backend import CountingBackend
 from fakes import drawn_face, voice
 
 from s2v.engine.compose import MotionCompositor, PixelCompositor, make_compositor
 from s2v.engine.composers import COMPOSE_PLACES, composer, composer_for
 from s2v.engine.lipsync import LipSyncEngine
+from s2v.engine.pixels import PixelFormat, to_i420
 from s2v.errors import BackendError
 from s2v.spec import LipSyncSpec
 
 SPEC = LipSyncSpec.of("s2v")
+SHAPES = {"motion": (SPEC.n_motion,), "mouth": (4, SPEC.mouth_h_px, SPEC.mouth_w_px)}
 
 
 def test_auto_leaves_the_outputs_of_a_cpu_to_the_cpu() -> None:
@@ -58,29 +60,19 @@ def test_networks_that_put_out_pixels_are_drawn_on_the_cpu() -> None:
         composer("torch-cuda", "gpu", CpuDevice())(face, spec, None)
 
 
-class _Counting:
-    """A torch backend on the CPU that passes for one on a GPU, and counts how it is asked."""
+@pytest.mark.parametrize("pixels", ["bgr", "i420", "i420-bt709"])
+def test_frames_leave_a_gpu_as_they_were_asked_for_and_the_cpu_as_bgr(pixels: PixelFormat) -> None:
+    pytest.importorskip("torch", reason="the optional torch runtime is not installed")
+    from s2v.engine.backends.torch.device import CpuDevice
 
-    def __init__(self, backend: Any) -> None:
-        self._backend = backend
-        self.name = "torch-cuda"
-        self.spec: LipSyncSpec = backend.spec
-        self.side = backend.side
-        self.asked: list[str] = []
-
-    def encode_face(self, face: Any) -> Any:
-        return self._backend.encode_face(face)
-
-    def infer(self, mfcc: Any, identity: Any) -> Any:
-        self.asked.append("infer")
-        return self._backend.infer(mfcc, identity)
-
-    def infer_resident(self, mfcc: Any, identity: Any) -> Any:
-        self.asked.append("infer_resident")
-        return self._backend.infer_resident(mfcc, identity)
-
-    def close(self) -> None:
-        self._backend.close()
+    face, outputs = drawn_face(SPEC), {name: np.zeros((1, *shape), np.float32) for name, shape in SHAPES.items()}
+    on_gpu = composer("torch-cuda", side=CpuDevice(), pixels=pixels)(face, SPEC, None).draw(outputs)
+    on_cpu = composer("onnxruntime-cpu", pixels=pixels)(face, SPEC, None).draw(outputs)
+    height, width = face.photo.shape[:2]
+    assert on_cpu.shape == (height, width, 3)
+    assert on_gpu.shape == ((height, width, 3) if pixels == "bgr" else (height * 3 // 2, width))
+    if pixels == "i420":
+        assert np.abs(on_gpu.astype(int) - to_i420(on_cpu)).mean() < 0.3
 
 
 def test_an_engine_leaves_outputs_where_they_are_drawn() -> None:
@@ -93,7 +85,7 @@ def test_an_engine_leaves_outputs_where_they_are_drawn() -> None:
     path, pcm = tiny_model("s2v").path, voice(0.6)
     frames = {}
     for place in ("auto", "cpu"):
-        backend = _Counting(open_backend(path, "torch-cpu"))
+        backend = CountingBackend(open_backend(path, "torch-cpu"))
         engine = LipSyncEngine(drawn_face(backend.spec), backend, composer_for(backend, place), idle_seed=1)
         assert isinstance(engine._compositor, TorchCompositor) == (place == "auto")
         frames[place] = engine.push(pcm) + engine.flush()
@@ -102,4 +94,4 @@ def test_an_engine_leaves_outputs_where_they_are_drawn() -> None:
         backend.close()
     assert [frame.index for frame in frames["auto"]] == list(range(15))
     for one, other in zip(frames["auto"], frames["cpu"], strict=True):
-        assert np.abs(one.bgr.astype(int) - other.bgr).mean() < 0.3
+        assert np.abs(one.pixels.astype(int) - other.pixels).mean() < 0.3

@@ -25,7 +25,7 @@ def fake_engine(backend: FakeBackend | None = None) -> LipSyncEngine:
 
 def same(one: list[DrawnFrame], other: list[DrawnFrame]) -> bool:
     return len(one) == len(other) and all(
-        (a.index, a.centre_sample) == (b.index, b.centre_sample) and np.array_equal(a.bgr, b.bgr)
+        (a.index, a.centre_sample) == (b.index, b.centre_sample) and np.array_equal(a.pixels, b.pixels)
         for a, b in zip(one, other, strict=True)
     )
 
@@ -47,7 +47,7 @@ def test_every_sample_of_the_audio_has_its_frame() -> None:
     frames = engine.push(pcm) + engine.flush()
     assert [frame.index for frame in frames] == list(range(SPEC.frame_count(len(pcm))))
     assert [frame.centre_sample for frame in frames[:3]] == [320, 960, 1600]
-    assert len({frame.bgr.tobytes() for frame in frames}) == len(frames)  # each has a window of its own
+    assert len({frame.pixels.tobytes() for frame in frames}) == len(frames)  # each has a window of its own
 
 
 def test_a_frame_is_drawn_with_the_sample_it_waits_for() -> None:
@@ -61,10 +61,10 @@ def test_a_frame_is_drawn_with_the_sample_it_waits_for() -> None:
 def test_frames_belong_to_the_receiver() -> None:
     engine = fake_engine()
     first = engine.push(voice(0.5))
-    kept = [frame.bgr.copy() for frame in first]
+    kept = [frame.pixels.copy() for frame in first]
     for frame in engine.push(voice(0.5, seed=1)):
-        frame.bgr[:] = 0
-    assert all(np.array_equal(frame.bgr, copy) for frame, copy in zip(first, kept, strict=True))
+        frame.pixels[:] = 0
+    assert all(np.array_equal(frame.pixels, copy) for frame, copy in zip(first, kept, strict=True))
 
 
 def test_frames_due_at_once_share_an_inference_and_the_face_is_encoded_once() -> None:
@@ -83,7 +83,7 @@ def test_frames_due_at_once_share_an_inference_and_the_face_is_encoded_once() ->
 def test_before_the_first_frame_there_is_a_still_of_the_same_size() -> None:
     engine = fake_engine()
     assert engine.frame_size == (200, 240)
-    assert engine.still.shape == engine.push(voice(0.5))[0].bgr.shape == (240, 200, 3)
+    assert engine.still.shape == engine.push(voice(0.5))[0].pixels.shape == (240, 200, 3)
     assert np.array_equal(engine.still, FACE.photo)
     assert (engine.spec, engine.backend_name) == (SPEC, "fake")
 
@@ -136,7 +136,7 @@ def test_streamed_equals_offline_through_a_real_network_and_compositor(network: 
     assert len(drawn) == len(wanted) == backend.spec.frame_count(len(pcm))
     for one, other in zip(drawn, wanted, strict=True):
         # batches of 1 and of 8 round differently inside the runtime
-        assert np.abs(one.bgr.astype(int) - other.bgr.astype(int)).max() <= 1
+        assert np.abs(one.pixels.astype(int) - other.pixels.astype(int)).max() <= 1
     backend.close()
 
 
@@ -144,7 +144,7 @@ def test_the_drawn_mouth_follows_the_voice_and_nothing_else_moves() -> None:
     backend = open_backend(tiny_model("s2v").path, "onnxruntime")
     engine = LipSyncEngine(FACE, backend)
     frames = engine.push(voice(1.0))
-    moved = np.stack([frame.bgr for frame in frames]).astype(int).std(0).max(-1)
+    moved = np.stack([frame.pixels for frame in frames]).astype(int).std(0).max(-1)
     assert moved[130:].max() > 0
     assert moved[:60].max() == 0  # above the eyes
     backend.close()

@@ -21,7 +21,7 @@ class FakeFrame:
 
     index: int
     centre_sample: int
-    bgr: NDArray[np.uint8]
+    pixels: NDArray[np.uint8]
     network_s: float = 0.0
     compose_s: float = 0.0
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import av
@@ -15,7 +16,7 @@ from streaming.media import shift_samples
 from s2v.errors import BackendError, OutputError
 from s2v.streaming.audio_file import AudioClip, read_audio
 from s2v.streaming.generate import generate, render
-from s2v.streaming.mp4 import Encoding
+from s2v.streaming.mp4 import FILE_PIXELS, Encoding
 
 
 def _mouth_levels(path: Path) -> list[float]:
@@ -53,6 +54,35 @@ def test_the_mouth_moves_when_the_voice_is_heard(tmp_path: Path) -> None:
     inside = np.any([(start < centres_s) & (centres_s < start + 0.4) for start in (0.0, 0.8, 2.0)], axis=0)
     assert levels[inside].min() > levels[~inside].max() + 20
     assert shift_samples(read_audio(tmp_path / "a.mp4").pcm_48k, clip.pcm_48k) == 0
+
+
+def test_frames_that_leave_a_gpu_converted_make_the_same_file(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="the optional torch runtime is not installed")
+    from counting_backend import CountingBackend
+    from fakes import drawn_face, voice
+    from tiny_networks import tiny_model
+
+    from s2v.engine.backends import open_backend
+    from s2v.engine.composers import composer_for
+    from s2v.engine.lipsync import LipSyncEngine
+
+    said = voice(0.6)
+    clip = AudioClip(np.repeat(said, 3), said)
+    backend = CountingBackend(open_backend(tiny_model("s2v").path, "torch-cpu"))
+    seen = {}
+    for place in ("gpu", "cpu"):
+        compose = composer_for(backend, place, FILE_PIXELS)
+        face, path = drawn_face(backend.spec), tmp_path / f"{place}.mp4"
+        engine = LipSyncEngine(face, backend, compose, idle_seed=1)
+        assert engine.push(said)[0].pixels.ndim == (2 if place == "gpu" else 3)
+        engine.close()
+        render(partial(LipSyncEngine, face, backend, compose, idle_seed=1), clip, path, Encoding(crf=0))
+        with av.open(str(path)) as container:
+            seen[place] = np.stack([frame.to_ndarray() for frame in container.decode(video=0)]).astype(int)
+    backend.close()
+    assert seen["gpu"].shape == seen["cpu"].shape and len(seen["gpu"]) == 15
+    assert np.percentile(np.abs(seen["gpu"] - seen["cpu"]), 99.9) <= 2, "levels"
+    assert np.ptp(seen["gpu"], axis=0).max() > 4, "something moves"
 
 
 def test_the_engine_hears_the_whole_clip_in_small_chunks_and_is_closed_once(tmp_path: Path) -> None:

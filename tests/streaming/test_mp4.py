@@ -14,7 +14,7 @@ from streaming.media import chirp, shift_samples
 
 from s2v.errors import OutputError
 from s2v.streaming.audio_file import read_audio
-from s2v.streaming.mp4 import Encoding, Mp4Writer
+from s2v.streaming.mp4 import FILE_PIXELS, Encoding, Mp4Writer
 
 WIDTH_PX, HEIGHT_PX, FPS = 160, 128, 25
 
@@ -95,6 +95,14 @@ def test_every_pixel_is_converted_as_the_standard_says(tmp_path: Path) -> None:
     for part, colour, widest in ((0, blue, 1.8556), (1, red, 1.5748)):
         difference = (128 + 224 * (colour - luma) / widest).reshape(31, 2, 45, 2).mean((1, 3))
         assert np.abs(planes[62:].reshape(2, 31, 45)[part] - difference).max() < 1.2
+
+
+def test_frames_that_are_converted_already_are_written_as_they_are(tmp_path: Path) -> None:
+    assert FILE_PIXELS == "i420-bt709"
+    noise = np.random.default_rng(0).integers(16, 236, (93, 90), np.uint8)
+    with Mp4Writer(tmp_path / "a.mp4", 90, 62, FPS, encoding=Encoding(crf=0)) as writer:  # lossless
+        writer.write_video(noise)
+    np.testing.assert_array_equal(_frames(tmp_path / "a.mp4")[0].to_ndarray(), noise)
 
 
 def test_players_are_told_the_colours_and_can_start_at_once(tmp_path: Path) -> None:

@@ -17,8 +17,9 @@ import pytest
 from fakes import voice
 
 from s2v.engine.lipsync import DrawnFrame
+from s2v.engine.pixels import to_i420
 from s2v.errors import AudioError, BackendError, FaceError, ModelError, NoFaceError, SeveralFacesError
-from s2v.streaming.drawing_process import KEPT_PORTRAITS, SLOTS
+from s2v.streaming.drawing_process import KEPT_PORTRAITS, SLOTS, put
 from s2v.streaming.outside_studio import OutsidePortrait, OutsideStudio
 from s2v.streaming.painter import Engine
 from s2v.streaming.studio import Studio
@@ -92,20 +93,28 @@ def test_frames_are_those_of_a_studio_in_this_process(
     assert [frame.index for frame in frames] == [frame.index for frame in wanted] == list(range(18))
     assert [frame.centre_sample for frame in frames] == [frame.centre_sample for frame in wanted]
     for frame, same in zip(frames, wanted, strict=True):
-        assert np.array_equal(frame.bgr, same.bgr) and frame.bgr.flags.writeable
+        assert np.array_equal(frame.pixels, to_i420(same.pixels)) and frame.pixels.flags.writeable
         assert frame.network_s > 0 and frame.compose_s > 0
     assert chunk == 640 or len(wanted) > 3 * SLOTS, "more than fit at once"
     assert studio.rows >= 18 and studio.cpu_s > 0
+
+
+def test_a_frame_lands_in_its_slot_as_i420_whatever_it_was_drawn_as() -> None:
+    bgr = np.random.default_rng(0).integers(0, 256, (64, 48, 3), np.uint8)
+    slots = np.zeros((3, 96, 48), np.uint8)
+    put(bgr, slots[0])
+    put(to_i420(bgr), slots[1])
+    assert np.array_equal(slots[0], slots[1]) and slots[0].any() and not slots[2].any()
 
 
 def test_an_engine_is_private_and_leaves_nothing_behind(portrait: OutsidePortrait) -> None:
     names = sorted(SHARED_MEMORY.iterdir()) if SHARED_MEMORY.is_dir() else []
     one, other = portrait.make_engine(), portrait.make_engine()
     kept = one.push(np.zeros(16_000, np.float32))
-    before = [frame.bgr.copy() for frame in kept]
+    before = [frame.pixels.copy() for frame in kept]
     other.push(voice(1.0, seed=3))
     one.push(voice(1.0, seed=4))
-    assert all(np.array_equal(frame.bgr, copy) for frame, copy in zip(kept, before, strict=True))
+    assert all(np.array_equal(frame.pixels, copy) for frame, copy in zip(kept, before, strict=True))
     for engine in (one, other):
         engine.close()
         engine.close()
@@ -150,7 +159,7 @@ def test_a_face_long_unused_is_sent_again(studio: OutsideStudio, portrait: Outsi
     for _ in range(KEPT_PORTRAITS + 1):
         studio.enrol(PHOTO.read_bytes()).make_engine().close()
     for frame, same in zip(talk(portrait.make_engine()), wanted, strict=True):
-        assert np.array_equal(frame.bgr, same.bgr)
+        assert np.array_equal(frame.pixels, same.pixels)
 
 
 def test_a_process_that_was_killed_ends_its_sessions_and_is_replaced(
@@ -165,7 +174,7 @@ def test_a_process_that_was_killed_ends_its_sessions_and_is_replaced(
             engine.push(np.zeros(640, np.float32))
     engine.close()
     for frame, same in zip(talk(portrait.make_engine()), wanted, strict=True):
-        assert np.array_equal(frame.bgr, same.bgr), "the face was sent to the new process"
+        assert np.array_equal(frame.pixels, same.pixels), "the face was sent to the new process"
     assert studio.pid != killed and "starting another" in caplog.text
 
 

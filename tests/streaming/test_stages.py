@@ -40,7 +40,7 @@ class TimedEngine(FakeEngine):
 
     def _draw(self) -> FakeFrame:
         frame = super()._draw()
-        return FakeFrame(frame.index, frame.centre_sample, frame.bgr, network_s=0.007, compose_s=0.011)
+        return FakeFrame(frame.index, frame.centre_sample, frame.pixels, network_s=0.007, compose_s=0.011)
 
 
 def test_a_session_tells_every_stage_of_a_played_voice() -> None:

@@ -61,7 +61,7 @@ def test_sessions_at_the_same_time_draw_what_each_draws_alone(studio: Studio) ->
         wanted = talk(alone[number % 2].make_engine, number)
         assert [frame.index for frame in frames] == [frame.index for frame in wanted] == list(range(13))
         for frame, single in zip(frames, wanted, strict=True):
-            difference = np.abs(frame.bgr.astype(int) - single.bgr)
+            difference = np.abs(frame.pixels.astype(int) - single.pixels)
             assert difference.max() <= 3 and difference.mean() < 0.01, "a batch differs in a runtime's last bits only"
 
 

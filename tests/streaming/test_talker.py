@@ -49,6 +49,6 @@ def test_its_engines_move_by_its_seed(seed: int | None) -> None:
     finally:
         engine.close()
     brow = still.shape[0] // 3
-    moved = [bool((np.abs(frame.bgr[:brow].astype(int) - still[:brow]) > 8).any()) for frame in frames]
+    moved = [bool((np.abs(frame.pixels[:brow].astype(int) - still[:brow]) > 8).any()) for frame in frames]
     assert not moved[0]  # the first frame follows on the still
     assert any(moved) == (seed is not None)

@@ -8,6 +8,7 @@ from aiortc.mediastreams import MediaStreamError
 from av import VideoFrame
 from streaming.fakes import SIDE_PX, VirtualTime, still, tone
 
+from s2v.engine.pixels import to_i420
 from s2v.streaming.buffers import DueFrame, FrameQueue, VoiceBuffer
 from s2v.streaming.clock import MediaClock
 from s2v.streaming.tracks import FaceTrack, VoiceTrack, video_frame
@@ -26,6 +27,13 @@ def test_colours_reach_the_encoder_as_they_are() -> None:
     assert frame.format.name == "yuv420p" and (frame.width, frame.height) == (64, 48)
     # neighbours share their colour, so an edge of this ramp may be off by a pixel's step
     assert np.abs(shown(frame) - bgr).max() <= 4 * COLOUR_STEP and np.abs(shown(frame) - bgr).mean() < COLOUR_STEP
+
+
+def test_a_picture_that_is_converted_already_stays_as_it_is() -> None:
+    bgr = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    i420 = to_i420(bgr)
+    np.testing.assert_array_equal(video_frame(i420).to_ndarray(), i420)
+    np.testing.assert_array_equal(video_frame(bgr).to_ndarray(), i420)
 
 
 def grey(level: int) -> np.ndarray:

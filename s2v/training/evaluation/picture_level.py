@@ -116,8 +116,8 @@ def drawn_frames(engine: LipSyncEngine, pcm: NDArray[np.float32]) -> Iterator[Im
     """All frames of a sound, (h, w, 3) BGR each; those of one second are held at a time."""
     rate_hz = engine.spec.sample_rate_hz
     for start in range(0, len(pcm), rate_hz):
-        yield from (frame.bgr for frame in engine.push(pcm[start : start + rate_hz]))
-    yield from (frame.bgr for frame in engine.flush())
+        yield from (frame.pixels for frame in engine.push(pcm[start : start + rate_hz]))
+    yield from (frame.pixels for frame in engine.flush())
 
 
 def canonical_of(landmarks: NDArray[np.float32]) -> Points:

@@ -16,11 +16,12 @@ from torch import Tensor
 
 from s2v.engine.backends.graphs import one_line
 from s2v.engine.backends.torch_drawing.draw import Asked, Done, Making, as_it_is, draw
-from s2v.engine.backends.torch_drawing.frame import PixelFormat, frame_shape, write_frame
+from s2v.engine.backends.torch_drawing.frame import frame_shape, write_frame
 from s2v.engine.backends.torch_drawing.lane import Lane
 from s2v.engine.backends.torch_drawing.layout import Layout, place
 from s2v.engine.backends.torch_drawing.numbers import N_NUMBERS
 from s2v.engine.backends.torch_drawing.tables import FaceTables
+from s2v.engine.pixels import PixelFormat
 from s2v.engine.warp import Image
 from s2v.errors import BackendError
 

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from s2v.engine.alive import AT_REST
 from s2v.engine.backends.torch_drawing.canvas import Outputs, TorchCanvas
-from s2v.engine.backends.torch_drawing.frame import PixelFormat
 from s2v.engine.backends.torch_drawing.lane import Lane, lane_of, next_lane
 from s2v.engine.backends.torch_drawing.layout import Layout
 from s2v.engine.backends.torch_drawing.numbers import PoseNumbers
@@ -22,6 +21,7 @@ from s2v.engine.backends.torch_drawing.tables import FaceTables, face_tables, st
 from s2v.engine.compose import MotionCompositor
 from s2v.engine.face import EnrolledFace
 from s2v.engine.idle import IdlePose
+from s2v.engine.pixels import PixelFormat
 from s2v.engine.warp import Image
 from s2v.errors import BackendError
 from s2v.spec import LipSyncSpec

@@ -9,7 +9,8 @@ torch = pytest.importorskip("torch", reason="the optional torch runtime is not i
 
 from s2v.engine.backends.torch.device import CpuDevice  # noqa: E402
 from s2v.engine.backends.torch_drawing.compose import Lane, TorchCompositor  # noqa: E402 - these need torch
-from s2v.engine.backends.torch_drawing.frame import PixelFormat, frame_shape, write_frame  # noqa: E402
+from s2v.engine.backends.torch_drawing.frame import frame_shape, write_frame  # noqa: E402
+from s2v.engine.pixels import PixelFormat  # noqa: E402
 from s2v.errors import BackendError  # noqa: E402
 from s2v.spec import LipSyncSpec  # noqa: E402
 
@@ -38,6 +39,19 @@ def test_nv12_is_i420_with_its_colours_side_by_side() -> None:
     assert np.abs(cv2.cvtColor(i420, cv2.COLOR_YUV2BGR_I420).astype(int) - back).max() == 0
 
 
+@pytest.mark.parametrize("bgr", [NOISE, PLAIN], ids=["noise", "plain"])
+def test_i420_bt709_is_what_the_standard_says(bgr: np.ndarray) -> None:
+    height, width = bgr.shape[:2]
+    made = converted(bgr, "i420-bt709").astype(float)
+    blue, green, red = np.moveaxis(bgr / 255, -1, 0)
+    luma = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    assert np.abs(made[:height] - (16 + 219 * luma)).max() <= 0.5001
+    colours = made[height:].reshape(2, height // 2, width // 2)
+    for part, colour, widest in ((0, blue, 1.8556), (1, red, 1.5748)):
+        exact = (128 + 224 * (colour - luma) / widest).reshape(height // 2, 2, width // 2, 2).mean((1, 3))
+        assert np.abs(colours[part] - exact).max() <= 0.5001
+
+
 def test_rgb_is_bgr_the_other_way_round() -> None:
     np.testing.assert_array_equal(converted(NOISE, "rgb"), NOISE[..., ::-1])
     np.testing.assert_array_equal(converted(NOISE, "bgr"), NOISE)
@@ -60,6 +74,6 @@ def test_a_compositor_draws_in_the_format_asked_for(seed: int | None) -> None:
         "mouth": np.full((1, 4, spec.mouth_h_px, spec.mouth_w_px), 0.7, np.float32),
     }
     bgr = TorchCompositor(face, spec, seed, lane).draw(outputs, 40)
-    for pixels in ("rgb", "i420", "nv12"):
+    for pixels in ("rgb", "i420", "nv12", "i420-bt709"):
         drawn = TorchCompositor(face, spec, seed, lane, pixels).draw(outputs, 40)  # type: ignore[arg-type]
         np.testing.assert_array_equal(drawn, converted(bgr, pixels))  # type: ignore[arg-type]
