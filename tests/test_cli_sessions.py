@@ -49,7 +49,8 @@ def test_the_stage_measures_what_the_machine_carries_and_is_closed_after_any_end
         assert stage.faces.uploads is not None and stage.faces.enrol is not None and stage.faces.gallery == ()
         engine = stage.portrait.make_engine()
         (frame,) = engine.push(np.zeros(stage.runtime.spec.ready_at(0), np.float32))
-        assert frame.pixels.shape == stage.portrait.still_bgr.shape
+        height_px, width_px = stage.portrait.still_bgr.shape[:2]
+        assert frame.pixels.shape == (height_px * 3 // 2, width_px), "I420"
         engine.close()
     said = [record.getMessage() for record in caplog.records if "carries" in record.getMessage()]
     assert len(said) == 1 and f"carries {stage.max_sessions} session" in said[0]
