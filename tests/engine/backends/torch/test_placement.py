@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -46,7 +47,11 @@ def test_nothing_is_left_in_host_memory_and_nothing_is_asked_for(said: dict[str,
 
 @pytest.mark.parametrize(
     ("what", "wrong"),
-    [("mixed", "at least two devices"), ("unpinned", "not pinned"), ("asking", "asks the device for a number")],
+    [
+        ("mixed", r"two (different )?devices"),  # torch 2.11 has words of its own
+        ("unpinned", "not pinned"),
+        ("asking", "asks the device for a number"),
+    ],
 )
 def test_what_a_gpu_would_refuse_is_found(said: dict[str, str], what: str, wrong: str) -> None:
-    assert wrong in said[what]
+    assert re.search(wrong, said[what])
