@@ -31,7 +31,7 @@ from s2v.engine.backends.half_precision import to_half
 from s2v.engine.backends.torch.device import CpuDevice, Work
 from s2v.engine.backends.torch.runner import TorchGraph, TorchRunner
 from s2v.engine.backends.torch_drawing.compose import Lane, TorchCompositor, TorchCrowd
-from s2v.engine.backends.torch_drawing.frame import PixelFormat
+from s2v.engine.pixels import PixelFormat
 
 APART = "apart"
 
