@@ -7,7 +7,6 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from fractions import Fraction
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from s2v.benchmarks.ears import Heard, hear_now
 from s2v.benchmarks.wire import BadWire
 from s2v.errors import StreamError
 from s2v.streaming.audio_file import LISTEN_HZ, read_audio
+from s2v.streaming.tracks import voice_frame
 
 VOICE = Path(__file__).parents[1] / "assets" / "voice.flac"
 PACKET = LISTEN_HZ // 50  # 20 ms, what Opus sends
@@ -56,11 +56,10 @@ class Microphone(MediaStreamTrack):
         end = self._at + PACKET
         if end > len(self._pcm):
             self.ended.set()
-            silence = np.zeros((1, PACKET), np.int16)
+            silence = np.zeros(PACKET, np.int16)
         await asyncio.sleep(self.began_s + end / LISTEN_HZ - time.monotonic())
-        said = silence if self.ended.is_set() else self._pcm[None, self._at : end]
-        frame = av.AudioFrame.from_ndarray(said, format="s16", layout="mono")
-        frame.sample_rate, frame.pts, frame.time_base = LISTEN_HZ, self._at, Fraction(1, LISTEN_HZ)
+        said = silence if self.ended.is_set() else self._pcm[self._at : end]
+        frame = voice_frame(said, self._at)
         self._at = end
         if self._progress is not None and self._at % LISTEN_HZ == 0:
             self._progress(min(self._at, len(self._pcm)) / LISTEN_HZ)

@@ -49,7 +49,7 @@ class Picture:
 @dataclass(frozen=True)
 class Packet:
     pts: int  # at LISTEN_HZ
-    s16: NDArray[np.int16]  # (1, n)
+    s16: NDArray[np.int16]  # (1, 2 n), the two sides of `voice_frame` in turn
 
     @classmethod
     def of(cls, frame: AudioFrame) -> Packet:
@@ -57,7 +57,7 @@ class Packet:
         return cls(frame.pts, np.asarray(frame.to_ndarray(), np.int16))
 
     def frame(self) -> AudioFrame:
-        frame = AudioFrame.from_ndarray(self.s16, format="s16", layout="mono")
+        frame = AudioFrame.from_ndarray(self.s16, format="s16", layout="stereo")
         frame.sample_rate, frame.pts, frame.time_base = LISTEN_HZ, self.pts, Fraction(1, LISTEN_HZ)
         return frame
 

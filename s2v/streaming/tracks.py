@@ -56,10 +56,7 @@ class VoiceTrack(MediaStreamTrack):
         pcm, missing = self._voice.read(PACKET_SAMPLES)
         self.underruns += missing > 0
         s16 = np.clip(np.rint(pcm * 32767.0), -32768, 32767).astype(np.int16)
-        frame = AudioFrame.from_ndarray(s16[None, :], format="s16", layout="mono")
-        frame.sample_rate = LISTEN_HZ
-        frame.pts, frame.time_base = start, Fraction(1, LISTEN_HZ)
-        return frame
+        return voice_frame(s16, start)
 
 
 @dataclass
@@ -135,6 +132,13 @@ class FaceTrack(MediaStreamTrack):
         frame.pts, frame.time_base = stamp, Fraction(1, ENGINE_HZ)
         self._handed_s = None if self.others_encode else time.monotonic()
         return frame
+
+
+def voice_frame(s16: NDArray[np.int16], pts: int) -> AudioFrame:
+    """(n,) mono at LISTEN_HZ as stereo, both sides alike: aiortc's Opus encoder would make mono 3 dB quieter."""
+    frame = AudioFrame.from_ndarray(np.repeat(s16, 2)[None, :], format="s16", layout="stereo")
+    frame.sample_rate, frame.pts, frame.time_base = LISTEN_HZ, pts, Fraction(1, LISTEN_HZ)
+    return frame
 
 
 def video_frame(pixels: NDArray[np.uint8]) -> VideoFrame:

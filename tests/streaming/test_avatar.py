@@ -200,7 +200,7 @@ def test_a_seat_keeps_the_newest_and_whoever_comes_after_the_end_hears_so() -> N
     async def sit() -> None:
         fan_out: FanOut[Packet] = FanOut()
         seat = fan_out.join(WAITING_PACKETS)
-        packets = [Packet(at, np.zeros((1, 960), np.int16)) for at in range(8)]
+        packets = [Packet(at, np.zeros((1, 2 * 960), np.int16)) for at in range(8)]
         for packet in packets:
             fan_out.put(packet)
         assert seat.dropped == 3
