@@ -34,7 +34,7 @@ def test_audio_out_is_audio_in_delayed_and_the_mouth_opens_with_it() -> None:
         receiving = asyncio.gather(receive(session.voice_track, voice, 2.2), receive(session.face_track, faces, 2.2))
         await session.run()
         await receiving
-        heard = np.concatenate([frame.to_ndarray()[0] for frame in voice]).astype(np.float32) / 32767
+        heard = np.concatenate([frame.to_ndarray()[0, ::2] for frame in voice]).astype(np.float32) / 32767
         began = int(np.argmax(np.abs(heard) > 1e-3)) - 1  # the tone's own first sample is 0
         assert np.abs(heard[began : began + 48_000] - clip.pcm_48k).max() < 1e-4, "every sample once"
         assert not heard[: began - 1].any() and not heard[began + 48_001 :].any()
