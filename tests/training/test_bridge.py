@@ -76,5 +76,5 @@ def test_closing_moves_no_more_than_the_lips_need() -> None:
     motion[:, :3] = [1.5, 0.7, -0.4]
     moved = close_lips(motion, [Phone("B", 0.0, 0.4)], SPEC) - motion
     jaw_alone = (motion @ gap_weights(SPEC)) / gap_weights(SPEC)[0]
-    size = (MotionBasis.load(SPEC.motion_basis).components**2).sum((1, 2))[: SPEC.n_motion]
+    size = (MotionBasis.load(SPEC.motion_basis).components ** 2).sum((1, 2))[: SPEC.n_motion]
     assert ((moved**2 @ size) < jaw_alone**2 * size[0]).all()

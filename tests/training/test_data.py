@@ -123,7 +123,7 @@ def test_clips_of_odd_length_keep_sound_and_motion_together(seconds: float) -> N
     clip = Clip("knock", pcm, motion, motion[:, 0])
     columns, target, _ = motion_batch([[clip]], 6, SPEC, np.random.default_rng(0))
     # The column in the middle of a frame is 31 after the oldest that it sees (80 ms of look-ahead are 8 columns).
-    energy = columns[:, SPEC.n_columns - 9 :: 4, 0][:, : ROW_FRAMES]
+    energy = columns[:, SPEC.n_columns - 9 :: 4, 0][:, :ROW_FRAMES]
     moved = target[:, :, 0] > 0.9
     calm = target[:, :, 0] < 0.1
     assert energy[moved].median() > energy[calm].median() + 1
