@@ -1,7 +1,7 @@
 """speech2vid: one photo and a live voice become a talking face, in a browser call or a file.
 
 Nothing heavy is imported here: `import s2v` costs milliseconds. The parts are reached by their
-own names, for example `s2v.engine.lipsync.LipSyncEngine` or `s2v.streaming.generate.generate`.
+own names, for example `s2v.engine.lipsync.LipSyncEngine` or `s2v.media.generate.generate`.
 """
 
 from __future__ import annotations

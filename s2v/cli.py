@@ -13,12 +13,25 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import NoReturn
 
-from s2v import __version__, cli_bench, cli_compile, cli_doctor, cli_evaluate, cli_live, cli_training
-from s2v.cli_command import Command
-from s2v.cli_face import add_face_options, idle_seed
+from s2v import __version__
+from s2v.commands import (
+    bench,
+    doctor,
+    evaluate,
+    export,
+    extract_features,
+    generate,
+    label_voices,
+    live,
+    make_voices,
+    prepare_data,
+    train,
+)
+from s2v.commands import (
+    compile as compile_command,
+)
+from s2v.commands.command import Command
 from s2v.errors import S2vError
 
 TRAINING_LIBRARIES = ("torch", "onnx", "onnxscript", "pocketsphinx", "matplotlib")
@@ -78,76 +91,28 @@ def build_parser(commands: Sequence[Command] | None = None) -> argparse.Argument
     return parser
 
 
-def _add_generate_options(parser: argparse.ArgumentParser) -> None:
-    add_face_options(parser, max_side_px=1080)
-    parser.add_argument(
-        "--audio", type=Path, required=True, metavar="FILE", help="the speech: any audio file, or a video's sound"
+COMMANDS = tuple(
+    module.COMMAND
+    for module in (
+        live,
+        generate,
+        compile_command,
+        bench,
+        doctor,
+        extract_features,
+        prepare_data,
+        make_voices,
+        label_voices,
+        train,
+        export,
+        evaluate,
     )
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.mp4", help="the video to write")
-    parser.add_argument("--force", action="store_true", help="replace the output if it exists")
-    parser.add_argument(
-        "--crf", type=int, default=18, metavar="N", help="quality, 0 (lossless) to 51 (default %(default)s)"
-    )
-    parser.add_argument(
-        "--preset", default="veryfast", metavar="NAME", help="x264's, ultrafast to veryslow (default %(default)s)"
-    )
-    _add_report_options(parser)
-
-
-def _generate(args: argparse.Namespace) -> int:
-    from s2v.streaming.generate import generate
-    from s2v.streaming.mp4 import Encoding
-
-    _interrupt_on(signal.SIGTERM, signal.SIGHUP)  # whatever ends us, no half-written file stays
-    report = generate(
-        args.face,
-        args.audio,
-        args.output,
-        model=args.model,
-        backend=args.backend,
-        face_index=args.face_index,
-        max_side_px=args.max_side,
-        encoding=Encoding(args.crf, args.preset, args.force),
-        progress=not (args.quiet or args.json),
-        idle_seed=idle_seed(args),
-        compose=args.compose,
-    )
-    if args.json:
-        print(report.as_json())
-    elif not args.quiet:
-        print(report.as_text())
-    return 0
-
-
-def _add_report_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print the summary as one JSON object")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar, no summary; warnings and errors only")
-
-
-COMMANDS = (
-    *cli_live.COMMANDS,
-    Command("generate", "make a video of the face saying a recording", _add_generate_options, _generate),
-    *cli_compile.COMMANDS,
-    *cli_bench.COMMANDS,
-    *cli_doctor.COMMANDS,
-    *cli_training.COMMANDS,
-    *cli_evaluate.COMMANDS,
 )
 
 
 def _start_logging(level: int) -> None:
     logging.basicConfig(format="s2v: %(message)s", level=logging.WARNING)
     logging.getLogger("s2v").setLevel(level)
-
-
-def _interrupt_on(*signals: signal.Signals) -> None:
-    """Let these end the command like Ctrl-C does, with its clean-up; the exit code tells which it was."""
-
-    def interrupt(number: int, _: object) -> NoReturn:
-        raise SystemExit(128 + number)
-
-    for number in signals:
-        signal.signal(number, interrupt)
 
 
 if __name__ == "__main__":

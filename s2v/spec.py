@@ -21,7 +21,7 @@ class LipSyncSpec:
 
     MFCC numbers: "You said that?" (Chung et al. 2017), section 3.1. Geometry is in face units:
     one unit is the distance between the outer eye corners, x to the viewer's right, y down,
-    the origin midway between the outer eye corners (see `s2v.engine.geometry`).
+    the origin midway between the outer eye corners (see `s2v.engine.face.geometry`).
     """
 
     network: Network = "s2v"

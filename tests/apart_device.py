@@ -30,8 +30,8 @@ from s2v.engine.backends import bundled_model
 from s2v.engine.backends.half_precision import to_half
 from s2v.engine.backends.torch.device import CpuDevice, Work
 from s2v.engine.backends.torch.runner import TorchGraph, TorchRunner
-from s2v.engine.backends.torch_drawing.compose import Lane, TorchCompositor, TorchCrowd
-from s2v.engine.pixels import PixelFormat
+from s2v.engine.compositor.pixel_format import PixelFormat
+from s2v.engine.compositor.torch.compositor import Lane, TorchCompositor, TorchCrowd
 
 APART = "apart"
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from s2v.engine.face import EnrolledFace
-    from s2v.engine.warp import Image
+    from s2v.engine.face.enrolment import EnrolledFace
+    from s2v.engine.face.photo import Image
 
 DATA = Path(__file__).parent / "data"
 
@@ -28,7 +28,8 @@ def smiling_face() -> EnrolledFace:
 
 
 def _enrolled(name: str) -> EnrolledFace:
-    from s2v.engine.face import enrol, load_photo
+    from s2v.engine.face.enrolment import enrol
+    from s2v.engine.face.photo import load_photo
     from s2v.spec import LipSyncSpec
 
     return enrol(load_photo(DATA / name), LipSyncSpec())
@@ -47,7 +48,7 @@ def smiling_photo(smiling_face: EnrolledFace) -> Image:
 @pytest.fixture(scope="session")
 def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Features of two talkers and two photos: s1 (two clips), other (one clip), people."""
-    from s2v.training.extract import extract_features
+    from s2v.training.extract.extract_features import extract_features
 
     data, out = tmp_path_factory.mktemp("talkers"), tmp_path_factory.mktemp("features")
     for name, place in {
@@ -70,7 +71,7 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shards(features: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Shards of `features`: talker s1 to learn from and kept back, talker "other" for validation."""
     from s2v.spec import LipSyncSpec
-    from s2v.training.prepare import prepare_data
+    from s2v.training.prepare.prepare_data import prepare_data
 
     out = tmp_path_factory.mktemp("shards")
     # The seed decides which clip comes first and is kept back: with this one, a clip of s1.

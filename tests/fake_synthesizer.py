@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from s2v.errors import DataError
-from s2v.training.phones import Phone
-from s2v.training.synthesizers import Speaker, Spoken
+from s2v.training.voices.phones import Phone
+from s2v.training.voices.synthesizers import Speaker, Spoken
 
 
 class Humming:

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.engine.backends.base import Tensors
-from s2v.engine.face import EnrolledFace, face_from_landmarks
-from s2v.engine.geometry import canonical_face
-from s2v.engine.warp import Image
+from s2v.engine.face.enrolment import EnrolledFace, face_from_landmarks
+from s2v.engine.face.geometry import canonical_face
+from s2v.engine.face.photo import Image
 from s2v.errors import BackendError
 from s2v.spec import LipSyncSpec
 

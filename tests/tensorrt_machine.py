@@ -9,11 +9,11 @@ from fake_cuda import FakeDevice
 from fake_tensorrt import FakeTensorRT
 from tiny_networks import tiny_model
 
+from s2v.engine.backends.model_file import ModelFile, read_model_file
 from s2v.engine.backends.tensorrt.backend import TensorRTBackend, open_on
 from s2v.engine.backends.tensorrt.build import BuildOptions
 from s2v.engine.backends.tensorrt.cuda import CudaDevice
 from s2v.engine.backends.tensorrt.engine_cache import EngineCache
-from s2v.engine.model_file import ModelFile, read_model_file
 from s2v.errors import BackendError
 
 

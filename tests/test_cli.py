@@ -17,7 +17,7 @@ import pytest
 
 from s2v import __version__
 from s2v.cli import COMMANDS, Command, main
-from s2v.cli_face import BUNDLED_FACE, BUNDLED_VOICE
+from s2v.commands.options.face import BUNDLED_FACE, BUNDLED_VOICE
 from s2v.errors import AudioError
 
 ROOT = Path(__file__).parents[1]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -14,98 +16,75 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "s2v"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-# A room is a folder of s2v or one of its own modules.
-ROOMS = {
-    "cli": {"streaming", "errors", "cli_bench", "cli_command", "cli_compile", "cli_doctor", "cli_face"}
-    | {"cli_live", "cli_evaluate", "cli_training", ""},
-    "cli_live": {"streaming", "errors", "cli_command", "cli_face", "cli_access", "cli_sessions", "cli_voice"},
-    "cli_sessions": {"engine", "streaming", "cli_face"},
-    "cli_access": {"streaming", "errors"},
-    "cli_voice": {"streaming", "errors"},
-    "cli_doctor": {"streaming", "errors", "cli_command", "cli_access"},
-    "cli_compile": {"engine", "errors", "cli_command"},
-    "cli_bench": {"benchmarks", "cli_bench_gpu", "cli_bench_options", "cli_command", "cli_face"},
-    "cli_bench_gpu": {"benchmarks", "errors", "cli_bench_options"},
-    "cli_bench_options": set(),
-    "cli_face": set(),
-    "cli_training": {"training", "spec", "errors", "cli_command"},
-    "cli_evaluate": {"engine", "training", "spec", "errors", "cli_command"},
-    "cli_command": set(),
+# Who may import whom, by folder: itself, what is below it, and these. The nearest row counts; nothing points up.
+ARROWS = {
+    "__init__": {"engine", "media", "spec", "errors"},
     "__main__": {"cli"},
-    "__init__": {"spec", "errors"},
-    "benchmarks": {"streaming", "engine", "spec", "errors", ""},
-    "streaming": {"engine", "spec", "errors", ""},
-    "training": {"engine", "spec", "errors", ""},
-    "engine": {"spec", "errors"},
+    "cli": {"commands", "errors", ""},
+    "commands": {"doctor", "benchmarks", "training", "streaming", "media", "engine", "spec", "errors", "machine"},
+    "doctor": {"streaming", "engine", "errors", "machine", ""},
+    "benchmarks": {"streaming", "media", "engine", "spec", "errors", "machine", "files", ""},
+    "benchmarks/baselines": {"benchmarks", "engine", "errors"},
+    "benchmarks/gpu": {"benchmarks", "engine", "errors"},
+    "benchmarks/live": {"benchmarks", "streaming", "media", "engine", "spec", "errors", "machine"},
+    "training": {"media", "engine", "spec", "errors", "machine", "files", ""},
+    "streaming": {"media", "engine", "spec", "errors", "machine"},
+    "streaming/sources": {"media", "errors"},
+    "streaming/session": {"streaming/sources", "media", "engine", "spec"},
+    "streaming/webrtc": {"streaming/session", "streaming/sources", "errors"},
+    "streaming/broadcast": {"streaming/session", "streaming/sources", "media", "errors"},
+    "streaming/render": {"media", "engine", "spec", "errors", "machine"},
+    "media": {"engine", "spec", "errors", "machine", "files", ""},
+    "engine": {"spec", "errors", "machine"},
+    "engine/audio": {"spec", "errors"},
+    "engine/face": {"spec", "errors"},
+    "engine/backends": {"engine/face", "spec", "errors", "machine"},
+    "engine/compositor": {"engine/backends", "engine/face", "spec", "errors"},
+    "files": set(),
+    "machine": set(),
     "spec": {"errors"},
     "errors": set(),
 }
-# Everything that is not the standard library, by room ...
+# Everything that is not the standard library, by folder; what a folder may use, those in it may too.
 LIBRARIES = {
-    "streaming": {"numpy", "cv2", "av", "aiortc", "aioice", "aiohttp", "pyaudio", "tqdm"},
-    "benchmarks": {"numpy"},
-    "cli_bench_options": {"tqdm"},
-    "cli_compile": {"tqdm"},
-    "training": {"numpy", "cv2", "torch", "onnx", "onnxscript", "tqdm", "pocketsphinx", "av"},
     "engine": {"numpy", "cv2"},
+    "engine/face": {"mediapipe"},
+    "engine/backends": {"onnx", "onnxruntime", "openvino"},
+    "engine/backends/torch": {"torch"},
+    "engine/compositor/torch": {"torch"},
+    "media": {"numpy", "cv2", "av", "tqdm"},
+    "streaming": {"numpy", "cv2", "av", "aiortc", "aioice", "aiohttp"},
+    "streaming/sources": {"pyaudio"},
+    "streaming/server": {"prometheus_client"},
+    "doctor": {"aiortc", "aioice", "aiohttp", "av", "numpy"},
+    "commands": {"tqdm"},
+    "benchmarks": {"numpy", "matplotlib", "onnx", "aiortc"},
+    "benchmarks/baselines": {"torch"},
+    "benchmarks/gpu": {"torch"},
+    "benchmarks/live": {"av", "aiohttp", "aioice"},
+    "training": {"numpy", "cv2", "torch", "onnx", "onnxscript", "tqdm", "av", "matplotlib"},
+    "training/voices": {"pocketsphinx", "hibari", "num2words"},
 }
-# ... and what only some files of a room may use besides.
-OWN_LIBRARIES = {
-    "engine/face.py": {"mediapipe"},
-    "engine/backends/half_precision.py": {"onnx"},
-    "engine/backends/onnx.py": {"onnxruntime"},
-    "engine/backends/openvino.py": {"openvino"},
-    "engine/backends/tensorrt/backend.py": set(),  # only through onnx.py beside it; TensorRT and CUDA when it is opened
-    "engine/backends/tensorrt/compile.py": set(),
-    "engine/backends/torch/backend.py": {"torch"},
-    "engine/backends/torch_drawing/canvas.py": {"torch"},
-    "engine/backends/torch_drawing/compose.py": set(),  # only through those beside it
-    "engine/backends/torch/device.py": {"torch"},
-    "engine/backends/torch_drawing/draw.py": {"torch"},
-    "engine/backends/torch_drawing/eyes.py": {"torch"},
-    "engine/backends/torch_drawing/frame.py": {"torch"},
-    "engine/backends/torch_drawing/lane.py": {"torch"},
-    "engine/backends/torch/memory.py": {"torch"},
-    "engine/backends/torch_drawing/mouth_tables.py": {"torch"},
-    "engine/backends/torch_drawing/numbers.py": {"torch"},
-    "engine/backends/torch/ops.py": {"torch"},
-    "engine/backends/torch_drawing/paint.py": {"torch"},
-    "engine/backends/torch/plan.py": {"torch"},
-    "engine/backends/torch/program.py": {"torch", "onnx"},
-    "engine/backends/torch/runner.py": {"torch"},
-    "engine/backends/torch/streams.py": {"torch"},
-    "engine/backends/torch_drawing/tables.py": {"torch"},
-    "engine/backends/torch_drawing/warp.py": {"torch"},
-    "streaming/metrics.py": {"prometheus_client"},
-    "benchmarks/caller.py": {"av", "aiohttp", "aiortc"},
-    "benchmarks/crowd.py": set(),  # only through the two beside it
-    "benchmarks/ears.py": {"av", "aiortc"},
-    "benchmarks/encoders.py": {"aiortc"},
-    "benchmarks/end_to_end_plot.py": {"matplotlib"},
-    "benchmarks/gpu.py": set(),  # only through roofline.py beside it
-    "benchmarks/gpu_backend.py": set(),
-    "benchmarks/gpu_plot.py": {"matplotlib"},
-    "benchmarks/gpu_probe.py": {"torch"},
-    "benchmarks/load_plot.py": {"matplotlib"},
-    "benchmarks/peer_code.py": {"torch"},
-    "benchmarks/peer_onnx.py": {"onnx"},
-    "benchmarks/peer_torch.py": {"torch"},
-    "benchmarks/plotting.py": {"matplotlib"},  # only for its types
-    "benchmarks/roofline.py": {"onnx"},
-    "benchmarks/stages_plot.py": {"matplotlib"},
-    "benchmarks/wire.py": {"aioice", "aiortc"},
-    "training/evaluation/plots.py": {"matplotlib"},
-    "training/synthesizers.py": {"hibari"},
-    "training/words.py": {"num2words"},
-}
+MOST_MODULES = 16  # in a folder: what can be taken in at a glance
 # These cost most of a second, or need more than numpy and OpenCV: never while `s2v.engine` is imported.
 RUNTIMES = ["mediapipe", "onnxruntime", "openvino", "torch", "onnx", "tensorrt", "scipy", "matplotlib"]
 STREAMING_LIBRARIES = ["av", "aiortc", "aioice", "aiohttp", "pyaudio", "tqdm"]
 
 
-def _room(path: Path) -> str:
+def _folder(path: Path) -> str:
+    """ "engine/audio" for a module in it, "spec" for a module of the package itself."""
     inside = path.relative_to(PACKAGE)
-    return inside.parts[0] if len(inside.parts) > 1 else inside.stem
+    return inside.parent.as_posix() if len(inside.parts) > 1 else inside.stem
+
+
+def _row(table: Mapping[str, object], folder: str) -> str | None:
+    """The nearest row for a folder: its own or that of one around it."""
+    parts = folder.split("/")
+    return next((name for n in range(len(parts), 0, -1) if (name := "/".join(parts[:n])) in table), None)
+
+
+def _is_within(folder: str, around: str) -> bool:
+    return folder == around or folder.startswith(f"{around}/")
 
 
 def _imports(path: Path) -> Iterator[tuple[int, str]]:
@@ -132,48 +111,89 @@ def _at_import_time(body: list[ast.stmt]) -> Iterator[ast.Import | ast.ImportFro
                 yield from _at_import_time(getattr(node, field, []))
 
 
-def _is_public_name(name: str) -> bool:
-    """`from s2v import __version__` and the like: a name of the package itself, not a room."""
-    head = name.split(".")[1] if "." in name else ""
-    return not ((PACKAGE / head).is_dir() or (PACKAGE / f"{head}.py").is_file())
+def _target(name: str) -> str:
+    """The folder of a module that is imported by its full name; "" for a name of the package itself."""
+    parts = name.split(".")
+    for n in range(len(parts), 1, -1):
+        at = PACKAGE.joinpath(*parts[1:n])
+        if at.is_dir():
+            return at.relative_to(PACKAGE).as_posix()
+        if at.with_suffix(".py").is_file():
+            return _folder(at.with_suffix(".py"))
+    return ""
 
 
-def test_there_is_something_to_check() -> None:
-    assert {_room(path) for path in FILES} == set(ROOMS)
-    for name in OWN_LIBRARIES:
-        assert (PACKAGE / name).is_file(), f"{name} is gone: take it out of OWN_LIBRARIES"
+def test_every_row_is_about_something() -> None:
+    folders = {_folder(path) for path in FILES}
+    for table in (ARROWS, LIBRARIES):
+        for name in table:
+            assert any(_is_within(folder, name) for folder in folders), f"there is no {name}: take its row out"
+    assert {folder.split("/")[0] for folder in folders} == {name.split("/")[0] for name in ARROWS}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_file_imports_only_what_its_room_may(path: Path) -> None:
-    room, own = _room(path), OWN_LIBRARIES.get(path.relative_to(PACKAGE).as_posix(), set())
+def test_a_file_imports_only_what_its_folder_may(path: Path) -> None:
+    folder = _folder(path)
+    row = _row(ARROWS, folder)
+    assert row is not None, f"{folder} has no row in ARROWS"
+    libraries = {library for name, some in LIBRARIES.items() if _is_within(folder, name) for library in some}
     for line, name in _imports(path):
         head = name.split(".")[0]
-        where = f"{path.relative_to(ROOT)}:{line}: {room} may not import {name}"
+        where = f"{path.relative_to(ROOT)}:{line}: {folder} may not import {name}"
         if head == "s2v":
-            target = "" if _is_public_name(name) else name.split(".")[1]
-            assert target in ROOMS[room] | {room}, where
+            target = _target(name)
+            allowed = (
+                target in ARROWS[row]
+                if not target
+                else any(_is_within(target, one) for one in {row, *ARROWS[row]} - {""})
+            )
+            assert allowed, where
         elif head not in sys.stdlib_module_names:
-            assert head in LIBRARIES.get(room, set()) | own, where
+            assert head in libraries or _is_optional(path, head), where
+
+
+def _is_optional(path: Path, library: str) -> bool:
+    """TensorRT and CUDA come through `import_module`; a test's stand-in may be in their place."""
+    return library in {"tensorrt", "tensorrt_rtx", "cuda"} and "tensorrt" in path.parts
+
+
+@pytest.mark.parametrize("folders", [False, True], ids=["modules", "folders"])
+def test_nothing_imports_in_a_circle(folders: bool) -> None:
+    names = {".".join(("s2v", *path.relative_to(PACKAGE).with_suffix("").parts)): path for path in FILES}
+    arrows: dict[str, set[str]] = {}
+    for name, path in names.items():
+        for _, imported in _imports(path):
+            target = next((one for one in (imported, imported.rpartition(".")[0]) if one in names), None)
+            here, there = (_folder(path), _folder(names[target])) if folders and target else (name, target)
+            if there is not None and here != there:
+                arrows.setdefault(here, set()).add(there)
+    graphlib.TopologicalSorter(arrows).prepare()  # raises CycleError, which names the circle
+
+
+def test_a_folder_can_be_taken_in_at_a_glance() -> None:
+    modules = Counter(_folder(path) for path in FILES if path.parent != PACKAGE and path.stem != "__init__")
+    assert {folder: n for folder, n in modules.items() if n > MOST_MODULES} == {}
+
+
+def test_no_class_name_stands_twice() -> None:
+    """Private ones aside: these are read in one file only."""
+    classes = Counter(
+        node.name
+        for path in FILES
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    assert [name for name, n in classes.items() if n > 1] == []
 
 
 def test_the_command_line_imports_only_the_standard_library_until_a_command_runs() -> None:
-    ours = {
-        "s2v",
-        "s2v.errors",
-        "s2v.cli_command",
-        "s2v.cli_face",
-        "s2v.cli_voice",
-        "s2v.cli_access",
-        "s2v.cli_bench_gpu",
-        "s2v.cli_bench_options",
-        "s2v.cli_sessions",
-    }
-    for file in PACKAGE.glob("cli*.py"):
+    ours = ("s2v", "s2v.errors", "s2v.commands")
+    for file in [PACKAGE / "cli.py", *(PACKAGE / "commands").rglob("*.py")]:
         for node in _at_import_time(ast.parse(file.read_text(encoding="utf-8")).body):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
             for name in names:
-                assert name.split(".")[0] in sys.stdlib_module_names or name in ours, (file.name, name)
+                is_ours = name in ours or name.startswith("s2v.commands.")
+                assert is_ours or name.split(".")[0] in sys.stdlib_module_names, (file.name, name)
 
 
 def _loaded_by(code: str, *refused: str) -> set[str]:
@@ -199,31 +219,31 @@ def test_the_package_and_its_help_load_nothing_heavy(code: str) -> None:
     assert not loaded & {"numpy", "cv2", *RUNTIMES, *STREAMING_LIBRARIES}
 
 
-ENGINE_MODULES = [
-    ".".join(path.relative_to(ROOT).with_suffix("").parts)
-    for path in FILES
-    if _room(path) == "engine"
-    and OWN_LIBRARIES.get(path.relative_to(PACKAGE).as_posix(), {"mediapipe"}) == {"mediapipe"}
-]
+# What a bare machine has not got, by what loads it: only `open_backend`, or a benchmark that places a call.
+HEAVY = {
+    "engine/backends/torch",
+    "engine/backends/tensorrt",
+    "engine/compositor/torch",
+    "benchmarks/live",
+    "benchmarks/baselines",
+}
+HEAVY_FILES = {"__init__", "onnx", "openvino", "half_precision", "roofline", "encoders", "measure", "backend", "probe"}
+HEAVY_FILES |= {"plot", "stages_plot"}
 
 
-def test_the_engine_loads_where_only_numpy_and_opencv_are_installed() -> None:
-    """All of it but the runtimes' own files, which only `open_backend` loads."""
-    assert "s2v.engine.lipsync" in ENGINE_MODULES
-    code = "\n".join(f"import {name}" for name in ENGINE_MODULES)
-    loaded = _loaded_by(code, *RUNTIMES, *STREAMING_LIBRARIES)
+def _light(top: str) -> list[str]:
+    light = [path for path in FILES if _folder(path) not in HEAVY and path.stem not in HEAVY_FILES]
+    return [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in light if _is_within(_folder(path), top)]
+
+
+@pytest.mark.parametrize(("top", "among"), [("engine", "s2v.engine.lipsync"), ("benchmarks", "s2v.benchmarks.stages")])
+def test_engine_and_benchmarks_load_where_only_numpy_and_opencv_are_installed(top: str, among: str) -> None:
+    names = _light(top)
+    assert among in names
+    loaded = _loaded_by("\n".join(f"import {name}" for name in names), *RUNTIMES, *STREAMING_LIBRARIES)
     assert {"numpy", "cv2"} <= loaded
 
 
-def test_benchmarks_load_on_a_machine_without_the_streaming_libraries() -> None:
-    """All but the files that place a call."""
-    names = [path.stem for path in FILES if _room(path) == "benchmarks"]
-    calling = {Path(name).stem for name in OWN_LIBRARIES if name.startswith("benchmarks/")}
-    light = [f"s2v.benchmarks.{name}" for name in names if name not in {"__init__", *calling}]
-    assert "s2v.benchmarks.end_to_end" in light
-    _loaded_by("\n".join(f"import {name}" for name in light), *RUNTIMES, *STREAMING_LIBRARIES)
-
-
 def test_live_and_generate_need_no_torch() -> None:
-    code = "import s2v.streaming.server, s2v.streaming.generate, s2v.streaming.talker"
+    code = "import s2v.streaming.server.serve, s2v.media.generate, s2v.media.talker"
     assert "torch" not in _loaded_by(code, "torch", "onnx", "scipy")

@@ -14,7 +14,7 @@ import av
 import pytest
 
 from s2v.cli import build_parser
-from s2v.cli_face import BUNDLED_FACE
+from s2v.commands.options.face import BUNDLED_FACE
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -112,7 +112,7 @@ def test_every_generate_example_makes_its_video(words: list[str], tmp_path: Path
 
 def _half_a_second(path: Path) -> Path:
     """The first half second of speech of the test data, as wav."""
-    from s2v.streaming.audio_file import read_audio
+    from s2v.media.audio_file import read_audio
 
     pcm = read_audio(ROOT / "tests" / "data" / "speech.flac").pcm_16k[:8000]
     with wave.open(str(path), "wb") as sound:

@@ -14,7 +14,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from s2v.spec import LipSyncSpec
-from s2v.training.export import ExportReport, export_network
+from s2v.training.export.export import ExportReport, export_network
 
 _FOLDER = TemporaryDirectory(prefix="s2v-tiny-")  # removed when the test process ends
 INFO = {"licence": "CC0-1.0", "train": '{"data": "none: random weights"}'}
@@ -81,7 +81,7 @@ class TinyPixelDecoder(nn.Module):
 
 
 class TinyNet(nn.Module):
-    """Fills `s2v.training.export.Exportable`."""
+    """Fills `s2v.training.export.export.Exportable`."""
 
     def __init__(self, spec: LipSyncSpec, decoder: nn.Module) -> None:
         super().__init__()

@@ -12,8 +12,8 @@ from aiortc.codecs.vpx import Vp8Encoder
 
 from s2v.benchmarks.stopwatch import Stopwatch
 from s2v.engine.lipsync import DrawnFrame
-from s2v.streaming.mp4 import Mp4Writer
-from s2v.streaming.tracks import video_frame
+from s2v.media.mp4 import Mp4Writer
+from s2v.streaming.session.tracks import video_frame
 
 Encode = Callable[[DrawnFrame], object]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.benchmarks.peers import Lap, Run
+from s2v.benchmarks.timed_run import Lap, Run
 from s2v.engine.backends.base import Backend, Tensors
 from s2v.engine.backends.graphs import Shape, frame_outputs
 from s2v.engine.backends.parity import some_faces, voice_like

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.benchmarks.material import face_of, speech
+from s2v.benchmarks.fixtures import face_of, speech
+from s2v.benchmarks.instrumentation import DRAWING, watch_engine
 from s2v.benchmarks.report import Spread, machine, table, versions
-from s2v.benchmarks.seams import DRAWING, watch_engine
 from s2v.benchmarks.stopwatch import Lap, Spent, Stopwatch
 from s2v.engine.backends import open_backend
 from s2v.engine.lipsync import DrawnFrame, LipSyncEngine

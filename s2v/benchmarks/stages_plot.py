@@ -6,7 +6,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure  # not pyplot: a figure of its own draws without a display
 
-from s2v.benchmarks.plotting import save
+from s2v.benchmarks.plots import save
 from s2v.benchmarks.stages import StagesReport
 
 

@@ -8,22 +8,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from s2v.engine.audio.windows import MfccWindows
 from s2v.engine.backends.base import Backend, Tensors
-from s2v.engine.compose import Compositor
-from s2v.engine.composers import composer_for
-from s2v.engine.face import EnrolledFace
-from s2v.engine.warp import Image
-from s2v.engine.windows import MfccWindows
+from s2v.engine.compositor.cpu import Compositor
+from s2v.engine.compositor_choice import composer_for
+from s2v.engine.face.enrolment import EnrolledFace
+from s2v.engine.face.photo import Image
 from s2v.errors import BackendError
 from s2v.spec import LipSyncSpec
 
 MAX_BATCH = 8  # frames per inference when several are due: faster than one by one, and a bound on memory
 
+Pcm = NDArray[np.float32]
 Window = tuple[int, NDArray[np.float32]]  # frame index, (n_cepstra, n_columns)
 
 
@@ -36,6 +37,19 @@ class DrawnFrame:
     pixels: Image  # (height, width, 3) BGR, or the `PixelFormat` that the compositor was asked for
     network_s: float = 0.0  # the inference it came of; frames of one batch waited for all of it
     compose_s: float = 0.0  # warping, painting and pasting this one
+
+
+class Engine(Protocol):
+    """What `LipSyncEngine` offers, and whatever stands in for it. Opened, used and closed by one thread."""
+
+    @property
+    def spec(self) -> LipSyncSpec: ...
+
+    def push(self, pcm: Pcm) -> list[DrawnFrame]: ...
+
+    def flush(self) -> list[DrawnFrame]: ...
+
+    def close(self) -> None: ...
 
 
 class LipSyncEngine:

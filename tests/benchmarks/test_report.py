@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s2v.benchmarks.ears import Heard
-from s2v.benchmarks.end_to_end import OLDEST_S, WARM_UP_S, EndToEndConfig, ages, report_of
+from s2v.benchmarks.live.end_to_end import OLDEST_S, WARM_UP_S, EndToEndConfig, ages, report_of
+from s2v.benchmarks.live.receiver import Heard
+from s2v.benchmarks.live.server_process import Ready, Served
 from s2v.benchmarks.report import Spread, machine, table
-from s2v.benchmarks.served import Ready, Served
 from s2v.errors import StreamError
 
 CONFIG = EndToEndConfig(Served(Path("face.jpg"), 512), seconds=20.0)

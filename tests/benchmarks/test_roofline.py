@@ -127,7 +127,7 @@ def test_a_gpu_is_known_by_its_whole_name(name: str, expected: str | None) -> No
 def test_peaks_of_an_unknown_device_are_measured() -> None:
     """On torch's CPU device, with small matrices: that there are figures, not which."""
     pytest.importorskip("torch")
-    from s2v.benchmarks.gpu_probe import measured_peak, step_us, torch_device
+    from s2v.benchmarks.gpu.probe import measured_peak, step_us, torch_device
 
     found = measured_peak("this CPU", device="cpu", side=64, copied_bytes=2**16)
     assert found.source == "measured" and min(found.fp16_ops_s, found.fp32_ops_s, found.bytes_s) > 0

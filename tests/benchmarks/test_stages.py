@@ -13,7 +13,7 @@ import pytest
 from fakes import FakeBackend, FakeCompositor, drawn_face, voice
 from numpy.typing import NDArray
 
-from s2v.benchmarks import seams
+from s2v.benchmarks import instrumentation as seams
 from s2v.benchmarks.stages import CONVERT, DRAWN, H264, LIVE, VP8, WARM_UP, count, pieces, time_drawing, time_file
 from s2v.benchmarks.stopwatch import Lap, Spent, Stopwatch
 from s2v.cli import main

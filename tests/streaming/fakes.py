@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from s2v.media.audio_file import AudioClip
 from s2v.spec import LipSyncSpec
-from s2v.streaming.audio_file import AudioClip
-from s2v.streaming.sources import AudioChunk
+from s2v.streaming.sources.source import AudioChunk
 
 SIDE_PX = 128
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from s2v.engine.backends.base import Backend
-from s2v.engine.model_file import ModelFile, read_model_file
+from s2v.engine.backends.model_file import ModelFile, read_model_file
 from s2v.errors import BackendError, ModelError, S2vError
 
 DEFAULT_THREADS = 1  # a frame takes a few of its 40 ms; more threads would take the cores of other sessions

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.engine.backends.base import Tensors
-from s2v.engine.model_file import ModelFile
+from s2v.engine.backends.model_file import ModelFile
 from s2v.errors import BackendError, ModelError
 from s2v.spec import LipSyncSpec
 

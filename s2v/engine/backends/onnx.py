@@ -8,7 +8,7 @@ import onnxruntime
 
 from s2v.engine.backends.base import Backend, Tensors
 from s2v.engine.backends.graphs import GraphBackend, Shape, one_line
-from s2v.engine.model_file import ModelFile
+from s2v.engine.backends.model_file import ModelFile
 from s2v.errors import ModelError
 
 

@@ -12,7 +12,7 @@ import openvino
 
 from s2v.engine.backends.base import Backend, Tensors
 from s2v.engine.backends.graphs import GraphBackend, Shape, one_line
-from s2v.engine.model_file import ModelFile
+from s2v.engine.backends.model_file import ModelFile
 from s2v.errors import BackendError, ModelError
 
 Precision = Literal["auto", "f32", "bf16"]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from s2v.engine.backends.base import Part, Tensors
 from s2v.engine.backends.graphs import Graph, GraphBackend, ResidentGraph, Shape, one_line
-from s2v.engine.model_file import ModelFile
+from s2v.engine.backends.model_file import ModelFile
 from s2v.errors import BackendError
 
 T = TypeVar("T")

@@ -11,12 +11,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.engine.geometry import N_MESH, Points, Pose, head_pose
-from s2v.engine.motion import MotionBasis, aperture, neutral_face
+from s2v.engine.face.geometry import N_MESH, Points, Pose, head_pose
+from s2v.engine.face.motion_basis import MotionBasis, aperture, neutral_face
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
 from s2v.training.evaluation.motion_level import Spoken
-from s2v.training.extract import VIDEO_SUFFIXES, ClipFeatures, extract_features, feature_path, has_sound, load_features
+from s2v.training.extract.extract_features import (
+    VIDEO_SUFFIXES,
+    ClipFeatures,
+    extract_features,
+    feature_path,
+    has_sound,
+    load_features,
+)
 
 MIN_FRAMES = 20  # shorter clips have no rest of their own to measure from
 

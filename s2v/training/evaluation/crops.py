@@ -5,10 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from s2v.engine.compose import lower_face_box
-from s2v.engine.face import EnrolledFace, sample
-from s2v.engine.geometry import FacePlane, Points, Pose
-from s2v.engine.warp import Image
+from s2v.engine.compositor.cpu import lower_face_box
+from s2v.engine.face.enrolment import EnrolledFace, sample
+from s2v.engine.face.geometry import FacePlane, Points, Pose
+from s2v.engine.face.photo import Image
 from s2v.training.evaluation.metrics import LIPS, psnr, sharpness, ssim
 
 PX_PER_UNIT = 100

@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 
 from s2v.engine.backends import open_backend
 from s2v.engine.backends.base import Backend
-from s2v.engine.geometry import Pose
-from s2v.engine.warp import Image
+from s2v.engine.face.geometry import Pose
+from s2v.engine.face.photo import Image
 from s2v.errors import DataError, FaceError
 from s2v.training.evaluation.clips import ClipFile, HeldClip, load_clip
 from s2v.training.evaluation.crops import face_crop
-from s2v.training.evaluation.faces import FaceResult, judge_face, voice_of_moments
 from s2v.training.evaluation.metrics import loudness
 from s2v.training.evaluation.motion_level import backend_speak, gap_weights, loudness_figures, motion_figures
+from s2v.training.evaluation.non_speech import bundled_voice, other_voice
 from s2v.training.evaluation.picture_level import draw_clip, drawn_opening
 from s2v.training.evaluation.probes import OTHER_VOICE_TURNS, Curves
 from s2v.training.evaluation.results import ClipResult
-from s2v.training.evaluation.sounds import bundled_voice, other_voice
+from s2v.training.evaluation.unseen_faces import FaceResult, judge_face, voice_of_moments
 
 
 @dataclass(frozen=True)

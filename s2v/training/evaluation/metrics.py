@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.engine.geometry import LOWER_INNER_LIP, OUTER_LIPS, UPPER_INNER_LIP, Points
+from s2v.engine.face.geometry import LOWER_INNER_LIP, OUTER_LIPS, UPPER_INNER_LIP, Points
 from s2v.spec import LipSyncSpec
 
 MAX_OFFSET_FRAMES = 8

@@ -9,11 +9,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from s2v.engine.audio.windows import mfcc_windows
 from s2v.engine.backends.base import Backend
-from s2v.engine.geometry import LOWER_INNER_LIP, UPPER_INNER_LIP
+from s2v.engine.face.geometry import LOWER_INNER_LIP, UPPER_INNER_LIP
+from s2v.engine.face.motion_basis import MotionBasis
 from s2v.engine.lipsync import MAX_BATCH
-from s2v.engine.motion import MotionBasis
-from s2v.engine.windows import mfcc_windows
 from s2v.spec import LipSyncSpec
 from s2v.training.evaluation.metrics import (
     LIPS,

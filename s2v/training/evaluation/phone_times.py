@@ -1,6 +1,6 @@
 """When which phone is spoken in the bundled voice, to look at mouths at moments whose shape is known.
 
-Found once with `s2v.training.phones.align` on s2v/assets/voice.flac; the test repeats it.
+Found once with `s2v.training.voices.phones.align` on s2v/assets/voice.flac; the test repeats it.
 """
 
 from __future__ import annotations

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.engine.backends.base import Backend
-from s2v.engine.face import MIN_EYE_DISTANCE_PX, EnrolledFace, enrol, fit_photo
-from s2v.engine.geometry import N_MESH, Points, Pose, head_pose
+from s2v.engine.face.enrolment import MIN_EYE_DISTANCE_PX, EnrolledFace, enrol
+from s2v.engine.face.geometry import N_MESH, Points, Pose, head_pose
+from s2v.engine.face.motion_basis import aperture
+from s2v.engine.face.photo import Image, fit_photo
 from s2v.engine.lipsync import LipSyncEngine
-from s2v.engine.motion import aperture
-from s2v.engine.warp import Image
 from s2v.spec import LipSyncSpec
 from s2v.training.evaluation.clips import HeldClip
 from s2v.training.evaluation.crops import Comparison
@@ -32,7 +32,7 @@ from s2v.training.evaluation.metrics import (
     offset_sweep,
     pauses,
 )
-from s2v.training.extract import detect_landmarks
+from s2v.training.extract.extract_features import detect_landmarks
 
 N_TILES = 10
 _CLOSED_SHARE = 0.15  # of a clip's frames may become its photo

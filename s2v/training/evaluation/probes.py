@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from s2v.spec import LipSyncSpec
 from s2v.training.evaluation.metrics import OFFSETS_FRAMES, loudness, offset_sweep
 from s2v.training.evaluation.motion_level import Speak, Talk, gap_weights, motion_lip_speed
-from s2v.training.evaluation.sounds import no_speech_sounds, other_voice
+from s2v.training.evaluation.non_speech import no_speech_sounds, other_voice
 
 MIN_OWN_VOICE_GAIN = 0.15  # correlation with the own voice over that with another
 MAX_PEAK_FRAMES = 1

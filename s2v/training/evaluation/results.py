@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.engine.warp import Image
+from s2v.engine.face.photo import Image
 from s2v.training.evaluation.probes import Curves
 
 

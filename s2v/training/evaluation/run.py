@@ -18,9 +18,9 @@ from s2v.engine.backends.base import Backend
 from s2v.errors import BackendError, DataError
 from s2v.spec import LipSyncSpec
 from s2v.training.evaluation.clips import find_clips
-from s2v.training.evaluation.faces import FaceResult, idle_figures, photos_in
 from s2v.training.evaluation.jobs import ClipJob, PhotoJob, close_opened, judge_clip, judge_photo, opened
 from s2v.training.evaluation.motion_level import backend_speak
+from s2v.training.evaluation.non_speech import SECONDS, no_speech_sounds
 from s2v.training.evaluation.probes import (
     MIN_FACE_FOLLOWS,
     MIN_FACE_SPREAD,
@@ -32,7 +32,7 @@ from s2v.training.evaluation.probes import (
     idle_probes,
 )
 from s2v.training.evaluation.results import ClipResult, by_set
-from s2v.training.evaluation.sounds import SECONDS, no_speech_sounds
+from s2v.training.evaluation.unseen_faces import FaceResult, idle_figures, photos_in
 from s2v.training.workers import worker_pool
 
 _log = logging.getLogger("s2v")
@@ -148,7 +148,7 @@ def model_file_of(models: Sequence[Path]) -> Iterator[Path | None]:
         names = " ".join(path.name for path in models)
         raise DataError(f"-m takes one .onnx, or checkpoints that make up one network, not {names}")
     else:
-        from s2v.training.export import export_model
+        from s2v.training.export.export import export_model
 
         with tempfile.TemporaryDirectory(prefix="s2v-evaluate-") as folder:
             exported = Path(folder) / "model.onnx"

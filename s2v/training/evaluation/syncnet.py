@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from s2v.engine.warp import Image
+from s2v.engine.face.photo import Image
 from s2v.errors import DataError
 from s2v.training.evaluation.crops import Window
 

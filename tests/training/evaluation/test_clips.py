@@ -12,7 +12,7 @@ from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
 from s2v.training.evaluation.clips import HeldClip, features_folder, find_clips, load_clip
 from s2v.training.evaluation.picture_level import photo_frame
-from s2v.training.extract import load_features, save_features
+from s2v.training.extract.extract_features import load_features, save_features
 
 
 def test_the_first_folder_names_the_set_and_photos_are_no_clips(features: Path, tmp_path: Path) -> None:

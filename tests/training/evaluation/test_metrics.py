@@ -7,7 +7,7 @@ from fakes import voice
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s2v.engine.geometry import canonical_face
+from s2v.engine.face.geometry import canonical_face
 from s2v.spec import LipSyncSpec
 from s2v.training.evaluation.metrics import (
     LIPS,

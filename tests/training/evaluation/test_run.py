@@ -11,12 +11,14 @@ from fakes import FakeBackend
 
 pytest.importorskip("matplotlib")
 
-from s2v.cli_evaluate import report_on
+from s2v.commands.evaluate import report_on
 from s2v.errors import DataError, OutputError
+from s2v.training.evaluation.non_speech import bundled_voice, no_speech_sounds
 from s2v.training.evaluation.phone_times import PHONE_MOMENTS, VOICE_TEXT
-from s2v.training.evaluation.portraits import portrait_sheet
 from s2v.training.evaluation.probes import at_least, at_most
-from s2v.training.evaluation.report import (
+from s2v.training.evaluation.report.contact_sheets import sheet, write_picture
+from s2v.training.evaluation.report.portraits import portrait_sheet
+from s2v.training.evaluation.report.report import (
     aligned,
     as_dict,
     as_markdown,
@@ -26,8 +28,6 @@ from s2v.training.evaluation.report import (
 )
 from s2v.training.evaluation.results import MOTION_FIGURES, PICTURE_FIGURES
 from s2v.training.evaluation.run import EvaluateConfig, Evaluation, evaluate, model_file_of
-from s2v.training.evaluation.sheets import sheet, write_picture
-from s2v.training.evaluation.sounds import bundled_voice, no_speech_sounds
 
 DATA = Path(__file__).parents[2] / "data"
 
@@ -132,7 +132,7 @@ def test_a_portrait_that_is_refused_gives_its_place_to_the_next(tmp_path: Path) 
 
 def test_the_moments_of_the_sheet_are_where_the_aligner_hears_those_phones() -> None:
     pytest.importorskip("pocketsphinx")
-    from s2v.training.phones import align
+    from s2v.training.voices.phones import align
 
     phones = align((bundled_voice() * 32767).astype(np.int16), VOICE_TEXT)
     for moment in PHONE_MOMENTS:
@@ -165,7 +165,7 @@ def test_columns_are_as_wide_as_they_must_be() -> None:
 
 
 def test_refused_photos_carry_their_reason(tmp_path: Path) -> None:
-    from s2v.training.evaluation.faces import judge_face
+    from s2v.training.evaluation.unseen_faces import judge_face
 
     broken = tmp_path / "a.jpg"
     broken.write_bytes(b"no picture")

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from s2v.engine.backends.base import Backend
 from s2v.engine.backends.graphs import one_line
+from s2v.engine.backends.model_file import ModelFile
 from s2v.engine.backends.onnx import OnnxRuntimeGraph
 from s2v.engine.backends.resident import ResidentGraphBackend
 from s2v.engine.backends.tensorrt.build import BuildOptions, Precision
@@ -19,7 +20,6 @@ from s2v.engine.backends.tensorrt.cuda import CudaDevice, Device
 from s2v.engine.backends.tensorrt.engine_cache import EngineCache
 from s2v.engine.backends.tensorrt.module import TensorRT, load_tensorrt
 from s2v.engine.backends.tensorrt.runner import TensorRTGraph
-from s2v.engine.model_file import ModelFile
 from s2v.errors import BackendError, ModelError
 
 _log = logging.getLogger("s2v")

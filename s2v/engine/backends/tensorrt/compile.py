@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from s2v.engine.backends.graphs import GraphBackend
+from s2v.engine.backends.model_file import ModelFile
 from s2v.engine.backends.onnx import OnnxRuntimeGraph
 from s2v.engine.backends.parity import Parity, compare, some_faces
 from s2v.engine.backends.tensorrt.build import BuildOptions, Progress, build
@@ -21,7 +22,6 @@ from s2v.engine.backends.tensorrt.engine import EngineRefused
 from s2v.engine.backends.tensorrt.engine_cache import CachedEngine, EngineCache, EngineKey, model_sha256
 from s2v.engine.backends.tensorrt.module import TensorRT, targets_known
 from s2v.engine.backends.tensorrt.runner import TensorRTGraph
-from s2v.engine.model_file import ModelFile
 from s2v.errors import BackendError
 
 _PORTABLE = ("sm_80", "sm_86", "sm_89", "sm_120")  # what tensorrt_rtx builds for when it is told nothing

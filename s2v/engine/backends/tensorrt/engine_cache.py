@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from s2v.engine.model_file import ModelFile
+from s2v.engine.backends.model_file import ModelFile
 from s2v.errors import OutputError
 
 RECIPE = 1  # raise it when the same model is built in another way: engines built before are then left alone

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from s2v.engine.backends.base import Backend, Part, Tensors
 from s2v.engine.backends.graphs import one_line
 from s2v.engine.backends.half_precision import to_half
+from s2v.engine.backends.model_file import ModelFile
 from s2v.engine.backends.resident import ResidentGraphBackend
 from s2v.engine.backends.torch.device import CpuDevice, CudaDevice, TorchDevice
 from s2v.engine.backends.torch.runner import TorchGraph, TorchRunner
-from s2v.engine.model_file import ModelFile
 from s2v.errors import BackendError, ModelError
 
 Device = Literal["auto", "cpu", "cuda"]

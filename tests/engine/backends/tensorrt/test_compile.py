@@ -16,9 +16,9 @@ from comparing import inputs
 from fake_tensorrt import FakeTensorRT
 from tensorrt_machine import Machine, model
 
+from s2v.engine.backends.model_file import ModelFile
 from s2v.engine.backends.tensorrt.build import BuildOptions
 from s2v.engine.backends.tensorrt.compile import compile_model, open_engine
-from s2v.engine.model_file import ModelFile
 from s2v.errors import BackendError, ModelError
 
 

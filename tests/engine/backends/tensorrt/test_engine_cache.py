@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from s2v.engine.backends.model_file import ModelFile
 from s2v.engine.backends.tensorrt.engine_cache import EngineCache, EngineKey, default_folder, model_sha256
-from s2v.engine.model_file import ModelFile
 from s2v.errors import OutputError
 from s2v.spec import LipSyncSpec
 

@@ -21,12 +21,12 @@ from tiny_networks import tiny_model
 from s2v.engine.backends import bundled_model, open_backend
 from s2v.engine.backends.batcher import BatchingBackend
 from s2v.engine.backends.half_precision import to_half
+from s2v.engine.backends.model_file import ModelFile, read_model_file
 from s2v.engine.backends.onnx import OnnxRuntimeGraph
 from s2v.engine.backends.parity import compare, some_faces
 from s2v.engine.backends.torch.backend import TorchBackend, open_on
 from s2v.engine.backends.torch.device import CpuDevice, CudaDevice, TorchDevice, _cudnn
 from s2v.engine.backends.torch.runner import Course, TorchRunner
-from s2v.engine.model_file import ModelFile, read_model_file
 from s2v.errors import BackendError, ModelError
 
 

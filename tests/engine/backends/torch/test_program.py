@@ -14,9 +14,9 @@ from tiny_networks import tiny_model
 from s2v.engine.backends import bundled_model
 from s2v.engine.backends.graphs import PER_FRAME
 from s2v.engine.backends.half_precision import to_half
+from s2v.engine.backends.model_file import read_model_file
 from s2v.engine.backends.torch.program import Program
 from s2v.engine.backends.torch.runner import compiled, network
-from s2v.engine.model_file import read_model_file
 from s2v.errors import BackendError
 
 CPU = torch.device("cpu")

@@ -1,0 +1,199 @@
+"""Whole frames on the GPU: the network, then warp, paint and paste; timed, and compared with what the CPU draws."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from s2v.benchmarks.gpu.report import FrameReport
+from s2v.benchmarks.our_network import batch_of, identities
+from s2v.benchmarks.report import Spread
+from s2v.engine.backends.base import Backend, Tensors
+from s2v.engine.backends.parity import MIN_SSIM, ssim
+from s2v.engine.compositor.cpu import make_compositor
+from s2v.engine.face.enrolment import EnrolledFace
+
+if TYPE_CHECKING:
+    from s2v.engine.compositor.torch.compositor import TorchCompositor
+    from s2v.engine.compositor.torch.draw_stream import Lane
+
+IDLE_SEED = 7
+COMPARED = 8  # frames, spread over those until the first blink is over
+WARM_UP = 5
+RUNS = 200  # of each, at most
+_CASES = ((True, "bgr"), (True, "nv12"), (False, "nv12"))  # idle motion, pixel format
+
+
+def measure_frames(
+    backend: Backend, face: EnrolledFace, on_gpu: bool, network_ms: dict[int, float], frames: int, crowd: int
+) -> Iterator[FrameReport]:
+    """Nothing for runtimes whose frames are drawn on the CPU.
+
+    Args: network_ms: medians by batch size. frames: how many to draw of each kind. crowd: faces of a batch.
+    Raises: BackendError, torch cannot draw on this device.
+    """
+    lane = _lane(backend, on_gpu)
+    if lane is None:
+        return
+    from s2v.engine.compositor.torch.compositor import TorchCompositor
+
+    identity = identities(backend, 1)
+    compiled = backend.name.endswith("compiled")
+    for idle, pixels in _CASES[: 2 if compiled else 3]:  # compiling takes a minute for each layout
+        compositor = TorchCompositor(face, backend.spec, IDLE_SEED if idle else None, lane, pixels, compiled)  # type: ignore[arg-type]
+        yield _one_face(backend, compositor, identity, pixels, on_gpu, network_ms, min(frames, RUNS))
+        if on_gpu and idle and pixels == "nv12":
+            yield _crowd(backend, [compositor] * crowd, compiled, identity, pixels, network_ms, min(frames, RUNS))
+
+
+def _lane(backend: Backend, on_gpu: bool) -> Lane | None:
+    """The backend's own stream where it has one; a stream of torch's for TensorRT, whose outputs come from the host."""
+    side = getattr(backend, "side", None)
+    if side is None and not on_gpu:
+        return None
+    from s2v.engine.compositor.torch.draw_stream import lane_of, next_lane
+
+    return next_lane() if side is None else lane_of(side)
+
+
+def _one_face(
+    backend: Backend,
+    compositor: TorchCompositor,
+    identity: Tensors,
+    pixels: str,
+    on_gpu: bool,
+    network_ms: dict[int, float],
+    runs: int,
+) -> FrameReport:
+    mfcc, faces = batch_of(backend.spec, identity, 1)
+    infer: Any = getattr(
+        backend, "infer_resident", backend.infer
+    )  # outputs that stay where they are needed, if they can
+
+    def frame() -> None:
+        compositor.draw(infer(mfcc, faces))
+
+    wall_ms = []
+    for _ in range(WARM_UP + runs):
+        began_s = time.perf_counter()
+        frame()
+        wall_ms.append(1000 * (time.perf_counter() - began_s))
+    compose_ms: list[float] = []
+    gpu_ms: list[float] = []
+    blink_ms: list[float] = []
+    if on_gpu:
+        outputs = _kept(backend.infer(mfcc, faces))
+        blink_ms = compositor.compose_ms(outputs, WARM_UP + runs, _blink(compositor))[WARM_UP:]
+        compose_ms, gpu_ms = (
+            time_it(outputs, WARM_UP + runs) for time_it in (compositor.compose_ms, compositor.gpu_ms)
+        )
+    height, width = compositor.still.shape[:2]
+    composed = Spread.of(compose_ms[WARM_UP:], digits=4)
+    return FrameReport(
+        width_px=width,
+        height_px=height,
+        pixels=pixels,
+        idle=compositor.layout.alive,
+        batch=1,
+        runs=runs,
+        compose_ms=composed,
+        blink_ms=Spread.of(blink_ms, digits=4),
+        transfers_ms=Spread.of(gpu_ms[WARM_UP:], digits=4),
+        together_ms=(together_ms := _together(network_ms.get(1), composed.p50)),
+        frames_s=together_ms and round(1000 / together_ms, 1),
+        both_ms=Spread.of(_both_ms(backend, compositor, mfcc, faces, runs) if on_gpu else (), digits=4),
+        wall_ms=Spread.of(wall_ms[WARM_UP:], digits=4),
+        memory_mib=round(compositor.device_memory_bytes / 2**20, 2) if on_gpu else None,
+        parity=_parity(backend, compositor, identity) if pixels == "bgr" else None,
+    )
+
+
+def _both_ms(backend: Any, compositor: TorchCompositor, mfcc: Any, faces: Tensors, runs: int) -> list[float]:
+    """One frame after the other from the upload of a window to the drawn frame, by CUDA events: the time in which the
+    host says what to do next counts. Nothing for a backend whose outputs do not stay on the device."""
+    if not hasattr(backend, "infer_resident"):
+        return []
+    side, found = backend.side, []
+    with compositor.lane.lock, side.running():
+        for _ in range(WARM_UP + runs):
+            found += side.times_ms(lambda: compositor.queue(backend.infer_resident(mfcc, faces)), 1)
+    return found[WARM_UP:]
+
+
+def _crowd(
+    backend: Backend,
+    members: list[TorchCompositor],
+    compiled: bool,
+    identity: Tensors,
+    pixels: str,
+    network_ms: dict[int, float],
+    runs: int,
+) -> FrameReport:
+    """Many faces in one batch, all of them the same: drawing does not depend on whose they are."""
+    from s2v.engine.compositor.torch.compositor import TorchCrowd
+
+    crowd = TorchCrowd(members, pixels=pixels, compiled=compiled)  # type: ignore[arg-type]
+    mfcc, faces = batch_of(backend.spec, identity, len(members))
+    outputs = _kept(backend.infer(mfcc, faces))
+    runs = max(runs // 10, 1)
+    compose_ms, gpu_ms = (time_it(outputs, WARM_UP + runs)[WARM_UP:] for time_it in (crowd.compose_ms, crowd.gpu_ms))
+    height, width = members[0].still.shape[:2]
+    composed = Spread.of(compose_ms, digits=4)
+    return FrameReport(
+        width_px=width,
+        height_px=height,
+        pixels=pixels,
+        idle=members[0].layout.alive,
+        batch=len(members),
+        runs=runs,
+        compose_ms=composed,
+        blink_ms=Spread.of(()),
+        transfers_ms=Spread.of(gpu_ms, digits=4),
+        together_ms=(together_ms := _together(network_ms.get(len(members)), composed.p50)),
+        frames_s=together_ms and round(1000 * len(members) / together_ms, 1),
+        both_ms=Spread.of(()),
+        wall_ms=Spread.of(()),
+        memory_mib=round(crowd.device_memory_bytes / 2**20, 2),
+        parity=None,
+    )
+
+
+def _parity(backend: Backend, compositor: TorchCompositor, identity: Tensors) -> dict[str, float | bool]:
+    """The same outputs drawn here and by OpenCV, some frames, one of them in the middle of a blink."""
+    on_cpu = make_compositor(compositor.face, compositor.spec, IDLE_SEED if compositor.layout.alive else None)
+    mfcc, faces = batch_of(backend.spec, identity, COMPARED)
+    outputs = _kept(backend.infer(mfcc, faces))
+    indices = [*range(0, 25 * (COMPARED - 1), 25), _blink(compositor)]
+    likeness: list[float] = []
+    beyond: list[float] = []
+    largest = 0.0
+    for row, index in enumerate(indices):
+        one = {name: rows[row : row + 1] for name, rows in outputs.items()}
+        wanted, got = on_cpu.draw(one, index).astype(np.float32), compositor.draw(one, index).astype(np.float32)
+        likeness.append(ssim(wanted / np.float32(255), got / np.float32(255)))
+        off = np.abs(wanted - got)
+        largest = max(largest, float(off.max()))
+        beyond.append(float((off > 8).mean()))
+    return {
+        "frames": len(indices),
+        "ssim_min": round(min(likeness), 5),
+        "max_difference_levels": largest,
+        "beyond_8_levels": round(max(beyond), 6),
+        "differs_visibly": min(likeness) < MIN_SSIM,
+    }
+
+
+def _blink(compositor: TorchCompositor) -> int:
+    """A frame with lids that are half down or more, which takes more work; 0 if there is none."""
+    return next((index for index in range(2000) if compositor.pose(index).closed > 0.5), 0)
+
+
+def _kept(outputs: Tensors) -> Tensors:
+    return {name: rows.copy() for name, rows in outputs.items()}
+
+
+def _together(network_ms: float | None, compose_ms: float | None) -> float | None:
+    return None if network_ms is None or compose_ms is None else round(network_ms + compose_ms, 4)

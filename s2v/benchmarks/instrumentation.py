@@ -1,0 +1,40 @@
+"""Where timers stand in an engine: on methods of its own parts, which do not know of it."""
+
+from __future__ import annotations
+
+from s2v.benchmarks.stopwatch import Stopwatch
+from s2v.engine.compositor.cpu import MotionCompositor, PixelCompositor
+from s2v.engine.lipsync import LipSyncEngine
+
+RING, MFCC, NETWORK = "ring, windows", "MFCC", "network"
+WARP_MAP, WARP_PIXELS, IDLE, PAINT = "warp: map", "warp: pixels", "idle motion", "paint, paste"
+DRAWING = (RING, MFCC, NETWORK, WARP_MAP, WARP_PIXELS, IDLE, PAINT)
+
+
+def watch_engine(engine: LipSyncEngine, watch: Stopwatch) -> None:
+    """Put timers on an engine that has not drawn yet.
+
+    warp: map    where each pixel of the lower face comes from.
+    warp: pixels fetching them, for all that moves, and copying the rest of the photo.
+    idle motion  where head and shoulders carry pixels, gaze, lids.
+    paint, paste the mouth between the lips, its light, and putting it into the frame.
+
+    A compositor of another kind is all "paint, paste".
+    """
+    watch.put_on(engine, "push", RING)
+    watch.put_on(engine._windows._front_end, "columns", MFCC)
+    watch.put_on(engine._windows._mean, "update", MFCC)
+    watch.put_on(engine._backend, "infer" if engine._resident is None else "infer_resident", NETWORK)
+    compositor = engine._compositor
+    watch.put_on(compositor, "draw", PAINT)
+    if isinstance(compositor, MotionCompositor):
+        watch.put_on(compositor, "_warped", WARP_PIXELS)
+        watch.put_on(compositor._warp, "source_map", WARP_MAP)
+    if isinstance(compositor, MotionCompositor | PixelCompositor) and compositor._alive is not None:
+        alive = compositor._alive
+        watch.put_on(alive, "pose", IDLE)
+        watch.put_on(alive, "forward", IDLE)
+        watch.put_on(alive, "draw", WARP_PIXELS)
+        watch.put_on(alive._head, "source_map", IDLE)
+        watch.put_on(alive._eyes, "move", IDLE)
+        watch.put_on(alive._head, "look_up", WARP_PIXELS)

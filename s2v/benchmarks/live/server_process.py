@@ -1,0 +1,184 @@
+"""The server under test, in a process of its own: `s2v live` with engines that mark their pictures."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from s2v.benchmarks.live.child_process import child, next_word
+from s2v.benchmarks.live.click_track import ClickFinder, write_code
+from s2v.benchmarks.report import stolen_s
+
+if TYPE_CHECKING:
+    from s2v.engine.lipsync import DrawnFrame, Engine
+    from s2v.spec import LipSyncSpec
+    from s2v.streaming.render.client import OutsideStudio
+
+START_WITHIN_S = 120.0  # a busy machine finds the face and opens a runtime in a few seconds
+ANSWER_WITHIN_S = 30.0
+NO_LIMIT = 1000  # callers; no machine carries as many
+
+
+@dataclass(frozen=True)
+class Served:
+    """What shall be served."""
+
+    face: Path
+    size_px: int  # long side of the picture at most
+    model: Path | None = None
+    backend: str = "auto"
+    max_sessions: int | Literal["auto"] | None = None  # auto: what this machine carries, as `s2v live` finds out
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What is served, and where."""
+
+    url: str
+    pid: int
+    backend: str
+    width_px: int
+    height_px: int
+    look_ahead_s: float
+    max_sessions: int | None = None  # None: no limit
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What the server process has used so far, and uses now."""
+
+    at_s: float  # by `time.monotonic`
+    cpu_s: float  # all threads of the server and of the process that draws for it
+    rss_bytes: int | None  # None where the system does not tell
+    batches: int  # runs of the shared network ...
+    rows: int  # ... and the frames in them
+    stolen_s: float | None = None  # see `report.stolen_s`
+
+
+@dataclass(frozen=True)
+class Server:
+    """The running server, as its parent sees it."""
+
+    ready: Ready
+    pipe: Connection
+
+    def usage(self) -> Usage:
+        """Ask it. Raises: StreamError, it does not answer."""
+        self.pipe.send(None)
+        late = f"the benchmark's server stood still for {ANSWER_WITHIN_S:g} s: give it fewer callers"
+        found = next_word(self.pipe, ANSWER_WITHIN_S, late)
+        assert isinstance(found, Usage)
+        return found
+
+
+class MarkingEngine:
+    """Another engine, whose first frame after each click it hears carries the click's distance.
+
+    It hears what that engine hears, in the same count, so the distance is exact whatever lies before it.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._finder = ClickFinder(engine.spec.sample_rate_hz)
+        self._click: int | None = None  # found, not yet shown
+
+    @property
+    def spec(self) -> LipSyncSpec:
+        return self._engine.spec
+
+    def push(self, pcm: NDArray[np.float32]) -> list[DrawnFrame]:
+        if found := self._finder.push(pcm):
+            self._click = found[-1]
+        return self._mark(self._engine.push(pcm))
+
+    def flush(self) -> list[DrawnFrame]:
+        return self._mark(self._engine.flush())
+
+    def close(self) -> None:
+        self._engine.close()
+
+    def _mark(self, frames: list[DrawnFrame]) -> list[DrawnFrame]:
+        for frame in frames:
+            write_code(frame.pixels, None if self._click is None else frame.centre_sample - self._click)
+            self._click = None
+        return frames
+
+
+@contextmanager
+def serving(served: Served) -> Iterator[Server]:
+    """Serve while the caller's block runs.
+
+    Raises: S2vError, face, model or runtime cannot be used, or the process does not start.
+    """
+    with child(_serve, served) as pipe:
+        late = f"the benchmark's server did not start within {START_WITHIN_S:g} s: free the machine"
+        ready = next_word(pipe, START_WITHIN_S, late)
+        assert isinstance(ready, Ready)
+        yield Server(ready, pipe)
+
+
+def _serve(served: Served, pipe: Connection) -> None:
+    """The child process: as `s2v live` does, one runtime for all its sessions."""
+    from s2v.engine.face.photo import load_photo
+    from s2v.machine import use_few_arenas
+    from s2v.streaming.render.client import OutsideStudio
+    from s2v.streaming.server.call_manager import LiveOptions
+    from s2v.streaming.server.capacity import measure
+    from s2v.streaming.server.serve import serve
+
+    use_few_arenas()  # before the runtime starts its threads
+    photo = load_photo(served.face, served.size_px)
+    studio = OutsideStudio(served.model, served.backend, idle_seed=0, max_side_px=served.size_px)
+    try:
+        portrait = studio.portrait(photo)
+        most = served.max_sessions
+        if most == "auto":
+            most = measure(portrait.make_engine, studio, cpu_s=lambda: time.process_time() + studio.cpu_s).sessions
+        height, width = portrait.still_bgr.shape[:2]
+
+        def on_ready(url: str) -> None:
+            asyncio.get_running_loop().add_reader(pipe.fileno(), _tell_usage, studio, pipe)
+            spec, name = studio.spec, studio.name
+            pipe.send(Ready(url, os.getpid(), name, width, height, spec.look_ahead_s, most))
+
+        options = LiveOptions(
+            lambda: MarkingEngine(portrait.make_engine()),
+            portrait.still_bgr,
+            max_sessions=most or NO_LIMIT,
+            runtime=studio,
+        )
+        asyncio.run(serve(options, "127.0.0.1", 0, on_ready))
+    finally:
+        studio.close()
+
+
+def _tell_usage(studio: OutsideStudio, pipe: Connection) -> None:
+    """The parent has asked; on the event loop."""
+    try:
+        pipe.recv()
+    except (EOFError, ConnectionError):  # it is gone, and so shall we be
+        asyncio.get_running_loop().remove_reader(pipe.fileno())
+        return
+    cpu_s = time.process_time() + studio.cpu_s
+    pipe.send(
+        Usage(time.monotonic(), cpu_s, _rss_bytes(os.getpid(), studio.pid), studio.batches, studio.rows, stolen_s())
+    )
+
+
+def _rss_bytes(*processes: int) -> int | None:
+    """What they hold together; what two of them share counts twice."""
+    try:
+        pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in processes)
+    except OSError:
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,70 @@
+"""The command that makes a video: `s2v generate`."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+from pathlib import Path
+from typing import NoReturn
+
+from s2v.commands.command import Command
+from s2v.commands.options.face import add_face_options, idle_seed
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    add_face_options(parser, max_side_px=1080)
+    parser.add_argument(
+        "--audio", type=Path, required=True, metavar="FILE", help="the speech: any audio file, or a video's sound"
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.mp4", help="the video to write")
+    parser.add_argument("--force", action="store_true", help="replace the output if it exists")
+    parser.add_argument(
+        "--crf", type=int, default=18, metavar="N", help="quality, 0 (lossless) to 51 (default %(default)s)"
+    )
+    parser.add_argument(
+        "--preset", default="veryfast", metavar="NAME", help="x264's, ultrafast to veryslow (default %(default)s)"
+    )
+    _add_report_options(parser)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from s2v.media.generate import generate
+    from s2v.media.mp4 import Encoding
+
+    _interrupt_on(signal.SIGTERM, signal.SIGHUP)  # whatever ends us, no half-written file stays
+    report = generate(
+        args.face,
+        args.audio,
+        args.output,
+        model=args.model,
+        backend=args.backend,
+        face_index=args.face_index,
+        max_side_px=args.max_side,
+        encoding=Encoding(args.crf, args.preset, args.force),
+        progress=not (args.quiet or args.json),
+        idle_seed=idle_seed(args),
+        compose=args.compose,
+    )
+    if args.json:
+        print(report.as_json())
+    elif not args.quiet:
+        print(report.as_text())
+    return 0
+
+
+def _add_report_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print the summary as one JSON object")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar, no summary; warnings and errors only")
+
+
+def _interrupt_on(*signals: signal.Signals) -> None:
+    """Let these end the command like Ctrl-C does, with its clean-up; the exit code tells which it was."""
+
+    def interrupt(number: int, _: object) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    for number in signals:
+        signal.signal(number, interrupt)
+
+
+COMMAND = Command("generate", "make a video of the face saying a recording", _add_options, _run)

@@ -1,0 +1,70 @@
+"""The command that serves the talking face: `s2v live`."""
+
+from __future__ import annotations
+
+import argparse
+
+from s2v.commands.command import Command
+from s2v.commands.options.access import access_of, add_access_options, ice_servers_of, tls_of
+from s2v.commands.options.face import BUNDLED_VOICE, add_face_options
+from s2v.commands.options.sessions import add_session_options, open_stage
+from s2v.commands.options.voice import add_voice_options, own_voice_of, print_microphones
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    add_face_options(parser, max_side_px=640)  # two cores encode that live; a file may take its time
+    add_voice_options(parser)
+    parser.add_argument(
+        "--port", type=_port, default=8080, help="port to serve on; 0 takes any free one (default %(default)s)"
+    )
+    parser.add_argument("--open", action="store_true", help="open the page in this machine's browser")
+    add_session_options(parser)
+    add_access_options(parser)
+
+
+def _run(args: argparse.Namespace) -> int:
+    if args.list_mics:
+        return print_microphones(args.json)
+    own_voice = own_voice_of(args)
+    from s2v.machine import use_few_arenas
+    from s2v.media.audio_file import read_audio
+    from s2v.streaming.server.call_manager import LiveOptions
+    from s2v.streaming.server.serve import run_live
+
+    use_few_arenas()  # before the runtime starts its threads
+    access, tls, ice_servers = access_of(args), tls_of(args), ice_servers_of(args)
+    clip = read_audio(args.audio) if args.audio else None
+    sample = read_audio(BUNDLED_VOICE) if clip is None and own_voice is None else None
+
+    def on_ready(url: str) -> None:
+        print(f"open {url} in a browser (Ctrl-C stops)", flush=True)
+        if args.open:
+            import webbrowser
+
+            webbrowser.open(url)
+
+    with open_stage(args, shared=clip is not None or own_voice is not None) as stage:
+        options = LiveOptions(
+            stage.portrait.make_engine,
+            stage.portrait.still_bgr,
+            clip,
+            sample,
+            args.loop,
+            stage.max_sessions,
+            access=access,
+            ice_servers=ice_servers,
+            faces=stage.faces,
+            own_voice=own_voice,
+            runtime=stage.runtime,
+        )
+        ended_by = run_live(options, args.host, args.port, on_ready, tls)
+    return 128 + ended_by
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: give a whole number from 0 to 65535")
+    return int(text)
+
+
+COMMAND = Command("live", "serve a page in which the face says what a microphone hears", _add_options, _run)

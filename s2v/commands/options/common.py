@@ -1,0 +1,28 @@
+"""Options and output that several commands share: whole numbers, and a result as a line or as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+
+def print_result(args: argparse.Namespace, text: str, values: object) -> int:
+    """Print the result, as one JSON object if that was asked for; returns the exit code 0."""
+    print(json.dumps(values) if args.json else text)
+    return 0
+
+
+def add_json_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
+
+
+def whole_number(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 up")
+    return int(text)
+
+
+def positive_number(text: str) -> int:
+    if whole_number(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)

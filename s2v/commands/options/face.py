@@ -1,0 +1,61 @@
+"""Options of the commands that show a face, and what comes with the package."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+ASSETS = Path(__file__).parents[2] / "assets"
+BUNDLED_FACE = ASSETS / "face.jpg"
+BUNDLED_VOICE = ASSETS / "voice.flac"
+
+
+def add_face_options(parser: argparse.ArgumentParser, max_side_px: int) -> None:
+    """Whose face, and what draws it: the same for all commands that show one."""
+    parser.add_argument(
+        "--face", type=Path, default=BUNDLED_FACE, metavar="PHOTO", help="jpg, png or webp (default: a bundled one)"
+    )
+    parser.add_argument(
+        "--max-side",
+        type=_side,
+        default=max_side_px,
+        metavar="PX",
+        help="scale larger photos down to this long side (default %(default)s)",
+    )
+    parser.add_argument("--face-index", type=int, metavar="N", help="which face of several, 0 is the leftmost")
+    parser.add_argument("--model", type=Path, metavar="FILE.onnx", help="of `s2v export` (default: the bundled one)")
+    parser.add_argument(
+        "--backend",
+        default="auto",
+        metavar="NAME",
+        help="runs the model: auto (default: tensorrt or torch-cuda on an NVIDIA GPU, else openvino or onnxruntime), "
+        "one of these, torch-cpu, torch-cuda-fp32, torch-cuda-compiled",
+    )
+    parser.add_argument(
+        "--compose",
+        default="auto",
+        choices=("auto", "cpu", "gpu"),
+        help="where frames are drawn: auto (default) is the GPU with --backend torch-cuda, else the CPU",
+    )
+    parser.add_argument(
+        "--no-idle", action="store_true", help="no blinks, gaze, head motion or breath: only the lower face moves"
+    )
+    parser.add_argument(
+        "--seed", type=_seed, default=0, metavar="N", help="another N blinks and moves otherwise (default %(default)s)"
+    )
+
+
+def idle_seed(args: argparse.Namespace) -> int | None:
+    return None if args.no_idle else args.seed
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 2**63:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a seed: give a whole number from 0 to {2**63 - 1}")
+    return int(text)
+
+
+def _side(text: str) -> int:
+    if not text.isdecimal() or not 128 <= int(text) <= 1080:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a long side: give a whole number from 128 to 1080")
+    return int(text)

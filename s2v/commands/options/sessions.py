@@ -1,0 +1,80 @@
+"""Options of `s2v live` about its callers: how many, and with which faces; and the studio that serves them."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from s2v.commands.options.face import idle_seed
+
+if TYPE_CHECKING:
+    from s2v.streaming.render.client import OutsidePortrait, OutsideStudio
+    from s2v.streaming.server.face_store import FaceOptions
+
+MOST_SESSIONS = 1000
+
+log = logging.getLogger("s2v")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What the server shows, and to how many."""
+
+    portrait: OutsidePortrait
+    faces: FaceOptions
+    max_sessions: int
+    runtime: OutsideStudio
+
+
+def add_session_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--max-sessions",
+        type=_sessions,
+        metavar="N",
+        help="callers at a time; more are asked to come back (default: auto, measured at the start)",
+    )
+    parser.add_argument("--faces", type=Path, metavar="DIR", help="photos that callers can choose from")
+    parser.add_argument("--no-uploads", action="store_true", help="callers cannot bring a photo of their own")
+
+
+@contextmanager
+def open_stage(args: argparse.Namespace, shared: bool) -> Iterator[Stage]:
+    """The face of --face in a studio, which is closed at the end.
+
+    Args: shared: every caller sees this one face, drawn once.
+    Raises: S2vError, photo, model, runtime or gallery cannot be used.
+    """
+    from s2v.engine.face.photo import load_photo
+    from s2v.streaming.render.client import OutsideStudio
+    from s2v.streaming.server.capacity import measure
+    from s2v.streaming.server.face_store import FaceOptions, UploadLimits
+    from s2v.streaming.server.gallery import photos_of
+
+    photo = load_photo(args.face, args.max_side)  # a wrong path is told before a runtime is opened
+    gallery = photos_of(args.faces) if args.faces is not None else []
+    studio = OutsideStudio(args.model, args.backend, idle_seed(args), args.max_side, args.compose)
+    try:
+        portrait = studio.portrait(photo, args.face_index)
+        sessions = args.max_sessions
+        if sessions is None:
+            capacity = measure(portrait.make_engine, studio, shared, lambda: time.process_time() + studio.cpu_s)
+            log.info("this machine carries %s", capacity)
+            sessions = capacity.sessions
+        uploads = None if args.no_uploads else UploadLimits()
+        yield Stage(portrait, FaceOptions(studio.enrol, tuple(gallery), uploads), sessions, studio)
+    finally:
+        studio.close()
+
+
+def _sessions(text: str) -> int | None:
+    if text == "auto":
+        return None
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_SESSIONS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of callers: give 1 to {MOST_SESSIONS}, or auto")
+    return int(text)

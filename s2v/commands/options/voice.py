@@ -1,0 +1,76 @@
+"""Options of `s2v live` that say whose voice drives the face, when it is not each caller's own."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from s2v.errors import StreamError
+
+if TYPE_CHECKING:
+    from s2v.streaming.broadcast.broadcast import OwnVoice
+    from s2v.streaming.sources.portaudio import Microphone
+
+
+def add_voice_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "one face for everybody", "driven by one of these, every viewer sees and hears the same"
+    )
+    voice = group.add_mutually_exclusive_group()
+    voice.add_argument(
+        "--mic", nargs="?", const="", metavar="NAME_OR_INDEX",
+        help="this machine's microphone: its index, its name or a part of it (without: the default one)",
+    )  # fmt: skip
+    voice.add_argument("--audio", type=Path, metavar="FILE", help="an audio file, or a video's sound")
+    voice.add_argument(
+        "--push", action="store_true", help="what a program sends to the WebSocket /audio, as a text-to-speech does"
+    )
+    group.add_argument("--loop", action="store_true", help="begin --audio again when it ends")
+    group.add_argument("--list-mics", action="store_true", help="show this machine's microphones and end")
+    group.add_argument("--json", action="store_true", help="with --list-mics: as one JSON object")
+
+
+def own_voice_of(args: argparse.Namespace) -> OwnVoice | None:
+    """What drives the one face; None when every caller brings a voice. A file is read elsewhere, as a clip.
+
+    Raises: StreamError, options that do not go together, or no such microphone.
+    """
+    if args.json and not args.list_mics:
+        raise StreamError("--json goes with --list-mics")
+    if args.loop and args.audio is None:
+        raise StreamError("--loop repeats a file: give it with --audio FILE")
+    if args.push:
+        from s2v.streaming.broadcast.broadcast import OwnVoice
+        from s2v.streaming.sources.push import PushedSource
+
+        return OwnVoice("push", PushedSource, waits_for_viewers=True)
+    if args.mic is not None:
+        from s2v.streaming.broadcast.broadcast import OwnVoice
+        from s2v.streaming.sources.microphone import MicrophoneSource, list_microphones
+        from s2v.streaming.sources.portaudio import choose_microphone
+
+        choose_microphone(list_microphones(), args.mic)  # what is not there is refused now, not at the first visit
+        return OwnVoice("mic", lambda: MicrophoneSource(args.mic), waits_for_viewers=True)  # else it is not open
+    return None
+
+
+def print_microphones(as_json: bool) -> int:
+    """Raises: StreamError, PyAudio is missing."""
+    from s2v.streaming.sources.microphone import list_microphones
+
+    microphones = list_microphones()
+    if as_json:
+        print(json.dumps({"microphones": [asdict(microphone) for microphone in microphones]}))
+    else:
+        print(_table(microphones))
+    return 0
+
+
+def _table(microphones: list[Microphone]) -> str:
+    if not microphones:
+        return "this machine has no microphone"
+    rows = [f"{m.index:5}  {m.rate_hz:8}  {m.channels:8}  {m.name}{' (default)' * m.default}" for m in microphones]
+    return "\n".join([f"{'index':>5}  {'rate, Hz':>8}  {'channels':>8}  name", *rows])

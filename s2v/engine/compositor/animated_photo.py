@@ -1,0 +1,57 @@
+"""A photo that breathes, blinks and looks about; the mouth's own map is looked up through the head's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from s2v.engine.compositor.eyes import MovingEyes, lay_over
+from s2v.engine.compositor.head import MovingHead
+from s2v.engine.compositor.idle_motion import IdleMotion, IdlePose
+from s2v.engine.compositor.lids import Box
+from s2v.engine.compositor.warp import Map
+from s2v.engine.face.geometry import Points
+from s2v.engine.face.photo import Image
+
+AT_REST = IdlePose()
+
+
+class AlivePhoto:
+    """One face with its idle motion.
+
+    Args:
+        photo: (h, w, 3) BGR, only read.
+        head: how its head moves. eyes: how its eyes do. motion: when.
+    """
+
+    def __init__(self, photo: Image, head: MovingHead, eyes: MovingEyes, motion: IdleMotion) -> None:
+        self._photo = photo
+        self._head = head
+        self._eyes = eyes
+        self._motion = motion
+        self.reach_px = head.reach_px
+
+    def pose(self, frame: int) -> IdlePose:
+        """What is to be seen in video frame `frame`, 0 or later."""
+        return self._motion.at(frame)
+
+    def forward(self, pose: IdlePose) -> Points:
+        """(2, 3) from a pixel of the face on the photo to where the head carries it."""
+        return self._head.forward(pose)
+
+    def draw(self, pose: IdlePose, box: Box, bend: Callable[[Map], Map] | None = None) -> Image:
+        """One frame, (h, w, 3) BGR, a new array.
+
+        Args:
+            box: left, top, right, bottom of the frame, inside the box the head was made to keep.
+            bend: the mouth's map: from where the head moved a point (h, w, 2) of `box` to the photo pixel it shows.
+        """
+        left, top, right, bottom = self._head.box
+        source = self._head.source_map(pose)
+        lids = self._eyes.move(source, (left, top), pose)
+        if bend is not None:
+            part = source[box[1] - top : box[3] - top, box[0] - left : box[2] - left]
+            part[:] = bend(part)
+        frame = self._photo.copy()
+        self._head.look_up(source, frame)
+        lay_over(frame[top:bottom, left:right], lids)
+        return frame

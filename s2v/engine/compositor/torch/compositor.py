@@ -1,0 +1,199 @@
+"""The compositor on a device: what `s2v.engine.compositor.cpu` draws with OpenCV, drawn with torch.
+
+Per frame a few numbers go up (or the network's outputs too, if they are not on the device already), one recorded
+CUDA graph is replayed, and one finished frame comes down.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from s2v.engine.compositor.animated_photo import AT_REST
+from s2v.engine.compositor.cpu import MotionCompositor
+from s2v.engine.compositor.idle_motion import IdlePose
+from s2v.engine.compositor.pixel_format import PixelFormat
+from s2v.engine.compositor.torch.canvas import Outputs, TorchCanvas
+from s2v.engine.compositor.torch.draw_stream import Lane, lane_of, next_lane
+from s2v.engine.compositor.torch.face_tables import FaceTables, face_tables, stacked
+from s2v.engine.compositor.torch.frame_inputs import PoseNumbers
+from s2v.engine.compositor.torch.layout import Layout
+from s2v.engine.face.enrolment import EnrolledFace
+from s2v.engine.face.photo import Image
+from s2v.errors import BackendError
+from s2v.spec import LipSyncSpec
+
+__all__ = ["Lane", "TorchCompositor", "TorchCrowd", "lane_of", "next_lane"]
+
+
+class TorchCompositor:
+    """One face of network "s2v", drawn on a device. Fills `Compositor`; may be called by several threads.
+
+    Args:
+        face: enrolled. spec: of the model. idle_seed: as of `make_compositor`.
+        lane: where to draw; None is the first GPU.
+        pixels: what `draw` returns frames in; `Compositor` asks for "bgr".
+        compiled: see `TorchCanvas`.
+    Raises: BackendError, a network that puts out pixels; no GPU; a frame whose size the pixel format cannot have.
+    """
+
+    def __init__(
+        self,
+        face: EnrolledFace,
+        spec: LipSyncSpec,
+        idle_seed: int | None = None,
+        lane: Lane | None = None,
+        pixels: PixelFormat = "bgr",
+        compiled: bool = False,
+    ) -> None:
+        if spec.network != "s2v":
+            raise BackendError(f"network {spec.network} is drawn on the CPU: give --compose cpu")
+        self.face, self.spec = face, spec
+        self.on_cpu = MotionCompositor(face, spec, idle_seed)  # it knows when to blink, and how the head moves
+        self.still: Image = self.on_cpu.still
+        self.lane = lane or next_lane()
+        self.layout = Layout.of(self.on_cpu, spec)
+        self._numbers = PoseNumbers(self.on_cpu, self.layout)
+        self._lock = threading.Lock()
+        side = self.lane.side
+        with self.lane.lock, side.running():
+            tables = face_tables(self.on_cpu, face, spec, self.layout, side.device)
+            self._canvas = TorchCanvas(tables, self.layout, [face.photo], self.lane, pixels, compiled)
+
+    def draw(self, outputs: Outputs, index: int = 0) -> NDArray[np.uint8]:
+        """See `Compositor.draw`; in the pixel format asked for.
+
+        Args:
+            outputs: `motion` (1, K) and `mouth` (1, 4, h, w): arrays, or tensors on this device that were computed
+                on the lane's stream or are finished.
+        """
+        pose = self.pose(index)
+        with self._lock:
+            with self.lane.lock, self.lane.side.running():
+                self._canvas.load(outputs, self._numbers(pose)[None])
+                self._canvas.draw(pose.closed > 0)
+                pixels = self._canvas.fetch()
+            frame: NDArray[np.uint8] = pixels()[0].copy()
+        return frame
+
+    def draws_from(self, backend: object) -> bool:
+        """Whether a backend's outputs can stay on the device: `infer_resident` instead of `infer`."""
+        return getattr(backend, "side", None) is self.lane.side
+
+    def pose(self, index: int) -> IdlePose:
+        """What head and eyes do in a frame."""
+        return self.on_cpu._alive.pose(index) if self.on_cpu._alive else AT_REST
+
+    def queue(self, outputs: Outputs, index: int = 0) -> None:
+        """`draw` without the download, and without waiting: to be timed behind a network on the same stream.
+
+        Call it within `lane.side.running()`, and wait before the next one.
+        """
+        pose = self.pose(index)
+        self._canvas.load(outputs, self._numbers(pose)[None])
+        self._canvas.draw(pose.closed > 0)
+
+    def compose_ms(self, outputs: Outputs, runs: int, index: int = 0) -> list[float]:
+        """How long the device takes to warp, paint and paste, for each of several runs; nothing crosses the bus."""
+        return _compose_ms(self._canvas, self.lane, self._row(index), outputs, runs)
+
+    def gpu_ms(self, outputs: Outputs, runs: int, index: int = 0) -> list[float]:
+        """The same with the upload of the numbers (and the outputs, if they are arrays) and the frame's download."""
+        return _gpu_ms(self._canvas, self.lane, self._row(index), outputs, runs)
+
+    @property
+    def device_memory_bytes(self) -> int:
+        """Of this face: its photo, its tables, its frame. Recorded work of all faces of a lane shares its memory."""
+        return self._canvas.n_bytes
+
+    def _row(self, index: int) -> tuple[NDArray[np.float32], bool]:
+        pose = self.pose(index)
+        return self._numbers(pose)[None], pose.closed > 0
+
+
+class TorchCrowd:
+    """Several faces with frames of one size, drawn as one batch.
+
+    Args:
+        members: their compositors; one may be there several times. lane: where to draw; None is the first one's.
+        pixels: what frames are made of. compiled: see `TorchCanvas`.
+    Raises: BackendError, nobody; frames of different sizes, or only some heads move.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[TorchCompositor],
+        lane: Lane | None = None,
+        pixels: PixelFormat = "bgr",
+        compiled: bool = False,
+    ) -> None:
+        if not members:
+            raise BackendError("a crowd of no faces draws nothing: give one or more")
+        self._members = list(members)
+        self.lane = lane or members[0].lane
+        self._layout = Layout.merged([member.layout for member in members])
+        self._numbers = [PoseNumbers(member.on_cpu, self._layout) for member in members]
+        self._lock = threading.Lock()
+        side = self.lane.side
+        with self.lane.lock, side.running():
+            made: dict[int, FaceTables] = {}
+            for one in members:
+                if id(one) not in made:
+                    made[id(one)] = face_tables(one.on_cpu, one.face, one.spec, self._layout, side.device)
+            tables = stacked([made[id(one)] for one in members])
+            photos = [one.face.photo for one in members]
+            self._canvas = TorchCanvas(tables, self._layout, photos, self.lane, pixels, compiled)
+
+    def draw(self, outputs: Outputs, indices: Sequence[int]) -> NDArray[np.uint8]:
+        """One frame of each face, (n, h, w, 3) BGR or as asked for, a new array.
+
+        Args:
+            outputs: `motion` (n, K) and `mouth` (n, 4, h, w), one row a face. indices: which frame of each one's video.
+        """
+        rows, blinking = self._rows(indices)
+        with self._lock:
+            with self.lane.lock, self.lane.side.running():
+                self._canvas.load(outputs, rows)
+                self._canvas.draw(blinking)
+                pixels = self._canvas.fetch()
+            return pixels().copy()
+
+    def compose_ms(self, outputs: Outputs, runs: int, index: int = 0) -> list[float]:
+        """As `TorchCompositor.compose_ms`, of the whole batch."""
+        return _compose_ms(self._canvas, self.lane, self._rows([index] * len(self._members)), outputs, runs)
+
+    def gpu_ms(self, outputs: Outputs, runs: int, index: int = 0) -> list[float]:
+        """As `TorchCompositor.gpu_ms`, of the whole batch."""
+        return _gpu_ms(self._canvas, self.lane, self._rows([index] * len(self._members)), outputs, runs)
+
+    @property
+    def device_memory_bytes(self) -> int:
+        """Of all faces together, as `TorchCompositor.device_memory_bytes`."""
+        return self._canvas.n_bytes
+
+    def _rows(self, indices: Sequence[int]) -> tuple[NDArray[np.float32], bool]:
+        poses = [one.pose(index) for one, index in zip(self._members, indices, strict=True)]
+        rows = [numbers(pose) for numbers, pose in zip(self._numbers, poses, strict=True)]
+        return np.stack(rows), any(pose.closed > 0 for pose in poses)
+
+
+Rows = tuple[NDArray[np.float32], bool]
+
+
+def _compose_ms(canvas: TorchCanvas, lane: Lane, rows: Rows, outputs: Outputs, runs: int) -> list[float]:
+    with lane.lock, lane.side.running():
+        canvas.load(outputs, rows[0])
+        return lane.side.times_ms(lambda: canvas.draw(rows[1]), runs)
+
+
+def _gpu_ms(canvas: TorchCanvas, lane: Lane, rows: Rows, outputs: Outputs, runs: int) -> list[float]:
+    def whole() -> None:
+        canvas.load(outputs, rows[0])
+        canvas.draw(rows[1])
+        canvas.fetch()
+
+    with lane.lock, lane.side.running():
+        return lane.side.times_ms(whole, runs)

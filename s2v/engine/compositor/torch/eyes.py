@@ -1,0 +1,99 @@
+"""Gaze and blinks on a device: the arithmetic of `s2v.engine.compositor.eyes`, both eyes of several faces at once.
+
+Nothing here depends on what a number is, so it can be recorded as a CUDA graph, with or without lids.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from s2v.engine.compositor.eyes import _CHEEK_REACH, _SHADE
+from s2v.engine.compositor.lids import FOLD_SOFT
+from s2v.engine.compositor.torch.face_tables import EyeTables
+from s2v.engine.compositor.torch.mouth_tables import HALF
+from s2v.engine.compositor.torch.warp import affine, look_up
+
+_SHADE_REACH = 0.10  # eye widths, as in `eyes._Eye.lid`
+
+Lids = tuple[Tensor, Tensor]  # (n, 2, 3, h, w) colours and (n, 2, 1, h, w) cover of the upper lids
+
+
+class Eyes(NamedTuple):
+    """What a pose does to the part of a frame that holds the eyes."""
+
+    offset: Tensor  # (n, h, w, 2): photo pixels to be added to the map
+    lids: Lids | None
+
+
+def move_eyes(tables: EyeTables, moved: Tensor, gaze: Tensor, closed: Tensor | None) -> Eyes:
+    """Turn the irises; with `closed`, raise the lower lids and let the upper ones down.
+
+    Args:
+        moved: (n, h, w, 2) the photo pixels that the head's motion shows there.
+        gaze: (n, 3), of `draw.Numbers`. closed: (n, 1) in [0, 1], or None while nobody blinks.
+    """
+    at = affine(moved[:, None], tables.places)  # (n, 2, h, w, 3)
+    place, t = at[..., :2], at[..., 2]
+    upper, opening, freedom, rise, drop = _curves(tables, place)
+    below = t - upper
+    height = opening
+    if closed is not None:
+        closed = closed[:, None, None]  # (n, 1, 1, 1)
+        rise, drop = closed * rise, closed * drop
+        height = opening - rise
+    inside = (below > 0) & (below <= height)
+    level = (below / opening).clamp(0, 1)
+    turn, tilt = gaze[:, None, None, None], gaze[:, None, None, 2:]
+    upper_there, opening_there, *_ = _curves(tables, torch.addcmul(place, freedom[..., None], turn[..., :2]))
+    bowed = torch.addcmul(opening_there, freedom * tilt, 1 - level)
+    along = freedom * inside * turn[..., 0]
+    down = (torch.addcmul(upper_there, level, bowed) - t) * inside
+    if closed is None:
+        return Eyes(_to_photo(tables, along, down), None)
+    lower = below - height
+    cheek = rise * _smoothstep(1 - lower / _CHEEK_REACH)
+    down = down + cheek * (lower > 0)
+    return Eyes(_to_photo(tables, along, down), _lids(tables, moved, below, drop, closed))
+
+
+def lay_over(part: Tensor, lids: Lids) -> None:
+    """Draw the upper lids into a part of a picture (n, 3, h, w), with HALF, in place."""
+    colours, cover = lids
+    for eye in range(2):
+        part.lerp_(colours[:, eye], cover[:, eye])
+
+
+def _lids(tables: EyeTables, moved: Tensor, below: Tensor, drop: Tensor, closed: Tensor) -> Lids:
+    """Colours and cover of the upper lids.
+
+    Args:
+        below: (n, 2, h, w) eye widths under the upper lid's edge. drop: as far is the lid down.
+    """
+    below_fold = below + tables.strip
+    from_photo = torch.addcmul(moved[:, None], drop[..., None], tables.down, value=-1)
+    at = torch.addcmul(tables.plate_shift, from_photo, tables.plate_factor)
+    skin = look_up(tables.plates.flatten(0, 1), at.flatten(0, 1), "bicubic").clamp(HALF, 255 + HALF)
+    shade = 1 - (_SHADE * closed * tables.strength) * torch.exp(-((below_fold / _SHADE_REACH) ** 2))
+    cover = ((drop - below) * tables.width_px + 0.5).clamp(0, 1)
+    cover = cover * _smoothstep(below_fold / FOLD_SOFT) * (drop > 0)
+    colours = skin.view(*below.shape[:2], 3, *below.shape[2:]) * shade[:, :, None]
+    return colours, cover[:, :, None]
+
+
+def _curves(tables: EyeTables, place: Tensor) -> tuple[Tensor, ...]:
+    """What `EyeTables.curves` says at (n, 2, h, w, 2) places: (n, 2, h, w) each."""
+    seen = look_up(tables.curves.flatten(0, 1), place.flatten(0, 1), "bilinear")
+    return seen.view(*place.shape[:2], *seen.shape[1:]).unbind(2)
+
+
+def _to_photo(tables: EyeTables, along: Tensor, down: Tensor) -> Tensor:
+    """Displacements (n, 2, h, w) as places have them -> photo pixels (n, h, w, 2) of both eyes."""
+    return torch.addcmul(along[..., None] * tables.along, down[..., None], tables.down).sum(1)
+
+
+def _smoothstep(x: Tensor) -> Tensor:
+    t = x.clamp(0, 1)
+    return t * t * (3 - 2 * t)

@@ -1,0 +1,83 @@
+"""The handful of numbers that a frame needs on the device besides the network's outputs, computed on the host."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from s2v.engine.compositor.cpu import MotionCompositor
+from s2v.engine.compositor.idle_motion import IdlePose
+from s2v.engine.compositor.torch.layout import Layout
+from s2v.engine.face.geometry import Points
+
+_SIZES = (4, 3, 1, 6, 12)
+N_NUMBERS = sum(_SIZES)  # of a frame
+
+
+class Numbers(NamedTuple):
+    """Those of n frames, on the device."""
+
+    head: Tensor  # (n, 4) shift x, shift y, roll, breath
+    gaze: Tensor  # (n, 3) how far irises turn along in half eye widths, backwards; 0; how far they bow down, backwards
+    closed: Tensor  # (n, 1)
+    to_window: Tensor  # (n, 2, 3) face plane -> pixels of the mouth's window, where the head has carried them
+    places: Tensor  # (n, 4, 3) pixels of the window -> the network's mouth; the window before the head moved; [-1, 1]
+
+    @classmethod
+    def of(cls, rows: Tensor) -> Numbers:
+        """Read (n, N_NUMBERS)."""
+        head, gaze, closed, to_window, places = torch.split(rows, list(_SIZES), 1)
+        return cls(head, gaze, closed, to_window.view(-1, 2, 3), places.view(-1, 4, 3))
+
+
+class PoseNumbers:
+    """Makes a row of N_NUMBERS for each pose of one face. Maps are multiplied in float64.
+
+    Args:
+        layout: that the face is drawn in.
+    """
+
+    def __init__(self, compositor: MotionCompositor, layout: Layout) -> None:
+        alive, (left, top, right, bottom) = compositor._alive, layout.mouth
+        self._forward = None if alive is None else alive.forward
+        own_left, own_top = Layout.mouth_of(compositor)[:2]
+        from_patch = np.linalg.inv(np.vstack([compositor._patch_to_mouth, [0, 0, 1]]))
+        to_patch = _to_unit(*layout.patch) @ from_patch @ _shift(left - own_left, top - own_top)
+        to_home = _to_unit(right - left, bottom - top)
+        box_left, box_top = compositor._corners[:2]
+        # At rest; a moving head carries the window's pixels, on the photo.
+        self._to_photo, self._to_window = _shift(left, top), _shift(-left, -top)
+        self._plane_to_photo = _shift(box_left, box_top) @ compositor._warp._plane_to_output
+        self._places = np.concatenate([to_patch[:2], to_home[:2]])
+        self._at_rest = self._row(np.eye(3))
+
+    def __call__(self, pose: IdlePose) -> NDArray[np.float32]:
+        """(N_NUMBERS,), a new array."""
+        row = self._at_rest.copy()
+        if self._forward is not None:
+            forward = np.eye(3)
+            forward[:2] = self._forward(pose)
+            row = self._row(forward)
+        row[:8] = *pose.shift, pose.roll_radians, pose.breath, -2 * pose.gaze[0], 0, -4 * pose.gaze[1], pose.closed
+        return row
+
+    def _row(self, forward: Points) -> NDArray[np.float32]:
+        row = np.zeros(N_NUMBERS, np.float32)
+        carry = self._to_window @ forward
+        row[8:14] = (carry @ self._plane_to_photo)[:2].ravel()
+        row[14:] = (self._places @ np.linalg.inv(carry @ self._to_photo)).ravel()
+        return row
+
+
+def _shift(x: float, y: float) -> Points:
+    return np.array([[1.0, 0, x], [0, 1.0, y], [0, 0, 1]])
+
+
+def _to_unit(width: int, height: int) -> Points:
+    """(3, 3) from pixels to [-1, 1], the centres of the first and the last."""
+    x, y = 2 / max(width - 1, 1), 2 / max(height - 1, 1)
+    return np.array([[x, 0, -1], [0, y, -1], [0, 0, 1]])

@@ -1,0 +1,79 @@
+"""Where frames are drawn: on the CPU with OpenCV, or with torch on the GPU.
+
+"auto" is the GPU where the network runs on it with torch: then its outputs need not come down. It says so once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Literal, get_args
+
+from s2v.engine.backends.base import Backend
+from s2v.engine.backends.graphs import one_line
+from s2v.engine.compositor.cpu import Compositor, make_compositor
+from s2v.engine.compositor.pixel_format import PixelFormat
+from s2v.engine.face.enrolment import EnrolledFace
+from s2v.errors import BackendError
+from s2v.spec import LipSyncSpec
+
+ComposePlace = Literal["auto", "cpu", "gpu"]
+COMPOSE_PLACES: tuple[str, ...] = get_args(ComposePlace)
+Compose = Callable[[EnrolledFace, LipSyncSpec, int | None], Compositor]
+
+_log = logging.getLogger("s2v")
+
+
+def composer(name: str, place: str = "auto", side: Any = None, pixels: PixelFormat = "bgr") -> Compose:
+    """What makes compositors for the outputs of a backend.
+
+    Args:
+        name: of the backend, `Backend.name`. place: one of COMPOSE_PLACES.
+        side: the torch backend's own device, if whoever draws also runs the network; else drawing has its own stream.
+        pixels: what frames are when they leave a GPU, so that nobody converts them after it; the CPU's are BGR.
+    Raises: BackendError, an unknown place; what it returns raises BackendError if "gpu" cannot be used.
+    """
+    if place not in COMPOSE_PLACES:
+        raise BackendError(f"frames cannot be drawn on {place!r:.80}: choose one of {', '.join(COMPOSE_PLACES)}")
+    on_cuda = name.startswith("torch-cuda")
+    if place == "cpu" or (place == "auto" and not on_cuda):
+        return make_compositor
+
+    def on_gpu(face: EnrolledFace, spec: LipSyncSpec, idle_seed: int | None = None) -> Compositor:
+        try:
+            return _on_gpu(face, spec, idle_seed, side if on_cuda else None, pixels)
+        except BackendError as error:
+            if place == "gpu":
+                raise
+            _say_once(logging.WARNING, f"frames are drawn on the CPU: {error}")
+            return make_compositor(face, spec, idle_seed)
+
+    return on_gpu
+
+
+def composer_for(backend: Backend, place: str = "auto", pixels: PixelFormat = "bgr") -> Compose:
+    """The same for a backend whose caller also draws. Raises: BackendError."""
+    return composer(backend.name, place, getattr(backend, "side", None), pixels)
+
+
+def _on_gpu(face: EnrolledFace, spec: LipSyncSpec, idle_seed: int | None, side: Any, pixels: PixelFormat) -> Compositor:
+    try:
+        from s2v.engine.compositor.torch import compositor as compose
+    except ImportError as error:
+        raise BackendError(
+            f"the GPU is drawn on with torch ({error}): pip install torch, or use --compose cpu"
+        ) from error
+    lane = compose.next_lane() if side is None else compose.lane_of(side)
+    try:
+        made = compose.TorchCompositor(face, spec, idle_seed, lane, pixels)
+    except RuntimeError as error:  # torch's, and the driver's through torch
+        reason = f"{lane.side.name} cannot draw ({one_line(error)})"
+        raise BackendError(f"{reason}: look at nvidia-smi, or use --compose cpu") from error
+    _say_once(logging.INFO, f"frames are drawn on {lane.side.name}")
+    return made
+
+
+@cache
+def _say_once(level: int, what: str) -> None:
+    _log.log(level, "%s", what)

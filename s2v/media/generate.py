@@ -1,0 +1,210 @@
+"""Photo and recording to mp4, as fast as the machine can draw.
+
+recording -> engine (this thread) -> bounded queue -> encoder (second thread) -> file
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from s2v.engine.face.photo import MAX_SIDE_PX
+from s2v.engine.lipsync import DrawnFrame, Engine
+from s2v.media.audio_file import ENGINE_HZ, LISTEN_HZ, AudioClip, read_audio
+from s2v.media.mp4 import FILE_PIXELS, Encoding, Mp4Writer, check_output
+from s2v.media.talker import Talker
+
+CHUNK_SAMPLES = ENGINE_HZ // 5  # pushed at once: 0.2 s, five frames
+QUEUE_FRAMES = 8  # drawn and not yet encoded; when full, drawing waits
+
+
+class FileEngine(Engine, Protocol):
+    """What `generate` needs of `s2v.engine.lipsync.LipSyncEngine`."""
+
+    @property
+    def backend_name(self) -> str: ...
+
+    @property
+    def frame_size(self) -> tuple[int, int]: ...  # (width_px, height_px), both even
+
+
+@dataclass(frozen=True)
+class GenerateReport:
+    """What was made, and how fast."""
+
+    output: str
+    frames: int
+    seconds: float  # of sound; the picture lasts at most one frame longer
+    width_px: int
+    height_px: int
+    setup_s: float  # photo, recording and model, until the first sample is pushed
+    render_s: float  # drawing and encoding, until the file has its name
+    elapsed_s: float  # both
+    realtime_factor: float  # seconds / render_s: over 1 is faster than real time
+    backend: str
+
+    def as_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    def as_text(self) -> str:
+        return (
+            f"{self.output}: {self.seconds:.2f} s, {self.frames} frames of {self.width_px}x{self.height_px}, "
+            f"drawn in {self.render_s:.1f} s ({self.realtime_factor:.1f}x real time, {self.backend})"
+        )
+
+
+def generate(
+    face: Path,
+    audio: Path,
+    output: Path,
+    model: Path | None = None,
+    backend: str = "auto",
+    face_index: int | None = None,
+    max_side_px: int = MAX_SIDE_PX,
+    encoding: Encoding | None = None,
+    progress: bool = False,
+    idle_seed: int | None = None,
+    compose: str = "auto",
+) -> GenerateReport:
+    """Make the face on a photo say a recording.
+
+    Args:
+        face: jpg, png or webp.
+        audio: any audio or video file that `read_audio` reads.
+        output: the .mp4 to write; it appears whole or not at all.
+        model: a file of `s2v export`; None is the one that comes with the package.
+        backend: one of `s2v.engine.backends.BACKEND_NAMES`.
+        face_index: which face, from the left, if the photo shows several.
+        max_side_px: larger photos are scaled down to this.
+        encoding: quality, speed, and whether a file that exists is replaced.
+        progress: a bar on stderr, if that is a terminal.
+        idle_seed: blinks, gaze, head motion and breath after this seed; None holds all but the lower face still.
+        compose: one of `s2v.engine.compositor_choice.COMPOSE_PLACES`.
+    Raises: FaceError, AudioError, ModelError, BackendError, OutputError.
+    """
+    encoding = encoding or Encoding()
+    started_s = time.perf_counter()
+    check_output(output, encoding.overwrite)
+    clip = read_audio(audio)
+    talker = Talker.enrol(face, model, backend, face_index, max_side_px, idle_seed, compose)
+    return render(lambda: talker.make_engine(FILE_PIXELS), clip, output, encoding, progress, started_s)
+
+
+def render(
+    make_engine: Callable[[], FileEngine],
+    clip: AudioClip,
+    output: Path,
+    encoding: Encoding,
+    progress: bool = False,
+    started_s: float | None = None,
+) -> GenerateReport:
+    """Draw and write all of `clip`; the engine is opened and closed here.
+
+    Args:
+        started_s: `time.perf_counter()` when the whole job began, for the report; None is now.
+    Raises: what the engine raises; OutputError.
+    """
+    started_s = time.perf_counter() if started_s is None else started_s
+    engine = make_engine()
+    try:
+        width_px, height_px = engine.frame_size
+        drawing_s = time.perf_counter()
+        with Mp4Writer(output, width_px, height_px, engine.spec.fps, LISTEN_HZ, encoding) as writer:
+            frames = _draw_all(engine, clip, writer, progress)
+        done_s = time.perf_counter()
+        return GenerateReport(
+            output=str(output),
+            frames=frames,
+            seconds=round(clip.seconds, 4),
+            width_px=width_px,
+            height_px=height_px,
+            setup_s=round(drawing_s - started_s, 3),
+            render_s=round(done_s - drawing_s, 3),
+            elapsed_s=round(done_s - started_s, 3),
+            realtime_factor=round(clip.seconds / (done_s - drawing_s), 3),
+            backend=engine.backend_name,
+        )
+    finally:
+        engine.close()
+
+
+def _draw_all(engine: FileEngine, clip: AudioClip, writer: Mp4Writer, progress: bool) -> int:
+    """Feed the clip through the engine into the file; returns the number of frames."""
+    expected = engine.spec.frame_count(len(clip.pcm_16k))
+    frames = 0
+    # disable=None: no bar where stderr is not a terminal
+    with (
+        tqdm(total=expected, unit="frame", desc="drawing", disable=None if progress else True) as bar,
+        _Encoder() as encoder,
+    ):
+        for pcm_48k, drawn_frames in _drawn(engine, clip):
+            encoder.put(writer.write_audio, pcm_48k)
+            for drawn in drawn_frames:
+                assert drawn.index == frames, f"frame {drawn.index} came as number {frames}"
+                encoder.put(writer.write_video, drawn.pixels)
+                frames += 1
+            bar.update(len(drawn_frames))
+    assert frames == expected, f"{frames} frames for {len(clip.pcm_16k)} samples, not {expected}"
+    return frames
+
+
+def _drawn(engine: FileEngine, clip: AudioClip) -> Iterator[tuple[NDArray[np.float32], list[DrawnFrame]]]:
+    """Sound and the frames that it made ready, chunk by chunk, so that the file is well interleaved."""
+    for start in range(0, len(clip.pcm_16k), CHUNK_SAMPLES):
+        end = start + CHUNK_SAMPLES
+        yield clip.pcm_48k[3 * start : 3 * end], engine.push(clip.pcm_16k[start:end])
+    yield clip.pcm_48k[:0], engine.flush()
+
+
+class _Encoder:
+    """Runs the writer's calls on a second thread, in order; its failure is raised to the caller."""
+
+    def __init__(self) -> None:
+        self._calls: queue.Queue[tuple[Callable[[Any], None], Any] | None] = queue.Queue(QUEUE_FRAMES)
+        self._failure: BaseException | None = None
+        self._given_up = False
+        self._thread = threading.Thread(target=self._run, name="s2v-encoder")
+
+    def put(self, write: Callable[[Any], None], data: NDArray[Any]) -> None:
+        """Queue one call; waits while the queue is full. Raises: what an earlier call raised."""
+        if self._failure is not None:
+            raise self._failure
+        self._calls.put((write, data))
+
+    def __enter__(self) -> _Encoder:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._given_up = kind is not None
+        try:
+            self._calls.put(None)
+            self._thread.join()
+        except BaseException:  # Ctrl-C while the last frames are encoded: nobody else may touch the writer yet
+            self._given_up = True
+            self._calls.put(None)
+            self._thread.join()
+            raise
+        if self._failure is not None and kind is None:
+            raise self._failure
+
+    def _run(self) -> None:
+        """Until None comes. After a failure it only empties the queue, so that `put` never hangs."""
+        while (call := self._calls.get()) is not None:
+            if self._failure is None and not self._given_up:
+                write, data = call
+                try:
+                    write(data)
+                except BaseException as failure:  # handed to the drawing thread
+                    self._failure = failure

@@ -1,0 +1,259 @@
+"""The one face of a server that has a voice of its own: drawn once, seen by everybody who looks.
+
+    source -> Session -> two pumps -> FanOut -> the tracks of each Viewer
+
+A viewer fills the same surface as a session, so a call does not care which of the two it carries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+from av import AudioFrame, VideoFrame
+
+from s2v.errors import S2vError
+from s2v.streaming.broadcast.subscribers import WAITING_PACKETS, WAITING_PICTURES, FanOut, Packet, Picture, SharedTrack
+from s2v.streaming.session.session import Session, Stats
+from s2v.streaming.session.stage_times import StageTimes
+from s2v.streaming.sources.source import AudioSource
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class OwnVoice:
+    """What drives the face of a server that asks no caller for a voice."""
+
+    kind: Literal["file", "mic", "push"]
+    make_source: Callable[[], AudioSource]
+    waits_for_viewers: bool = False  # begins with the first viewer and ends with the last; else runs all the time
+
+
+class Performance:
+    """One session from its beginning to its end, and whoever watches it."""
+
+    def __init__(self, source: AudioSource, session: Session) -> None:
+        self.source = source
+        self.session = session
+        session.face_track.others_encode = True
+        self.pictures: FanOut[Picture] = FanOut()
+        self.packets: FanOut[Packet] = FanOut()
+        self._opening = asyncio.create_task(session.open())
+        self._life: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Raises: S2vError, the engine cannot be opened."""
+        try:
+            await asyncio.shield(self._opening)
+        except S2vError:
+            await self._release()
+            raise
+
+    def start(self) -> asyncio.Task[None]:
+        """Begin to play, once; returns the task that ends with it, and raises what ended it."""
+        if self._life is None:
+            self._life = asyncio.create_task(self._run())
+            self._life.add_done_callback(_report)
+        return self._life
+
+    @property
+    def over(self) -> bool:
+        failed = self._opening.done() and (self._opening.cancelled() or self._opening.exception() is not None)
+        return failed or (self._life is not None and self._life.done())
+
+    async def close(self) -> None:
+        """End it and join everything; safe to call twice."""
+        self._opening.cancel()
+        if self._life is not None:
+            self._life.cancel()
+        await asyncio.wait([self._opening, *([self._life] if self._life else [])])
+        await self._release()
+
+    async def _run(self) -> None:
+        try:
+            await self.open()
+            async with asyncio.TaskGroup() as group:
+                pumps = [
+                    group.create_task(self._pump(self.session.face_track)),
+                    group.create_task(self._pump(self.session.voice_track)),
+                ]
+                await self.session.run()
+                for pump in pumps:
+                    pump.cancel()
+        except BaseExceptionGroup as group_error:
+            raise group_error.exceptions[0] from None
+        finally:
+            await self._release()
+
+    async def _pump(self, track: MediaStreamTrack) -> None:
+        """The tracks release each frame when it is due: handed on at once, it keeps its stamp and its moment."""
+        while True:
+            try:
+                frame = await track.recv()
+            except MediaStreamError:
+                return
+            if isinstance(frame, VideoFrame):
+                if len(self.pictures):
+                    self.pictures.put(Picture.of(frame))
+            elif isinstance(frame, AudioFrame) and len(self.packets):
+                self.packets.put(Packet.of(frame))
+
+    async def _release(self) -> None:
+        await self.session.close()
+        self.pictures.end()
+        self.packets.end()
+
+
+def _report(life: asyncio.Task[None]) -> None:
+    """With nobody watching, nobody else would say it."""
+    if not life.cancelled() and (error := life.exception()) is not None:
+        log.warning("the avatar has stopped, the next visitor starts it again: %s", error)
+
+
+class Viewer:
+    """One place before the avatar, with the surface of a `Session`. Life: `open`, `run` once, `close`."""
+
+    def __init__(self, avatar: Avatar, performance: Performance) -> None:
+        self._avatar = avatar
+        self._performance = performance
+        self._times = StageTimes()
+        self._left = asyncio.Event()
+        self.voice_track: SharedTrack[Packet] = SharedTrack("audio", performance.packets, WAITING_PACKETS)
+        self.face_track: SharedTrack[Picture] = SharedTrack(
+            "video", performance.pictures, WAITING_PICTURES, self._encoded
+        )
+
+    async def open(self) -> None:
+        """Raises: S2vError, the engine cannot be opened."""
+        await self._performance.open()
+
+    async def run(self) -> None:
+        """Watch until the performance ends or `close` is called.
+
+        Raises: S2vError, what ended the performance.
+        """
+        if self._left.is_set():
+            return
+        life, leaving = self._performance.start(), asyncio.create_task(self._left.wait())
+        try:
+            await asyncio.wait([life, leaving], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            leaving.cancel()
+        if life.done() and not life.cancelled():
+            life.result()
+
+    async def close(self) -> None:
+        """Leave; nobody else notices. Safe to call twice."""
+        self._left.set()
+        self.voice_track.stop()
+        self.face_track.stop()
+        await self._avatar.leave(self)
+
+    def _encoded(self, seconds: float) -> None:
+        """For this viewer's own figures; and the session hands pictures over that much earlier, on the average."""
+        self._times.add("encode", seconds)
+        self._performance.session.face_track.encoded(seconds)
+
+    @property
+    def lag_s(self) -> float:
+        """See `Session.lag_s`."""
+        return self._performance.session.lag_s
+
+    def stats(self) -> Stats:
+        """The session's, but with what this viewer alone was sent and lost."""
+        stats = self._performance.session.stats()
+        stats["frames_sent"] = self.face_track.sent
+        stats["frames_dropped"] += self.face_track.dropped
+        stats["stages_ms"] |= self._times.means_ms()
+        stats["stages_p95_ms"] |= self._times.p95_ms()
+        return stats
+
+
+class Avatar:
+    """Keeps a performance going and lets viewers in. When one has failed, the next visitor begins another."""
+
+    def __init__(self, voice: OwnVoice, make_session: Callable[[AudioSource], Session]) -> None:
+        self._voice = voice
+        self._make_session = make_session
+        self._performance: Performance | None = None
+        self._viewers: set[Viewer] = set()
+        self._ending: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._viewers)
+
+    @property
+    def on(self) -> Performance | None:
+        """What is being played, if anything is."""
+        return None if self._performance is None or self._performance.over else self._performance
+
+    def watch(self) -> Viewer:
+        """A new viewer of what is on, or of what begins with it."""
+        viewer = Viewer(self, self._current())
+        self._viewers.add(viewer)
+        self._tell_session()
+        return viewer
+
+    async def start(self) -> Performance:
+        """What is on; begun if nothing is.
+
+        Raises: S2vError, the engine cannot be opened.
+        """
+        performance = self._current()
+        await performance.open()
+        performance.start()
+        return performance
+
+    async def start_if_it_need_not_wait(self) -> None:
+        """At the server's start.
+
+        Raises: S2vError, the engine cannot be opened.
+        """
+        if not self._voice.waits_for_viewers:
+            await self.start()
+
+    async def leave(self, viewer: Viewer) -> None:
+        self._viewers.discard(viewer)
+        self._tell_session()
+        if self._voice.waits_for_viewers and not self._viewers and self._performance is not None:
+            await asyncio.shield(self._end(self._performance))
+
+    async def close(self) -> None:
+        """End the performance and join everything; safe to call twice."""
+        if self._performance is not None:
+            self._end(self._performance)
+        if self._ending:
+            await asyncio.wait(self._ending)
+
+    def _end(self, performance: Performance) -> asyncio.Task[None]:
+        """Whoever comes now begins anew. A viewer that is cancelled while it leaves must not leave this half done."""
+        self._performance = None
+        ending = asyncio.create_task(performance.close())
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
+        return ending
+
+    def state(self) -> dict[str, Any]:
+        state: dict[str, Any] = {"viewers": len(self), "on": self.on is not None}
+        if (on := self._performance) is not None:
+            state |= on.session.stats()
+            if callable(counts := getattr(on.source, "stats", None)):
+                state["source"] = counts()
+        return state
+
+    def _current(self) -> Performance:
+        if self._performance is None or self._performance.over:
+            source = self._voice.make_source()
+            self._performance = Performance(source, self._make_session(source))
+            self._tell_session()
+        return self._performance
+
+    def _tell_session(self) -> None:
+        """An avatar that nobody watches for a night draws nothing all night."""
+        if self._performance is not None:
+            self._performance.session.watched = bool(self._viewers)

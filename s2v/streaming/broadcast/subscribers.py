@@ -1,0 +1,165 @@
+"""One stream to many viewers: each has its own short queue, so that none waits for another."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+from aiortc import MediaStreamTrack
+from aiortc.mediastreams import MediaStreamError
+from av import AudioFrame, VideoFrame
+from numpy.typing import NDArray
+
+from s2v.media.audio_file import ENGINE_HZ, LISTEN_HZ
+
+WAITING_PICTURES = 2
+WAITING_PACKETS = 5  # 100 ms
+
+
+class Item(Protocol):
+    """What is handed round: read only, and never an av frame, because aiortc's encoders write into theirs
+    (a keyframe for one viewer would become one for all)."""
+
+    def frame(self) -> AudioFrame | VideoFrame:
+        """A frame of the viewer's own, with the stamp of the original."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    pts: int  # at ENGINE_HZ
+    yuv420p: NDArray[np.uint8]  # (h * 3 / 2, w)
+
+    @classmethod
+    def of(cls, frame: VideoFrame) -> Picture:
+        assert frame.pts is not None and frame.time_base == Fraction(1, ENGINE_HZ)
+        return cls(frame.pts, np.asarray(frame.reformat(format="yuv420p").to_ndarray(), np.uint8))
+
+    def frame(self) -> VideoFrame:
+        frame = VideoFrame.from_ndarray(self.yuv420p, format="yuv420p")
+        frame.pts, frame.time_base = self.pts, Fraction(1, ENGINE_HZ)
+        return frame
+
+
+@dataclass(frozen=True)
+class Packet:
+    pts: int  # at LISTEN_HZ
+    s16: NDArray[np.int16]  # (1, 2 n), the two sides of `voice_frame` in turn
+
+    @classmethod
+    def of(cls, frame: AudioFrame) -> Packet:
+        assert frame.pts is not None and frame.sample_rate == LISTEN_HZ
+        return cls(frame.pts, np.asarray(frame.to_ndarray(), np.int16))
+
+    def frame(self) -> AudioFrame:
+        frame = AudioFrame.from_ndarray(self.s16, format="s16", layout="stereo")
+        frame.sample_rate, frame.pts, frame.time_base = LISTEN_HZ, self.pts, Fraction(1, LISTEN_HZ)
+        return frame
+
+
+T = TypeVar("T", bound=Item)
+
+
+class Seat(Generic[T]):
+    """One viewer's place: when its queue is full, the oldest is dropped and counted."""
+
+    def __init__(self, capacity: int) -> None:
+        self.dropped = 0
+        self._items: deque[T] = deque(maxlen=capacity)
+        self._changed = asyncio.Event()
+        self._over = False
+
+    def put(self, item: T) -> None:
+        self.dropped += len(self._items) == self._items.maxlen
+        self._items.append(item)
+        self._changed.set()
+
+    def end(self) -> None:
+        self._over = True
+        self._changed.set()
+
+    async def get(self) -> T | None:
+        """The oldest that waits, or the next to come; None when there will be no more."""
+        while not self._items and not self._over:
+            self._changed.clear()
+            await self._changed.wait()
+        return self._items.popleft() if self._items else None
+
+
+class FanOut(Generic[T]):
+    """Hands each item to every seat that is taken at that moment. Event loop only; nothing here ever waits."""
+
+    def __init__(self) -> None:
+        self._seats: set[Seat[T]] = set()
+        self._over = False
+
+    def __len__(self) -> int:
+        return len(self._seats)
+
+    def join(self, capacity: int) -> Seat[T]:
+        seat: Seat[T] = Seat(capacity)
+        if self._over:
+            seat.end()
+        else:
+            self._seats.add(seat)
+        return seat
+
+    def leave(self, seat: Seat[T]) -> None:
+        self._seats.discard(seat)
+        seat.end()
+
+    def put(self, item: T) -> None:
+        for seat in self._seats:
+            seat.put(item)
+
+    def end(self) -> None:
+        """No more will come: everybody is told, also whoever joins later."""
+        self._over = True
+        for seat in list(self._seats):
+            self.leave(seat)
+
+
+class SharedTrack(MediaStreamTrack, Generic[T]):
+    """A viewer's copy of a track. It joins when it is first asked for a frame: what the others saw before is past."""
+
+    def __init__(
+        self, kind: str, fan_out: FanOut[T], capacity: int, on_encoded: Callable[[float], None] = lambda _: None
+    ) -> None:
+        """`on_encoded` is told how many seconds the connection was busy with each frame."""
+        super().__init__()
+        self.kind = kind
+        self.sent = 0
+        self._fan_out = fan_out
+        self._capacity = capacity
+        self._on_encoded = on_encoded
+        self._seat: Seat[T] | None = None
+        self._handed_s: float | None = None
+
+    @property
+    def dropped(self) -> int:
+        return self._seat.dropped if self._seat else 0
+
+    async def recv(self) -> AudioFrame | VideoFrame:
+        if self._handed_s is not None:
+            self._on_encoded(time.monotonic() - self._handed_s)
+            self._handed_s = None
+        if self.readyState != "live":
+            raise MediaStreamError
+        if self._seat is None:
+            self._seat = self._fan_out.join(self._capacity)
+        item = await self._seat.get()
+        if item is None or self.readyState != "live":
+            raise MediaStreamError
+        self.sent += 1
+        self._handed_s = time.monotonic()
+        return item.frame()
+
+    def stop(self) -> None:
+        super().stop()
+        if self._seat is not None:
+            self._fan_out.leave(self._seat)

@@ -1,0 +1,137 @@
+"""An engine whose frames another process draws: they come as I420, through memory that both have."""
+
+from __future__ import annotations
+
+import os
+from multiprocessing.connection import Connection
+from multiprocessing.shared_memory import SharedMemory
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from s2v.engine.face.enrolment import EnrolledFace
+from s2v.engine.lipsync import DrawnFrame
+from s2v.errors import BackendError, S2vError
+from s2v.spec import LipSyncSpec
+from s2v.streaming.render.process import Drawn, OpenEngine, WantsFace
+
+ANSWER_WITHIN_S = 15.0  # an engine; more than `batcher.PATIENCE_S`, whose reason is the better one
+OPEN_WITHIN_S = 60.0  # a face that is new to the process is prepared first
+SHARED_MEMORY = Path("/dev/shm")
+
+
+class DrawingProcess(Protocol):
+    """What an engine needs to know of the process that draws for it: how to reach it; and it leaves counts there."""
+
+    batches: int
+    rows: int
+    cpu_s: float
+
+    @property
+    def spec(self) -> LipSyncSpec: ...
+
+    def call(self) -> Connection: ...
+
+
+class OutsideEngine:
+    """Fills `painter.Engine`: one thread at a time uses it and waits while the other process draws.
+
+    Args:
+        slots: the shape of the memory, see `slots_shape`.
+    """
+
+    def __init__(self, studio: DrawingProcess, face: EnrolledFace, portrait_id: str, slots: tuple[int, ...]) -> None:
+        self._studio = studio
+        memory = _shared_memory(int(np.prod(slots)))
+        try:
+            self._line = studio.call()
+        except BaseException:
+            memory.close()
+            memory.unlink()
+            raise
+        try:
+            send(self._line, OpenEngine(portrait_id, memory.name))
+            said = answer(self._line, OPEN_WITHIN_S)
+            if isinstance(said, WantsFace):
+                send(self._line, face)
+                answer(self._line, OPEN_WITHIN_S)
+        except BaseException:
+            self._line.close()
+            memory.close()
+            raise
+        finally:
+            memory.unlink()  # both have it now: no name is left behind, however either of them ends
+        self._memory: SharedMemory | None = memory
+        self._slots: NDArray[np.uint8] | None = np.ndarray(slots, np.uint8, memory.buf)
+
+    @property
+    def spec(self) -> LipSyncSpec:
+        return self._studio.spec
+
+    def push(self, pcm: NDArray[np.float32]) -> list[DrawnFrame]:
+        """See `LipSyncEngine.push`. Raises: AudioError. BackendError, also when the process has ended."""
+        return self._ask(pcm)
+
+    def flush(self) -> list[DrawnFrame]:
+        """See `LipSyncEngine.flush`."""
+        return self._ask(None)
+
+    def close(self) -> None:
+        """Hang up; the other side frees what is this engine's. Safe to call twice."""
+        self._line.close()
+        self._slots = None
+        if self._memory is not None:
+            self._memory.close()
+            self._memory = None
+
+    def _ask(self, pcm: NDArray[np.float32] | None) -> list[DrawnFrame]:
+        if self._slots is None:
+            raise BackendError("this engine is closed: make another")
+        send(self._line, pcm)
+        frames: list[DrawnFrame] = []
+        while True:
+            drawn = answer(self._line, ANSWER_WITHIN_S)
+            assert isinstance(drawn, Drawn)
+            for slot, told in zip(self._slots, drawn.frames, strict=False):
+                index, centre_sample, network_s, compose_s = told
+                frames.append(DrawnFrame(index, centre_sample, slot.copy(), network_s, compose_s))
+            if not drawn.more:
+                break
+            send(self._line, None)
+        self._studio.batches, self._studio.rows = drawn.batches, drawn.rows
+        self._studio.cpu_s = drawn.cpu_s
+        return frames
+
+
+def send(line: Connection, what: Any) -> None:
+    try:
+        line.send(what)
+    except OSError:
+        raise BackendError("the process that draws has ended: call again") from None
+
+
+def answer(line: Connection, within_s: float) -> Any:
+    """Raises: the S2vError that was answered. BackendError, the process has ended or stands still."""
+    try:
+        if not line.poll(within_s):
+            raise BackendError(f"the process that draws has not answered within {within_s:g} s: serve fewer sessions")
+        said = line.recv()
+    except (EOFError, OSError):
+        raise BackendError("the process that draws has ended: call again") from None
+    if isinstance(said, S2vError):
+        raise said
+    return said
+
+
+def _shared_memory(size: int) -> SharedMemory:
+    """Raises: BackendError, there is not as much left: the system would say so by killing who writes there."""
+    if SHARED_MEMORY.is_dir():
+        space = os.statvfs(SHARED_MEMORY)
+        if (left := space.f_bavail * space.f_frsize) < size:
+            raise BackendError(
+                f"{SHARED_MEMORY} has {left >> 10} KiB left, a session needs {size >> 10}: make it larger "
+                "(docker run --shm-size), or serve fewer sessions"
+            )
+    return SharedMemory(create=True, size=size)

@@ -1,0 +1,134 @@
+"""The web application: one page, its offers, and the calls that come of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from s2v.errors import S2vError, StreamError
+from s2v.streaming.server.access import STATIC, guard
+from s2v.streaming.server.call_manager import SWITCHBOARD, LiveOptions, Switchboard
+from s2v.streaming.server.face_routes import STORE, config_of, tend
+from s2v.streaming.server.face_routes import routes as face_routes
+from s2v.streaming.server.face_store import ONE_FACE, FaceStore, FixedPortrait, UnknownFaceError
+from s2v.streaming.server.http_runner import text_of
+from s2v.streaming.server.push_socket import AudioSocket
+from s2v.streaming.webrtc.offer import Offer
+
+log = logging.getLogger(__name__)
+
+OFFER_BYTES = 64 * 1024  # a browser's offer is 2-8 KiB
+CONTENT_POLICY = (
+    "default-src 'self'; media-src 'self' blob:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+
+
+def create_app(options: LiveOptions) -> web.Application:
+    """The application, ready to be served; its shutdown closes all calls."""
+    others = options.faces if options.shared is None else ONE_FACE  # all see the one face
+    store = FaceStore(FixedPortrait(options.make_engine, options.still_bgr), others)
+    switchboard = Switchboard(options, store)
+    middlewares = [switchboard.metrics.middleware(), _one_line_errors, guard(options.access)]
+    app = web.Application(client_max_size=OFFER_BYTES, middlewares=middlewares)
+    app[STORE], app[SWITCHBOARD] = store, switchboard
+    app.cleanup_ctx.append(tend)
+    app.on_response_prepare.append(_add_headers)
+    speech = AudioSocket(app[SWITCHBOARD].avatar if options.shared and options.shared.kind == "push" else None)
+    app.on_startup.append(_start_avatar)
+    app.on_shutdown.extend([speech.close, _close_calls])
+    app.add_routes(
+        [
+            web.get("/", _page),
+            web.get("/favicon.ico", _icon),
+            web.get("/still.jpg", _still),
+            web.get("/config", _config),
+            web.get("/health", _health),
+            web.get("/state", _state),
+            web.post("/offer", _offer),
+            *face_routes(),
+            *speech.routes(),
+            *switchboard.metrics.routes(),
+            web.static("/static", STATIC),
+        ]
+    )
+    return app
+
+
+async def _page(_: web.Request) -> web.FileResponse:
+    return web.FileResponse(STATIC / "index.html")
+
+
+async def _icon(_: web.Request) -> web.FileResponse:
+    return web.FileResponse(STATIC / "icon.svg")
+
+
+async def _still(request: web.Request) -> web.Response:
+    return web.Response(body=request.app[STORE].default.portrait.still_jpeg, content_type="image/jpeg")
+
+
+async def _config(request: web.Request) -> web.Response:
+    """What the page needs to know before the first call."""
+    options = request.app[SWITCHBOARD].options
+    height, width = options.still_bgr.shape[:2]
+    ice_servers = [server.as_json() for server in options.ice_servers]
+    size = {"width": width, "height": height}
+    own, faces = options.clip is not None, config_of(request.app[STORE])
+    return web.json_response({"inputs": options.inputs, "own_clip": own, **size, **faces, "ice_servers": ice_servers})
+
+
+async def _health(request: web.Request) -> web.Response:
+    return web.json_response({"status": "ok", "sessions": len(request.app[SWITCHBOARD])})
+
+
+async def _state(request: web.Request) -> web.Response:
+    return web.json_response(request.app[SWITCHBOARD].state())
+
+
+async def _offer(request: web.Request) -> web.Response:
+    if request.content_type != "application/json":  # a foreign page cannot send this type without asking first
+        raise StreamError(f"the offer came as {request.content_type}: send application/json")
+    switchboard = request.app[SWITCHBOARD]
+    offer = Offer.from_json(await text_of(request, switchboard.options.connect_within_s))
+    if refusal := switchboard.refusal():  # nothing is awaited from here until the call is counted: two cannot share
+        text, retry_after_s = refusal  # the last place
+        return web.json_response({"error": text}, status=503, headers={"Retry-After": str(retry_after_s)})
+    return web.json_response(await switchboard.answer(offer))
+
+
+@web.middleware
+async def _one_line_errors(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Every refusal is one line of JSON: 400 for a bad request, 500 when our own engine cannot be used."""
+    try:
+        return await handler(request)
+    except UnknownFaceError as error:
+        return web.json_response({"error": str(error)}, status=404)
+    except StreamError as error:
+        return web.json_response({"error": str(error)}, status=400)
+    except S2vError as error:
+        log.warning("%s", error)
+        return web.json_response({"error": str(error)}, status=500)
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        return web.json_response({"error": error.reason}, status=error.status)
+
+
+async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Content-Security-Policy"] = CONTENT_POLICY
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
+    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["Cache-Control"] = "no-cache"  # an updated page must not meet an old script
+
+
+async def _start_avatar(app: web.Application) -> None:
+    if (avatar := app[SWITCHBOARD].avatar) is not None:
+        await avatar.start_if_it_need_not_wait()
+
+
+async def _close_calls(app: web.Application) -> None:
+    await app[SWITCHBOARD].close()

@@ -1,0 +1,151 @@
+"""What one server shows, and all its calls: opened, counted, refused, joined at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from aiohttp import web
+from numpy.typing import NDArray
+
+from s2v.engine.lipsync import Engine
+from s2v.errors import StreamError
+from s2v.machine import give_memory_back
+from s2v.media.audio_file import AudioClip
+from s2v.streaming.broadcast.broadcast import Avatar, OwnVoice
+from s2v.streaming.server.access import LOOPBACK_ONLY, Access
+from s2v.streaming.server.face_store import ONE_FACE, FaceOptions, FaceStore
+from s2v.streaming.server.metrics import Metrics, Runtime
+from s2v.streaming.session.session import Session
+from s2v.streaming.sources.file import FileSource
+from s2v.streaming.sources.source import AudioSource
+from s2v.streaming.webrtc.call import Call
+from s2v.streaming.webrtc.ice import IceServer
+from s2v.streaming.webrtc.offer import Offer
+
+STRAINED_S = 0.1  # faces drawn later than this after their audio: another caller would make it worse for all
+
+
+@dataclass(frozen=True)
+class LiveOptions:
+    """What one server shows. `make_engine` is called once per session, on the session's engine thread."""
+
+    make_engine: Callable[[], Engine]
+    still_bgr: NDArray[np.uint8]  # (h, w, 3), the face at rest, as large as the engine's frames
+    clip: AudioClip | None = None  # this voice drives the one face that every caller sees
+    sample_clip: AudioClip | None = None  # what the page offers beside the caller's microphone
+    loop: bool = False  # begin `clip` again when it ends
+    max_sessions: int = 4
+    connect_within_s: float = 8.0  # half a second is usual; whoever closes the page meanwhile holds a place
+    silent_after_s: float = 8.0  # a living peer sends receiver reports about every second, also from a hidden page
+    access: Access = LOOPBACK_ONLY
+    ice_servers: tuple[IceServer, ...] = ()  # for both ends of every call
+    faces: FaceOptions = ONE_FACE  # beside this one
+    own_voice: OwnVoice | None = None  # the same as `clip`, of a microphone or a program
+    runtime: Runtime | None = None  # what all engines share, for /metrics
+
+    @property
+    def shared(self) -> OwnVoice | None:
+        """What drives the one face that everybody sees; None on a server where each caller has a session."""
+        if (clip := self.clip) is None:
+            return self.own_voice
+        return OwnVoice("file", lambda: FileSource(clip, self.loop), waits_for_viewers=not self.loop)
+
+    @property
+    def inputs(self) -> list[str]:
+        """What an offer may ask for."""
+        if self.shared is not None:
+            return ["shared"]
+        return ["mic", *(["voice"] if self.sample_clip is not None else [])]
+
+
+class Switchboard:
+    """All calls of one server: opens them, counts them, joins them at the end."""
+
+    def __init__(self, options: LiveOptions, faces: FaceStore) -> None:
+        self.options = options
+        self.metrics = Metrics(options.runtime, options.max_sessions)
+        self._faces = faces
+        self.avatar = self._make_avatar(options.shared) if options.shared is not None else None
+        self.served = 0  # calls answered so far
+        self._calls: set[Call] = set()
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    async def answer(self, offer: Offer) -> dict[str, str]:
+        """Open a call; returns the answer for the browser.
+
+        Raises: UnknownFaceError. StreamError, the offer is unusable. S2vError, the engine cannot be opened.
+        """
+        if (offer.input == "shared") != (self.avatar is not None):
+            raise StreamError(f"this server has no input {offer.input!r}: ask for {' or '.join(self.options.inputs)}")
+        voice = self._sample_source() if offer.input == "voice" else None
+        options, face = self.options, self._faces.hold(offer.face)
+
+        def make_session(source: AudioSource) -> Session:
+            return Session(source, face.portrait.make_engine, face.portrait.still_bgr, monitor=self.metrics)
+
+        def end(call: Call) -> None:
+            self._calls.discard(call)
+            self._faces.release(face)
+            if not self._calls:  # nobody to disturb
+                asyncio.get_running_loop().run_in_executor(None, give_memory_back)
+
+        call = Call(
+            make_session,
+            end,
+            options.connect_within_s,
+            options.silent_after_s,
+            options.ice_servers,
+        )
+        self._calls.add(call)  # before anything is awaited
+        try:
+            answer = await call.answer(offer, voice, self.avatar.watch if self.avatar is not None else None)
+        except BaseException:
+            end(call)
+            raise
+        self.served += 1
+        return {"sdp": answer.sdp, "type": answer.type}
+
+    def refusal(self) -> tuple[str, int] | None:
+        """Why no further call can be taken now, and after how many seconds to ask again."""
+        calls, places = [call for call in self._calls if not call.ending], self.options.max_sessions
+        if len(calls) >= places or len(self) >= 2 * places:  # who rings and hangs up all the time must wait as well
+            taken = "the only place is" if places == 1 else f"all {places} places are"
+            return f"{taken} taken by other callers: try again in a minute", 60
+        # one that has not drawn yet says nothing
+        lags_s = [lag_s for call in calls if call.session is not None and (lag_s := call.session.lag_s) > 0]
+        if lags_s and (lag_s := statistics.median(lags_s)) > STRAINED_S:
+            return f"this machine is busy, its faces are {1000 * lag_s:.0f} ms behind: try again in ten seconds", 10
+        return None
+
+    def state(self) -> dict[str, Any]:
+        calls = [{"state": call.state, **call.session.stats()} for call in self._calls if call.session is not None]
+        avatar = {} if self.avatar is None else {"avatar": self.avatar.state()}
+        return {"sessions": len(self), "served": self.served, "calls": calls, **avatar}
+
+    async def close(self) -> None:
+        await asyncio.gather(*(call.close() for call in list(self._calls)))
+        if self.avatar is not None:
+            await self.avatar.close()
+
+    def _make_avatar(self, voice: OwnVoice) -> Avatar:
+        options = self.options
+
+        def make_session(source: AudioSource) -> Session:
+            return Session(source, options.make_engine, options.still_bgr, monitor=self.metrics)
+
+        return Avatar(voice, make_session)
+
+    def _sample_source(self) -> FileSource:
+        if self.options.sample_clip is None:
+            raise StreamError("this server has no voice to play: use the microphone, or start it with --audio FILE")
+        return FileSource(self.options.sample_clip)
+
+
+SWITCHBOARD = web.AppKey("switchboard", Switchboard)

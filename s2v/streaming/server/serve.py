@@ -1,0 +1,103 @@
+"""Serve the application until somebody ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import signal
+import ssl
+from collections.abc import Callable
+
+import aioice.ice
+from aiohttp import web
+
+from s2v.errors import StreamError
+from s2v.streaming.server.app import create_app
+from s2v.streaming.server.call_manager import LiveOptions
+from s2v.streaming.server.http_runner import allow_many_files, make_runner
+from s2v.streaming.webrtc.ice import offer_loopback_when_alone
+
+log = logging.getLogger(__name__)
+
+ENDING = (signal.SIGINT, signal.SIGTERM)
+
+
+def run_live(
+    options: LiveOptions,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    on_ready: Callable[[str], None] | None = None,
+    tls: ssl.SSLContext | None = None,
+) -> signal.Signals:
+    """Serve the page and its calls until SIGINT or SIGTERM; call it from the main thread.
+
+    Args:
+        options: what is shown, and to whom; a host that other machines reach needs a token.
+        port: 0 takes any free one.
+        on_ready: called with the page's address, the token in it, once it can be opened.
+        tls: serve https with this certificate.
+    Returns: the signal that ended it; by then every call, task and thread has been joined.
+    Raises: StreamError, host and port cannot be bound.
+    """
+    return asyncio.run(serve(options, host, port, on_ready, tls))
+
+
+async def serve(
+    options: LiveOptions,
+    host: str,
+    port: int,
+    on_ready: Callable[[str], None] | None,
+    tls: ssl.SSLContext | None = None,
+) -> signal.Signals:
+    """What `run_live` runs, for callers with an event loop of their own."""
+    options.access.refuse_open_host(host)
+    ended: asyncio.Future[signal.Signals] = asyncio.get_running_loop().create_future()
+    for number in ENDING:
+        asyncio.get_running_loop().add_signal_handler(number, _end, ended, number)
+    if offer_loopback_when_alone():
+        log.warning(
+            "this machine has no network address but its own loopback: start Chromium with "
+            "--allow-loopback-in-peer-connection, or connect any network"
+        )
+    allow_many_files()
+    runner = make_runner(create_app(options))
+    try:
+        await runner.setup()
+        await _bind(runner, host, port, tls)
+        if on_ready is not None:
+            on_ready(_address(runner, tls) + options.access.entrance)
+        return await ended
+    finally:
+        await runner.cleanup()
+        for number in ENDING:
+            asyncio.get_running_loop().remove_signal_handler(number)
+
+
+def _end(ended: asyncio.Future[signal.Signals], number: signal.Signals) -> None:
+    if not ended.done():
+        ended.set_result(number)
+
+
+async def _bind(runner: web.AppRunner, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+    try:
+        await web.TCPSite(runner, host, port, ssl_context=tls).start()
+    except OverflowError:
+        raise StreamError(f"port {port} does not exist: pass --port with 0 (any free one) to 65535") from None
+    except UnicodeError:
+        raise StreamError(f"{host!r} is not a host name: check --host") from None
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise StreamError(f"port {port} on {host} is in use: stop the other server or pass --port") from None
+        if error.errno == errno.EACCES:
+            raise StreamError(f"port {port} needs administrator rights: pass --port with 1024 or more") from None
+        raise StreamError(f"cannot listen on {host}, port {port} ({error.strerror}): check --host") from None
+
+
+def _address(runner: web.AppRunner, tls: ssl.SSLContext | None) -> str:
+    """Where a browser finds the page; of a server on all addresses, one that other machines can use."""
+    host, port = runner.addresses[0][:2]
+    if host in ("0.0.0.0", "::"):
+        ours = aioice.ice.get_host_addresses(use_ipv4=True, use_ipv6=host == "::")
+        host = next(iter(ours), "127.0.0.1" if host == "0.0.0.0" else "::1")
+    return f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"

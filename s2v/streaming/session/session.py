@@ -1,0 +1,203 @@
+"""One live session: a source drives an engine, and two tracks carry the face and the delayed voice."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from s2v.engine.lipsync import Engine
+from s2v.media.audio_file import LISTEN_HZ
+from s2v.streaming.session.buffers import DueFrame, FrameQueue, VoiceBuffer
+from s2v.streaming.session.clock import MediaClock
+from s2v.streaming.session.engine_worker import Painter
+from s2v.streaming.session.playout_delay import LASTING_S, Budget
+from s2v.streaming.session.stage_times import Stage, StageTimes
+from s2v.streaming.session.tracks import PACKET_SAMPLES, FaceTrack, VoiceTrack
+from s2v.streaming.sources.source import RATIO, AudioSource
+
+MARGIN_S = 0.08  # beyond the look-ahead, at first; then what is needed
+MIN_MARGIN_S = 0.02  # a packet
+MAX_BUDGET_S = 0.8  # a machine that needs more than this cannot hold a conversation
+ADAPT_EVERY_S = 1.0
+TOO_MANY_LATE = 0.2  # of the frames of that time: where most needed longer, hold everything back at once
+TAIL_S = 0.3  # after the last sample: let the players finish
+
+
+class Stats(TypedDict):
+    """Counted since the session began, except the times, which are current."""
+
+    frames_drawn: int
+    frames_sent: int
+    frames_late: int  # drawn, but their moment had passed
+    frames_dropped: int  # pushed out of a full queue
+    audio_skipped_ms: int  # never drawn: the machine was too slow
+    underruns: int  # voice packets with audio missing
+    stalls: int
+    budget_ms: int
+    draw_ms: float
+    stages_ms: dict[str, float]  # mean of each stage over the last seconds, see `StageTimes`
+    stages_p95_ms: dict[str, float]
+
+
+class SessionMonitor(Protocol):
+    """Somebody who keeps count of sessions; called on the event loop."""
+
+    def began(self, session: Session) -> None: ...
+
+    def observe(self, stage: Stage, seconds: float) -> None: ...
+
+    def ended(self, session: Session) -> None:
+        """It has been closed and its counters will not change; perhaps told twice."""
+
+
+class Session:
+    """Owns source, engine thread and tracks. Life: `open` (optional), `run` once, `close`.
+
+    A seam on each side: any `AudioSource` feeds it, anything that reads its two tracks shows it.
+    """
+
+    def __init__(
+        self,
+        source: AudioSource,
+        make_engine: Callable[[], Engine],
+        still_bgr: NDArray[np.uint8],
+        margin_s: float = MARGIN_S,
+        clock: MediaClock | None = None,
+        monitor: SessionMonitor | None = None,
+    ) -> None:
+        self.clock = clock or MediaClock(margin_s)  # the look-ahead is added once the model is open
+        self.watched = True  # while nobody watches, nothing is drawn, but time goes on
+        self._margin_s = margin_s
+        self._opened = False
+        self._source = source
+        self._voice = VoiceBuffer(round((MAX_BUDGET_S + 1.0) * LISTEN_HZ))
+        self._frames = FrameQueue(math.ceil(MAX_BUDGET_S * 30))  # what can wait at most, at up to 30 fps
+        self._monitor = monitor
+        self._times = StageTimes(monitor.observe if monitor is not None else None)
+        self._budget = Budget()
+        self._painter = Painter(make_engine, self._frame_ready, self._times)
+        self.voice_track = VoiceTrack(self._voice, self.clock)
+        self.face_track = FaceTrack(self._frames, self.clock, still_bgr, self._times)
+        self._running: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def open(self) -> None:
+        """Open the engine ahead of time, while the connection is still being made.
+
+        Raises: S2vError, the model or the runtime cannot be used.
+        """
+        if not self._opened:
+            self._opened = True
+            if self._monitor is not None:
+                self._monitor.began(self)
+            spec = await self._painter.open()
+            self.clock.budget_s = spec.look_ahead_s + self._margin_s
+            self._budget.lowest_s, self._budget.highest_s = spec.look_ahead_s + MIN_MARGIN_S, MAX_BUDGET_S
+
+    async def run(self) -> None:
+        """Carry the source through until it ends and its last frame is due.
+
+        Raises: S2vError, from the source or the engine. CancelledError, also when `close` is called meanwhile.
+        """
+        if self._closed:
+            return
+        self._running = asyncio.create_task(self._carry())
+        await self._running
+
+    async def close(self) -> None:
+        """Stop everything and join it; safe to call at any time and twice."""
+        self._closed = True
+        self._source.close()
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.wait([self._running])
+        self.voice_track.stop()
+        self.face_track.stop()
+        try:
+            await self._painter.close()
+            await self._source.wait_closed()
+        finally:
+            if self._monitor is not None:
+                self._monitor.ended(self)
+
+    async def wait_until_heard(self, source_sample: int) -> None:
+        """Return when this sample of the source, counted at ENGINE_HZ, is released to the listeners."""
+        while self.clock.due_of(source_sample) > self.clock.position():  # it may be held back more meanwhile
+            await self.clock.sleep_until(self.clock.due_of(source_sample))
+
+    @property
+    def lag_s(self) -> float:
+        """How far the drawing is behind the audio, whatever the network does; a draw's length on an idle machine."""
+        return self._painter.lag_s
+
+    def stats(self) -> Stats:
+        return Stats(
+            frames_drawn=self._painter.drawn,
+            frames_sent=self.face_track.counts.sent,
+            frames_late=self.face_track.counts.late,
+            frames_dropped=self._frames.dropped,
+            audio_skipped_ms=self._painter.skipped_samples * 1000 // self.clock.rate_hz,
+            underruns=self.voice_track.underruns,
+            stalls=self.clock.stalls,
+            budget_ms=round(self.clock.budget_s * 1000),
+            draw_ms=round(self._painter.draw_s * 1000, 2),
+            stages_ms=self._times.means_ms(),
+            stages_p95_ms=self._times.p95_ms(),
+        )
+
+    async def _carry(self) -> None:
+        await self.open()
+        try:
+            async with asyncio.TaskGroup() as group:
+                adapting = group.create_task(self._adapt())
+                drawing = group.create_task(self._painter.run())
+                end = await self._listen()
+                await drawing
+                await self.clock.sleep_until(end + TAIL_S * self.clock.rate_hz)
+                adapting.cancel()
+        except BaseExceptionGroup as group_error:
+            raise group_error.exceptions[0] from None  # the first failure; the others are its consequence
+
+    async def _listen(self) -> int:
+        """Put the source's audio where it belongs; returns the timeline sample at which it ended."""
+        end = 0
+        while (chunk := await self._source.read()) is not None:
+            if chunk.came_s is not None:
+                self._times.add("capture", time.monotonic() - chunk.came_s)
+            offset = self.clock.arrived(chunk.voice_end // RATIO)
+            waits_s = self.clock.until(chunk.voice_end // RATIO + offset)
+            self._budget.packet_needed(self.clock.held_s - waits_s + PACKET_SAMPLES / LISTEN_HZ)
+            self._voice.write(chunk.voice_start + RATIO * offset, chunk.voice)
+            if len(chunk.engine) and self.watched:
+                self._painter.feed(chunk.engine_start + offset, chunk.engine)
+            end = chunk.voice_end // RATIO + offset
+        self._voice.ends_at = RATIO * end
+        self._painter.finish()
+        return end
+
+    def _frame_ready(self, frame: DueFrame) -> None:
+        spare_s = self.clock.until(frame.at) - self.face_track.lead_s
+        self._budget.frame_needed(self.clock.held_s - spare_s)
+        self._frames.put(frame)
+
+    async def _adapt(self) -> None:
+        """Let the budget follow the need; where much comes late, hold back more at once rather than show nothing."""
+        seen, drawn = 0, deque([0], maxlen=1 + round(LASTING_S / ADAPT_EVERY_S))
+        while True:
+            await asyncio.sleep(ADAPT_EVERY_S)
+            late, seen = self.face_track.counts.late - seen, self.face_track.counts.late
+            drawn.append(self._painter.drawn)
+            lasting = drawn[-1] - drawn[0] if len(drawn) == drawn.maxlen else 0
+            missing_s = self._budget.lasting_s(lasting) - self.clock.held_s
+            room_s = MAX_BUDGET_S - self.clock.budget_s
+            if late > max(TOO_MANY_LATE * (drawn[-1] - drawn[-2]), 1) and missing_s > 0 and room_s > 0:
+                self.clock.grow_budget(min(missing_s, room_s))
+            else:
+                self.clock.budget_s = self._budget.next(self.clock.budget_s)

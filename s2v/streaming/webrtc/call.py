@@ -1,0 +1,262 @@
+"""One caller: a WebRTC connection around one session, from the offer to the clean-up."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from aiortc import RTCDataChannel, RTCPeerConnection, RTCSessionDescription
+from aiortc.mediastreams import MediaStreamTrack
+from aiortc.sdp import SessionDescription
+
+from s2v.errors import S2vError, StreamError
+from s2v.streaming.session.session import Stats
+from s2v.streaming.sources.peer import PeerSource
+from s2v.streaming.sources.source import AudioSource
+from s2v.streaming.webrtc.ice import IceServer, configuration, look_up, open_ended
+from s2v.streaming.webrtc.jitter_buffer import InOrderPackets, take_promptly
+from s2v.streaming.webrtc.offer import Offer, refuse_unusable
+
+log = logging.getLogger(__name__)
+
+TEND_EVERY_S = 0.5
+RELEASE_WITHIN_S = 5.0
+MESSAGE_BYTES = 200  # what an empty one costs, or a channel
+MAX_UNASKED_BYTES = 128 * 1024
+LINGER_S = 0.5  # between telling the page that the end has come and hanging up
+
+
+class Show(Protocol):
+    """What a call carries: a `Session` of its own, or a `Viewer` of the shared avatar."""
+
+    @property
+    def voice_track(self) -> MediaStreamTrack: ...
+
+    @property
+    def face_track(self) -> MediaStreamTrack: ...
+
+    @property
+    def lag_s(self) -> float: ...
+
+    async def open(self) -> None: ...
+
+    async def run(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    def stats(self) -> Stats: ...
+
+
+class Call:
+    """Owns connection, session and the one task that tends both. `answer` once; then it ends by itself or by `close`.
+
+    It ends when the connection fails or is closed, when the peer falls silent, when the source ends, or when the
+    engine fails; `on_end` is called then, once.
+    """
+
+    def __init__(
+        self,
+        make_session: Callable[[AudioSource], Show],
+        on_end: Callable[[Call], None],
+        connect_within_s: float,
+        silent_after_s: float,
+        ice_servers: Sequence[IceServer] = (),
+    ) -> None:
+        self.session: Show | None = None
+        self.state = "new"
+        self._make_session = make_session
+        self._on_end = on_end
+        self._connect_within_s = connect_within_s
+        self._silent_after_s = silent_after_s
+        self._pc = RTCPeerConnection(configuration(ice_servers))
+        self._channel: RTCDataChannel | None = None
+        self._microphone: MediaStreamTrack | None = None
+        self._packets: InOrderPackets | None = None
+        self._connected = asyncio.Event()
+        self._hung_up = asyncio.Event()
+        self._life: asyncio.Task[None] | None = None
+        self._looking_up: asyncio.Task[None] | None = None
+        self._unasked_bytes = 0
+        self._pc.on("connectionstatechange", self._on_state)
+        self._pc.on("datachannel", self._on_channel)
+        self._pc.on("track", self._on_track)
+
+    @property
+    def ending(self) -> bool:
+        """Whether it is being released, and its place is as good as free."""
+        return self._hung_up.is_set() or self.state == "closed"
+
+    async def answer(
+        self, offer: Offer, voice: AudioSource | None, watch: Callable[[], Show] | None = None
+    ) -> RTCSessionDescription:
+        """Take the offer; `voice` drives the face if given, else the caller's microphone; or `watch` what is on.
+
+        Raises: StreamError, the description is unusable. S2vError, the engine cannot be opened. Closed after both.
+        """
+        try:
+            await self._take(offer)
+            if watch is not None:
+                self.session = watch()
+            else:
+                self.session = self._make_session(voice if voice is not None else self._microphone_source())
+            await self.session.open()  # before the answer: no audio can pile up while a model loads
+            self._pc.addTrack(self.session.voice_track)
+            self._pc.addTrack(self.session.face_track)
+            for transceiver in self._pc.getTransceivers():  # refuse what nobody would read
+                hears = transceiver.kind == "audio" and voice is None and watch is None
+                transceiver.direction = "sendrecv" if hears else "sendonly"
+            await self._agree()
+        except BaseException:
+            await self._release()
+            raise
+        self._life = asyncio.create_task(self._live(self.session))
+        return self._pc.localDescription
+
+    async def close(self) -> None:
+        """Hang up and join everything; safe to call at any time and twice."""
+        self._hung_up.set()
+        if self._life is not None:
+            await asyncio.wait([self._life])
+
+    async def _take(self, offer: Offer) -> None:
+        try:
+            refuse_unusable(SessionDescription.parse(offer.sdp))
+            sdp, hidden = open_ended(offer.sdp)
+            await self._pc.setRemoteDescription(RTCSessionDescription(sdp, "offer"))
+            self._looking_up = asyncio.create_task(look_up(self._pc, hidden))
+        except StreamError:
+            raise
+        except Exception as error:  # the SDP parser raises whatever it trips over: all of it is the caller's text
+            raise StreamError(f"the offer's SDP cannot be read ({type(error).__name__}: {str(error)[:80]})") from None
+
+    async def _agree(self) -> None:
+        try:
+            await self._pc.setLocalDescription(await self._pc.createAnswer())
+        except OSError as error:
+            raise S2vError(f"this machine gives no socket for another call ({error}): try again later") from None
+        except Exception as error:  # what it asks for may go together only so far: aiortc notices here
+            raise StreamError(f"the offer's SDP has no answer ({type(error).__name__}: {str(error)[:80]})") from None
+
+    def _microphone_source(self) -> AudioSource:
+        if self._microphone is None:
+            raise StreamError("the offer sends no audio: add the microphone's track, or ask for the voice")
+        return PeerSource(self._microphone, self._packets)
+
+    async def _live(self, session: Show) -> None:
+        """The call's one task: run the session while the peer is there, then release everything."""
+        running: asyncio.Task[None] | None = None
+        tending: asyncio.Task[None] | None = None
+        hung_up = asyncio.create_task(self._hung_up.wait())
+        connected = asyncio.create_task(self._connected.wait())
+        try:
+            await asyncio.wait(
+                [connected, hung_up], timeout=self._connect_within_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            if self._hung_up.is_set():
+                return
+            if not self._connected.is_set():
+                log.info("a caller did not connect within %g s", self._connect_within_s)
+                return
+            self.state = "live"
+            running = asyncio.create_task(session.run())
+            tending = asyncio.create_task(self._tend(session))
+            await asyncio.wait([running, tending, hung_up], return_when=asyncio.FIRST_COMPLETED)
+            tending.cancel()
+            await self._say_goodbye(running, tending)
+        except Exception:  # nobody awaits this task's result
+            log.exception("a call could not be ended as it should")
+        finally:
+            hung_up.cancel()
+            connected.cancel()
+            self.state = "closed"
+            try:
+                await self._release()
+                if tasks := [task for task in (running, tending) if task is not None]:
+                    await asyncio.wait(tasks)
+            except Exception:
+                log.exception("a call could not be released as it should")
+            finally:  # whatever happened: its place is free again
+                self._on_end(self)
+
+    async def _release(self) -> None:
+        if self._looking_up is not None:
+            self._looking_up.cancel()
+        try:
+            if self.session is not None:
+                await self.session.close()
+        finally:
+            await self._hang_up()
+
+    async def _hang_up(self) -> None:
+        transports = [t.receiver.transport for t in self._pc.getTransceivers()]
+        transports += [self._pc.sctp.transport] if self._pc.sctp is not None else []
+        try:
+            async with asyncio.timeout(RELEASE_WITHIN_S):  # a peer that is gone answers no goodbye
+                await self._pc.close()
+        except Exception as error:  # TimeoutError, or aiortc's own: the sockets must not stay open
+            log.warning("a connection was cut, not closed (%s)", type(error).__name__)
+            for transport in transports:
+                if transport is not None:
+                    await transport.transport.stop()
+
+    async def _tend(self, session: Show) -> None:
+        """Tell the page how it goes; return when nothing has come from the peer for a while."""
+        clock = asyncio.get_running_loop()
+        received, heard_s = -1, clock.time()
+        while clock.time() - heard_s < self._silent_after_s:
+            self._send({"state": "live", **session.stats()})
+            await asyncio.sleep(TEND_EVERY_S)
+            if (now_received := await self._packets_received()) != received:
+                received, heard_s = now_received, clock.time()
+        log.info("a caller has been silent for %g s: hanging up", self._silent_after_s)
+
+    async def _packets_received(self) -> int:
+        report = await self._pc.getStats()
+        return sum(stats.packetsReceived for stats in report.values() if stats.type == "transport")
+
+    async def _say_goodbye(self, running: asyncio.Task[None], tending: asyncio.Task[None]) -> None:
+        """Tell the page why it is over, if it can still be told."""
+        ended = [task for task in (running, tending) if task.done() and not task.cancelled()]
+        error = next((error for task in ended if (error := task.exception()) is not None), None)
+        if isinstance(error, S2vError):
+            log.warning("a session failed: %s", error)
+        elif error is not None:
+            log.error("a session failed", exc_info=error)
+        if error is not None:
+            self._send({"state": "failed", "error": str(error) or type(error).__name__})
+        else:
+            self._send({"state": "ended" if running.done() else "closed"})
+        if self._pc.connectionState == "connected":
+            await asyncio.sleep(LINGER_S)
+
+    def _send(self, message: dict[str, Any]) -> None:
+        if self._channel is not None and self._channel.readyState == "open":
+            self._channel.send(json.dumps(message))
+
+    def _on_channel(self, channel: RTCDataChannel) -> None:
+        self._channel = channel
+        channel.on("message", self._on_message)
+        self._on_message("")
+
+    def _on_message(self, message: str | bytes) -> None:
+        """Our page opens one channel and says nothing; unpacking what others pour in takes the time of all calls."""
+        self._unasked_bytes += MESSAGE_BYTES + len(message)
+        if self._unasked_bytes > MAX_UNASKED_BYTES and not self._hung_up.is_set():
+            log.info("a caller floods its data channel: hanging up")
+            self._hung_up.set()
+
+    def _on_track(self, track: MediaStreamTrack) -> None:
+        if track.kind == "audio":
+            self._microphone = track
+            receiver = next(receiver for receiver in self._pc.getReceivers() if receiver.track is track)
+            self._packets = InOrderPackets()
+            take_promptly(receiver, self._packets)
+
+    def _on_state(self) -> None:
+        if self._pc.connectionState == "connected":
+            self._connected.set()
+        elif self._pc.connectionState in ("failed", "closed"):
+            self._hung_up.set()

@@ -1,0 +1,210 @@
+"""An evaluation as text, as JSON, and as a folder to look through."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from s2v import __version__
+from s2v.errors import OutputError
+from s2v.files import written_whole
+from s2v.training.evaluation.probes import Probe
+from s2v.training.evaluation.results import MOTION_FIGURES, PICTURE_FIGURES, Figure, by_set, medians, plain
+from s2v.training.evaluation.run import Evaluation
+from s2v.training.evaluation.unseen_faces import FaceResult
+
+_MAX_FACES = 12  # in the table; report.json has all
+_LIBRARIES = ("numpy", "mediapipe", "opencv-contrib-python", "onnxruntime", "openvino", "torch")
+
+
+def as_dict(found: Evaluation) -> dict[str, Any]:
+    """Everything but pictures and curves, ready for JSON."""
+    sets = by_set(found.clips)
+    return {
+        "model": {"name": found.model, "sha256": found.model_sha256, "spec": json.loads(found.spec.to_json())},
+        "backend": found.backend,
+        "machine": machine(),
+        "sets": {
+            name: {"clips": len(clips), "seconds": sum(clip.seconds for clip in clips), **plain(medians(clips))}
+            for name, clips in sets.items()
+        },
+        "all": {"clips": len(found.clips), **plain(medians(found.clips))},
+        "clips": {clip.name: {"seconds": clip.seconds, **plain(clip.figures)} for clip in found.clips},
+        "faces": {
+            face.name: plain(
+                {"sharpness": face.sharpness, "spread": face.spread, "follows": face.follows, "jitter": face.jitter}
+            )
+            for face in found.faces
+            if not face.refused
+        },
+        "no_speech": plain(found.idle),
+        "refused": found.refused,
+        "probes": [
+            {"name": p.name, "found": plain(p.found), "where": p.where, "wanted": p.wanted, "passed": p.passed}
+            for p in found.probes
+        ],
+    }
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores, system and the versions of what computed the figures."""
+    versions = {"s2v": __version__}
+    for name in _LIBRARIES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "versions": versions,
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def as_text(found: Evaluation) -> str:
+    """Tables for a terminal: medians over clips, faces, sounds that are not speech, probes."""
+    parts = [f"{found.model}, network {found.spec.network}, backend {found.backend}"]
+    for title, rows in tables(found):
+        parts.append(f"\n{title}\n{aligned(rows)}")
+    parts.append("\n" + "\n".join(probe.line() for probe in found.probes))
+    return "\n".join(parts)
+
+
+def as_markdown(found: Evaluation) -> str:
+    """The same for a reader, with the plots and sheets that lie beside it."""
+    parts = [
+        "# Evaluation",
+        f"Model {found.model} (sha256 {found.model_sha256[:16]}), network {found.spec.network}, look-ahead "
+        f"{1000 * found.spec.look_ahead_s:.0f} ms, backend {found.backend}.",
+    ]
+    for title, rows in tables(found):
+        head, *body = [f"| {' | '.join(row)} |" for row in rows]
+        parts.append("\n".join([f"## {title}", "", head, "|" + "---|" * len(rows[0]), *body]))
+    probes = "\n".join(f"- {_probe_line(probe)}" for probe in found.probes)
+    parts.append(f"## Probes\n\n{probes}")
+    pictures = "\n".join(f"![{name}]({name})" for name in picture_names(found))
+    return "\n\n".join([*parts, pictures]) + "\n"
+
+
+def picture_names(found: Evaluation) -> list[str]:
+    """The files that `write_report` draws, but for those that have nothing to show."""
+    names = ["offsets.png"]
+    for set_name, clips in by_set(found.clips).items():
+        names.append(f"{file_name(set_name)}-opening.png")
+        if any(clip.tiles for clip in clips):
+            names += [f"{file_name(set_name)}-faces.jpg", f"{file_name(set_name)}-mouths.jpg"]
+    return [*names, "faces.jpg"] if any(face.tiles for face in found.faces) else names
+
+
+def file_name(set_name: str) -> str:
+    """A set's name as part of a file name."""
+    return "".join(letter if letter.isalnum() else "_" for letter in set_name)
+
+
+def write_report(found: Evaluation, folder: Path) -> None:
+    """report.json, report.md, plots and contact sheets. Raises: OutputError."""
+    from s2v.training.evaluation.report.contact_sheets import face_sheet, film_over_drawn, write_picture
+    from s2v.training.evaluation.report.plots import offset_plot, opening_plot
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in (
+            ("report.json", json.dumps(as_dict(found), indent=1) + "\n"),
+            ("report.md", as_markdown(found)),
+        ):
+            with written_whole(folder / name) as beside:
+                beside.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write to {folder}: {error.strerror or error}") from error
+    offset_plot(found.clips, folder / "offsets.png")
+    for set_name, clips in by_set(found.clips).items():
+        opening_plot(clips, folder / f"{file_name(set_name)}-opening.png")
+        if sheets := film_over_drawn(clips):
+            for kind, picture in zip(("faces", "mouths"), sheets, strict=True):
+                write_picture(folder / f"{file_name(set_name)}-{kind}.jpg", picture)
+    if (faces := face_sheet(found.faces)) is not None:
+        write_picture(folder / "faces.jpg", faces)
+
+
+def tables(found: Evaluation) -> list[tuple[str, list[list[str]]]]:
+    """Title and rows, the first of which is the head; only figures that somebody has."""
+    sets = {f"{name} ({len(clips)})": medians(clips) for name, clips in by_set(found.clips).items()}
+    if len(sets) > 1:
+        sets[f"all ({len(found.clips)})"] = medians(found.clips)
+    given: list[tuple[str, list[list[str]]]] = []
+    for title, figures in (
+        ("Motion and loudness against film, median over clips", MOTION_FIGURES),
+        ("Pictures against film, median over clips", PICTURE_FIGURES),
+    ):
+        rows = [_figure_row(figure, list(sets.values())) for figure in figures]
+        rows = [row for row in rows if any(cell != "-" for cell in row[1:])]
+        if rows:
+            given.append((title, [["", *sets], *rows]))
+    if usable := [face for face in found.faces if not face.refused]:
+        given.append(("Unseen faces", _face_rows(usable)))
+    columns = list(dict.fromkeys(key for figures in found.idle.values() for key in figures))
+    names = {
+        "opening": "opening asked for",
+        "speed": "lip speed asked for",
+        "drawn_opening": "opening drawn",
+        "drawn_speed": "lip speed drawn",
+    }
+    rows = [[sound, *(_number(figures[key], 3) for key in columns)] for sound, figures in found.idle.items()]
+    given.append(("Without speech, eye distances (a second)", [["", *(names[key] for key in columns)], *rows]))
+    if found.refused:
+        refusals = [[name, reason] for name, reason in found.refused.items()]
+        given.append(("Left out", [["", "reason"], *refusals]))
+    return given
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Rows in columns of their own width, numbers to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def _face_rows(faces: Sequence[FaceResult]) -> list[list[str]]:
+    """The median of several and some of them, those first that follow worst."""
+    head = ["", "sharpness of the mouth", "spread of the opening", "follows the motion", "largest change elsewhere"]
+    values = {f.name: (f.sharpness, f.spread, f.follows, f.jitter) for f in sorted(faces, key=lambda f: f.follows)}
+    shown = dict(list(values.items())[:_MAX_FACES])
+    if len(values) > 1:
+        middle = np.median(np.array(list(values.values())), axis=0).tolist()
+        shown = {f"median of {len(values)}": tuple(middle), **shown}
+    rows = [[name, _number(a), _number(b, 3), _number(c), _number(d, 0)] for name, (a, b, c, d) in shown.items()]
+    return [head, *rows]
+
+
+def _figure_row(figure: Figure, columns: Sequence[dict[str, float]]) -> list[str]:
+    values = [found.get(figure.key, float("nan")) for found in columns]
+    return [figure.title, *(_number(value, figure.decimals) for value in values)]
+
+
+def _number(value: float, decimals: int = 2) -> str:
+    return "-" if value != value else f"{value:.{decimals}f}"  # NaN is not equal to itself
+
+
+def _probe_line(probe: Probe) -> str:
+    return f"**{probe.line()}**" if not probe.passed else probe.line()

@@ -1,0 +1,196 @@
+"""Shards -> batches: speech with its motion, and pictures of mouths."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from s2v.engine.audio.mfcc import counts, mfcc_and_mean
+from s2v.engine.audio.windows import mfcc_windows, normalised_columns
+from s2v.errors import DataError
+from s2v.spec import LipSyncSpec
+from s2v.training.train.augment import mixed, no_speech, spoil
+from s2v.training.train.picture_batches import PICTURE_ARRAYS, Pictures
+
+VTL_WARP = (0.82, 1.22)  # vocal-tract length: one voice stands for many
+_CLIPS_MEASURED = 200
+SPEED = (0.85, 1.2)
+ROW_FRAMES = 150  # 6 s: the running mean also meets a stream that has been going on
+_NO_SPEECH_SHARE = 0.06
+_QUIET_ROW_SHARE = 0.2  # no speech, so long that the running mean takes the noise for the channel
+_BABBLE_SHARE = 0.15  # rows in which somebody else talks too
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Sound and true motion of one clip."""
+
+    name: str
+    pcm: NDArray[np.float32]  # 16 kHz mono
+    motion: NDArray[np.float32]  # (n_frames, n_motion)
+    aperture: NDArray[np.float32]  # (n_frames,) face units above the talker's closed lips
+
+
+def check_shards(shards: Path) -> None:
+    """Raises: DataError, not a folder of prepare-data."""
+    try:
+        json.loads((shards / "meta.json").read_text())["clips"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise DataError(f"{shards} holds no meta.json: -i takes the folder that s2v prepare-data wrote") from None
+
+
+def measured(spec: LipSyncSpec, clips: Sequence[Clip]) -> LipSyncSpec:
+    """The spec with the mean and deviation that these clips' MFCC columns have.
+
+    Raises: DataError, nothing can be heard in them.
+    """
+    raw = replace(spec, mfcc_mean=(0.0,) * spec.n_mfcc, mfcc_std=(1.0,) * spec.n_mfcc)
+    columns = [mfcc_and_mean(clip.pcm, raw)[0] for clip in clips[:_CLIPS_MEASURED]]
+    heard = np.concatenate([part[counts(part)] for part in columns] or [np.zeros((0, spec.n_mfcc), np.float32)])
+    if not len(heard):
+        raise DataError("the training clips are silent: give talking videos whose sound can be heard")
+    mean, deviation = heard.mean(0).round(4).tolist(), heard.std(0).round(4).tolist()
+    return replace(spec, mfcc_mean=tuple(mean), mfcc_std=tuple(deviation))
+
+
+def load_split(shards: Path, split: str, pictures: bool = True) -> tuple[list[Clip], Pictures]:
+    """Read all shards of a split ("train", "held", "val") into memory."""
+    clips: list[Clip] = []
+    parts: dict[str, list[NDArray[np.uint8]]] = {}
+    motions: list[NDArray[np.float32]] = []
+    where: list[tuple[str, int]] = []
+    people: list[str] = []
+    magnified = [np.zeros(0, np.float32)]
+    for path in sorted(shards.glob(f"{split}-*.npz")):
+        with _open_shard(path) as stored:
+            names = [str(name) for name in stored["clips"]]
+            clips += _clips(names, stored["pcm"], stored["pcm_ends"], stored["motion"], stored["aperture"],
+                            stored["motion_ends"])  # fmt: skip
+            if not pictures or "picture_where" not in stored:
+                continue
+            where += [(names[clip] if clip >= 0 else "", int(frame)) for clip, frame in stored["picture_where"]]
+            motions.append(stored["picture_motion"])
+            for key in PICTURE_ARRAYS:
+                parts.setdefault(key, []).append(stored[f"picture_{key}"])
+            magnified.append(stored["picture_magnified"])
+            people += [str(person) for person in stored["picture_person"]]
+    motion = np.concatenate(motions) if motions else np.zeros((0, 0), np.float32)
+    arrays = {key: np.concatenate(part) for key, part in parts.items()}
+    return clips, Pictures(arrays, motion, where, np.concatenate(magnified), people)
+
+
+@contextmanager
+def _open_shard(path: Path) -> Iterator[Any]:
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            yield stored
+    except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
+        raise DataError(f"{path} is not a shard of s2v prepare-data ({error}): prepare again") from None
+
+
+def _clips(
+    names: list[str],
+    pcm: NDArray[np.int16],
+    pcm_ends: NDArray[np.int64],
+    motion: NDArray[np.float32],
+    aperture: NDArray[np.float32],
+    motion_ends: NDArray[np.int64],
+) -> list[Clip]:
+    sounds = np.split(pcm, pcm_ends[:-1]) if names else []
+    motions = np.split(motion, motion_ends[:-1]) if names else []
+    apertures = np.split(aperture, motion_ends[:-1]) if names else []
+    return [
+        Clip(name, (sound / 32768).astype(np.float32), moved, opened)
+        for name, sound, moved, opened in zip(names, sounds, motions, apertures, strict=True)
+    ]
+
+
+def by_voice(seen: list[Clip], labelled: list[Clip], seen_share: float = 0.4) -> list[list[Clip]]:
+    """Voices for `motion_batch`: those whose lips were seen make up `seen_share`, each labelled voice the same rest."""
+    voices: dict[str, list[Clip]] = {}
+    for clip in labelled:
+        voices.setdefault(clip.name.split("/")[0], []).append(clip)
+    if not voices:
+        return [seen]
+    times = max(1, round(seen_share / (1 - seen_share) * len(voices)))
+    return [seen] * times + list(voices.values())
+
+
+def windows_of(clip: Clip, spec: LipSyncSpec) -> NDArray[np.float32]:
+    """All windows of a clip as the network takes them, one for each frame whose motion is known."""
+    return mfcc_windows(clip.pcm, spec)[: len(clip.motion), None]
+
+
+def motion_batch(
+    voices: Sequence[list[Clip]], n_rows: int, spec: LipSyncSpec, rng: np.random.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows of speech, each in one voice and spoiled in its own way, clips following each other.
+
+    Args:
+        voices: the clips of each voice; every voice is as likely as the next, however much it said.
+    Returns: columns (n_rows, n, n_cepstra) as `MotionNet.over` takes them, motion (n_rows, ROW_FRAMES, n_motion),
+        and whether a frame follows the one before it in the same clip (n_rows, ROW_FRAMES).
+    """
+    n_columns = spec.n_columns + round((ROW_FRAMES - 1) * spec.samples_per_frame / spec.mfcc_step_samples)
+    columns, motions, follows = [], [], []
+    for _ in range(n_rows):
+        pcm, motion, follow = _row(voices[int(rng.integers(len(voices)))], spec, rng)
+        if rng.random() < _BABBLE_SHARE:
+            others, _, _ = _row(voices[int(rng.integers(len(voices)))], spec, rng)
+            pcm = mixed(pcm, others, float(rng.uniform(10, 25)))
+        columns.append(normalised_columns(spoil(pcm, rng), spec, vtl_warp=rng.uniform(*VTL_WARP))[:n_columns])
+        motions.append(motion)
+        follows.append(follow)
+    return (
+        torch.from_numpy(np.stack(columns)),
+        torch.from_numpy(np.stack(motions)),
+        torch.from_numpy(np.stack(follows)),
+    )
+
+
+def _row(
+    clips: list[Clip], spec: LipSyncSpec, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+    """ROW_FRAMES of one voice: sound, motion, and whether a frame follows the one before it."""
+    if rng.random() < _QUIET_ROW_SHARE:
+        still = np.zeros((ROW_FRAMES, spec.n_motion), np.float32)
+        return no_speech(round(ROW_FRAMES * spec.samples_per_frame), rng), still, np.arange(ROW_FRAMES) > 0
+    speed = float(rng.uniform(*SPEED)) if rng.random() < 0.5 else 1.0
+    sounds, motions, follows = [], [], []
+    missing = ROW_FRAMES
+    while missing > 0:
+        pcm, motion = at_speed(clips[int(rng.integers(len(clips)))], speed, spec)
+        # Whole frames only: the next clip's first frame must begin where this one's last ends.
+        n_frames = min(missing, len(motion), int(len(pcm) / spec.samples_per_frame))
+        if not n_frames:
+            continue
+        n_samples = round(n_frames * spec.samples_per_frame)
+        silent = rng.random() < _NO_SPEECH_SHARE
+        sounds.append(no_speech(n_samples, rng) if silent else pcm[:n_samples])
+        motions.append(np.zeros_like(motion[:n_frames]) if silent else motion[:n_frames])
+        follows.append(np.arange(n_frames) > 0)
+        missing -= n_frames
+    return np.concatenate(sounds), np.concatenate(motions), np.concatenate(follows)
+
+
+def at_speed(clip: Clip, speed: float, spec: LipSyncSpec) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """A clip played faster (speed > 1, with a higher voice) or slower: sound and motion."""
+    if speed == 1.0:
+        return clip.pcm, clip.motion
+    sound_at = np.arange(int(len(clip.pcm) / speed)) * speed
+    sound = np.interp(sound_at, np.arange(len(clip.pcm)), clip.pcm).astype(np.float32)
+    # Frame n stands for its middle, n + 0.5.
+    frame_at = (np.arange(int(len(clip.motion) / speed)) + 0.5) * speed - 0.5
+    frames = np.arange(len(clip.motion))
+    motion = np.stack([np.interp(frame_at, frames, moved) for moved in clip.motion.T], axis=1)
+    return sound, motion.astype(np.float32)

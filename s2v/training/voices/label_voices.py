@@ -1,0 +1,147 @@
+"""`s2v label-voices`: recordings with transcripts become training clips, through the phone bridge."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from s2v.errors import DataError
+from s2v.files import written_whole
+from s2v.media.video_file import read_sound
+from s2v.spec import LipSyncSpec
+from s2v.training.prepare.shards import CLIPS_PER_SHARD, Shard
+from s2v.training.train import batches as data
+from s2v.training.voices.phone_to_motion import bridge_correlation, label, train_bridge
+from s2v.training.voices.phones import Phone, align_all, read_labels
+
+SOUND_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+_log = logging.getLogger("s2v")
+
+
+@dataclass(frozen=True)
+class LabelReport:
+    """What `label_voices` did."""
+
+    talking_aligned: int
+    voices_aligned: int
+    voice_minutes: float
+    bridge_held: list[float]  # correlation of three components, clips of the talker kept back
+
+
+def label_voices(
+    shards: Path, talker_words: Path, voices: list[Path], workers: int = 2, steps: int = 800, seed: int = 0
+) -> LabelReport:
+    """Learn the bridge from a shard folder and add `voice-*.npz` shards to it, in place of those it has.
+
+    Args:
+        shards: as `prepare_data` wrote it.
+        talker_words: word times of its talking clips, tab separated: clip, start_s, end_s, word (GRID's align files).
+        voices: folders with recordings and a `transcripts.txt` (name|text a line).
+    Raises: DataError, nothing could be aligned.
+    """
+    data.check_shards(shards)
+    spec = LipSyncSpec.of("s2v")
+    train, _ = data.load_split(shards, "train", pictures=False)
+    held, _ = data.load_split(shards, "held", pictures=False)
+    spoken = read_words(talker_words)
+    sounds = {clip.name: _to_int16(clip.pcm) for clip in train + held if clip.name.split("/")[-1] in spoken}
+    texts = {name: spoken[name.split("/")[-1]] for name in sounds}
+    recordings, said = read_voices(voices)
+    exact = read_exact_phones(voices)
+    unknown = {name: sound for name, sound in (sounds | recordings).items() if name not in exact}
+    phones = exact | _aligned(shards / "phones.json", unknown, texts | said, workers)
+    bridge = train_bridge(train, phones, spec, steps, seed)
+    held_figures = bridge_correlation(bridge, held, phones, spec)
+    _log.info("phone bridge: correlation %s on %d clips kept back", held_figures, len(held))
+    labelled = [
+        label(bridge, name, (pcm / 32768).astype(np.float32), phones[name], spec)
+        for name, pcm in recordings.items()
+        if name in phones
+    ]
+    if not labelled:
+        raise DataError("none of the voices could be aligned with its transcript: check transcripts.txt (name|text)")
+    for old in shards.glob("voice-*.npz"):  # of an earlier run with more voices
+        old.unlink()
+    order = np.random.default_rng(seed).permutation(len(labelled))
+    for number, start in enumerate(range(0, len(order), CLIPS_PER_SHARD)):
+        shard = Shard()
+        for index in order[start : start + CLIPS_PER_SHARD]:
+            clip = labelled[index]
+            shard.clips.append(clip.name)
+            shard.pcm.append(recordings[clip.name])
+            shard.motion.append(clip.motion)
+            shard.aperture.append(clip.aperture)
+        shard.save(shards / f"voice-{number:04d}.npz")
+    minutes = sum(len(clip.pcm) for clip in labelled) / spec.sample_rate_hz / 60
+    return LabelReport(sum(name in phones for name in sounds), len(labelled), round(minutes, 1), held_figures)
+
+
+def _aligned(
+    cache: Path, sounds: dict[str, NDArray[np.int16]], texts: dict[str, str], workers: int
+) -> dict[str, list[Phone]]:
+    """Align, or take from the cache what an earlier run aligned: it takes longer than everything else."""
+    try:
+        stored: dict[str, list[list[Any]]] = json.loads(cache.read_text()) if cache.exists() else {}
+    except ValueError:
+        raise DataError(f"{cache} is damaged: delete it, and everything is aligned again") from None
+    # A recording that did not fit is stored too, as no phones: it would not fit the second time either.
+    missing = {name: sound for name, sound in sounds.items() if name not in stored}
+    found = align_all(missing, texts, workers) if missing else {}
+    stored |= {name: [list(astuple(phone)) for phone in found.get(name, ())] for name in missing}
+    with written_whole(cache) as beside:
+        beside.write_text(json.dumps(stored))
+    return {name: [Phone(*row) for row in stored[name]] for name in sounds if stored[name]}
+
+
+def read_words(path: Path) -> dict[str, str]:
+    """Clip name -> its words in order. Raises: DataError, not such a file."""
+    sentences: dict[str, list[str]] = {}
+    try:
+        for line in path.read_text().splitlines()[1:]:
+            clip, _, _, word = line.split("\t")
+            if word not in ("sil", "sp"):
+                # GRID's speakers are British: its letter z is "zed".
+                sentences.setdefault(clip, []).append("zed" if word == "z" else word)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is not a table of clip, start, end, word ({error})") from None
+    return {clip: " ".join(words) for clip, words in sentences.items()}
+
+
+def read_voices(folders: list[Path]) -> tuple[dict[str, NDArray[np.int16]], dict[str, str]]:
+    """Recordings (16 kHz mono) and their texts, named folder/file. Raises: DataError, no transcripts.txt."""
+    sounds: dict[str, NDArray[np.int16]] = {}
+    texts: dict[str, str] = {}
+    for folder in folders:
+        try:
+            lines = (folder / "transcripts.txt").read_text().splitlines()
+        except (OSError, UnicodeDecodeError):
+            raise DataError(f"{folder} has no transcripts.txt: one line 'name|text' for each recording") from None
+        for line in lines:
+            name, _, text = line.partition("|")
+            found = [path for suffix in SOUND_SUFFIXES if (path := folder / f"{name}{suffix}").exists()]
+            if found:
+                sounds[f"{folder.name}/{name}"] = read_sound(found[0])
+                texts[f"{folder.name}/{name}"] = text
+    return sounds, texts
+
+
+def read_exact_phones(folders: list[Path]) -> dict[str, list[Phone]]:
+    """Phones that a speech synthesizer wrote beside its recording: NAME.lab with lines of start, end, phone.
+
+    Raises: DataError, a file without such lines: see `phones.read_labels`.
+    """
+    phones: dict[str, list[Phone]] = {}
+    for folder in folders:
+        for path in folder.glob("*.lab"):
+            phones[f"{folder.name}/{path.stem}"] = read_labels(path)
+    return phones
+
+
+def _to_int16(pcm: NDArray[np.float32]) -> NDArray[np.int16]:
+    return np.asarray(np.round(pcm * 32768).clip(-32768, 32767), np.int16)

@@ -1,0 +1,149 @@
+"""The phone bridge: one talker's motion, taught to other voices.
+
+Phones -> motion is learned where both are known (a talker on video, aligned with the transcript),
+then every other aligned recording is given the motion that this talker would have made. Audio ->
+motion is trained on both, so it hears many voices although it has seen one mouth.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from s2v.engine.audio.mfcc import mfcc_and_mean, start_column
+from s2v.engine.face.motion_basis import MotionBasis
+from s2v.errors import DataError
+from s2v.spec import LipSyncSpec
+from s2v.training.train.batches import Clip
+from s2v.training.train.losses import MotionLoss
+from s2v.training.train.validation import correlation, gap_weights
+from s2v.training.voices.phones import N_FEATURES, STEP_S, Phone, phone_features
+
+_STRETCHES, _STRETCH_FRAMES = 24, 75  # what a step of training the bridge sees
+_LIPS_MEET = {"P": 0.7, "B": 0.7, "M": 0.9}  # until which part of the phone the lips stay shut
+_CLOSING_S = 0.06
+_LOUDNESS_STEP = 2.0  # log energy: about 9 dB to one unit of the loudness feature
+
+
+class BridgeNet(nn.Module):
+    """Articulation and loudness at 100 Hz -> motion at 100 Hz, seeing about 0.3 s to either side."""
+
+    def __init__(self, n_motion: int, width: int = 96) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels = N_FEATURES + 1
+        for dilation in (1, 2, 4, 4):
+            layers += [nn.Conv1d(channels, width, 5, padding=2 * dilation, dilation=dilation), nn.LeakyReLU(0.1),
+                       nn.Dropout(0.15)]  # fmt: skip
+            channels = width
+        self.layers = nn.Sequential(*layers, nn.Conv1d(width, n_motion, 9, padding=4))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(b, steps, N_FEATURES + 1) -> (b, steps, n_motion)."""
+        motion: Tensor = self.layers(features.transpose(1, 2)).transpose(1, 2)
+        return motion
+
+
+def bridge_features(pcm: NDArray[np.float32], phones: list[Phone], spec: LipSyncSpec) -> NDArray[np.float32]:
+    """Articulation and how loud each step is within its recording, (steps, N_FEATURES + 1) at 100 Hz."""
+    n_steps = int(len(pcm) / spec.sample_rate_hz / STEP_S)
+    articulation = phone_features(phones, n_steps)
+    columns, _ = mfcc_and_mean(pcm, spec)
+    energy = columns[-start_column(spec) :, 0]
+    energy = np.pad(energy, (1, max(0, n_steps)), mode="edge")[:n_steps]
+    spoken = articulation[:, 15] == 0
+    level = np.median(energy[spoken]) if spoken.any() else energy.max()
+    loudness = np.clip((energy - level) / _LOUDNESS_STEP, -2, 2) * spoken
+    return np.concatenate([articulation, loudness[:, None]], axis=1).astype(np.float32)
+
+
+def at_frames(n_steps: int, n_frames: int, spec: LipSyncSpec) -> NDArray[np.int64]:
+    """The 100 Hz step under each frame's centre, (n_frames,)."""
+    centres = np.array([spec.frame_centre(frame) for frame in range(n_frames)]) / spec.sample_rate_hz
+    return np.minimum((centres / STEP_S).astype(np.int64), n_steps - 1)
+
+
+def train_bridge(
+    clips: list[Clip], phones: dict[str, list[Phone]], spec: LipSyncSpec, steps: int = 1500, seed: int = 0
+) -> BridgeNet:
+    """Learn phones -> motion from clips whose phones are known.
+
+    Raises: DataError, none of the clips is aligned.
+    """
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    known = [clip for clip in clips if clip.name in phones]
+    if not known:
+        raise DataError("none of the talking clips is aligned: give their transcripts")
+    n_frames = min(_STRETCH_FRAMES, *(len(clip.motion) for clip in known))
+    at = at_frames(round(n_frames / spec.fps / STEP_S), n_frames, spec)
+    features = [bridge_features(clip.pcm, phones[clip.name], spec) for clip in known]
+    rows = [np.pad(row, ((0, max(0, at[-1] + 1 - len(row))), (0, 0)), mode="edge") for row in features]
+    network, wanted = BridgeNet(spec.n_motion), MotionLoss(spec)
+    optimiser = torch.optim.AdamW(network.parameters(), weight_decay=1e-3)
+    follows = torch.ones(_STRETCHES, n_frames, dtype=torch.bool)
+    steps_per_frame = 1 / spec.fps / STEP_S
+    for step in range(steps):
+        optimiser.param_groups[0]["lr"] = 2e-3 * 0.5 * (1 + np.cos(np.pi * step / steps)) + 1e-5
+        heard, true = [], []
+        for index in rng.integers(len(known), size=_STRETCHES):
+            motion, row = known[index].motion, rows[index]
+            first = int(rng.integers(len(motion) - n_frames + 1))
+            begin = min(round(first * steps_per_frame), len(row) - at[-1] - 1)
+            heard.append(row[begin : begin + at[-1] + 1])
+            true.append(motion[first : first + n_frames])
+        said = network(torch.from_numpy(np.stack(heard)))[:, at]
+        loss = wanted(said, torch.from_numpy(np.stack(true)), follows)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+    return network.eval()
+
+
+def label(network: BridgeNet, name: str, pcm: NDArray[np.float32], phones: list[Phone], spec: LipSyncSpec) -> Clip:
+    """A recording with the motion that the bridge's talker would have made for it."""
+    features = bridge_features(pcm, phones, spec)
+    n_frames = int(len(features) * STEP_S * spec.fps)
+    with torch.no_grad():
+        motion = network(torch.from_numpy(features)[None])[0].numpy()[at_frames(len(features), n_frames, spec)]
+    closed = close_lips(motion, phones, spec)
+    return Clip(name, pcm, closed, (closed @ gap_weights(spec)).astype(np.float32))
+
+
+def close_lips(motion: NDArray[np.float32], phones: list[Phone], spec: LipSyncSpec) -> NDArray[np.float32]:
+    """Motion (n_frames, n_motion) with the lips together wherever a p, b or m is spoken.
+
+    A regression opens them a little even there, because its talker was sometimes late; a viewer sees that first.
+    The lips are brought together by the least movement of the face that does it.
+    """
+    centres_s = np.array([spec.frame_centre(frame) for frame in range(len(motion))]) / spec.sample_rate_hz
+    shut = np.zeros(len(motion))
+    for phone in phones:
+        if phone.name in _LIPS_MEET:
+            length = phone.end_s - phone.start_s
+            held = (phone.start_s + 0.1 * length, phone.start_s + _LIPS_MEET[phone.name] * length)
+            away_s = np.maximum(held[0] - centres_s, centres_s - held[1])
+            shut = np.maximum(shut, 0.5 + 0.5 * np.cos(np.pi * np.clip(away_s / _CLOSING_S, 0, 1)))
+    gap = gap_weights(spec)
+    size = (MotionBasis.load(spec.motion_basis).components ** 2).sum((1, 2))[: spec.n_motion]
+    least = gap / size / (gap**2 / size).sum()
+    opened = np.maximum(motion @ gap, 0) * shut
+    return np.asarray(motion - opened[:, None] * least, np.float32)
+
+
+def bridge_correlation(
+    network: BridgeNet, clips: list[Clip], phones: dict[str, list[Phone]], spec: LipSyncSpec
+) -> list[float]:
+    """Median correlation of the first three components on aligned clips not trained on; [] if none is aligned."""
+    rows = []
+    for clip in clips:
+        if clip.name in phones:
+            said = label(network, clip.name, clip.pcm, phones[clip.name], spec).motion
+            n = min(len(said), len(clip.motion))
+            rows.append([correlation(said[:n, k], clip.motion[:n, k]) for k in range(3)])
+    if not rows:
+        return []
+    medians: list[float] = np.median(np.array(rows), axis=0).round(3).tolist()
+    return medians

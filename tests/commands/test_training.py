@@ -1,0 +1,106 @@
+"""The training commands, as typed."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import shutil
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from s2v.cli import build_parser, main
+
+DATA = Path(__file__).parents[1] / "data"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["extract-features", "-d", "{tmp}", "-o", "{tmp}/out"], "no videos or photos"),
+        (["prepare-data", "-f", "{tmp}", "-o", "{tmp}/out"], "extract-features first"),
+        (["make-voices", "-o", "{tmp}/out", "--texts", "{tmp}/no.txt"], "a sentence a line"),
+        (["train", "-i", "{tmp}", "-o", "{tmp}/out"], "meta.json"),
+        (["export", "{tmp}/no.pt", "-o", "{tmp}/model.onnx"], "no checkpoint"),
+    ],
+)
+def test_missing_input_is_one_line_and_exit_code_2(
+    arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch")
+    assert main([argument.format(tmp=tmp_path) for argument in arguments]) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("s2v: ") and said in error
+    assert not (tmp_path / "model.onnx").exists()
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["prepare-data", "-f", "a", "-o", "b", "--pictures", "-1"],
+        ["make-voices", "--minutes", "0"],
+        ["train", "-i", "a", "--seed", "-1"],
+        ["train", "-i", "a", "-gpu", "-1"],
+        ["train", "-i", "a", "-b", "0"],
+    ],
+)
+def test_a_number_that_cannot_be_is_wrong_usage(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(argv)
+    assert end.value.code == 2
+    assert "is not a whole number" in capsys.readouterr().err
+
+
+def test_the_command_line_and_the_library_train_the_same_way_by_default() -> None:
+    pytest.importorskip("torch")
+    from s2v.training.prepare.prepare_data import prepare_data
+    from s2v.training.train.config import TrainConfig
+
+    typed = vars(build_parser().parse_args(["train", "-i", "a"]))
+    # What is not typed is not set, so that it comes from --config or from TrainConfig itself.
+    assert not {field.name for field in fields(TrainConfig)} & set(typed) - {"shards", "gpu", "resume"}
+    typed = build_parser().parse_args(["prepare-data", "-f", "a", "-o", "b"])
+    parameters = inspect.signature(prepare_data).parameters
+    assert (typed.pictures, typed.seed) == (parameters["pictures_per_clip"].default, parameters["seed"].default)
+
+
+def test_a_validation_speaker_that_does_not_exist_is_named(
+    features: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["prepare-data", "-f", str(features), "-o", str(tmp_path), "--validation", "nobody"]) == 2
+    assert "nobody" in capsys.readouterr().err
+
+
+def test_features_of_a_photo_are_extracted_and_reported_as_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, out = tmp_path / "data", tmp_path / "features"
+    (data / "people").mkdir(parents=True)
+    shutil.copy(DATA / "closed_lips.jpg", data / "people" / "a.jpg")
+    (data / "people" / "broken.jpg").write_bytes(b"not a picture")
+    assert main(["extract-features", "-d", str(data), "-o", str(out), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["done"] == 1 and len(report["failed"]) == 1
+    assert (out / "people" / "a.npz").exists() and not (out / "people" / "broken.npz").exists()
+
+
+def test_train_then_export_gives_a_model_that_the_engine_opens(
+    shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("onnxscript")
+    from s2v.training.train.loop import failed_probes
+
+    run, model = tmp_path / "run", tmp_path / "model.onnx"
+    # Two clips teach nothing: the probes say so, and the checkpoint is kept.
+    assert main(["train", "-i", str(shards), "-o", str(run), "-e", "1", "-b", "4"]) == 1
+    assert "fails" in capsys.readouterr().err
+    assert failed_probes(run / "last.pt")
+    assert main(["export", str(run / "last.pt"), "-o", str(model), "--licence", "CC0", "--data", "two clips"]) == 0
+    from s2v.engine.backends.model_file import read_model_file
+
+    stored = read_model_file(model)
+    assert stored.info == {"licence": "CC0", "train": "two clips"}
+    assert stored.spec.mfcc_mean != (0.0,) * 13  # the shards' own statistics travel with the weights
+    capsys.readouterr()

@@ -1,0 +1,161 @@
+"""Idle motion in whole frames: both compositors, and the engine that counts the frames."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from fakes import FakeBackend, drawn_face, voice
+
+from s2v.engine.backends.base import Tensors
+from s2v.engine.compositor.cpu import Compositor, alive_photo, make_compositor, mouth_grid
+from s2v.engine.face.enrolment import EnrolledFace
+from s2v.engine.face.geometry import N_MESH
+from s2v.engine.face.photo import Image
+from s2v.engine.lipsync import DrawnFrame, LipSyncEngine
+from s2v.spec import LipSyncSpec
+
+SPECS = {"s2v": LipSyncSpec(), "speech2vid": LipSyncSpec(network="speech2vid")}
+SEED = 3
+FRAMES = (88, 160, 180, 212)  # far from rest, two of them in a blink
+
+
+def talking(spec: LipSyncSpec, face: EnrolledFace, jaw: float = 2.0) -> Tensors:
+    """A mouth opened by `jaw` with teeth and shadow in it, or a crop with a bright bar for a mouth."""
+    if spec.network == "speech2vid":
+        pixels = face.network_input[:, 3:].copy()
+        pixels[:, :, 80:88, 40:72] = 0.9
+        return {"pixels": pixels}
+    motion = np.zeros((1, spec.n_motion), np.float32)
+    motion[0, 0] = jaw
+    mouth = np.full((1, 4, spec.mouth_h_px, spec.mouth_w_px), 0.1, np.float32)
+    mouth[:, :3, 10:22] = 0.8
+    mouth[:, 3] = 1
+    return {"motion": motion, "mouth": mouth}
+
+
+@pytest.fixture(scope="module", params=list(SPECS))
+def spec(request: pytest.FixtureRequest) -> LipSyncSpec:
+    return SPECS[request.param]
+
+
+@pytest.fixture(scope="module")
+def still(closed_face: EnrolledFace, spec: LipSyncSpec) -> Compositor:
+    return make_compositor(closed_face, spec)
+
+
+@pytest.fixture(scope="module")
+def alive(closed_face: EnrolledFace, spec: LipSyncSpec) -> Compositor:
+    return make_compositor(closed_face, spec, SEED)
+
+
+def around_the_mouth(face: EnrolledFace, picture: Image) -> np.ndarray:
+    centre = face.landmarks[[13, 14], :2].mean(0)
+    reach = 0.4 * face.pose.unit_px
+    left, top = (centre - reach).astype(int)
+    right, bottom = (centre + reach).astype(int)
+    return picture[top:bottom, left:right].astype(int)
+
+
+def test_without_a_seed_the_frames_index_means_nothing(still: Compositor, closed_face: EnrolledFace) -> None:
+    said = talking(SPECS["s2v"], closed_face) | talking(SPECS["speech2vid"], closed_face)
+    first = still.draw(said)
+    for frame in FRAMES:
+        np.testing.assert_array_equal(still.draw(said, frame), first)
+
+
+def test_the_first_frame_of_a_closed_mouth_is_the_still(
+    alive: Compositor, closed_face: EnrolledFace, spec: LipSyncSpec
+) -> None:
+    if spec.network == "s2v":
+        np.testing.assert_array_equal(alive.draw(talking(spec, closed_face, jaw=0.0), 0), alive.still)
+    change = np.abs(alive.still.astype(int) - closed_face.photo)
+    assert change.mean() < 0.5
+    second = alive.draw(talking(spec, closed_face, jaw=0.0), 1).astype(int)
+    upper_half = np.s_[: int(closed_face.landmarks[1, 1])]
+    assert np.abs(second - alive.still)[upper_half].max() <= 4  # and it sets off gently
+
+
+def test_a_frame_depends_on_seed_and_index_alone(
+    alive: Compositor, closed_face: EnrolledFace, spec: LipSyncSpec
+) -> None:
+    said = talking(spec, closed_face)
+    drawn = {frame: alive.draw(said, frame) for frame in FRAMES}
+    again, other = make_compositor(closed_face, spec, SEED), make_compositor(closed_face, spec, SEED + 1)
+    for frame in reversed(FRAMES):
+        np.testing.assert_array_equal(again.draw(said, frame), drawn[frame])
+        assert (other.draw(said, frame) != drawn[frame]).any()
+    drawn[FRAMES[0]][:] = 0  # a frame is its receiver's
+    np.testing.assert_array_equal(alive.draw(said, FRAMES[1]), drawn[FRAMES[1]])
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_the_mouth_says_the_same_wherever_the_head_is(
+    alive: Compositor, still: Compositor, closed_face: EnrolledFace, spec: LipSyncSpec, frame: int
+) -> None:
+    """Carried back to where it was, the mouth is the one drawn without idle motion, paint included."""
+    said = talking(spec, closed_face)
+    plan = alive_photo(closed_face, spec, SEED)
+    assert plan is not None
+    forward = plan.forward(plan.pose(frame))
+    assert np.abs(forward - np.eye(2, 3)).max() > 0.1
+    height, width = closed_face.photo.shape[:2]
+    moved = alive.draw(said, frame)
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    back = np.asarray(cv2.warpAffine(moved, forward, (width, height), flags=flags), np.uint8)
+    expected = around_the_mouth(closed_face, still.draw(said))
+    difference = np.abs(around_the_mouth(closed_face, back) - expected)
+    unmoved = np.abs(around_the_mouth(closed_face, moved) - expected)
+    assert difference.mean() < 2.5  # looked up twice here
+    assert difference.mean() < 0.5 * unmoved.mean()
+
+
+def test_paint_stays_inside_the_lips_while_the_head_moves(closed_face: EnrolledFace) -> None:
+    spec = SPECS["s2v"]
+    alive = make_compositor(closed_face, spec, SEED)
+    said = talking(spec, closed_face)
+    bare = said | {"mouth": said["mouth"] * np.array([1, 1, 1, 0], np.float32)[:, None, None]}
+    shut = talking(spec, closed_face, jaw=0.0)
+    unpainted = shut | {"mouth": shut["mouth"] * np.array([1, 1, 1, 0], np.float32)[:, None, None]}
+    for frame in FRAMES:
+        painted = (alive.draw(said, frame) != alive.draw(bare, frame)).any(-1)
+        grid = mouth_grid(closed_face, spec)
+        corners = np.array([[0, 0], [spec.mouth_w_px, spec.mouth_h_px]]) @ grid[:, :2].T + grid[:, 2]
+        rows, columns = np.nonzero(painted)
+        assert len(rows) > 100
+        assert corners[0, 0] - 5 < columns.min() < columns.max() < corners[1, 0] + 5
+        assert corners[0, 1] - 5 < rows.min() < rows.max() < corners[1, 1] + 5
+        np.testing.assert_array_equal(alive.draw(shut, frame), alive.draw(unpainted, frame))
+
+
+def test_only_the_photos_outermost_pixels_stay_put(
+    alive: Compositor, closed_face: EnrolledFace, spec: LipSyncSpec
+) -> None:
+    said = talking(spec, closed_face)
+    eyes = np.s_[int(closed_face.landmarks[9, 1]) : int(closed_face.landmarks[1, 1])]
+    for frame in FRAMES:
+        change = np.abs(alive.draw(said, frame).astype(int) - closed_face.photo)
+        assert change[eyes].max() > 20
+        assert max(change[0].max(), change[-1].max(), change[:, 0].max(), change[:, -1].max()) <= 8
+
+
+# --- the engine ---------------------------------------------------------------------------------------
+
+
+def frames_of(engine: LipSyncEngine, chunks: list[np.ndarray]) -> list[DrawnFrame]:
+    return [frame for chunk in chunks for frame in engine.push(chunk)] + engine.flush()
+
+
+def test_the_engine_tells_the_compositor_which_frame_it_draws() -> None:
+    face, pcm = drawn_face(SPECS["s2v"]), voice(3.0)
+    whole = frames_of(LipSyncEngine(face, FakeBackend(), idle_seed=SEED), [pcm])
+    pieces = frames_of(LipSyncEngine(face, FakeBackend(), idle_seed=SEED), np.array_split(pcm, 40))
+    assert len(whole) == len(pieces) == 75
+    for one, other in zip(whole, pieces, strict=True):
+        np.testing.assert_array_equal(one.pixels, other.pixels)
+    unmoving = frames_of(LipSyncEngine(face, FakeBackend()), [pcm])
+    brow = np.s_[: int(face.landmarks[:N_MESH, 1].min()) + 40]
+    assert all((frame.pixels[brow] == face.photo[brow]).all() for frame in unmoving)
+    differences = [np.abs(frame.pixels[brow].astype(int) - face.photo[brow]).sum() for frame in whole]
+    assert differences[0] <= differences[-1] * 0.5
+    assert len(set(differences[25:])) > 40  # it goes on moving

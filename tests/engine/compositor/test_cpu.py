@@ -1,0 +1,354 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from fakes import drawn_face
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from s2v.engine.backends.base import Tensors
+from s2v.engine.compositor.cpu import (
+    MotionCompositor,
+    PixelCompositor,
+    face_warp,
+    lower_face_box,
+    make_compositor,
+    mouth_grid,
+)
+from s2v.engine.compositor.lips import LipLine, light_between, opening_mask, paint_cover
+from s2v.engine.compositor.teeth import OwnTeeth
+from s2v.engine.face.enrolment import EnrolledFace, enrol
+from s2v.engine.face.geometry import LOWER_INNER_LIP, MOUTH_CORNERS, UPPER_INNER_LIP
+from s2v.engine.face.motion_basis import MotionBasis, aperture, lip_gaps
+from s2v.engine.face.photo import Image
+from s2v.spec import LipSyncSpec
+
+SPEC = LipSyncSpec()
+DRAWN = drawn_face(SPEC)
+DRAWN_COMPOSITOR = MotionCompositor(DRAWN, SPEC)
+MOTIONS = arrays(np.float32, SPEC.n_motion, elements=st.floats(-5, 5, width=32))
+
+
+@pytest.fixture(scope="module")
+def closed(closed_face: EnrolledFace) -> MotionCompositor:
+    return MotionCompositor(closed_face, SPEC)
+
+
+@pytest.fixture(scope="module")
+def smiling(smiling_face: EnrolledFace) -> MotionCompositor:
+    return MotionCompositor(smiling_face, SPEC)
+
+
+def outputs(motion: np.ndarray | float = 0.0, alpha: float = 0.0, channel: int = 2) -> Tensors:
+    """Motion (one number: of the jaw alone) and a mouth of plain red, or of another channel; black for 3."""
+    moved = np.zeros((1, SPEC.n_motion), np.float32)
+    if isinstance(motion, np.ndarray):
+        moved[0] = motion
+    else:
+        moved[0, 0] = motion
+    mouth = np.zeros((1, 4, SPEC.mouth_h_px, SPEC.mouth_w_px), np.float32)
+    mouth[:, channel], mouth[:, 3] = 1, alpha
+    return {"motion": moved, "mouth": mouth}
+
+
+def differs(one: Image, other: Image, by: int = 0) -> np.ndarray:
+    """(h, w) bool, where two pictures are further apart than `by` levels."""
+    return np.abs(one.astype(int) - other).max(-1) > by
+
+
+def outside(face: EnrolledFace) -> np.ndarray:
+    left, top, right, bottom = lower_face_box(face)
+    mask = np.ones(face.photo.shape[:2], bool)
+    mask[top:bottom, left:right] = False
+    return mask
+
+
+# --- nothing else changes ----------------------------------------------------------------------------
+
+
+@settings(max_examples=25, deadline=None)
+@given(MOTIONS, st.floats(0, 1))
+def test_nothing_outside_the_box_changes_by_one_bit(motion: np.ndarray, alpha: float) -> None:
+    before = DRAWN.photo.copy()
+    frame = DRAWN_COMPOSITOR.draw(outputs(motion, alpha))
+    assert not differs(frame, DRAWN.photo)[outside(DRAWN)].any()
+    np.testing.assert_array_equal(DRAWN.photo, before)  # and the photo itself is only read
+
+
+def test_on_a_real_photo_too(smiling: MotionCompositor, smiling_face: EnrolledFace) -> None:
+    frame = smiling.draw(outputs(2.0, 1.0))
+    assert not differs(frame, smiling_face.photo)[outside(smiling_face)].any()
+    assert differs(frame, smiling_face.photo).any()
+
+
+def test_eyes_and_forehead_stay_however_wide_the_mouth(closed: MotionCompositor, closed_face: EnrolledFace) -> None:
+    lower_lids = closed_face.landmarks[[145, 374], 1]
+    changed = differs(closed.draw(outputs(4.0, 1.0)), closed_face.photo)
+    assert not changed[: int(lower_lids.max())].any()
+    assert changed.any()
+
+
+def test_the_box_holds_the_mouth_and_the_chin(closed_face: EnrolledFace) -> None:
+    left, top, right, bottom = lower_face_box(closed_face)
+    moving = closed_face.landmarks[[0, 17, 61, 291, 152]]
+    assert (moving[:, :2] > [left, top]).all()
+    assert (moving[:, :2] < [right, bottom]).all()
+    assert outside(closed_face).mean() > 0.5
+
+
+def test_the_face_at_rest_is_the_photo_when_its_lips_are_closed(
+    closed: MotionCompositor, closed_face: EnrolledFace
+) -> None:
+    inside = ~outside(closed_face)
+    assert differs(closed.still, closed_face.photo, by=1)[inside].mean() < 0.01
+    assert np.abs(closed.still.astype(int) - closed_face.photo).max() < 12
+    np.testing.assert_array_equal(closed.draw(outputs(0.0)), closed.still)
+
+
+def test_frames_are_new_arrays_and_the_same_for_the_same_input(closed: MotionCompositor) -> None:
+    one, other = closed.draw(outputs(1.0, 0.5)), closed.draw(outputs(1.0, 0.5))
+    assert not np.shares_memory(one, other)
+    np.testing.assert_array_equal(one, other)
+    one[:] = 0
+    np.testing.assert_array_equal(closed.draw(outputs(1.0, 0.5)), other)
+    assert closed.still.any()
+
+
+# --- the mouth -----------------------------------------------------------------------------------------
+
+
+def test_a_laugh_is_closed_at_rest(smiling: MotionCompositor, smiling_face: EnrolledFace) -> None:
+    assert aperture(smiling_face.canonical) > 0.1
+    assert lip_gaps(enrol(smiling.still, SPEC).canonical).max() < 0.03
+
+
+def test_the_jaw_opens_the_mouth_as_far_as_it_was_told(closed: MotionCompositor) -> None:
+    said = (0.0, 2.0, 3.0)
+    seen = [float(aperture(enrol(closed.draw(outputs(first, channel=3)), SPEC).canonical)) for first in said]
+    for first, gap in zip(said, seen, strict=True):
+        assert gap == pytest.approx(0.045 * first, abs=0.03)  # component 0 opens 0.045 face units
+
+
+def test_a_rolled_photo_works_as_an_upright_one(smiling_face: EnrolledFace) -> None:
+    height, width = smiling_face.photo.shape[:2]
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), 15, 1)
+    photo = np.asarray(cv2.warpAffine(smiling_face.photo, turn, (width, height), borderMode=cv2.BORDER_REFLECT))
+    face = enrol(photo, SPEC)
+    np.testing.assert_allclose(aperture(face.canonical), aperture(smiling_face.canonical), atol=0.02)
+    compositor = MotionCompositor(face, SPEC)
+    assert aperture(enrol(compositor.still, SPEC).canonical) < 0.05
+    assert not differs(compositor.draw(outputs(2.0, 1.0)), photo)[outside(face)].any()
+    check_paint(compositor, face, 2.0)
+
+
+@pytest.mark.parametrize("first", [0.3, 1.0, 3.0])
+def test_paint_shows_in_the_opening_and_nowhere_else(
+    closed: MotionCompositor, closed_face: EnrolledFace, first: float
+) -> None:
+    check_paint(closed, closed_face, first)
+
+
+def test_paint_on_a_laugh_too(smiling: MotionCompositor, smiling_face: EnrolledFace) -> None:
+    check_paint(smiling, smiling_face, 2.5)
+
+
+def check_paint(compositor: MotionCompositor, face: EnrolledFace, first: float) -> None:
+    painted = painted_at(compositor, first, alpha=1.0)
+    height, width = painted.shape
+    warp = face_warp(face, SPEC, np.eye(2, 3), (width, height), step=8)
+    opening = np.zeros((height, width), np.uint8)
+    outline = warp.mouth_outline(np.append(outputs(first)["motion"][0], np.float32(1)))
+    cv2.fillPoly(opening, [outline.round().astype(np.int32)], 255)
+    # Under the edge of the lips paint fades out within 7 % of the distance between the eyes.
+    reach = 2 * round(0.07 * face.pose.unit_px) + 1
+    near = cv2.dilate(opening, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
+    assert not painted[near == 0].any()
+    # Where a photo shows teeth of its own, they are shown; the paint's alpha decides at the edge only.
+    own = ~differs(compositor.draw(outputs(first, 1.0)), face.photo, by=25)
+    # In the shade of the lips dark paint may look like the dark of the photo.
+    assert (painted | own)[opening > 0].mean() > 0.85
+    core = cv2.erode(opening, np.ones((3, 3), np.uint8), iterations=max(2, round(0.02 * face.pose.unit_px))) > 0
+    if core.any():
+        np.testing.assert_array_equal(painted_at(compositor, first, alpha=0.0)[core], painted[core])
+
+
+def painted_at(compositor: MotionCompositor, first: float, alpha: float) -> np.ndarray:
+    """(h, w) bool, where the colour of the paint makes a difference."""
+    red, blue = (compositor.draw(outputs(first, alpha, channel)) for channel in (2, 0))
+    return differs(red, blue, by=2)
+
+
+def test_a_photos_own_teeth_are_shown_and_stay_where_they_are(
+    smiling: MotionCompositor, smiling_face: EnrolledFace
+) -> None:
+    own = basis_coefficients(smiling_face)
+    x, upper, lower = (*smiling_face.landmarks[13, :2], smiling_face.landmarks[14, 1])
+    tooth = np.s_[round(upper + 0.4 * (lower - upper)), round(x) - 6 : round(x) + 7]
+    for share in (1.0, 1.3):  # as open as on the photo, and wider
+        frame = smiling.draw(outputs(share * own, 1.0))
+        assert np.abs(frame[tooth].astype(int) - smiling_face.photo[tooth]).mean() < 6
+
+
+def basis_coefficients(face: EnrolledFace) -> np.ndarray:
+    """The motion from the face at rest to the photo."""
+    basis = MotionBasis.load(SPEC.motion_basis)
+    return basis.coefficients(face.canonical[None], face.canonical + face.rest)[0, : SPEC.n_motion].astype(np.float32)
+
+
+def test_a_closed_mouth_has_no_teeth_of_its_own(closed_face: EnrolledFace, smiling_face: EnrolledFace) -> None:
+    for face, shown in ((closed_face, False), (smiling_face, True)):
+        height, width = face.photo.shape[:2]
+        assert OwnTeeth(face, 0, 0, (width, height)).any == shown
+
+
+def test_paint_beside_a_photos_own_teeth_is_made_as_bright(smiling_face: EnrolledFace) -> None:
+    height, width = smiling_face.photo.shape[:2]
+    teeth = OwnTeeth(smiling_face, 0, 0, (width, height))
+    paint = np.full((height, width, 3), 120, np.float32)
+    shown = teeth.over(paint, np.eye(2, 3))
+    x, y = smiling_face.landmarks[[13, 14], :2].mean(0).round().astype(int)
+    np.testing.assert_allclose(shown[y, x], smiling_face.photo[y, x], atol=2)
+    assert shown[0, 0].mean() > 130  # far away the paint is still paint, but brighter
+    moved = teeth.over(paint, np.array([[1.0, 0, 3], [0, 1, 0]]))
+    np.testing.assert_allclose(moved[y, x + 3], shown[y, x], atol=2)
+
+
+def test_a_line_is_drawn_where_lips_meet_that_were_apart(closed_face: EnrolledFace, smiling_face: EnrolledFace) -> None:
+    outline = lens(0.0)
+    for face, drawn in ((closed_face, False), (smiling_face, True)):
+        mouth = np.full((64, 64, 3), 220, np.uint8)
+        LipLine(face).draw(mouth, outline)
+        assert (mouth[32, 32].max() < 180) == drawn
+        assert (mouth[8] == 220).all()
+    wide = np.full((64, 64, 3), 220, np.uint8)
+    LipLine(smiling_face).draw(wide, lens(20.0))
+    assert (wide == 220).all()
+
+
+def test_opaque_paint_hides_what_is_behind(closed: MotionCompositor) -> None:
+    frame = closed.draw(outputs(3.0, 1.0))
+    red = (frame == [0, 0, 255]).all(-1)
+    assert red.sum() > 100
+
+
+class NobodysTeeth:
+    """Fills `OwnTeeth` and changes nothing; with it all of the mouth is computed."""
+
+    any = True
+
+    def over(self, paint: np.ndarray, carry: np.ndarray) -> np.ndarray:
+        return paint
+
+
+@pytest.mark.parametrize("idle_seed", [None, 0])
+def test_the_part_that_is_painted_looks_as_if_all_of_the_mouth_was(
+    closed_face: EnrolledFace, idle_seed: int | None
+) -> None:
+    part, whole = (MotionCompositor(closed_face, SPEC, idle_seed) for _ in range(2))
+    whole._own_teeth = NobodysTeeth()
+    said = outputs(0.0)
+    said["mouth"][:] = np.random.default_rng(0).random(said["mouth"].shape)
+    for index, first in enumerate([-1.0, 0.0, 0.05, 0.5, 1.5, 4.0]):
+        said["motion"][0, 0] = first
+        assert not differs(part.draw(said, index), whole.draw(said, index), by=1).any()
+
+
+@pytest.mark.parametrize("first", [0.0, -0.3, -1.0, -2.0])
+def test_closed_or_pressed_lips_are_never_painted(
+    closed: MotionCompositor, smiling: MotionCompositor, first: float
+) -> None:
+    for compositor in (closed, smiling):
+        assert not painted_at(compositor, first, alpha=1.0).any()
+
+
+def test_paint_comes_in_gradually(closed: MotionCompositor) -> None:
+    amounts = [
+        np.abs(closed.draw(outputs(first, 1.0)).astype(int) - closed.draw(outputs(first, 1.0, channel=0))).sum()
+        for first in (0.02, 0.1, 0.3, 0.8)
+    ]
+    assert 0 <= amounts[0] < amounts[1] < amounts[2] < amounts[3]
+    assert amounts[0] < 0.1 * amounts[3]
+
+
+def lens(gap: float, roll_degrees: float = 0.0) -> np.ndarray:
+    """Outline of a mouth 40 px wide around (32, 32) whose lips are `gap` px apart in the middle."""
+    u = np.linspace(-1, 1, 11)
+    upper = np.c_[20 * u, -gap / 2 * (1 - u**2)]
+    outline = np.concatenate([upper, (upper * [1, -1])[-2:0:-1]])
+    a = np.radians(roll_degrees)
+    return outline @ np.array([[np.cos(a), np.sin(a)], [-np.sin(a), np.cos(a)]]) + 32
+
+
+@given(st.floats(-8, 8), st.floats(-180, 180))
+def test_the_opening_mask_is_empty_unless_lips_are_apart(gap: float, roll_degrees: float) -> None:
+    mask = opening_mask(lens(gap, roll_degrees), (64, 64), 1.0)
+    assert mask.shape == (64, 64)
+    assert mask.dtype == np.float32
+    assert 0 <= mask.min() <= mask.max() <= 1
+    if gap <= 0:
+        assert mask.max() < 1e-6
+    if gap >= 4:
+        assert mask[32, 32] > 0.9
+
+
+def test_alpha_decides_at_the_edge_only() -> None:
+    gate = np.array([0.0, 0.3, 0.5, 1.0], np.float32)
+    np.testing.assert_allclose(paint_cover(np.zeros(4, np.float32), gate), [0, 0, 0, 1])
+    np.testing.assert_allclose(paint_cover(np.ones(4, np.float32), gate), gate)
+
+
+def test_the_narrower_the_slit_the_darker_it_is_inside() -> None:
+    masks = [opening_mask(lens(gap), (64, 64), 1.0) for gap in (0.0, 3.0, 6.0, 12.0, 30.0)]
+    lit = [light_between(mask, unit_px=100.0) for mask in masks]
+    assert all(light.shape == (64, 64) and light.dtype == np.float32 for light in lit)
+    middle = [float(light[32, 32]) for light in lit]
+    assert 0.1 < middle[0] < middle[1] < middle[2] < middle[3] <= middle[4] <= 1
+    assert middle[4] > 0.9
+    assert lit[3][32, 14] < 0.8 * middle[3]  # darker in the corners
+
+
+def test_an_outline_outside_the_patch_is_no_error() -> None:
+    assert opening_mask(lens(6) + 500, (64, 64), 1.0).max() == 0
+
+
+def test_the_mouth_patch_lies_around_the_lips(closed_face: EnrolledFace, smiling_face: EnrolledFace) -> None:
+    for face in (closed_face, smiling_face):
+        grid = mouth_grid(face, SPEC)
+        at_rest = face.pose.to_photo(face.canonical + face.rest)[:, :2]
+        in_patch = (at_rest - grid[:, 2]) @ np.linalg.inv(grid[:, :2]).T
+        corners = in_patch[list(MOUTH_CORNERS), 0]
+        assert corners.mean() == pytest.approx((SPEC.mouth_w_px - 1) / 2, abs=0.5)
+        assert np.ptp(corners) == pytest.approx(
+            np.ptp(at_rest[list(MOUTH_CORNERS), 0]) / face.pose.unit_px * SPEC.mouth_w_px / SPEC.mouth_width, rel=0.05
+        )
+        lips = in_patch[[UPPER_INNER_LIP[5], LOWER_INNER_LIP[5]], 1]
+        assert lips.mean() + 0.5 == pytest.approx(SPEC.mouth_above_lips * SPEC.mouth_h_px, abs=0.5)
+
+
+# --- network "speech2vid" ------------------------------------------------------------------------------
+
+
+def test_painting_the_photos_own_crop_back_changes_little(closed_face: EnrolledFace) -> None:
+    compositor = PixelCompositor(closed_face, SPEC)
+    frame = compositor.draw({"pixels": closed_face.network_input[:, 3:]})
+    assert not differs(frame, closed_face.photo)[outside(closed_face)].any()
+    change = np.abs(frame.astype(int) - closed_face.photo)[~outside(closed_face)]
+    assert 0 < change.mean() < 2  # only sharpness is lost
+    np.testing.assert_array_equal(compositor.still, closed_face.photo)
+
+
+def test_pixels_are_pasted_on_the_mouth_and_fade_before_the_box_ends(closed_face: EnrolledFace) -> None:
+    compositor = PixelCompositor(closed_face, SPEC)
+    frame = compositor.draw({"pixels": np.ones((1, 3, SPEC.face_px, SPEC.face_px), np.float32)})
+    x, y = closed_face.landmarks[[13, 14], :2].mean(0).round().astype(int)
+    assert frame[y, x].min() > 250
+    left, top, right, bottom = lower_face_box(closed_face)
+    box = differs(frame, closed_face.photo)[top:bottom, left:right]
+    assert not (box[0].any() or box[-1].any() or box[:, 0].any() or box[:, -1].any())
+
+
+def test_the_spec_chooses_the_compositor(closed_face: EnrolledFace) -> None:
+    assert isinstance(make_compositor(closed_face, SPEC), MotionCompositor)
+    assert isinstance(make_compositor(closed_face, LipSyncSpec(network="speech2vid")), PixelCompositor)

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from fakes import drawn_face
+
+from s2v.engine.compositor.eyes import EYES, EyeMesh, MovingEyes, lay_over
+from s2v.engine.compositor.idle_motion import IdlePose
+from s2v.engine.compositor.warp import Map, remap
+from s2v.engine.face.enrolment import EnrolledFace, enrol, face_from_landmarks
+from s2v.engine.face.geometry import Points
+from s2v.engine.face.photo import Image
+from s2v.spec import LipSyncSpec
+
+SPEC = LipSyncSpec()
+IRISES = (468, 473)
+UPPER_LIDS, LOWER_LIDS = (159, 386), (145, 374)
+
+
+def rest_map(photo: Image) -> Map:
+    height, width = photo.shape[:2]
+    return np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
+
+
+def drawn(face: EnrolledFace, pose: IdlePose, eyes: MovingEyes | None = None) -> Image:
+    source = rest_map(face.photo)
+    lids = (eyes or MovingEyes(face.photo, face.landmarks, 2)).move(source, (0, 0), pose)
+    frame = remap(face.photo, source)
+    lay_over(frame, lids)
+    return frame
+
+
+def opening(landmarks: Points) -> np.ndarray:
+    """Of both eyes, in eye widths."""
+    tall = np.hypot(*(landmarks[list(UPPER_LIDS)] - landmarks[list(LOWER_LIDS)])[:, :2].T)
+    return tall / np.array([eye_width(landmarks, mesh) for mesh in EYES])
+
+
+def eye_width(landmarks: Points, mesh: EyeMesh) -> float:
+    return float(np.hypot(*(landmarks[mesh.upper[0]] - landmarks[mesh.upper[-1]])[:2]))
+
+
+def opening_mask(face: EnrolledFace, mesh: EyeMesh, shape: tuple[int, int]) -> np.ndarray:
+    outline = face.landmarks[[*mesh.upper, *mesh.lower[-2:0:-1]], :2]
+    mask = np.zeros(shape, np.uint8)
+    cv2.fillPoly(mask, [outline.round().astype(np.int32)], 1)
+    return mask > 0
+
+
+def squinting(face: EnrolledFace, share: float) -> EnrolledFace:
+    """The same photo with landmarks that say its eyes are open by `share` of what they are."""
+    landmarks = face.landmarks.copy()
+    for mesh in EYES:
+        upper, lower = landmarks[list(mesh.upper)], landmarks[list(mesh.lower)]
+        landmarks[list(mesh.upper)] = lower + share * (upper - lower)
+    return face_from_landmarks(face.photo, landmarks, SPEC)
+
+
+@pytest.fixture(scope="module", params=["closed_face", "smiling_face"])
+def face(request: pytest.FixtureRequest) -> EnrolledFace:
+    found: EnrolledFace = request.getfixturevalue(request.param)
+    return found
+
+
+# --- blinks -------------------------------------------------------------------------------------------
+
+
+def test_a_detector_sees_open_half_closed_and_shut_eyes(closed_face: EnrolledFace) -> None:
+    as_photographed = opening(closed_face.landmarks)
+    half = opening(enrol(drawn(closed_face, IdlePose(closed=0.5)), SPEC).landmarks)
+    shut = opening(enrol(drawn(closed_face, IdlePose(closed=1.0)), SPEC).landmarks)
+    assert (half < 0.85 * as_photographed).all()
+    assert (shut < 0.6 * as_photographed).all()
+    assert (shut < half).all()
+
+
+def test_shut_lids_cover_the_whole_eye(face: EnrolledFace) -> None:
+    """Nothing of what is between the open lids is left: the eyeball is replaced by skin and lashes."""
+    shut = drawn(face, IdlePose(closed=1.0)).astype(int)
+    for mesh in EYES:
+        inside = cv2.erode(opening_mask(face, mesh, face.photo.shape[:2]).astype(np.uint8), np.ones((3, 3))) > 0
+        assert (np.abs(shut - face.photo)[inside].max(-1) > 3).mean() > 0.9
+
+
+def test_under_a_falling_lid_the_eye_stays_as_sharp_as_it_was(face: EnrolledFace) -> None:
+    """A hard seam: each pixel of the eye is either still the photo's own or already lid."""
+    half = drawn(face, IdlePose(closed=0.5)).astype(int)
+    for mesh in EYES:
+        inside = opening_mask(face, mesh, face.photo.shape[:2])
+        same = (np.abs(half - face.photo).max(-1) <= 1) & inside
+        assert 0.2 < same.sum() / inside.sum() < 0.75
+        columns = np.flatnonzero(inside.sum(0) >= 6)
+        for column in columns[len(columns) // 4 : -len(columns) // 4]:
+            rows = np.flatnonzero(inside[:, column])
+            lid = rows[: len(rows) // 4]  # the upper quarter is covered, what is left is the photo's
+            assert same[lid, column].mean() < 0.5
+
+
+def test_a_blink_changes_nothing_but_the_eyes(face: EnrolledFace) -> None:
+    changed = (drawn(face, IdlePose(closed=1.0, gaze=(0.04, 0.01))) != face.photo).any(-1)
+    near = np.zeros(face.photo.shape[:2], np.uint8)
+    for mesh in EYES:
+        points = face.landmarks[[*mesh.upper, *mesh.lower], :2]
+        low, high = points.min(0), points.max(0)
+        reach = 0.45 * eye_width(face.landmarks, mesh)
+        cv2.rectangle(near, *(tuple(int(n) for n in p) for p in (low - reach, high + reach)), 1, -1)
+    assert not changed[near == 0].any()
+    assert changed.any()
+
+
+def test_closing_grows_step_by_step(closed_face: EnrolledFace) -> None:
+    eyes = MovingEyes(closed_face.photo, closed_face.landmarks, 2)
+    amounts = [
+        np.abs(drawn(closed_face, IdlePose(closed=closed), eyes).astype(int) - closed_face.photo).sum()
+        for closed in (0.0, 0.02, 0.25, 0.5, 0.75, 1.0)
+    ]
+    assert amounts[0] == 0
+    assert amounts[1] < 0.15 * amounts[-1]
+    assert amounts == sorted(amounts)
+
+
+def test_eyes_that_are_closed_on_the_photo_do_not_blink(closed_face: EnrolledFace) -> None:
+    sleeper = squinting(closed_face, 0.15)
+    assert opening(sleeper.landmarks).max() < 0.09
+    frame = drawn(sleeper, IdlePose(closed=1.0, gaze=(0.04, 0.0)))
+    np.testing.assert_array_equal(frame, sleeper.photo)
+
+
+def test_narrow_eyes_blink(closed_face: EnrolledFace) -> None:
+    narrow = squinting(closed_face, 0.6)
+    assert (drawn(narrow, IdlePose(closed=1.0)) != narrow.photo).any()
+
+
+def test_a_rolled_head_blinks_along_its_own_eyes(closed_face: EnrolledFace) -> None:
+    height, width = closed_face.photo.shape[:2]
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), 25, 1)
+    photo = np.asarray(cv2.warpAffine(closed_face.photo, turn, (width, height), borderMode=cv2.BORDER_REPLICATE))
+    landmarks = closed_face.landmarks.copy()
+    landmarks[:, :2] = landmarks[:, :2] @ turn[:, :2].T + turn[:, 2]
+    rolled = drawn(face_from_landmarks(photo, landmarks, SPEC), IdlePose(closed=1.0))
+    upright = drawn(closed_face, IdlePose(closed=1.0))
+    expected = cv2.warpAffine(upright, turn, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    middle = np.s_[height // 4 : 3 * height // 4, width // 4 : 3 * width // 4]
+    assert np.abs(rolled.astype(int) - expected)[middle].mean() < 1.0
+
+
+@pytest.mark.parametrize("size_px", [(64, 72), (8, 10)])
+def test_eyes_of_a_few_pixels_are_no_error(size_px: tuple[int, int]) -> None:
+    face = drawn_face(SPEC, size_px)
+    assert drawn(face, IdlePose(closed=0.7, gaze=(0.04, 0.0))).shape == face.photo.shape
+
+
+def test_an_eye_at_the_edge_of_the_photo_is_no_error(closed_face: EnrolledFace) -> None:
+    left = int(closed_face.landmarks[33, 0]) + 8
+    landmarks = closed_face.landmarks - [left, 0, 0]
+    face = face_from_landmarks(np.ascontiguousarray(closed_face.photo[:, left:]), landmarks, SPEC)
+    assert (drawn(face, IdlePose(closed=1.0)) != face.photo).any()
+
+
+# --- gaze ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_irises_move_by_what_they_are_told_and_lids_stay(closed_face: EnrolledFace, side: int) -> None:
+    before = closed_face.landmarks
+    after = enrol(drawn(closed_face, IdlePose(gaze=(side * 0.08, 0.0))), SPEC).landmarks
+    for iris, mesh in zip(IRISES, EYES, strict=True):
+        moved = (after[iris] - before[iris])[0] / eye_width(before, mesh)
+        assert 0.04 < side * moved < 0.11
+    assert np.abs(after - before)[[*UPPER_LIDS, *LOWER_LIDS], :2].max() < 1.5  # px: the detector's own trembling
+
+
+def test_a_look_aside_bends_only_what_is_between_the_lids(closed_face: EnrolledFace) -> None:
+    source = rest_map(closed_face.photo)
+    assert (
+        MovingEyes(closed_face.photo, closed_face.landmarks, 2).move(source, (0, 0), IdlePose(gaze=(0.04, 0.01))) == []
+    )
+    moved = np.abs(source - rest_map(closed_face.photo)).max(-1) > 0
+    open_eyes = np.zeros(moved.shape, bool)
+    for mesh in EYES:
+        open_eyes |= opening_mask(closed_face, mesh, moved.shape)
+    near = cv2.dilate(open_eyes.astype(np.uint8), np.ones((5, 5))) > 0
+    assert moved.any()
+    assert not (moved & ~near).any()
+
+
+def test_eyes_at_rest_leave_the_map_alone(closed_face: EnrolledFace) -> None:
+    source = rest_map(closed_face.photo)
+    assert MovingEyes(closed_face.photo, closed_face.landmarks, 2).move(source, (0, 0), IdlePose(breath=1.0)) == []
+    np.testing.assert_array_equal(source, rest_map(closed_face.photo))

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from s2v.engine.compositor.cpu import face_warp
+from s2v.engine.compositor.warp import LayeredWarp
+from s2v.engine.face.enrolment import EnrolledFace
+from s2v.engine.face.geometry import (
+    LOWER_INNER_LIP,
+    MOUTH_CORNERS,
+    N_MESH,
+    OUTER_EYES,
+    UPPER_INNER_LIP,
+    Points,
+    canonical_face,
+)
+from s2v.engine.face.motion_basis import MotionBasis, lip_gaps
+from s2v.engine.face.rest_pose import rest_displacement
+from s2v.spec import LipSyncSpec
+
+SPEC = LipSyncSpec()
+BASIS = MotionBasis.load(SPEC.motion_basis)
+JAW = BASIS.displacement(np.arange(N_MESH))[0]
+LOWER_LIP, UPPER_LIP, CHIN, NOSE_TIP = 17, 0, 152, 1
+
+
+@pytest.fixture(scope="module")
+def warp(closed_face: EnrolledFace) -> LayeredWarp:
+    """The whole photo; the last weight is the rest displacement."""
+    return whole_photo(closed_face)
+
+
+def whole_photo(face: EnrolledFace) -> LayeredWarp:
+    height, width = face.photo.shape[:2]
+    return face_warp(face, SPEC, np.eye(2, 3), (width, height), step=6)
+
+
+def coefficients(first: float = 0.0, rest: float = 0.0) -> np.ndarray:
+    weights = np.zeros(SPEC.n_motion + 1, np.float32)
+    weights[0], weights[-1] = first, rest
+    return weights
+
+
+def no_motion(face: EnrolledFace) -> np.ndarray:
+    height, width = face.photo.shape[:2]
+    return np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
+
+
+# --- rest: what closes a photo's lips ----------------------------------------------------------------
+
+
+def test_an_open_mouth_comes_to_rest_closed(smiling_face: EnrolledFace) -> None:
+    assert lip_gaps(smiling_face.canonical).max() > 0.06
+    closed = lip_gaps(smiling_face.canonical + smiling_face.rest)
+    assert closed.max() < 0.003
+    assert closed.min() > -0.03  # pressed on each other by the width of a line of teeth, no more
+
+
+def test_closed_lips_are_at_rest_already(closed_face: EnrolledFace) -> None:
+    assert np.abs(closed_face.rest).max() < 0.003
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(0, 4))
+def test_any_opening_of_the_jaw_is_closed(opening: float) -> None:
+    shut = canonical_face() + rest_displacement(canonical_face())
+    opened = shut + opening * JAW
+    assert lip_gaps(opened + rest_displacement(opened)).max() < 0.003
+
+
+def test_closing_keeps_the_smile_and_the_eyes(smiling_face: EnrolledFace) -> None:
+    rest = smiling_face.rest
+    assert np.abs(rest[list(MOUTH_CORNERS)]).max() < 0.01
+    assert np.abs(rest[[*OUTER_EYES, NOSE_TIP, 10, 168]]).max() < 1e-9
+    assert rest[LOWER_INNER_LIP[5], 1] < -0.03 < 0 < rest[UPPER_INNER_LIP[5], 1]
+    assert np.abs(rest[:, [0, 2]]).max() == 0  # straight up and down
+
+
+# --- the map ---------------------------------------------------------------------------------------
+
+
+def test_no_motion_maps_every_pixel_to_itself(warp: LayeredWarp, closed_face: EnrolledFace) -> None:
+    np.testing.assert_array_equal(warp.source_map(coefficients()), no_motion(closed_face))
+
+
+def shown_at(warp: LayeredWarp, face: EnrolledFace, points: list[int], moves: Points, weights: np.ndarray) -> Points:
+    """How far, in pixels, the map is off at the places where some landmarks should have gone."""
+    moved = face.pose.to_photo(face.canonical + moves)[points, :2]
+    source = warp.source_map(weights)
+    at = moved.astype(np.float32)[None]
+    return cv2.remap(source, at, None, cv2.INTER_LINEAR)[0] - face.landmarks[points, :2]
+
+
+@pytest.mark.parametrize("opening", [0.5, 1.0, 2.0])
+def test_landmarks_are_shown_where_the_motion_sends_them(
+    warp: LayeredWarp, closed_face: EnrolledFace, opening: float
+) -> None:
+    points = [LOWER_LIP, UPPER_LIP, CHIN, *MOUTH_CORNERS]
+    off = shown_at(warp, closed_face, points, opening * JAW, coefficients(opening))
+    assert np.abs(off).max() < 0.02 * closed_face.pose.unit_px
+
+
+def test_opening_the_jaw_takes_the_lower_lip_down(warp: LayeredWarp, closed_face: EnrolledFace) -> None:
+    moved = warp.source_map(coefficients(1.5)) - no_motion(closed_face)
+    x, y = closed_face.landmarks[LOWER_LIP, :2].round().astype(int)
+    down = 1.5 * JAW[LOWER_LIP, 1] * closed_face.pose.unit_px
+    assert down > 3
+    assert moved[y + round(down), x, 1] == pytest.approx(-down, abs=1.5)  # shows what was higher up
+
+
+def test_eyes_and_the_edge_of_the_picture_stay(warp: LayeredWarp, closed_face: EnrolledFace) -> None:
+    moved = warp.source_map(coefficients(3.0)) - no_motion(closed_face)
+    eyes_y = int(closed_face.landmarks[[145, 374], 1].max())  # lower lids
+    assert np.abs(moved[:eyes_y]).max() < 1 / 64  # a remap tells 1/32 of a pixel apart
+    for edge in (moved[-1], moved[:, 0], moved[:, -1]):
+        assert np.abs(edge).max() == 0
+
+
+def test_the_lips_part_without_stretching_skin_between_them(warp: LayeredWarp, closed_face: EnrolledFace) -> None:
+    weights = coefficients(2.0)
+    outline = warp.mouth_outline(weights)
+    x, top, bottom = outline[5, 0], outline[5, 1], outline[15, 1]
+    assert bottom - top > 0.06 * closed_face.pose.unit_px
+    column = warp.source_map(weights)[:, round(x), 1]
+    above, below = round(top) - 2, round(bottom) + 2
+    # On both sides of the opening the photo moves as a piece: a pixel is still about a pixel.
+    for rows in (slice(above - 8, above), slice(below, below + 8)):
+        assert np.abs(np.diff(column[rows]) - 1).max() < 0.5
+
+
+def test_the_outline_of_the_mouth_follows_the_weights(warp: LayeredWarp, closed_face: EnrolledFace) -> None:
+    upper, lower = warp.lips(coefficients())
+    on_photo = closed_face.plane.to_photo(np.concatenate([upper, lower]))
+    np.testing.assert_allclose(on_photo, closed_face.landmarks[[*UPPER_INNER_LIP, *LOWER_INNER_LIP], :2], atol=1e-6)
+    outline = warp.mouth_outline(coefficients(1.0))
+    assert outline.shape == (20, 2)
+    wanted = closed_face.pose.to_photo(closed_face.canonical + JAW)[list(UPPER_INNER_LIP), :2]
+    np.testing.assert_allclose(outline[:11], wanted, atol=1e-6)
+
+
+def test_a_warp_seen_through_another_grid_shows_the_same(warp: LayeredWarp, closed_face: EnrolledFace) -> None:
+    # Half the pixels, from (100, 200) on: output (i, j) is photo (100 + 2 i, 200 + 2 j).
+    grid = np.array([[2.0, 0, 100], [0, 2.0, 200]])
+    half = face_warp(closed_face, SPEC, grid, (150, 150), step=3)
+    whole = warp.source_map(coefficients(1.0))[200:500:2, 100:400:2]
+    off = np.linalg.norm(half.source_map(coefficients(1.0)) - whole, axis=-1)
+    # Where the layers part the two round differently; everywhere else they agree.
+    assert np.quantile(off, 0.98) < 0.5
+    np.testing.assert_allclose(
+        half.mouth_outline(coefficients(1.0)) * 2 + [100, 200], warp.mouth_outline(coefficients(1.0)), atol=1e-6
+    )

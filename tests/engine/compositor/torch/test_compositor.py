@@ -1,0 +1,376 @@
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from fakes import drawn_face
+
+torch = pytest.importorskip("torch", reason="the optional torch runtime is not installed")
+
+from recording import NoWaiting, RecordingDevice  # noqa: E402 - these need torch
+
+from s2v.engine.audio.windows import MfccWindows  # noqa: E402
+from s2v.engine.backends import open_backend  # noqa: E402
+from s2v.engine.backends.base import Tensors  # noqa: E402
+from s2v.engine.backends.parity import ssim  # noqa: E402
+from s2v.engine.backends.torch.device import CpuDevice  # noqa: E402
+from s2v.engine.compositor.cpu import MotionCompositor, lower_face_box  # noqa: E402
+from s2v.engine.compositor.lids import Box  # noqa: E402
+from s2v.engine.compositor.torch.compositor import Lane, TorchCompositor, TorchCrowd, next_lane  # noqa: E402
+from s2v.engine.compositor.torch.draw import draw  # noqa: E402
+from s2v.engine.compositor.warp import Image  # noqa: E402
+from s2v.engine.face.enrolment import EnrolledFace, enrol, load_photo  # noqa: E402
+from s2v.errors import BackendError  # noqa: E402
+from s2v.spec import LipSyncSpec  # noqa: E402
+
+ASSETS = Path(__file__).parents[4] / "s2v" / "assets"
+SPEC = LipSyncSpec.of("s2v")
+SEED = 7
+VOICE_S = 6
+no_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+
+
+class Spoken(NamedTuple):
+    """A face, and what the bundled model makes of the bundled voice for some of its frames."""
+
+    face: EnrolledFace
+    spec: LipSyncSpec
+    outputs: dict[int, Tensors]
+
+
+@pytest.fixture(scope="module")
+def spoken(closed_face: EnrolledFace, smiling_face: EnrolledFace) -> dict[str, Spoken]:
+    from s2v.media.audio_file import read_audio
+
+    backend = open_backend(None, "onnxruntime")
+    windows = MfccWindows(backend.spec)
+    due = windows.push(read_audio(ASSETS / "voice.flac").pcm_16k[: VOICE_S * SPEC.sample_rate_hz])
+    bundled = enrol(load_photo(ASSETS / "face.jpg"), backend.spec)
+    spoken = {}
+    for name, face in {"bundled": bundled, "closed": closed_face, "smiling": smiling_face}.items():
+        identity = {key: rows.copy() for key, rows in backend.encode_face(face.network_input).items()}
+        outputs = {}
+        for index, window in due:
+            rows = backend.infer(window[None, None], identity)
+            outputs[index] = {key: value.copy() for key, value in rows.items()}
+        spoken[name] = Spoken(face, backend.spec, outputs)
+    backend.close()
+    return spoken
+
+
+def compositor(one: Spoken, seed: int | None, **options: object) -> TorchCompositor:
+    return TorchCompositor(one.face, one.spec, seed, Lane(CpuDevice()), **options)  # type: ignore[arg-type]
+
+
+def telling(one: Spoken, on_cpu: MotionCompositor) -> list[int]:
+    """Frames to look at: the first, closed lips, the widest mouth, some between, lids half down and shut."""
+    jaw = np.array([one.outputs[index]["motion"][0, 0] for index in sorted(one.outputs)])
+    frames = {0, int(jaw.argmin()), int(jaw.argmax()), 30, 60, 140}
+    if on_cpu._alive is not None:
+        closed = np.array([on_cpu._alive.pose(index).closed for index in sorted(one.outputs)])
+        assert closed.max() > 0.9
+        frames |= {int(closed.argmax()), int((closed > 0.2).argmax())}
+    return sorted(frames)
+
+
+def difference(a: Image, b: Image, box: Box | None = None) -> float:
+    """Mean of the absolute differences, levels."""
+    left, top, right, bottom = box or (0, 0, a.shape[1], a.shape[0])
+    part = np.s_[top:bottom, left:right]
+    return float(np.abs(a[part].astype(int) - b[part]).mean())
+
+
+# --- the same pictures as on the CPU -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [None, SEED])
+@pytest.mark.parametrize("name", ["bundled", "closed", "smiling"])
+def test_frames_are_those_of_the_cpu(spoken: dict[str, Spoken], name: str, seed: int | None) -> None:
+    one = spoken[name]
+    ours = compositor(one, seed)
+    np.testing.assert_array_equal(ours.still, ours.on_cpu.still)
+    for index in telling(one, ours.on_cpu):
+        wanted, found = ours.on_cpu.draw(one.outputs[index], index), ours.draw(one.outputs[index], index)
+        assert (found.shape, found.dtype) == (wanted.shape, np.uint8)
+        assert difference(wanted, found) < 0.3, index  # 0.21 at most
+        assert difference(wanted, found, ours.layout.mouth) < 0.7, index  # 0.41
+        assert ssim(*(picture / np.float32(255) for picture in (wanted, found))) > 0.998, index  # 0.9988
+        if seed is not None:
+            assert difference(wanted, found, ours.layout.eyes) < 0.7, index
+
+
+def test_the_photos_own_teeth_are_seen(spoken: dict[str, Spoken]) -> None:
+    one = spoken["smiling"]
+    ours = compositor(one, None)
+    assert ours.layout.teeth
+    assert ours.layout.lip_line
+    widest = max(one.outputs, key=lambda index: one.outputs[index]["motion"][0, 0])
+    blank = {**one.outputs[widest], "mouth": np.full_like(one.outputs[widest]["mouth"], 0.2)}  # no teeth in the paint
+    wanted, found = ours.on_cpu.draw(blank), ours.draw(blank)
+    left, top, right, bottom = ours.layout.mouth
+    assert wanted[top:bottom, left:right].max() > 200  # they are bright
+    assert difference(wanted, found, ours.layout.mouth) < 0.7
+
+
+def test_closed_lips_get_no_paint(spoken: dict[str, Spoken]) -> None:
+    one = spoken["closed"]
+    ours = compositor(one, None)
+    shut = {"motion": np.zeros((1, SPEC.n_motion), np.float32), "mouth": np.ones_like(one.outputs[0]["mouth"])}
+    assert difference(ours.draw(shut), one.face.photo) < 0.05
+
+
+def test_nothing_outside_the_lower_face_changes_while_the_head_is_still(spoken: dict[str, Spoken]) -> None:
+    one = spoken["smiling"]
+    left, top, right, bottom = lower_face_box(one.face)
+    frame = compositor(one, None).draw(one.outputs[60])
+    assert difference(frame, one.face.photo) > 0
+    frame[top:bottom, left:right] = one.face.photo[top:bottom, left:right]
+    np.testing.assert_array_equal(frame, one.face.photo)
+
+
+@pytest.mark.parametrize("seed", [None, SEED])
+@pytest.mark.parametrize("photo", ["cut through the mouth", "cut above the mouth", "half a face", "40 px", "1000 px"])
+def test_faces_at_the_edge_and_of_odd_sizes(photo: str, seed: int | None) -> None:
+    """Also those of which no mouth, one eye, or hardly a pixel is on the photo."""
+    size = {"40 px": (40, 48), "1000 px": (1000, 700)}.get(photo, (301, 360))
+    face = drawn_face(SPEC, size)
+    shown = {"cut through the mouth": np.s_[:210], "cut above the mouth": np.s_[:190], "half a face": np.s_[:, :160]}
+    face = replace(face, photo=np.ascontiguousarray(face.photo[shown.get(photo, np.s_[:])]))
+    ours = TorchCompositor(face, SPEC, seed, Lane(CpuDevice()))
+    random = np.random.default_rng(0)
+    for index in (0, 77, 102):
+        motion = random.normal(0, 1, (1, SPEC.n_motion)).astype(np.float32)
+        outputs = {"motion": motion, "mouth": random.random((1, 4, SPEC.mouth_h_px, SPEC.mouth_w_px), np.float32)}
+        assert difference(ours.on_cpu.draw(outputs, index), ours.draw(outputs, index)) < 0.3
+
+
+# --- what can be recorded ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [None, SEED])
+def test_a_recording_draws_every_frame(spoken: dict[str, Spoken], seed: int | None) -> None:
+    """As a CUDA graph would: no operator waits for the device, and no number of the first frame stays in."""
+    one, device = spoken["smiling"], RecordingDevice()
+    ours = TorchCompositor(one.face, one.spec, seed, Lane(device))
+    assert device.recorded > 100
+    plain = compositor(one, seed)
+    for index in telling(one, ours.on_cpu):
+        np.testing.assert_array_equal(ours.draw(one.outputs[index], index), plain.draw(one.outputs[index], index))
+
+
+def test_the_watch_for_waiting_operators_sees_them() -> None:
+    values = torch.arange(4.0)
+    with NoWaiting():
+        for waiting in (lambda: values[values > 1], lambda: values.sum().item(), lambda: torch.nonzero(values)):
+            with pytest.raises(AssertionError, match="asks the device"):
+                waiting()
+        assert values.add(1).shape == (4,)
+
+
+@pytest.mark.parametrize(("seed", "blinking"), [(None, False), (SEED, True)])
+def test_a_drawing_is_one_program(spoken: dict[str, Spoken], seed: int | None, blinking: bool) -> None:
+    """torch can trace it in one piece: it never branches on what a tensor holds."""
+    one = spoken["smiling"]
+    ours = compositor(one, seed)
+    pose = ours.pose(30)
+    rows = torch.from_numpy(ours._numbers(pose))[None]
+    weights = torch.from_numpy(np.append(one.outputs[30]["motion"], 1).astype(np.float32))[None]
+    given = (ours._canvas._tables, ours.layout, weights, torch.from_numpy(one.outputs[30]["mouth"]), rows, blinking)
+    traced = torch.compile(draw, backend="eager", fullgraph=True)
+    with torch.no_grad():
+        torch.testing.assert_close(traced(*given), draw(*given))
+
+
+# --- arrays and tensors, threads -------------------------------------------------------------------------
+
+
+def test_outputs_may_stay_on_the_device(spoken: dict[str, Spoken]) -> None:
+    one = spoken["bundled"]
+    ours = compositor(one, SEED)
+    resident = {name: torch.from_numpy(rows) for name, rows in one.outputs[60].items()}
+    np.testing.assert_array_equal(ours.draw(resident, 60), ours.draw(one.outputs[60], 60))
+
+
+def test_frames_belong_to_the_caller(spoken: dict[str, Spoken]) -> None:
+    one = spoken["bundled"]
+    ours = compositor(one, None)
+    first = ours.draw(one.outputs[60], 60)
+    kept = first.copy()
+    ours.draw(one.outputs[30], 30)
+    np.testing.assert_array_equal(first, kept)
+    first[:] = 0
+    np.testing.assert_array_equal(ours.draw(one.outputs[60], 60), kept)
+
+
+def test_several_threads_may_draw_with_one(spoken: dict[str, Spoken]) -> None:
+    one = spoken["closed"]
+    ours = compositor(one, SEED)
+    frames = [0, 30, 41, 60, 100, 140]
+    wanted = {index: ours.draw(one.outputs[index], index) for index in frames}
+    wrong: list[int] = []
+
+    def work(index: int) -> None:
+        for _ in range(3):
+            if not np.array_equal(ours.draw(one.outputs[index], index), wanted[index]):
+                wrong.append(index)
+
+    threads = [threading.Thread(target=work, args=(index,)) for index in frames]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_outputs_of_another_shape_are_refused() -> None:
+    ours = TorchCompositor(drawn_face(SPEC), SPEC, None, Lane(CpuDevice()))
+    with pytest.raises(BackendError, match=r"motion has the shape \(1, 3\), the frames need \(1, 10\)"):
+        ours.draw({"motion": np.zeros((1, 3), np.float32), "mouth": _patch(1)})
+    with pytest.raises(BackendError, match="mouth has the shape"):
+        ours.draw({"motion": np.zeros((1, 10), np.float32), "mouth": _patch(1)[..., 1:]})
+
+
+def test_networks_that_put_out_pixels_are_left_to_the_cpu() -> None:
+    spec = LipSyncSpec.of("speech2vid")
+    with pytest.raises(BackendError, match="speech2vid is drawn on the CPU"):
+        TorchCompositor(drawn_face(spec), spec, None, Lane(CpuDevice()))
+
+
+def test_times_are_of_as_many_runs_as_asked_for() -> None:
+    ours = TorchCompositor(drawn_face(SPEC), SPEC, SEED, Lane(CpuDevice()))
+    outputs = {"motion": np.zeros((1, 10), np.float32), "mouth": _patch(1)}
+    for times_ms in (ours.compose_ms(outputs, 3), ours.gpu_ms(outputs, 3)):
+        assert len(times_ms) == 3
+        assert min(times_ms) > 0
+    assert ours.device_memory_bytes > ours.still.nbytes
+
+
+# --- many faces at once --------------------------------------------------------------------------------
+
+
+def test_a_crowd_is_drawn_as_each_of_its_faces(spoken: dict[str, Spoken]) -> None:
+    """Two faces of different places and sizes in the frame, one of them twice."""
+    one, other = spoken["bundled"], spoken["closed"]
+    singles = [compositor(one, SEED), compositor(other, SEED + 1)]
+    members = [singles[0], singles[1], singles[0]]
+    crowd = TorchCrowd(members)
+    for indices in ([30, 41, 102], [0, 60, 140]):
+        owners = (one, other, one)
+        rows = [owner.outputs[index] for owner, index in zip(owners, indices, strict=True)]
+        together = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+        for frame, member, row, index in zip(crowd.draw(together, indices), members, rows, indices, strict=True):
+            assert np.abs(frame.astype(int) - member.draw(row, index)).max() <= 1
+    assert crowd.device_memory_bytes > 2 * singles[0].device_memory_bytes
+    assert len(crowd.compose_ms(together, 2)) == 2
+
+
+def test_a_crowd_whose_heads_are_still(spoken: dict[str, Spoken]) -> None:
+    members = [compositor(spoken["bundled"], None), compositor(spoken["closed"], None)]
+    rows = [spoken["bundled"].outputs[41], spoken["closed"].outputs[41]]
+    together = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+    for frame, member, row in zip(TorchCrowd(members).draw(together, [0, 0]), members, rows, strict=True):
+        assert np.abs(frame.astype(int) - member.draw(row)).max() <= 1
+
+
+@pytest.mark.parametrize("seed", [None, SEED])
+def test_a_crowd_of_which_some_show_teeth(spoken: dict[str, Spoken], seed: int | None) -> None:
+    one = spoken["smiling"]
+    other = enrol(load_photo(ASSETS / "face.jpg", max(one.face.photo.shape[:2])), one.spec)
+    members = [compositor(one, seed), TorchCompositor(other, one.spec, seed, Lane(CpuDevice()))]
+    assert [member.layout.teeth for member in members] == [True, False]
+    for index in (0, 41, 102):
+        together = {name: np.concatenate([rows] * 2) for name, rows in one.outputs[index].items()}
+        for frame, member in zip(TorchCrowd(members).draw(together, [index] * 2), members, strict=True):
+            assert np.abs(frame.astype(int) - member.draw(one.outputs[index], index)).max() <= 1
+
+
+def test_faces_that_cannot_be_drawn_together_are_refused() -> None:
+    lane = Lane(CpuDevice())
+    small, large = (TorchCompositor(drawn_face(SPEC, size), SPEC, None, lane) for size in ((200, 240), (220, 240)))
+    awake = TorchCompositor(drawn_face(SPEC), SPEC, SEED, lane)
+    with pytest.raises(BackendError, match="220 x 240 px and 200 x 240 px cannot be drawn together"):
+        TorchCrowd([small, large])
+    with pytest.raises(BackendError, match="whose head moves and 200 x 240 px cannot"):
+        TorchCrowd([small, awake])
+    with pytest.raises(BackendError, match="no faces"):
+        TorchCrowd([])
+
+
+# --- on a GPU --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+def test_without_a_gpu_there_is_no_lane() -> None:
+    with pytest.raises(BackendError, match="no CUDA device"):
+        next_lane()
+
+
+@pytest.mark.gpu
+@no_gpu
+@pytest.mark.parametrize("seed", [None, SEED])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_gpu_draws_what_the_cpu_draws(seed: int | None, compiled: bool) -> None:
+    face = drawn_face(SPEC, (512, 512))
+    ours = TorchCompositor(face, SPEC, seed, compiled=compiled)
+    assert isinstance(getattr(ours._canvas._awake, "__self__", None), torch.cuda.CUDAGraph)
+    random = np.random.default_rng(0)
+    for index in (0, 30, 77, *(i for i in range(400) if seed is not None and ours.pose(i).closed > 0.5)):
+        motion = random.normal(0, 1, (1, SPEC.n_motion)).astype(np.float32)
+        outputs = {"motion": motion, "mouth": random.random((1, 4, SPEC.mouth_h_px, SPEC.mouth_w_px), np.float32)}
+        found = ours.draw(outputs, index)
+        assert difference(ours.on_cpu.draw(outputs, index), found) < 0.5
+        resident = {name: torch.from_numpy(rows).cuda() for name, rows in outputs.items()}
+        torch.cuda.current_stream().synchronize()
+        np.testing.assert_array_equal(ours.draw(resident, index), found)
+
+
+@pytest.mark.gpu
+@no_gpu
+def test_a_crowd_on_a_gpu() -> None:
+    one = TorchCompositor(drawn_face(SPEC, (512, 512)), SPEC, SEED)
+    random = np.random.default_rng(0)
+    rows = [
+        {"motion": random.normal(0, 1, (1, SPEC.n_motion)).astype(np.float32), "mouth": _patch(k / 8)} for k in range(8)
+    ]
+    together = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+    frames = TorchCrowd([one] * 8).draw(together, range(0, 80, 10))
+    for k, row in enumerate(rows):
+        assert np.abs(frames[k].astype(int) - one.draw(row, 10 * k)).max() <= 1
+
+
+@pytest.mark.gpu
+@no_gpu
+def test_faces_may_be_made_while_others_are_drawn() -> None:
+    """Recording in one thread does not disturb, or pick up, what others queue."""
+    random = np.random.default_rng(0)
+    motion = random.normal(0, 1, (1, SPEC.n_motion)).astype(np.float32)
+    outputs = {"motion": motion, "mouth": random.random((1, 4, SPEC.mouth_h_px, SPEC.mouth_w_px), np.float32)}
+    drawn = [TorchCompositor(drawn_face(SPEC, (256, 256)), SPEC, SEED) for _ in range(2)]
+    wanted = drawn[0].draw(outputs, 50)
+    stop, wrong = threading.Event(), []
+
+    def work(compositor: TorchCompositor) -> None:
+        while not stop.is_set():
+            if not np.array_equal(compositor.draw(outputs, 50), wanted):
+                wrong.append(1)
+
+    threads = [threading.Thread(target=work, args=(one,)) for one in drawn]
+    for thread in threads:
+        thread.start()
+    try:
+        made = [TorchCompositor(drawn_face(SPEC, (256, 256)), SPEC, SEED) for _ in range(8)]
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert wrong == []
+    for one in made:
+        np.testing.assert_array_equal(one.draw(outputs, 50), wanted)
+
+
+def _patch(level: float) -> np.ndarray:
+    return np.full((1, 4, SPEC.mouth_h_px, SPEC.mouth_w_px), level, np.float32)

@@ -1,0 +1,193 @@
+"""The studio in a process of its own: nobody who uses it can tell, until it dies; and then it is replaced."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Client
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes import voice
+
+from s2v.engine.compositor.pixel_format import to_i420
+from s2v.engine.lipsync import DrawnFrame, Engine
+from s2v.errors import AudioError, BackendError, FaceError, ModelError, NoFaceError, SeveralFacesError
+from s2v.streaming.render.client import OutsidePortrait, OutsideStudio
+from s2v.streaming.render.process import KEPT_PORTRAITS, SLOTS, put
+from s2v.streaming.render.renderer import Studio
+
+pytest.importorskip("torch", reason="the small test model is exported with torch")
+
+DATA = Path(__file__).parents[2] / "data"
+PHOTO = DATA / "open_smile.jpg"
+SHARED_MEMORY = Path("/dev/shm")
+
+
+def model() -> Path:
+    from tiny_networks import tiny_model
+
+    path: Path = tiny_model("s2v").path
+    return path
+
+
+@pytest.fixture(scope="module")
+def studio() -> Iterator[OutsideStudio]:
+    made = OutsideStudio(model(), "onnxruntime", idle_seed=7, max_side_px=256)
+    yield made
+    made.close()
+    made.close()
+    assert not is_running(made.pid)
+    with pytest.raises(BackendError, match="closed"):
+        made.enrol(PHOTO.read_bytes())
+
+
+@pytest.fixture(scope="module")
+def portrait(studio: OutsideStudio) -> OutsidePortrait:
+    return studio.enrol(PHOTO.read_bytes())
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    status = Path(f"/proc/{pid}/stat")
+    return not status.exists() or status.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+
+
+def wait_until_gone(pid: int) -> bool:
+    for _ in range(200):
+        if not is_running(pid):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def talk(engine: Engine, chunk: int = 640) -> list[DrawnFrame]:
+    said = voice(0.7, seed=1)
+    try:
+        frames = [frame for start in range(0, len(said), chunk) for frame in engine.push(said[start : start + chunk])]
+        return frames + engine.flush()
+    finally:
+        engine.close()
+
+
+@pytest.mark.parametrize("chunk", [640, 16_000])
+def test_frames_are_those_of_a_studio_in_this_process(
+    studio: OutsideStudio, portrait: OutsidePortrait, chunk: int
+) -> None:
+    inside = Studio(model(), "onnxruntime", idle_seed=7, max_side_px=256)
+    try:
+        wanted = talk(inside.enrol(PHOTO.read_bytes()).make_engine(), chunk)
+    finally:
+        inside.close()
+    frames = talk(portrait.make_engine(), chunk)
+    assert [frame.index for frame in frames] == [frame.index for frame in wanted] == list(range(18))
+    assert [frame.centre_sample for frame in frames] == [frame.centre_sample for frame in wanted]
+    for frame, same in zip(frames, wanted, strict=True):
+        assert np.array_equal(frame.pixels, to_i420(same.pixels)) and frame.pixels.flags.writeable
+        assert frame.network_s > 0 and frame.compose_s > 0
+    assert chunk == 640 or len(wanted) > 3 * SLOTS, "more than fit at once"
+    assert studio.rows >= 18 and studio.cpu_s > 0
+
+
+def test_a_frame_lands_in_its_slot_as_i420_whatever_it_was_drawn_as() -> None:
+    bgr = np.random.default_rng(0).integers(0, 256, (64, 48, 3), np.uint8)
+    slots = np.zeros((3, 96, 48), np.uint8)
+    put(bgr, slots[0])
+    put(to_i420(bgr), slots[1])
+    assert np.array_equal(slots[0], slots[1]) and slots[0].any() and not slots[2].any()
+
+
+def test_an_engine_is_private_and_leaves_nothing_behind(portrait: OutsidePortrait) -> None:
+    names = sorted(SHARED_MEMORY.iterdir()) if SHARED_MEMORY.is_dir() else []
+    one, other = portrait.make_engine(), portrait.make_engine()
+    kept = one.push(np.zeros(16_000, np.float32))
+    before = [frame.pixels.copy() for frame in kept]
+    other.push(voice(1.0, seed=3))
+    one.push(voice(1.0, seed=4))
+    assert all(np.array_equal(frame.pixels, copy) for frame, copy in zip(kept, before, strict=True))
+    for engine in (one, other):
+        engine.close()
+        engine.close()
+        with pytest.raises(BackendError, match="closed"):
+            engine.push(np.zeros(640, np.float32))
+    assert names == (sorted(SHARED_MEMORY.iterdir()) if SHARED_MEMORY.is_dir() else [])
+
+
+def test_errors_arrive_as_what_they_are(studio: OutsideStudio, portrait: OutsidePortrait) -> None:
+    with pytest.raises(NoFaceError):
+        studio.portrait(np.full((300, 300, 3), 127, np.uint8))
+    with pytest.raises(FaceError, match="not an image"):
+        studio.enrol(b"nothing of the kind")
+    face = studio.enrol(PHOTO.read_bytes()).still_bgr
+    with pytest.raises(SeveralFacesError) as told:
+        studio.portrait(np.hstack([face, face]))
+    assert told.value.count == 2
+    with pytest.raises(ModelError):
+        OutsideStudio(PHOTO)
+    engine = portrait.make_engine()
+    with pytest.raises(AudioError):
+        engine.push(np.full(640, np.nan, np.float32))
+    engine.close()
+
+
+def test_strangers_are_not_let_in_and_keep_nobody_waiting(studio: OutsideStudio, portrait: OutsidePortrait) -> None:
+    address = studio._opened.address
+    silent = Client(address)  # connected, and says nothing
+    with pytest.raises((AuthenticationError, EOFError, OSError)):
+        Client(address, authkey=b"guessed")
+    talk(portrait.make_engine())
+    assert silent.poll(0) and b"CHALLENGE" in silent.recv_bytes()
+    silent.send_bytes(b"no")
+    with pytest.raises((EOFError, OSError)):
+        while silent.recv_bytes():
+            pass
+    silent.close()
+
+
+def test_a_face_long_unused_is_sent_again(studio: OutsideStudio, portrait: OutsidePortrait) -> None:
+    wanted = talk(portrait.make_engine())
+    for _ in range(KEPT_PORTRAITS + 1):
+        studio.enrol(PHOTO.read_bytes()).make_engine().close()
+    for frame, same in zip(talk(portrait.make_engine()), wanted, strict=True):
+        assert np.array_equal(frame.pixels, same.pixels)
+
+
+def test_a_process_that_was_killed_ends_its_sessions_and_is_replaced(
+    studio: OutsideStudio, portrait: OutsidePortrait, caplog: pytest.LogCaptureFixture
+) -> None:
+    wanted = talk(portrait.make_engine())
+    engine, killed = portrait.make_engine(), studio.pid
+    os.kill(killed, signal.SIGKILL)
+    assert wait_until_gone(killed)
+    with pytest.raises(BackendError, match="has ended"):
+        for _ in range(10):  # the first may still be written to a socket that nobody reads
+            engine.push(np.zeros(640, np.float32))
+    engine.close()
+    for frame, same in zip(talk(portrait.make_engine()), wanted, strict=True):
+        assert np.array_equal(frame.pixels, same.pixels), "the face was sent to the new process"
+    assert studio.pid != killed and "starting another" in caplog.text
+
+
+def test_it_does_not_outlive_its_parent() -> None:
+    code = f"""
+import os, signal
+from pathlib import Path
+from s2v.streaming.render.client import OutsideStudio
+
+if __name__ == "__main__":
+    studio = OutsideStudio(Path({str(model())!r}), "onnxruntime")
+    print(studio.pid, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    told = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, timeout=120)
+    assert told.returncode == -signal.SIGKILL
+    assert wait_until_gone(int(told.stdout))

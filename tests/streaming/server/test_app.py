@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+from streaming.fakes import SIDE_PX, FakeEngine, still, tone_clip
+
+from s2v.errors import ModelError
+from s2v.streaming.broadcast.broadcast import OwnVoice
+from s2v.streaming.server.app import OFFER_BYTES, create_app
+from s2v.streaming.server.call_manager import SWITCHBOARD, LiveOptions
+from s2v.streaming.sources.file import FileSource
+from s2v.streaming.sources.push import PushedSource
+
+SECTION = "m={kind} 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=mid:{mid}\r\n"
+HEAD = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
+
+
+def visit(options: LiveOptions, test: Callable[[TestClient], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with TestClient(TestServer(create_app(options))) as client:
+            await test(client)
+            assert len(client.server.app[SWITCHBOARD]) == 0, "a refused offer leaves no call"
+            assert len(asyncio.all_tasks()) < 10
+
+    asyncio.run(asyncio.wait_for(run(), 30))
+
+
+def test_the_page_and_everything_it_names_is_served_without_foreign_addresses() -> None:
+    async def look(client: TestClient) -> None:
+        page = await (await client.get("/")).text()
+        assert "https://" not in page and "http://" not in page
+        for path in ("/static/page.js", "/static/page.css", "/static/icon.svg", "/favicon.ico", "/still.jpg"):
+            reply = await client.get(path)
+            assert reply.status == 200 and await reply.read(), path
+            assert path == "/still.jpg" or path == "/favicon.ico" or path in page
+        assert (await client.get("/")).headers["Content-Security-Policy"].startswith("default-src 'self'")
+        assert (await (await client.get("/health")).json()) == {"status": "ok", "sessions": 0}
+        assert (await (await client.get("/state")).json()) == {"sessions": 0, "served": 0, "calls": []}
+
+    visit(LiveOptions(FakeEngine, still()), look)
+
+
+@pytest.mark.parametrize(
+    ("clips", "inputs", "own"),
+    [
+        ({}, ["mic"], False),
+        ({"sample_clip": tone_clip(0.1)}, ["mic", "voice"], False),
+        ({"clip": tone_clip(0.1)}, ["shared"], True),
+        ({"clip": tone_clip(0.1), "sample_clip": tone_clip(0.1)}, ["shared"], True),
+        ({"own_voice": OwnVoice("push", PushedSource)}, ["shared"], False),
+    ],
+)
+def test_the_page_offers_what_the_server_can_do(clips: dict[str, Any], inputs: list[str], own: bool) -> None:
+    async def look(client: TestClient) -> None:
+        config = await (await client.get("/config")).json()
+        size = {"width": SIDE_PX, "height": SIDE_PX}
+        faces = {"faces": [{"id": "default", "name": "Default"}], "face": "default"}
+        faces |= {"faces_coming": False, "uploads": False, "max_upload_bytes": 0, "max_upload_px": 0}
+        assert config == {"inputs": inputs, "own_clip": own, **size, **faces, "ice_servers": []}
+
+    visit(LiveOptions(FakeEngine, still(), **clips), look)
+
+
+OFFERS: dict[str, Any] = {
+    "not JSON": b"\xff\xfe{",
+    "deeply nested": b"[" * 50_000,
+    "a list": [],
+    "no sdp": {"type": "offer", "input": "mic"},
+    "an answer": {"type": "answer", "sdp": HEAD, "input": "mic"},
+    "an unknown input": {"type": "offer", "sdp": HEAD, "input": "camera"},
+    "no media": {"type": "offer", "sdp": HEAD, "input": "mic"},
+    "garbage in place of SDP": {"type": "offer", "sdp": "\nm=\nm=x", "input": "mic"},
+    "unusable media": {
+        "type": "offer",
+        "sdp": HEAD + SECTION.format(kind="audio", mid=0) + SECTION.format(kind="video", mid=1),
+        "input": "mic",
+    },
+    "two videos": {
+        "type": "offer",
+        "sdp": HEAD + SECTION.format(kind="video", mid=0) + SECTION.format(kind="video", mid=1),
+        "input": "mic",
+    },
+    "a hundred sections": {"type": "offer", "sdp": HEAD + SECTION.format(kind="audio", mid=0) * 100, "input": "mic"},
+}
+
+
+@pytest.mark.parametrize("name", OFFERS)
+def test_a_bad_offer_is_refused_in_one_line(name: str) -> None:
+    async def offer(client: TestClient) -> None:
+        body = OFFERS[name]
+        content = (
+            {"data": body, "headers": {"Content-Type": "application/json"}}
+            if isinstance(body, bytes)
+            else {"json": body}
+        )
+        reply = await client.post("/offer", **content)
+        answer = await reply.json()
+        assert reply.status == 400, answer
+        assert list(answer) == ["error"] and "\n" not in answer["error"] and len(answer["error"]) < 250
+
+    visit(LiveOptions(FakeEngine, still()), offer)
+
+
+def test_an_offer_too_large_or_of_another_type_is_refused() -> None:
+    async def offer(client: TestClient) -> None:
+        reply = await client.post("/offer", json={"sdp": "x" * OFFER_BYTES})
+        assert reply.status == 413 and "error" in await reply.json()
+        reply = await client.post("/offer", data="{}", headers={"Content-Type": "text/plain"})
+        assert reply.status == 400 and "application/json" in (await reply.json())["error"]
+        reply = await client.get("/nothing")
+        assert reply.status == 404 and "error" in await reply.json()
+        assert (await client.get("/static/../app.py")).status == 404
+
+    visit(LiveOptions(FakeEngine, still()), offer)
+
+
+@pytest.mark.usefixtures("loopback_ice")
+def test_real_offers_meet_a_full_server_or_a_broken_engine_with_a_reason() -> None:
+    from aiortc import RTCConfiguration, RTCPeerConnection
+
+    def refuse() -> FakeEngine:
+        raise ModelError("no such model: export it again")
+
+    async def post(client: TestClient, kind: str) -> tuple[int, dict[str, str]]:
+        pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        pc.addTransceiver("audio", direction="recvonly")
+        pc.addTransceiver("video", direction="recvonly")
+        await pc.setLocalDescription(await pc.createOffer())
+        reply = await client.post("/offer", json={"sdp": pc.localDescription.sdp, "type": "offer", "input": kind})
+        await pc.close()
+        return reply.status, await reply.json()
+
+    async def broken(client: TestClient) -> None:
+        assert await post(client, "voice") == (500, {"error": "no such model: export it again"})
+
+    async def no_microphone(client: TestClient) -> None:
+        status, answer = await post(client, "mic")
+        assert status == 400 and "no audio" in answer["error"]
+
+    async def no_voice(client: TestClient) -> None:
+        status, answer = await post(client, "voice")
+        assert status == 400 and "--audio" in answer["error"]
+        status, answer = await post(client, "shared")
+        assert status == 400 and "ask for mic" in answer["error"]
+
+    async def shared_only(client: TestClient) -> None:
+        status, answer = await post(client, "mic")
+        assert status == 400 and "ask for shared" in answer["error"]
+
+    async def full(client: TestClient) -> None:
+        status, answer = await post(client, "voice")
+        assert status == 503 and "try again" in answer["error"]
+
+    async def strained(client: TestClient) -> None:
+        """A call whose engine takes twice as long as its audio lasts, and another caller."""
+        assert (await post(client, "shared"))[0] == 200
+        for _ in range(600):
+            if client.app[SWITCHBOARD].refusal():
+                break
+            await asyncio.sleep(0.02)
+        status, answer = await post(client, "shared")
+        assert status == 503 and "behind" in answer["error"]
+        await client.app[SWITCHBOARD].close()
+
+    visit(LiveOptions(refuse, still(), sample_clip=tone_clip(1.0)), broken)
+    clip, slow = tone_clip(30.0), partial(FakeEngine, lambda: time.sleep(0.16))
+    visit(LiveOptions(slow, still(), own_voice=OwnVoice("file", lambda: FileSource(clip))), strained)
+    visit(LiveOptions(FakeEngine, still(), sample_clip=tone_clip(1.0)), no_microphone)
+    visit(LiveOptions(FakeEngine, still(), tone_clip(1.0)), shared_only)
+    visit(LiveOptions(FakeEngine, still()), no_voice)
+    visit(LiveOptions(FakeEngine, still(), tone_clip(1.0), max_sessions=0), full)

@@ -1,0 +1,266 @@
+"""The page in a real Chromium, with a fake microphone that speaks for 3 s and is silent for 3 s."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import wave
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from s2v.commands.options.face import BUNDLED_FACE
+from s2v.media.audio_file import read_audio
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e .[dev]")
+
+ROOT = Path(__file__).parents[3]
+SPEECH = ROOT / "tests" / "data" / "speech.flac"
+# The names that scripts/test looks for.
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUM = os.environ.get("S2V_CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
+FLAGS = [
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--autoplay-policy=no-user-gesture-required",
+    "--allow-loopback-in-peer-connection",
+]
+
+# Watches the page for some seconds: loudness of the voice that comes back, and how much the mouth has changed
+# since the look before. The mouth is in the lower middle of a portrait.
+WATCH = """async (seconds) => {
+  const video = document.getElementById("face");
+  const audio = new AudioContext();
+  const analyser = audio.createAnalyser();
+  audio.createMediaStreamSource(video.srcObject).connect(analyser);
+  const pcm = new Float32Array(analyser.fftSize);
+  const canvas = Object.assign(document.createElement("canvas"), { width: 48, height: 32 });
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  const looks = [];
+  let before = null;
+  const until = performance.now() + 1000 * seconds;
+  while (performance.now() < until) {
+    await new Promise((done) => setTimeout(done, 80));
+    const { videoWidth: w, videoHeight: h } = video;
+    context.drawImage(video, 0.3 * w, 0.5 * h, 0.4 * w, 0.4 * h, 0, 0, 48, 32);
+    const now = context.getImageData(0, 0, 48, 32).data;
+    analyser.getFloatTimeDomainData(pcm);
+    const loudness = Math.sqrt(pcm.reduce((sum, x) => sum + x * x, 0) / pcm.length);
+    if (before) looks.push([loudness, now.reduce((sum, x, i) => sum + Math.abs(x - before[i]), 0) / now.length]);
+    before = now;
+  }
+  audio.close();
+  return looks;
+}"""
+
+DECODED = """async () => {
+  for (const entry of (await window.s2vPeer().getStats()).values())
+    if (entry.type === "inbound-rtp" && entry.kind === "video") return [entry.framesDecoded, entry.timestamp];
+  return [0, 0];
+}"""
+
+# The page keeps its connection to itself; remember it as it is made.
+REMEMBER_PEER = """
+  const Original = window.RTCPeerConnection;
+  window.RTCPeerConnection = class extends Original { constructor(...a) { super(...a); window.s2vPeer = () => this; } };
+"""
+
+
+@pytest.fixture
+def microphone(tmp_path: Path) -> Path:
+    """48 kHz WAV, which Chromium plays over and over: 3 s of speech, 3 s of silence."""
+    speech = read_audio(SPEECH).pcm_48k[: 3 * 48_000]
+    pcm = np.zeros(6 * 48_000, np.float32)
+    pcm[: len(speech)] = speech / np.abs(speech).max() * 0.7
+    path = tmp_path / "microphone.wav"
+    with wave.open(str(path), "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(48_000)
+        out.writeframes((pcm * 32767).astype("<i2").tobytes())
+    return path
+
+
+@contextmanager
+def live(log_path: Path, *options: str) -> Iterator[str]:
+    """`s2v live` with the bundled model and face; its address. It must end cleanly on SIGTERM."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(Path(__file__).parents[1] / "live_on_loopback.py"), "--port", "0", *options]
+    with log_path.open("wb") as log:
+        server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
+    try:
+        assert server.stdout is not None
+        said = re.search(r"http://127\.0\.0\.1:\d+", server.stdout.readline())
+        assert said, log_path.read_text()
+        yield said.group()
+        server.terminate()
+        assert server.wait(10) == 128 + signal.SIGTERM, log_path.read_text()
+        assert "Traceback" not in log_path.read_text()
+    finally:
+        server.kill()
+        server.wait()
+
+
+@pytest.fixture
+def page(microphone: Path) -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip(f"none of {', '.join(BROWSERS)} is installed: install one or set S2V_CHROMIUM")
+    with sync_api.sync_playwright() as playwright:
+        flags = [*FLAGS, f"--use-file-for-fake-audio-capture={microphone}"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        page = browser.new_context(permissions=["microphone"]).new_page()
+        page.add_init_script(REMEMBER_PEER)
+        yield page
+        browser.close()
+
+
+@pytest.mark.browser
+def test_a_microphone_makes_the_face_talk_and_silence_keeps_it_still(page: Any, tmp_path: Path) -> None:
+    refused: list[str] = []
+    page.on("response", lambda response: refused.append(response.url) if response.status >= 400 else None)
+    page.on("pageerror", lambda error: refused.append(str(error)))
+    with live(tmp_path / "server.log") as address:
+        page.goto(address)
+        page.get_by_role("button", name="Use my microphone").click()
+        page.wait_for_selector("body[data-state=live]", timeout=15_000)
+        page.wait_for_timeout(2000)  # past the first keyframes and the browser's own start
+        assert page.evaluate("document.getElementById('face').videoWidth") > 0
+
+        first, began_ms = page.evaluate(DECODED)
+        looks = np.array(page.evaluate(WATCH, 12.5))
+        last, ended_ms = page.evaluate(DECODED)
+        fps = (last - first) * 1000 / (ended_ms - began_ms)
+        assert fps >= 20, f"{fps:.1f} fps"
+
+        loudness, motion = looks[:, 0], looks[:, 1]
+        assert loudness.max() > 0.02, "the voice comes back"
+        voiced = loudness > 0.1 * np.percentile(loudness, 90)
+        silent = ~np.convolve(voiced, np.ones(9), "same").astype(bool)  # nothing said within 0.35 s
+        assert silent.sum() >= 20 and voiced.sum() >= 20, (int(silent.sum()), int(voiced.sum()))
+        print(
+            f"{fps:.1f} fps; the mouth moves {motion[voiced].mean():.2f} speaking, {motion[silent].mean():.2f} silent"
+        )
+        assert motion[voiced].mean() > 3 * motion[silent].mean(), (motion[voiced].mean(), motion[silent].mean())
+        assert motion[voiced].mean() > 0.5, "grey levels"
+
+        page.get_by_role("button", name="Stop").click()
+        page.wait_for_selector("body[data-state=stopped]")
+        page.wait_for_timeout(1500)
+        assert page.evaluate("async () => (await (await fetch('/health')).json()).sessions") == 0
+    assert refused == []
+
+
+@pytest.mark.browser
+def test_a_file_speaks_through_the_face_and_the_page_says_when_it_has_ended(page: Any, tmp_path: Path) -> None:
+    with live(tmp_path / "server.log", "--audio", str(SPEECH)) as address:
+        page.goto(address)
+        start = page.get_by_role("button", name="Watch")
+        start.wait_for(state="visible")
+        assert page.get_by_role("button", name="Use my microphone").count() == 0
+        start.click()
+        page.wait_for_selector("body[data-state=live]", timeout=15_000)
+        looks = np.array(page.evaluate(WATCH, 2.0))
+        assert looks[:, 0].max() > 0.01
+        page.wait_for_selector("body[data-state=ended]", timeout=10_000)
+        start.wait_for(state="visible")
+
+
+# The look of the whole picture, coarse: what is compared before and after another face is chosen.
+LOOK = """() => {
+  const video = document.getElementById("face");
+  const canvas = Object.assign(document.createElement("canvas"), { width: 24, height: 24 });
+  canvas.getContext("2d").drawImage(video, 0, 0, 24, 24);
+  return [...canvas.getContext("2d").getImageData(0, 0, 24, 24).data];
+}"""
+
+
+@pytest.mark.browser
+def test_a_visitor_brings_a_photo_talks_with_it_and_mutes_either_side(page: Any, tmp_path: Path) -> None:
+    mirrored = cv2.flip(cv2.imread(str(BUNDLED_FACE)), 1)
+    mine, nobody = tmp_path / "mine.png", tmp_path / "nobody.png"
+    cv2.imwrite(str(mine), cv2.resize(mirrored, (1500, 1500)))  # larger than what the page sends
+    cv2.imwrite(str(nobody), np.full((400, 400, 3), 128, np.uint8))
+    broken: list[str] = []
+    page.on("pageerror", lambda error: broken.append(str(error)))
+    with live(tmp_path / "server.log", "--max-sessions", "2") as address:
+        page.goto(address)
+        page.set_input_files("#photo", str(nobody))
+        page.locator("#face-error").get_by_text("No face").wait_for(timeout=15_000)
+        assert page.locator("body").get_attribute("data-state") == "idle"
+
+        page.set_input_files("#photo", str(mine))
+        page.wait_for_selector("body[data-state=live]", timeout=20_000)  # it looks about before anybody speaks
+        assert page.get_by_role("radio", name="mine").is_checked()
+        assert not page.locator("#face-error").is_visible()
+        page.wait_for_timeout(1500)
+        first, _ = page.evaluate(DECODED)
+        page.get_by_role("button", name="Turn the microphone on").click()
+        page.get_by_role("button", name="Mute the microphone").wait_for(timeout=5000)
+        page.wait_for_function(f"async () => (await ({DECODED})())[0] > {first + 25}", timeout=20_000)  # the same call
+        page.wait_for_timeout(3000)  # the read-out has seen two looks
+        my_look = np.array(page.evaluate(LOOK), float)
+
+        stages = {row.split("\n")[0]: row.split("\n")[1] for row in page.locator("#stages > div").all_inner_texts()}
+        assert {"Look-ahead", "Neural network", "Drawing", "Encoding", "Jitter buffer"} <= set(stages), stages
+        assert all(re.fullmatch(r"[0-9.]+ ms", shown) for shown in stages.values()), stages
+        assert float(page.inner_text("#delay")) > 50 and float(page.inner_text("#fps")) >= 0
+
+        page.get_by_role("button", name="Mute the microphone").click()
+        page.get_by_role("button", name="Unmute the microphone").wait_for()
+        page.get_by_role("button", name="Mute the face").click()
+        assert page.evaluate("document.getElementById('face').muted")
+        page.wait_for_timeout(2500)  # what was said before is still on its way
+        assert np.array(page.evaluate(WATCH, 3.5))[:, 0].max() < 0.005, "nobody hears the visitor any more"
+        page.get_by_role("button", name="Unmute the face").click()
+
+        page.get_by_role("radio", name="Default").check(force=True)
+        page.wait_for_selector("body[data-state=connecting]")
+        page.wait_for_selector("body[data-state=live]", timeout=15_000)
+        page.get_by_role("button", name="Turn the microphone on").wait_for()  # who was muted is not heard again
+        page.wait_for_timeout(1500)
+        other_look = np.array(page.evaluate(LOOK), float)
+        assert np.abs(my_look - other_look).mean() > 5, "another face"
+
+        page.keyboard.press("Escape")
+        page.wait_for_selector("body[data-state=stopped]")
+    assert broken == []
+
+
+@pytest.mark.browser
+def test_a_visitor_without_the_token_is_asked_for_it_and_let_in(page: Any, tmp_path: Path) -> None:
+    with live(tmp_path / "server.log", "--token", "a-token-for-this-test") as address:
+        page.goto(address)
+        page.get_by_label("Token").fill("a-guess-in-its-place")
+        page.get_by_role("button", name="Open").click()
+        page.get_by_label("Token").fill("a-token-for-this-test")
+        page.get_by_role("button", name="Open").click()
+        page.get_by_role("button", name="Play the sample voice").click()
+        page.wait_for_selector("body[data-state=live]", timeout=15_000)
+        assert "token" not in page.url
+
+
+@pytest.mark.browser
+def test_the_server_ends_while_a_call_is_on_and_the_page_notices(page: Any, tmp_path: Path) -> None:
+    with live(tmp_path / "server.log") as address:
+        page.goto(address)
+        page.get_by_role("button", name="Play the sample voice").click()
+        page.wait_for_selector("body[data-state=live]", timeout=15_000)
+    page.wait_for_selector("body[data-state=lost]", timeout=15_000)
+    page.get_by_role("button", name="Play the sample voice").click()
+    page.get_by_text("The server cannot be reached").wait_for(timeout=10_000)

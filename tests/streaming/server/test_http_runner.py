@@ -1,0 +1,117 @@
+"""What a peer may hold open, and what its mistakes may cost."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import subprocess
+import sys
+import zlib
+from collections.abc import Awaitable, Callable
+
+import pytest
+from aiohttp import ClientSession, web
+from streaming.fakes import FakeEngine, still
+
+from s2v.streaming.server.app import create_app
+from s2v.streaming.server.call_manager import LiveOptions
+from s2v.streaming.server.http_runner import make_runner
+
+OFFER = b"POST /offer HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+
+
+def serve(test: Callable[[int], Awaitable[None]], app: web.Application | None = None, idle_s: float = 60.0) -> None:
+    """Run `test` with the port of a server with the given patience; its offers must come within 0.3 s."""
+
+    async def run() -> None:
+        runner = make_runner(
+            app or create_app(LiveOptions(FakeEngine, still(), connect_within_s=0.3)), idle_s, linger_s=0.1
+        )
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            await test(runner.addresses[0][1])
+        finally:
+            await runner.cleanup()
+
+    asyncio.run(asyncio.wait_for(run(), 30))
+
+
+async def answer_to(port: int, data: bytes) -> bytes:
+    """All that comes until the server hangs up."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(data)
+    answer = await reader.read()
+    writer.close()
+    return answer
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"GET / HTTP/1.1\r\nHost: loc", b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"]
+)
+def test_a_connection_that_says_nothing_more_is_cut(said: bytes) -> None:
+    async def wait(port: int) -> None:
+        answers = await asyncio.gather(*(answer_to(port, said) for _ in range(20)))
+        assert all(answer.startswith(b"HTTP/1.1 200") == said.endswith(b"\r\n\r\n") for answer in answers)
+
+    serve(wait, idle_s=0.2)
+
+
+def test_an_offer_that_stalls_is_refused_while_others_are_answered() -> None:
+    async def stall(port: int) -> None:
+        stalling = [
+            asyncio.create_task(answer_to(port, OFFER + b"Connection: close\r\nContent-Length: 9\r\n\r\n{"))
+            for _ in range(20)
+        ]
+        async with ClientSession() as http, http.get(f"http://127.0.0.1:{port}/health") as reply:
+            assert reply.status == 200
+        for answer in await asyncio.gather(*stalling):
+            assert answer.startswith(b"HTTP/1.1 400") and b"did not come within 0.3 s" in answer
+
+    serve(stall)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such limit")
+def test_a_small_limit_of_open_files_is_raised_as_far_as_allowed() -> None:
+    program = (
+        "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (100, 200));"
+        "from s2v.streaming.server.http_runner import allow_many_files; allow_many_files(); allow_many_files();"
+        "print(resource.getrlimit(resource.RLIMIT_NOFILE))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "(200, 200)\n"
+
+
+def test_a_compressed_body_is_not_unpacked() -> None:
+    bomb = zlib.compress(b"[" * 50_000_000)
+    head = b"Connection: close\r\nContent-Encoding: deflate\r\nContent-Length: %d\r\n\r\n" % len(bomb)
+
+    async def send(port: int) -> None:
+        assert len(bomb) < 64 * 1024, "packed, it is no larger than an offer may be"
+        assert (await answer_to(port, OFFER + head + bomb)).startswith(b"HTTP/1.1 400")
+
+    serve(send)
+
+
+@pytest.mark.parametrize(
+    "bad", [b"GET /" + b"a" * 10_000 + b" HTTP/1.1\r\n\r\n", OFFER + b"Content-Length: -5\r\n\r\n", b"\0" * 99]
+)
+def test_a_malformed_request_is_refused_without_a_traceback(bad: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    async def send(port: int) -> None:
+        assert (await answer_to(port, bad)).split(b"\r\n")[0].endswith(b"400 Bad Request")
+
+    serve(send)
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_a_defect_of_ours_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async def broken(_: web.Request) -> web.Response:
+        raise ZeroDivisionError("a defect")
+
+    async def ask(port: int) -> None:
+        answer = await answer_to(port, b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 500")
+
+    app = web.Application()
+    app.router.add_get("/", broken)
+    serve(ask, app)
+    assert "ZeroDivisionError: a defect" in caplog.text

@@ -1,0 +1,62 @@
+"""The page's files hang together: what one names is in the other, and all of it is served."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+from aiohttp.test_utils import TestClient, TestServer
+from streaming.fakes import FakeEngine, still
+
+from s2v.streaming.server.access import STATIC
+from s2v.streaming.server.app import create_app
+from s2v.streaming.server.call_manager import LiveOptions
+
+PAGE = (STATIC / "index.html").read_text(encoding="utf-8")
+SCRIPTS = {path.name: path.read_text(encoding="utf-8") for path in STATIC.glob("*.js")}
+STYLE = (STATIC / "page.css").read_text(encoding="utf-8")
+
+
+def test_every_module_is_imported_and_served_as_a_script() -> None:
+    reached, waiting = set(), ["page.js"]
+    while waiting:
+        name = waiting.pop()
+        reached.add(name)
+        waiting += set(re.findall(r'from "\./(\w+\.js)"', SCRIPTS[name])) - reached
+    assert reached == set(SCRIPTS)
+
+    async def look() -> None:
+        async with TestClient(TestServer(create_app(LiveOptions(FakeEngine, still())))) as client:
+            for name in reached:
+                reply = await client.get(f"/static/{name}")
+                assert reply.status == 200 and "javascript" in reply.content_type, name
+
+    asyncio.run(look())
+
+
+def test_the_scripts_find_their_elements_and_labels_theirs() -> None:
+    ids = re.findall(r'\bid="([^"]+)"', PAGE)
+    assert len(ids) == len(set(ids))
+    wanted = set(re.findall(r'byId\("([^"]+)"\)', SCRIPTS["page.js"]))
+    assert wanted <= set(ids), wanted - set(ids)
+    assert set(re.findall(r'\bfor="([^"]+)"', PAGE)) <= set(ids)
+
+
+def test_nothing_needs_what_the_content_policy_forbids() -> None:
+    for name, text in {"index.html": PAGE, **SCRIPTS, "page.css": STYLE}.items():
+        assert not re.search(r"https?://|\bdata:|@import|\beval\(|innerHTML", text), name
+    assert not re.search(r"<style|\bstyle=|\bon\w+=|<script(?![^>]*\bsrc=)", PAGE)
+
+
+def test_every_stage_has_its_colour_in_both_themes() -> None:
+    stages = set(re.findall(r"^  (\w+): \"", SCRIPTS["readout.js"], re.MULTILINE))
+    assert len(stages) == 9
+    for stage in stages:
+        assert f'[data-stage="{stage}"] {{ --stage: var(--{stage}); }}' in STYLE
+        assert len(re.findall(rf"--{stage}: #", STYLE)) == 2, stage
+
+
+def test_those_who_move_little_and_those_who_touch_are_thought_of() -> None:
+    assert "prefers-reduced-motion: reduce" in STYLE and "prefers-color-scheme: light" in STYLE
+    assert "safe-area-inset-top" in STYLE and "viewport-fit=cover" in PAGE
+    assert 'role="status"' in PAGE and PAGE.count('role="alert"') == 2

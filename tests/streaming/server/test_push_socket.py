@@ -1,0 +1,204 @@
+"""A program speaks through a real WebSocket; what viewers would be sent is listened to."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from aiohttp import ClientWebSocketResponse, WSCloseCode, WSMsgType
+from aiohttp.test_utils import TestClient, TestServer
+from streaming.fakes import FakeEngine, still
+from streaming.sources.test_speech_buffer import resampled, speech
+
+from s2v.streaming.broadcast.broadcast import OwnVoice
+from s2v.streaming.server.app import create_app
+from s2v.streaming.server.call_manager import SWITCHBOARD, LiveOptions
+from s2v.streaming.sources.peer import VoiceResampler
+from s2v.streaming.sources.push import PushedSource
+
+PUSHED = OwnVoice("push", PushedSource, waits_for_viewers=True)
+
+
+def visit(
+    test: Callable[[TestClient], Awaitable[None]], voice: OwnVoice | None = PUSHED, engine: FakeEngine | None = None
+) -> None:
+    async def run() -> None:
+        options = LiveOptions(lambda: engine or FakeEngine(), still(), own_voice=voice)
+        async with asyncio.timeout(60), TestClient(TestServer(create_app(options))) as client:
+            await test(client)
+
+    asyncio.run(run())
+
+
+@asynccontextmanager
+async def speaking(client: TestClient, rate_hz: int = 24_000) -> AsyncIterator[ClientWebSocketResponse]:
+    async with client.ws_connect(f"/audio?rate={rate_hz}") as socket:
+        assert await socket.receive_json() == {"type": "ready", "rate": rate_hz, "max_buffered_s": 60.0}
+        yield socket
+
+
+async def answer(socket: ClientWebSocketResponse) -> dict[str, Any]:
+    return json.loads(await socket.receive_str(timeout=20))
+
+
+def test_what_is_sent_is_drawn_and_heard_whole_and_the_sender_is_told_afterwards() -> None:
+    pcm = speech(12_000, 24_000)
+    meant = resampled(pcm, 24_000)
+
+    async def listen(client: TestClient, heard: list[int]) -> None:
+        """How many samples that are not silent have been sent to a viewer."""
+        viewer = client.server.app[SWITCHBOARD].avatar.watch()
+        running = asyncio.create_task(viewer.run())
+        try:
+            while True:
+                heard[0] += int(np.count_nonzero((await viewer.voice_track.recv()).to_ndarray()[0, ::2]))
+        finally:
+            await viewer.close()
+            await running
+
+    async def say(client: TestClient) -> None:
+        heard = [0]
+        listening = asyncio.create_task(listen(client, heard))
+        async with speaking(client) as socket:
+            for start in range(0, len(pcm), 700):
+                await socket.send_bytes(pcm[start : start + 700].astype("<i2").tobytes())
+            await socket.send_json({"type": "flush"})
+            assert await answer(socket) == {"type": "played", "utterance": 1}
+            assert heard[0] > 0.8 * len(meant), "a busy machine may lose some packets"
+        listening.cancel()
+        await asyncio.wait([listening])
+
+    engine = FakeEngine()
+    visit(say, engine=engine)
+    frame = av.AudioFrame.from_ndarray(np.pad(meant, (0, 4800))[None, :], format="fltp", layout="mono")
+    frame.sample_rate = 48_000
+    expected, drawn = (
+        pcm[np.argmax(np.abs(pcm) > 0.01) :] for pcm in (VoiceResampler().push(frame).engine, engine.heard)
+    )
+    length = min(len(expected), len(drawn))
+    apart = np.abs(drawn[:length] - expected[:length])  # the filter begins otherwise where nothing came before
+    assert length > 8000 and apart.max() < 1e-3 and apart[200:].max() < 1e-5, "every sample, once"
+
+
+def test_clear_forgets_and_no_end_is_told() -> None:
+    async def say(client: TestClient) -> None:
+        async with speaking(client, 16_000) as socket:
+            await socket.send_bytes(bytes(2 * 16_000 * 20))
+            await socket.send_json({"type": "flush"})
+            await socket.send_json({"type": "clear"})
+            cleared = await answer(socket)
+            assert cleared["type"] == "cleared" and 18_000 < cleared["forgotten_ms"] <= 20_000
+            await socket.send_json({"type": "flush"})
+            assert await answer(socket) == {"type": "played", "utterance": 2}, "of the second; the first was cleared"
+
+    visit(say)
+
+
+BAD: dict[str, Any] = {
+    "half a sample": b"\x00",
+    "text": "hello",
+    "a list": "[]",
+    "deep nesting": "[" * 900,
+    "an unknown type": '{"type": "sing"}',
+    "a type that is no text": '{"type": {}}',
+    "much text": json.dumps({"type": "flush", "x": "y" * 5000}),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_malformed_is_answered_in_one_line_and_the_connection_stays(name: str) -> None:
+    async def say(client: TestClient) -> None:
+        async with speaking(client) as socket:
+            await (socket.send_bytes if isinstance(BAD[name], bytes) else socket.send_str)(BAD[name])
+            reply = await answer(socket)
+            assert reply["type"] == "error" and "\n" not in reply["error"] and len(reply["error"]) < 200
+            await socket.send_json({"type": "flush"})
+            assert (await answer(socket))["type"] == "played"
+
+    visit(say)
+
+
+def test_more_than_a_minute_ahead_is_refused() -> None:
+    async def say(client: TestClient) -> None:
+        async with speaking(client, 8_000) as socket:
+            for _ in range(8):
+                await socket.send_bytes(bytes(2 * 8_000 * 10))
+            assert "60 s ahead" in (await answer(socket))["error"]
+            await socket.send_json({"type": "clear"})
+            while (reply := await answer(socket))["type"] == "error":
+                assert "60 s ahead" in reply["error"]
+            assert reply["forgotten_ms"] > 50_000
+
+    visit(say)
+
+
+@pytest.mark.parametrize("query", ["", "?rate=", "?rate=7999", "?rate=48001", "?rate=fast", "?rate=24000&session=1"])
+def test_a_rate_that_cannot_be_used_is_refused_before_anything_is_opened(query: str) -> None:
+    async def say(client: TestClient) -> None:
+        reply = await client.get(f"/audio{query}")
+        assert reply.status == 400 and "\n" not in (await reply.json())["error"]
+
+    visit(say)
+
+
+def test_a_server_without_push_says_how_to_get_one() -> None:
+    async def say(client: TestClient) -> None:
+        reply = await client.get("/audio?rate=24000")
+        assert reply.status == 400 and "--push" in (await reply.json())["error"]
+
+    visit(say, None)
+
+
+def test_one_program_speaks_at_a_time_and_the_next_follows_it() -> None:
+    async def say(client: TestClient) -> None:
+        viewer = client.server.app[SWITCHBOARD].avatar.watch()
+        async with speaking(client) as first:
+            async with client.ws_connect("/audio?rate=24000") as second:
+                assert "another program" in (await second.receive_json())["error"]
+                message = await second.receive(timeout=10)
+                assert message.type == WSMsgType.CLOSE and message.data == WSCloseCode.TRY_AGAIN_LATER
+            await first.send_bytes(bytes(2 * 24_000))
+        source = client.server.app[SWITCHBOARD].avatar.on.source
+        assert source.buffered_s > 0.5, "what the first has sent is still said"
+        async with asyncio.timeout(10):
+            while True:
+                async with client.ws_connect("/audio?rate=48000") as third:
+                    if (await third.receive_json())["type"] == "ready":
+                        break
+                await asyncio.sleep(0.02)
+        await viewer.close()
+
+    visit(say)
+
+
+def test_without_viewers_the_avatar_is_there_as_long_as_somebody_speaks() -> None:
+    async def say(client: TestClient) -> None:
+        avatar = client.server.app[SWITCHBOARD].avatar
+        for _ in range(2):
+            assert avatar.on is None
+            async with speaking(client) as socket:
+                await socket.send_json({"type": "flush"})
+                assert (await answer(socket))["type"] == "played"
+                assert avatar.on is not None
+            async with asyncio.timeout(10):
+                while avatar.on is not None or len(avatar):
+                    await asyncio.sleep(0.02)
+
+    visit(say)
+
+
+def test_the_server_ends_while_a_program_speaks() -> None:
+    async def say(client: TestClient) -> None:
+        async with client.ws_connect("/audio?rate=24000") as socket:
+            await socket.receive_json()
+            closing = asyncio.create_task(client.server.close())
+            assert (await socket.receive(timeout=10)).data == WSCloseCode.GOING_AWAY
+            await closing
+
+    visit(say)

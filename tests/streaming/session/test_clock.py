@@ -1,0 +1,197 @@
+"""The session's clock, under virtual time: hours pass in a moment."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from streaming.fakes import VirtualTime
+
+from s2v.streaming.session.buffers import DueFrame, FrameQueue, VoiceBuffer
+from s2v.streaming.session.clock import GRID_SAMPLES, MAX_CATCH_UP, MediaClock
+from s2v.streaming.session.tracks import FaceTrack, VoiceTrack
+
+RATE_HZ = 16_000
+CHUNK = 320
+BUDGET_S = 0.2
+
+
+def play(
+    clock: MediaClock,
+    time: VirtualTime,
+    seconds: float,
+    ppm: float = 0.0,
+    jitter_s: tuple[float, ...] = (0.0,),
+    chunk: int = CHUNK,
+    first: int = 0,
+) -> list[tuple[int, float, float]]:
+    """Feed a source whose crystal is off by `ppm`; returns (offset, arrival, delay of the newest sample) per chunk."""
+    began_s, log = time.now_s, []
+    for k in range(round(seconds * RATE_HZ / chunk)):
+        end = first + (k + 1) * chunk
+        sent_s = began_s + (k + 1) * chunk / RATE_HZ / (1 + ppm * 1e-6)
+        time.now_s = max(time.now_s, sent_s + jitter_s[k % len(jitter_s)])
+        offset = clock.arrived(end)
+        log.append((offset, time.now_s, clock.time_of(end + offset) - sent_s))
+    return log
+
+
+def test_the_newest_sample_is_due_one_budget_after_it_came() -> None:
+    time = VirtualTime()
+    clock = MediaClock(BUDGET_S, now=time.now)
+    time.now_s += 7.0
+    offset = clock.arrived(CHUNK)
+    assert offset % GRID_SAMPLES == 0
+    assert clock.time_of(CHUNK + offset) - time.now_s == pytest.approx(BUDGET_S, abs=GRID_SAMPLES / RATE_HZ)
+
+
+@settings(max_examples=12, deadline=None)
+@given(ppm=st.floats(-200, 200), hours=st.sampled_from([1, 4]))
+def test_a_crystal_that_is_off_makes_the_delay_neither_grow_nor_run_dry(ppm: float, hours: int) -> None:
+    time = VirtualTime()
+    clock = MediaClock(BUDGET_S, now=time.now)
+    log = play(clock, time, hours * 3600, ppm, chunk=10 * CHUNK)
+    assert {offset for offset, _, _ in log} == {log[0][0]}, "placed once, never again"
+    settled = [delay for _, _, delay in log[len(log) // 20 :]]
+    assert max(settled) - min(settled) < 0.002
+    assert settled[-1] == pytest.approx(BUDGET_S, abs=0.005)
+    assert clock.stalls == 0
+
+
+def test_twenty_four_hours_at_200_ppm_stay_within_the_budget() -> None:
+    time = VirtualTime()
+    clock = MediaClock(BUDGET_S, now=time.now)
+    log = play(clock, time, 24 * 3600, 200.0, chunk=25 * CHUNK)
+    assert max(abs(delay - BUDGET_S) for _, _, delay in log) < 0.03
+    assert clock.stalls == 0
+
+
+@pytest.mark.parametrize("ppm", [200.0, -200.0])
+def test_a_day_of_jitter_pauses_and_a_crystal_that_is_off_leaves_the_delay_where_it_was(ppm: float) -> None:
+    time = VirtualTime()
+    clock = MediaClock(BUDGET_S, now=time.now)
+    random = np.random.default_rng(24)
+    chunk, heard, settled = 25 * CHUNK, 0, []
+    for hour in range(24):
+        jitter = tuple(random.gamma(1.0, 0.01, size=997).clip(0, 0.15))
+        log = play(clock, time, 3600, ppm, jitter, chunk=chunk, first=heard)
+        heard += len(log) * chunk
+        settled.append([delay for _, _, delay in log[120:]])  # a minute after it was placed
+        assert {offset for offset, _, _ in log[120:]} == {log[120][0]}, "jitter alone never moves the voice"
+        assert clock.stalls == hour
+        time.now_s += 2.0  # the source stands still: its samples go on where they ended
+    errors = np.abs(np.array(settled) - BUDGET_S)
+    assert errors.max() < 0.015, "the newest sample waits one budget, give or take the jitter, all day"
+    assert abs(np.median(settled[-1]) - np.median(settled[0])) < 0.001, "and no different at night"
+
+
+def test_after_a_day_both_tracks_still_release_one_position_at_one_moment() -> None:
+    time = VirtualTime()
+    clock = MediaClock(BUDGET_S, now=time.now, sleep=time.sleep)
+    for hour in range(24):
+        play(clock, time, 3600, 150.0, chunk=50 * CHUNK, first=hour * 3600 * RATE_HZ)
+
+    async def day_old() -> None:
+        frames = FrameQueue(4)
+        voice, face = VoiceTrack(VoiceBuffer(96_000), clock), FaceTrack(frames, clock, np.zeros((8, 8, 3), np.uint8))
+        await face.recv()
+        for _ in range(50):
+            packet = await voice.recv()
+            position = packet.pts // 3
+            assert clock.position() == pytest.approx(position, abs=0.01)
+            frames.put(DueFrame(position + 320, np.zeros((8, 8, 3), np.uint8)))
+            picture = await face.recv()
+            assert picture.pts == position + 320
+            assert clock.position() == pytest.approx(position + 320 - face.lead_s * RATE_HZ, abs=10)
+
+    asyncio.run(day_old())
+
+
+def test_a_budget_that_changes_is_followed_without_a_jump() -> None:
+    time = VirtualTime()
+    clock = MediaClock(BUDGET_S, now=time.now)
+    offset = play(clock, time, 5.0)[-1][0]
+    for budget_s in (0.13, 0.17):
+        clock.budget_s = budget_s
+        log = play(clock, time, 40.0, first=round(clock.position()) - offset + round(clock.held_s * RATE_HZ))
+        assert {moved for moved, _, _ in log} == {offset}
+        assert log[-1][2] == pytest.approx(budget_s, abs=0.002)
+        assert clock.held_s == pytest.approx(budget_s, abs=0.002)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    jitter=st.lists(st.floats(0, 0.15), min_size=1, max_size=40).map(tuple),
+    ppm=st.floats(-200, 200),
+)
+def test_releases_are_monotonic_and_slewed_gently_whatever_the_jitter(jitter: tuple[float, ...], ppm: float) -> None:
+    time = VirtualTime()
+    clock = MediaClock(BUDGET_S, now=time.now)
+    seen = []
+    for _ in range(20):
+        play(clock, time, 0.5, ppm, jitter)
+        seen.append((time.now_s, clock.position()))
+    for (t0, p0), (t1, p1) in pairwise(seen):
+        assert (p1 - p0) / RATE_HZ == pytest.approx(t1 - t0, rel=MAX_CATCH_UP * 1.01)
+    assert clock.time_of(p1) < clock.time_of(p1 + 1)
+    assert clock.time_of(clock.position()) == pytest.approx(time.now_s)
+
+
+def test_a_burst_after_a_network_pause_does_not_move_the_voice() -> None:
+    time = VirtualTime()
+    clock = MediaClock(BUDGET_S, now=time.now)
+    before = play(clock, time, 5.0)[-1][0]
+    time.now_s += 0.4
+    for k in range(20):  # what was held up arrives at once
+        assert clock.arrived(5 * RATE_HZ + (k + 1) * CHUNK) == before
+    assert play(clock, time, 5.0, first=5 * RATE_HZ + 20 * CHUNK)[-1][0] == before
+    assert clock.stalls == 0
+
+
+def test_a_source_that_stood_still_is_placed_anew_once() -> None:
+    time = VirtualTime()
+    clock = MediaClock(BUDGET_S, now=time.now)
+    before = play(clock, time, 5.0)[-1][0]
+    position = clock.position()
+    time.now_s += 3.0
+    log = play(clock, time, 5.0, first=5 * RATE_HZ)
+    assert clock.stalls == 1
+    assert log[-1][0] - before == pytest.approx(3.0 * RATE_HZ, abs=0.1 * RATE_HZ)
+    assert log[-1][2] == pytest.approx(BUDGET_S, abs=0.03)
+    assert clock.position() > position
+
+
+def test_a_first_packet_that_came_late_does_not_delay_the_whole_call() -> None:
+    time = VirtualTime()
+    clock = MediaClock(BUDGET_S, now=time.now)
+    log = play(clock, time, 3.0, jitter_s=(0.3, *[0.0] * 200))
+    assert log[-1][2] == pytest.approx(BUDGET_S, abs=0.03)
+    assert clock.stalls == 0
+
+
+def test_growing_the_budget_holds_back_what_is_still_to_come() -> None:
+    time = VirtualTime()
+    clock = MediaClock(BUDGET_S, now=time.now)
+    play(clock, time, 3.0)
+    clock.grow_budget(0.1)
+    assert play(clock, time, 3.0, first=3 * RATE_HZ)[-1][2] == pytest.approx(BUDGET_S + 0.1, abs=0.03)
+    assert clock.stalls == 0
+
+
+def test_voice_and_picture_of_one_sample_wake_together() -> None:
+    time = VirtualTime()
+    clock = MediaClock(BUDGET_S, now=time.now, sleep=time.sleep)
+
+    async def wake(position: int) -> float:
+        await clock.sleep_until(position)
+        return time.now_s
+
+    async def both() -> tuple[float, float]:
+        return await wake(8000), await wake(8000)
+
+    voice, face = asyncio.run(both())
+    assert voice == face == pytest.approx(clock.time_of(8000))

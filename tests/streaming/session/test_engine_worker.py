@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import numpy as np
+import pytest
+from streaming.fakes import FakeEngine, tone
+
+from s2v.errors import ModelError
+from s2v.streaming.session.buffers import DueFrame
+from s2v.streaming.session.engine_worker import BATCH_SAMPLES, MAX_PENDING_SAMPLES, MAX_WAIT_S, Painter, TimelineMap
+
+
+def paint(chunks: list[tuple[int, int]], engine: FakeEngine, at_once: bool = False) -> tuple[list[DueFrame], Painter]:
+    """Feed (timeline sample, length) chunks of a tone, as fast as they are taken or all at once; returns all frames."""
+    frames: list[DueFrame] = []
+
+    async def run() -> Painter:
+        painter = Painter(lambda: engine, frames.append)
+        running = asyncio.create_task(painter.run())
+        for at, length in chunks:
+            painter.feed(at, tone(length / 16_000, rate_hz=16_000))
+            while painter._waiting and not at_once:
+                await asyncio.sleep(0.001)
+        painter.finish()
+        await running
+        await painter.close()
+        await painter.close()
+        return painter
+
+    return frames, asyncio.run(run())
+
+
+def test_each_frame_lands_on_the_audio_it_was_drawn_for() -> None:
+    engine = FakeEngine()
+    frames, painter = paint([(5000 + 320 * k, 320) for k in range(50)], engine)
+    assert [frame.at for frame in frames] == [5000 + engine.spec.frame_centre(n) for n in range(25)]
+    assert painter.drawn == 25 and painter.skipped_samples == 0
+    assert engine.closed == 1
+
+
+def test_after_a_stall_the_frames_follow_the_audio() -> None:
+    frames, _ = paint([(320 * k, 320) for k in range(10)] + [(50_000 + 320 * k, 320) for k in range(20)], FakeEngine())
+    assert [frame.at for frame in frames[:5]] == [320, 960, 1600, 2240, 2880]
+    assert [frame.at for frame in frames[5:7]] == [50_320, 50_960]
+
+
+def test_a_machine_too_slow_skips_the_oldest_audio_and_stays_in_time() -> None:
+    engine = FakeEngine()
+    frames, painter = paint([(320 * k, 320) for k in range(150)], engine, at_once=True)  # 3 s
+    assert painter.skipped_samples == 150 * 320 - MAX_PENDING_SAMPLES
+    assert len(engine.heard) == MAX_PENDING_SAMPLES
+    assert frames[-1].at == 150 * 320 - 320
+
+
+def feed_twice(between_s: float) -> tuple[FakeEngine, Painter]:
+    """A tenth of a second of sound, nothing drawn for `between_s`, another tenth; then the engine gets going."""
+    engine, now_s = FakeEngine(), [0.0]
+
+    async def run() -> Painter:
+        painter = Painter(lambda: engine, lambda frame: None, now=lambda: now_s[0])
+        for at in range(0, 1600, 320):
+            painter.feed(at, tone(0.02, rate_hz=16_000))
+        now_s[0] = between_s
+        for at in range(1600, 3200, 320):
+            painter.feed(at, tone(0.02, rate_hz=16_000))
+        painter.finish()
+        await painter.run()
+        await painter.close()
+        return painter
+
+    return engine, asyncio.run(run())
+
+
+def test_audio_that_has_waited_too_long_to_be_shown_in_time_is_not_drawn() -> None:
+    engine, painter = feed_twice(MAX_WAIT_S + 0.01)
+    assert painter.skipped_samples == 1600 and len(engine.heard) == 1600
+
+
+def test_audio_that_comes_in_a_burst_is_drawn_to_the_last_sample() -> None:
+    engine, painter = feed_twice(MAX_WAIT_S - 0.01)
+    assert painter.skipped_samples == 0 and len(engine.heard) == 3200
+
+
+def test_a_long_gap_is_not_drawn_in_one_go() -> None:
+    lengths: list[int] = []
+    engine = FakeEngine(lambda: lengths.append(len(engine.heard)))
+    frames, painter = paint([(0, 320), (320, 5 * 16_000)], engine, True)  # 5 s of silence for what a sender has lost
+    assert np.diff(lengths).max() <= BATCH_SAMPLES
+    assert painter.skipped_samples == 320 + 5 * 16_000 - len(engine.heard) > 3 * 16_000
+    assert frames[-1].at == pytest.approx(320 + 5 * 16_000, abs=640)
+
+
+def test_the_engine_lives_on_one_thread_that_is_joined() -> None:
+    threads: set[str] = set()
+    before = threading.active_count()
+    paint([(320 * k, 320) for k in range(20)], FakeEngine(lambda: threads.add(threading.current_thread().name)))
+    assert len(threads) == 1 and threading.main_thread().name not in threads
+    assert threading.active_count() == before
+
+
+def test_an_engine_that_cannot_be_opened_is_said_and_leaves_no_thread() -> None:
+    def refuse() -> FakeEngine:
+        raise ModelError("no model")
+
+    async def run() -> None:
+        painter = Painter(refuse, lambda frame: None)
+        with pytest.raises(ModelError):
+            await painter.run()
+        await painter.close()
+
+    before = threading.active_count()
+    asyncio.run(run())
+    assert threading.active_count() == before
+
+
+def test_the_map_keeps_only_the_pieces_it_needs() -> None:
+    timeline = TimelineMap()
+    for k in range(1000):
+        timeline.append(1000 * k, 320)  # a jump before every chunk
+    assert [timeline.locate(k) for k in (0, 319, 320, 700)] == [0, 319, 1000, 2060]
+    assert timeline.locate(999 * 320 + 7) == 999_007
+    assert len(timeline._pieces) == 1
+    assert np.all(np.diff([timeline.locate(999 * 320 + k) for k in range(10)]) == 1)

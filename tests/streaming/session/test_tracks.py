@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import pytest
+from aiortc.codecs.opus import OpusDecoder, OpusEncoder
+from aiortc.jitterbuffer import JitterFrame
+from aiortc.mediastreams import MediaStreamError
+from av import VideoFrame
+from streaming.fakes import SIDE_PX, VirtualTime, still, tone
+
+from s2v.engine.compositor.pixel_format import to_i420
+from s2v.streaming.session.buffers import DueFrame, FrameQueue, VoiceBuffer
+from s2v.streaming.session.clock import MediaClock
+from s2v.streaming.session.tracks import FaceTrack, VoiceTrack, video_frame, voice_frame
+
+COLOUR_STEP = 3  # levels: limited range and back
+
+
+def shown(frame: VideoFrame) -> np.ndarray:
+    return frame.to_ndarray(format="bgr24").astype(int)
+
+
+def test_colours_reach_the_encoder_as_they_are() -> None:
+    columns, rows = np.meshgrid(np.arange(64), np.arange(48))
+    bgr = np.stack([4 * columns, 5 * rows, 255 - 2 * columns - 2 * rows], axis=2).astype(np.uint8)
+    frame = video_frame(bgr)
+    assert frame.format.name == "yuv420p" and (frame.width, frame.height) == (64, 48)
+    # neighbours share their colour, so an edge of this ramp may be off by a pixel's step
+    assert np.abs(shown(frame) - bgr).max() <= 4 * COLOUR_STEP and np.abs(shown(frame) - bgr).mean() < COLOUR_STEP
+
+
+def test_a_picture_that_is_converted_already_stays_as_it_is() -> None:
+    bgr = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    i420 = to_i420(bgr)
+    np.testing.assert_array_equal(video_frame(i420).to_ndarray(), i420)
+    np.testing.assert_array_equal(video_frame(bgr).to_ndarray(), i420)
+
+
+def grey(level: int) -> np.ndarray:
+    return np.full((SIDE_PX, SIDE_PX, 3), level, np.uint8)
+
+
+def test_the_voice_comes_out_as_it_went_in_stamped_on_the_timeline() -> None:
+    async def send() -> None:
+        time = VirtualTime()
+        clock, voice = MediaClock(0.2, now=time.now, sleep=time.sleep), VoiceBuffer(96_000)
+        track, speech = VoiceTrack(voice, clock), tone(1.0)
+        voice.write(4800, speech)
+        began_s, heard = time.now_s, {}
+        for _ in range(60):
+            frame = await track.recv()
+            assert time.now_s - began_s == pytest.approx(frame.pts / 48_000)
+            heard[frame.pts] = frame.to_ndarray()[0, ::2].astype(np.float32) / 32767
+        assert sorted(heard) == list(range(min(heard), min(heard) + 60 * 960, 960))
+        pcm = np.concatenate([np.zeros(min(heard), np.float32), *[heard[at] for at in sorted(heard)]])
+        assert np.abs(pcm[4800:52_800] - speech).max() < 1e-4
+        assert track.underruns == 1 + (60 * 960 + min(heard) - 52_800 - 1) // 960, "after the end nobody said it ended"
+
+    asyncio.run(send())
+
+
+def test_the_voice_is_as_loud_behind_opus_as_before_it() -> None:
+    said = (tone(2.0) * 32767).astype(np.int16)
+    encoder, decoder, heard = OpusEncoder(), OpusDecoder(), []
+    for at in range(0, len(said), 960):
+        payloads, stamp = encoder.encode(voice_frame(said[at : at + 960], at))
+        for payload in payloads:
+            heard += [frame.to_ndarray().reshape(-1, 2) for frame in decoder.decode(JitterFrame(payload, stamp))]
+    both = np.concatenate(heard)[48_000:].astype(float).std(axis=0)
+    assert 20 * np.log10(both / said[48_000:].std()) == pytest.approx(0, abs=0.2)
+
+
+def test_a_loop_that_stood_still_skips_instead_of_bursting() -> None:
+    async def send() -> None:
+        time = VirtualTime()
+        track = VoiceTrack(VoiceBuffer(96_000), MediaClock(0.2, now=time.now, sleep=time.sleep))
+        before = (await track.recv()).pts
+        time.now_s += 30.0
+        after = (await track.recv()).pts
+        assert after - before == pytest.approx(30 * 48_000, abs=1920)
+
+    asyncio.run(send())
+
+
+def test_the_still_goes_out_at_once_and_again_while_nothing_is_drawn() -> None:
+    async def send() -> None:
+        track = FaceTrack(FrameQueue(4), MediaClock(0.2), still())
+        frames = [await asyncio.wait_for(track.recv(), 1.0) for _ in range(3)]
+        stamps = [frame.pts for frame in frames]
+        assert stamps[0] < 1600 and stamps == sorted(set(stamps))
+        inside = np.s_[SIDE_PX // 4 : -SIDE_PX // 4]  # colour is coarser than brightness along the disc's edge
+        assert shown(frames[2])[inside, inside] == pytest.approx(still()[inside, inside], abs=COLOUR_STEP)
+
+    asyncio.run(send())
+
+
+def test_frames_leave_when_due_with_their_own_stamp_and_late_ones_are_counted() -> None:
+    async def send() -> None:
+        time = VirtualTime()
+        clock, frames = MediaClock(0.2, now=time.now, sleep=time.sleep), FrameQueue(8)
+        track = FaceTrack(frames, clock, still())
+        await track.recv()
+        time.now_s += 1.0
+        for at, level in ((3200, 10), (16_320, 20), (16_960, 30)):
+            frames.put(DueFrame(at, grey(level)))
+        for at, level in ((16_320, 20), (16_960, 30)):
+            frame = await track.recv()
+            assert frame.pts == at and shown(frame)[0, 0, 0] == pytest.approx(level, abs=COLOUR_STEP)
+            assert clock.position() == pytest.approx(at)
+        assert track.counts.late == 1
+
+    asyncio.run(send())
+
+
+def test_a_face_that_is_always_late_still_moves_now_and_then() -> None:
+    async def send() -> None:
+        time = VirtualTime()
+        clock, frames = MediaClock(0.2, now=time.now, sleep=time.sleep), FrameQueue(4)
+        track = FaceTrack(frames, clock, still())
+        await track.recv()
+        time.now_s += 60.0
+
+        async def draw() -> None:
+            for level in range(60, 255):  # all of the first seconds: a minute too late
+                frames.put(DueFrame(640 * level, grey(level)))
+                await asyncio.sleep(0.02)
+
+        drawing = asyncio.create_task(draw())
+        seen = [shown(await asyncio.wait_for(track.recv(), 5.0))[0, 0, 0] for _ in range(3)]
+        drawing.cancel()
+        assert seen == sorted(set(seen)), "each picture is a newer one"
+        assert track.counts.late > len(seen)
+
+    asyncio.run(send())
+
+
+def test_a_stopped_track_ends() -> None:
+    async def send() -> None:
+        for track in (
+            VoiceTrack(VoiceBuffer(960), MediaClock(0.2)),
+            FaceTrack(FrameQueue(1), MediaClock(0.2), still()),
+        ):
+            track.stop()
+            with pytest.raises(MediaStreamError):
+                await track.recv()
+
+    asyncio.run(send())

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import asyncio
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from streaming.fakes import VirtualTime, tone, tone_clip
+
+from s2v.streaming.sources.file import FileSource
+from s2v.streaming.sources.peer import VoiceResampler
+from s2v.streaming.sources.source import AudioChunk, AudioSource
+
+
+def collect(source: AudioSource, limit: int = 10_000) -> list[AudioChunk]:
+    async def read() -> list[AudioChunk]:
+        chunks: list[AudioChunk] = []
+        while len(chunks) < limit and (chunk := await source.read()) is not None:
+            chunks.append(chunk)
+        return chunks
+
+    return asyncio.run(read())
+
+
+def packet(pcm: NDArray[np.float32], stamp: int | None, rate_hz: int = 48_000, stereo: bool = True) -> av.AudioFrame:
+    """What aiortc decodes: s16, interleaved stereo for Opus, mono for the telephone codecs."""
+    s16 = np.rint(pcm * 32767).astype(np.int16)
+    data = np.repeat(s16, 2)[None, :] if stereo else s16[None, :]
+    frame = av.AudioFrame.from_ndarray(data, format="s16", layout="stereo" if stereo else "mono")
+    frame.sample_rate, frame.pts = rate_hz, stamp
+    return frame
+
+
+def check_counts(chunks: list[AudioChunk]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Both rates count without a hole and mean the same moments; returns all of both."""
+    voice_end = engine_end = 0
+    for chunk in chunks:
+        assert (chunk.voice_start, chunk.engine_start) == (voice_end, engine_end)
+        voice_end += len(chunk.voice)
+        engine_end += len(chunk.engine)
+        assert 0 <= voice_end / 3 - engine_end < 64, "16 kHz lags by no more than a filter"
+    return np.concatenate([c.voice for c in chunks]), np.concatenate([c.engine for c in chunks])
+
+
+def test_a_file_is_delivered_whole_once_and_in_real_time() -> None:
+    clip, time = tone_clip(2.005), VirtualTime()
+    began_s = time.now_s
+    chunks = collect(FileSource(clip, now=time.now, sleep=time.sleep))
+    voice, engine = check_counts(chunks)
+    assert np.array_equal(voice, clip.pcm_48k)
+    assert np.array_equal(engine, clip.pcm_16k)
+    assert time.now_s - began_s == pytest.approx(2.0, abs=0.021)
+
+
+def test_a_looped_file_goes_round_without_a_hole() -> None:
+    clip, time = tone_clip(0.333), VirtualTime()
+    voice, engine = check_counts(collect(FileSource(clip, loop=True, now=time.now, sleep=time.sleep), limit=60))
+    assert np.array_equal(voice, np.resize(clip.pcm_48k, len(voice)))
+    assert np.array_equal(engine, np.resize(clip.pcm_16k, len(engine)))
+
+
+def test_an_empty_or_closed_file_source_ends() -> None:
+    assert collect(FileSource(tone_clip(0.0), loop=True)) == []
+    source = FileSource(tone_clip(1.0))
+    source.close()
+    assert collect(source) == []
+
+
+def test_a_microphone_arrives_unchanged_and_the_engine_hears_the_same_moments() -> None:
+    speech, resampler = tone(1.0), VoiceResampler()
+    chunks = [resampler.push(packet(speech[i : i + 960], 5000 + i)) for i in range(0, len(speech), 960)]
+    voice, engine = check_counts(chunks)
+    assert np.abs(voice - speech).max() < 1e-3
+    assert np.abs(engine - tone(1.0, rate_hz=16_000)[: len(engine)])[200:].max() < 1e-3
+    assert resampler.gap_samples == 0
+
+
+def test_lost_packets_become_silence_and_the_count_does_not_slip() -> None:
+    speech, resampler = tone(1.0), VoiceResampler()
+    lost = (10, 11, 30)
+    chunks = [resampler.push(packet(speech[960 * k :][:960], 960 * k)) for k in range(50) if k not in lost]
+    voice, engine = check_counts(chunks)
+    expected = speech.copy()
+    for k in lost:
+        expected[960 * k : 960 * (k + 1)] = 0.0
+    assert np.abs(voice - expected).max() < 1e-3
+    assert len(engine) >= 16_000 - 64
+    assert resampler.gap_samples == 3 * 960
+
+
+def test_stamps_may_wrap_round() -> None:
+    resampler = VoiceResampler()
+    start = 2**32 - 2 * 960
+    voice, _ = check_counts([resampler.push(packet(tone(0.02), (start + 960 * k) % 2**32)) for k in range(5)])
+    assert len(voice) == 5 * 960
+    assert resampler.gap_samples == resampler.jumps == 0
+
+
+@pytest.mark.parametrize("stamp", [960 + 48_000 * 3600, 2**31, 10])
+def test_a_jump_of_the_senders_clock_is_no_hour_of_silence(stamp: int) -> None:
+    resampler = VoiceResampler()
+    voice, _ = check_counts([resampler.push(packet(tone(0.02), s)) for s in (0, stamp)])
+    assert len(voice) == 2 * 960
+    assert resampler.jumps == 1
+
+
+def test_a_telephone_codec_and_a_change_of_codec_keep_counting() -> None:
+    resampler = VoiceResampler()
+    chunks = [resampler.push(packet(tone(0.02, rate_hz=8000), 160 * k, 8000, stereo=False)) for k in range(50)]
+    chunks += [resampler.push(packet(tone(0.02), 960 * k)) for k in range(50)]
+    voice, _ = check_counts(chunks)
+    assert len(voice) == pytest.approx(96_000, abs=200)

@@ -1,0 +1,203 @@
+"""A real WebRTC peer calls the real server over loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import av
+import numpy as np
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc.mediastreams import AudioStreamTrack, MediaStreamError
+from numpy.typing import NDArray
+from streaming.fakes import SIDE_PX, FakeEngine, still, tone_clip
+
+from s2v.streaming.server.app import create_app
+from s2v.streaming.server.call_manager import SWITCHBOARD, LiveOptions
+from s2v.streaming.session.tracks import VoiceTrack
+from s2v.streaming.sources.file import FileSource
+
+pytestmark = pytest.mark.usefixtures("loopback_ice")
+
+
+class Microphone(MediaStreamTrack):
+    """A peer's microphone that says a 220 Hz tone, in real time."""
+
+    kind = "audio"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._source = FileSource(tone_clip(30.0))
+
+    async def recv(self) -> av.AudioFrame:
+        chunk = await self._source.read()
+        if chunk is None:
+            raise MediaStreamError
+        s16 = (chunk.voice * 32767).astype(np.int16)[None, :]
+        frame = av.AudioFrame.from_ndarray(s16, format="s16", layout="mono")
+        frame.sample_rate, frame.pts = 48_000, chunk.voice_start
+        return frame
+
+
+class Peer:
+    """A caller as the page is one: sends a microphone or nothing, receives face and voice."""
+
+    def __init__(
+        self,
+        client: TestClient,
+        microphone: MediaStreamTrack | None,
+        face: str | None = None,
+        without_microphone: str = "voice",
+    ) -> None:
+        self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self.tracks: dict[str, MediaStreamTrack] = {}
+        self.messages: list[str] = []
+        self.client = client
+        self._microphone = microphone
+        self._face = face
+        self._input = without_microphone
+
+    async def call(self) -> None:
+        channel = self.pc.createDataChannel("state")
+        channel.on("message", self.messages.append)
+        self.pc.on("track", lambda track: self.tracks.__setitem__(track.kind, track))
+        if self._microphone is not None:
+            self.pc.addTrack(self._microphone)
+        else:
+            self.pc.addTransceiver("audio", direction="recvonly")
+        self.pc.addTransceiver("video", direction="recvonly")
+        await self.pc.setLocalDescription(await self.pc.createOffer())
+        kind = "mic" if self._microphone is not None else self._input
+        face = {} if self._face is None else {"face": self._face}
+        reply = await self.client.post(
+            "/offer", json={"sdp": self.pc.localDescription.sdp, "type": "offer", "input": kind, **face}
+        )
+        answer = await reply.json()
+        assert reply.status == 200, answer
+        await self.pc.setRemoteDescription(RTCSessionDescription(answer["sdp"], answer["type"]))
+
+
+@asynccontextmanager
+async def serving(options: LiveOptions) -> AsyncIterator[TestClient]:
+    async with TestClient(TestServer(create_app(options))) as client:
+        yield client
+
+
+async def until(holds: Callable[[], bool], seconds: float = 10.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not holds():
+            await asyncio.sleep(0.02)
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(asyncio.wait_for(test(), 60))
+
+
+async def listen(track: MediaStreamTrack, seconds: float) -> NDArray[np.float32]:
+    """Mono float32 at 48 kHz, what was received in that time."""
+    parts: list[NDArray[np.float32]] = []
+    async with asyncio.timeout(seconds + 10):
+        while sum(map(len, parts)) < seconds * 48_000:
+            frame = await track.recv()
+            parts.append(frame.to_ndarray().reshape(-1, 2).mean(axis=1).astype(np.float32) / 32768)
+    return np.concatenate(parts)
+
+
+def pitch_hz(pcm: NDArray[np.float32]) -> float:
+    spectrum = np.abs(np.fft.rfft(pcm * np.hanning(len(pcm))))
+    return float(np.argmax(spectrum) * 48_000 / len(pcm))
+
+
+def test_a_caller_hears_their_own_voice_and_sees_the_mouth_move() -> None:
+    async def call() -> None:
+        async with serving(LiveOptions(FakeEngine, still())) as client:
+            peer = Peer(client, Microphone())
+            await peer.call()
+            heard, seen = await asyncio.gather(listen(peer.tracks["audio"], 3.0), watch(peer.tracks["video"], 40))
+            assert pitch_hz(heard[-48_000:]) == pytest.approx(220, abs=2)
+            assert seen[0].shape == (SIDE_PX, SIDE_PX, 3)
+            mouths = [int(frame[85, SIDE_PX // 2].mean()) for frame in seen]
+            assert mouths[0] < mouths[-1] - 50, "the still comes first, with a dark mouth; the tone brightens it"
+            await until(lambda: any("frames_drawn" in message for message in peer.messages))
+            await peer.pc.close()
+
+    async def watch(track: MediaStreamTrack, count: int) -> list[NDArray[np.uint8]]:
+        return [(await track.recv()).to_ndarray(format="bgr24") for _ in range(count)]
+
+    run(call)
+
+
+def test_a_played_voice_ends_by_itself_and_says_so() -> None:
+    async def call() -> None:
+        engine = FakeEngine()
+        async with serving(LiveOptions(lambda: engine, still(), sample_clip=tone_clip(1.0))) as client:
+            peer = Peer(client, None)
+            await peer.call()
+            await until(lambda: any('"ended"' in message for message in peer.messages))
+            await until(lambda: len(client.server.app[SWITCHBOARD]) == 0)
+            assert len(engine.heard) == 16_000
+            assert engine.closed == 1
+            await peer.pc.close()
+
+    run(call)
+
+
+def test_twenty_callers_come_and_go_and_leave_nothing() -> None:
+    async def once(client: TestClient, number: int) -> None:
+        peer = Peer(client, AudioStreamTrack() if number % 2 else None)
+        await peer.call()
+        if number % 3:  # the others hang up while still connecting
+            await until(lambda: peer.pc.connectionState == "connected")
+            await peer.tracks["video"].recv()
+        await peer.pc.close()
+
+    async def calls() -> None:
+        engines: list[FakeEngine] = []
+
+        def make_engine() -> FakeEngine:
+            engines.append(FakeEngine())
+            return engines[-1]
+
+        options = LiveOptions(make_engine, still(), sample_clip=tone_clip(5.0), connect_within_s=2.0)
+        async with serving(options) as client:
+            switchboard = client.server.app[SWITCHBOARD]
+            await once(client, 1)
+            await until(lambda: len(switchboard) == 0, 25)
+            tasks, threads = len(asyncio.all_tasks()), session_threads()
+            for number in range(20):
+                await once(client, number)
+                await until(lambda: len(switchboard) < 3, 25)
+            await until(lambda: len(switchboard) == 0, 25)
+            gc.collect()
+            await until(lambda: len(asyncio.all_tasks()) <= tasks and session_threads() <= threads)
+        assert [engine.closed for engine in engines] == [1] * 21
+        assert gc.collect() is not None and not [o for o in gc.get_objects() if type(o) is VoiceTrack]
+
+    run(calls)
+
+
+def session_threads() -> int:
+    """Engine and decoder threads; asyncio's own pool, which only grows to its size, is not ours to count."""
+    return sum(not thread.name.startswith("asyncio_") for thread in threading.enumerate())
+
+
+def test_a_peer_that_falls_silent_is_hung_up() -> None:
+    async def call() -> None:
+        options = LiveOptions(FakeEngine, still(), sample_clip=tone_clip(60.0), silent_after_s=3.0)
+        async with serving(options) as client:
+            peer = Peer(client, None)
+            await peer.call()
+            await until(lambda: peer.pc.connectionState == "connected")
+            peer.pc.sctp.transport.transport._send = swallow  # the network is gone, nobody says goodbye
+            await until(lambda: len(client.server.app[SWITCHBOARD]) == 0)
+            await peer.pc.close()
+
+    async def swallow(_: bytes) -> None:
+        pass
+
+    run(call)

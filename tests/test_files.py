@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from s2v.files import written_whole
+
+
+def test_the_file_has_its_name_only_when_it_is_whole(tmp_path: Path) -> None:
+    target = tmp_path / "a.npz"
+    with written_whole(target) as beside:
+        beside.write_text("half")
+        assert not target.exists()
+        beside.write_text("whole")
+    assert target.read_text() == "whole"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_an_interruption_leaves_what_was_there(tmp_path: Path) -> None:
+    target = tmp_path / "a.npz"
+    target.write_text("before")
+    with pytest.raises(KeyboardInterrupt), written_whole(target) as beside:
+        beside.write_text("half")
+        raise KeyboardInterrupt
+    assert target.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [target]

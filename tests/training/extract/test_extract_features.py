@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+import logging
+import shutil
+import tracemalloc
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from s2v.engine.face.detection import detect_faces
+from s2v.engine.face.geometry import head_pose
+from s2v.engine.face.motion_basis import aperture
+from s2v.errors import DataError
+from s2v.media.video_file import MAX_SIDE_PX, read_video
+from s2v.training.extract.extract_features import (
+    detect_landmarks,
+    extract_features,
+    feature_path,
+    has_sound,
+    load_features,
+    save_features,
+)
+
+DATA = Path(__file__).parents[2] / "data"
+CLIP = DATA / "grid_s1_pgid5s.mp4"
+
+
+def write_video(
+    path: Path, frames: list[np.ndarray], fps: int, pcm: np.ndarray | None = None, sound_from_s: float = 0.0
+) -> Path:
+    """Losslessly stored frames and 16 kHz sound that begins `sound_from_s` after the picture."""
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("ffv1", rate=fps)
+        video.height, video.width = frames[0].shape[:2]
+        video.pix_fmt = "yuv420p"
+        sound = container.add_stream("pcm_s16le", rate=16_000, layout="mono") if pcm is not None else None
+        for bgr in frames:
+            container.mux(video.encode(av.VideoFrame.from_ndarray(bgr, format="bgr24")))
+        container.mux(video.encode(None))
+        for start in range(0, len(pcm), 800) if sound is not None else ():
+            block = av.AudioFrame.from_ndarray(pcm[None, start : start + 800], format="s16", layout="mono")
+            block.sample_rate, block.time_base = 16_000, Fraction(1, 16_000)
+            block.pts = start + round(sound_from_s * 16_000)
+            container.mux(sound.encode(block))
+    return path
+
+
+def grey(level: int) -> np.ndarray:
+    return np.full((64, 64, 3), level, np.uint8)
+
+
+# --- feature files -------------------------------------------------------------------------------------
+
+
+def test_a_clip_becomes_landmarks_pixels_and_sound(features: Path) -> None:
+    clip = load_features(features / "s1/pgid5s.npz", features)
+    assert (clip.speaker, clip.name) == ("s1", "pgid5s")
+    assert clip.landmarks.shape == (75, 478, 3)  # three seconds
+    assert clip.pcm.dtype == np.int16
+    assert len(clip.pcm) == pytest.approx(3 * 16_000, abs=1100)
+    assert np.abs(clip.pcm).max() > 1000
+    assert len(clip.jpeg_ends) == 75
+
+
+def test_landmarks_are_in_pixels_of_the_stored_frames(features: Path) -> None:
+    clip = load_features(features / "s1/pgid5s.npz", features)
+    for index in (0, 40):
+        frame = clip.frame(index)
+        (again,) = detect_faces(frame)  # the detector for stills
+        assert (clip.landmarks[index, :, :2].max(0) < frame.shape[1::-1]).all()
+        assert np.abs(again - clip.landmarks[index])[:, :2].mean() < 0.03 * head_pose(again).unit_px
+
+
+def test_frames_of_a_clip_are_cut_to_the_face(features: Path) -> None:
+    clip = load_features(features / "s1/pgid5s.npz", features)
+    shapes = {clip.frame(i).shape for i in (0, 30, 74)}
+    assert len(shapes) == 1
+    height, width = shapes.pop()[:2]
+    face = np.ptp(clip.landmarks[0, :, :2], axis=0)
+    assert 1.2 * face[0] < width < 288
+    assert 1.2 * face[1] < height <= 288
+
+
+def test_a_talker_opens_and_closes_the_mouth(features: Path) -> None:
+    clip = load_features(features / "s1/pgid5s.npz", features)
+    gaps = aperture(np.stack([head_pose(p).to_canonical(p)[:468] for p in clip.landmarks.astype(np.float64)]))
+    assert np.quantile(gaps, 0.1) < 0.01 < 0.05 < gaps.max()
+
+
+def test_a_photo_is_a_clip_of_one_silent_frame(features: Path) -> None:
+    photo = load_features(features / "people/01_smiling.npz", features)
+    assert photo.landmarks.shape == (1, 478, 3)
+    assert len(photo.pcm) == 0
+    assert photo.person == "01"
+    assert photo.frame(0).ndim == 3
+
+
+def test_nothing_half_written_is_left(features: Path) -> None:
+    assert not [p for p in features.rglob("*") if p.is_file() and p.suffix != ".npz"]
+
+
+def test_bad_clips_are_reported_and_skipped_and_what_is_done_is_kept(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data, out = tmp_path / "data", tmp_path / "out"
+    (data / "s1").mkdir(parents=True)
+    shutil.copy(DATA / "closed_lips.jpg", data / "s1/good.jpg")
+    (data / "s1/broken.mp4").write_bytes(b"not a video")
+    (data / "s1/cut.mp4").write_bytes(CLIP.read_bytes()[:30_000])
+    (data / "s1/notes.txt").write_text("not a clip at all")
+    write_video(data / "silent.mkv", [grey(0)] * 5, 25)
+    write_video(data / "nobody.mkv", [grey(128)] * 5, 25, np.zeros(3200, np.int16))
+    with caplog.at_level(logging.WARNING, "s2v"):
+        first = extract_features(data, out, workers=2, progress=False)
+    assert (first.done, first.kept_from_before) == (1, 0)
+    reasons = {Path(clip).name: reason for clip, reason in first.failed.items()}
+    assert reasons.keys() == {"broken.mp4", "cut.mp4", "silent.mkv", "nobody.mkv"}
+    assert "cannot be decoded" in reasons["broken.mp4"]
+    assert "sound track" in reasons["silent.mkv"]
+    assert reasons["nobody.mkv"] == "no face in 5 of 5 frames"
+    assert caplog.text.count("skipped") == 4
+    again = extract_features(data, out, progress=False)
+    assert (again.done, again.kept_from_before) == (0, 1)
+    assert [p.relative_to(out) for p in out.rglob("*") if p.is_file()] == [Path("s1/good.npz")]
+
+
+def test_clips_that_share_a_feature_file_are_told_and_the_video_wins(tmp_path: Path) -> None:
+    data, out = tmp_path / "data", tmp_path / "out"
+    (data / "s1").mkdir(parents=True)
+    shutil.copy(CLIP, data / "s1/a.mp4")
+    shutil.copy(DATA / "closed_lips.jpg", data / "s1/a.jpg")
+    shutil.copy(DATA / "closed_lips.jpg", data / "s1/b.jpg")
+    report = extract_features(data, out, progress=False)
+    assert report.done == 2
+    assert report.failed.keys() == {str(data / "s1/a.jpg")}
+    assert "a.mp4 has the same name" in report.failed[str(data / "s1/a.jpg")]
+    assert {p.name: has_sound(p) for p in out.rglob("*.npz")} == {"a.npz": True, "b.npz": False}
+
+
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no videos or photos below"):
+        extract_features(tmp_path, tmp_path / "out")
+
+
+def test_a_folder_of_nothing_usable_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"not a photo")
+    with pytest.raises(DataError, match="none of 1 clips"):
+        extract_features(tmp_path, tmp_path / "out", progress=False)
+
+
+def test_the_first_folder_names_the_speaker(tmp_path: Path) -> None:
+    data, out = tmp_path / "lrs", tmp_path / "out"
+    assert feature_path(data / "s1/day2/a.mp4", data, out) == out / "s1/day2/a.npz"
+    assert feature_path(data / "a.mp4", data, out) == out / "lrs/a.npz"  # a flat folder is one speaker
+
+
+@pytest.mark.parametrize("content", [b"", b"rubbish", b"PK\x03\x04 a zip cut short"])
+def test_a_damaged_feature_file_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "s1.npz"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"s1\.npz is not a feature file .* extract-features again"):
+        load_features(path, tmp_path)
+    with pytest.raises(DataError, match=r"s1\.npz is not a feature file"):
+        has_sound(path)
+
+
+def test_a_feature_file_whose_parts_do_not_fit_is_damaged(features: Path, tmp_path: Path) -> None:
+    whole = dict(np.load(features / "people/02_neutral.npz"))
+    np.savez(tmp_path / "a.npz", **{**whole, "landmarks": whole["landmarks"][:, :100]})
+    with pytest.raises(DataError, match=r"a\.npz is not a feature file \(landmarks \(1, 100, 3\) for 1 frames\)"):
+        load_features(tmp_path / "a.npz", tmp_path)
+
+
+def test_a_damaged_frame_is_named(features: Path) -> None:
+    clip = load_features(features / "people/02_neutral.npz", features)
+    clip.jpeg[:] = 0
+    with pytest.raises(DataError, match="frame 0 of 02_neutral is damaged"):
+        clip.frame(0)
+
+
+# --- reading a video -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fps", [15, 25, 30, 60])
+def test_frames_come_at_25_per_second_whatever_the_video_has(tmp_path: Path, fps: int) -> None:
+    numbered = [grey(0) for _ in range(fps)]  # one second; each frame has its number as a bright column
+    for number, frame in enumerate(numbered):
+        frame[:, number] = 255
+    path = write_video(tmp_path / "a.mkv", numbered, fps, np.zeros(16_000, np.int16))
+    video = read_video(path)
+    frames, pcm = list(video.frames()), video.pcm
+    assert len(frames) == pytest.approx(25, abs=1)
+    assert len(pcm) == 16_000
+    starts_s = np.array([frame.mean((0, 2)).argmax() for frame in frames]) / fps
+    middles_s = (np.arange(len(frames)) + 0.5) / 25
+    # The frame that is on the screen at that moment; files round times to a millisecond.
+    assert (starts_s <= middles_s + 0.001).all()
+    assert (starts_s > middles_s - 1 / fps - 0.001).all()
+
+
+@pytest.mark.parametrize("sound_from_s", [0.0, 0.2])
+def test_sound_that_starts_late_stays_late(tmp_path: Path, sound_from_s: float) -> None:
+    # Half a second into the picture there is a flash and a click at once.
+    flash, click = np.zeros(25, int), np.zeros(round((1 - sound_from_s) * 16_000), np.int16)
+    flash[12:] = 200
+    click[round((0.48 - sound_from_s) * 16_000) :] = 20_000
+    path = write_video(tmp_path / "a.mkv", [grey(int(v)) for v in flash], 25, click, sound_from_s)
+    video = read_video(path)
+    pcm = video.pcm
+    flash_s = next(i for i, frame in enumerate(video.frames()) if frame.mean() > 100) / 25
+    click_s = np.flatnonzero(pcm > 10_000)[0] / 16_000
+    assert click_s == pytest.approx(flash_s, abs=0.002)
+
+
+def test_the_shorter_of_picture_and_sound_ends_the_clip(tmp_path: Path) -> None:
+    levels = [grey(8 * i) for i in range(25)]
+    short_sound = read_video(write_video(tmp_path / "a.mkv", levels, 25, np.zeros(6400, np.int16)))
+    assert [round(frame.mean() / 8) for frame in short_sound.frames()] == list(range(10))
+    short_picture = read_video(write_video(tmp_path / "b.mkv", levels, 25, np.zeros(32_000, np.int16)))
+    assert [round(frame.mean() / 8) for frame in short_picture.frames()] == list(range(25))
+
+
+def test_a_second_decode_gives_the_same_frames() -> None:
+    video = read_video(CLIP)
+    assert all(np.array_equal(*pair) for pair in zip(video.frames(), video.frames(), strict=True))
+
+
+def test_a_long_video_is_never_in_memory_as_a_whole(tmp_path: Path) -> None:
+    frame = np.zeros((480, 640, 3), np.uint8)
+    video = read_video(write_video(tmp_path / "a.mkv", [frame] * 60, 25, np.zeros(48_000, np.int16)))
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in video.frames()) == 60
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 5 * frame.nbytes
+
+
+def test_large_frames_are_scaled_down(tmp_path: Path) -> None:
+    tall = np.zeros((1500, 750, 3), np.uint8)
+    video = read_video(write_video(tmp_path / "a.mkv", [tall] * 2, 25, np.zeros(3200, np.int16)))
+    assert {frame.shape for frame in video.frames()} == {(MAX_SIDE_PX, MAX_SIDE_PX // 2, 3)}
+
+
+def test_features_of_a_video_that_changes_meanwhile_are_not_kept(features: Path, tmp_path: Path) -> None:
+    landmarks = load_features(features / "s1/pgid5s.npz", features).landmarks[:3]
+    with pytest.raises(DataError, match="2 frames, and 3 when read before"):
+        save_features(tmp_path / "a.npz", [np.zeros((288, 360, 3), np.uint8)] * 2, landmarks, np.ones(9, np.int16), "a")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_face_lost_for_a_moment_is_filled_in() -> None:
+    some = list(islice(read_video(CLIP).frames(), 14))
+    whole = detect_landmarks(some)
+    some[6][:] = 128
+    some[7][:] = 128
+    filled = detect_landmarks(some)
+    assert filled.shape == (14, 478, 3)
+    assert np.isfinite(filled).all()
+    np.testing.assert_allclose(filled[6], filled[5] * 2 / 3 + filled[8] / 3, atol=0.01)
+    assert np.abs(filled - whole)[..., :2].mean() < 1.0
+
+
+def test_a_face_lost_for_long_is_refused() -> None:
+    frame = cv2.imread(str(DATA / "closed_lips.jpg"))
+    with pytest.raises(DataError, match="no face in 6 of 10 frames"):
+        detect_landmarks([frame] * 4 + [np.full_like(frame, 128)] * 6)

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from s2v.engine.face.geometry import N_MESH, head_pose
+from s2v.engine.face.motion_basis import MotionBasis, aperture, neutral_face
+from s2v.errors import DataError
+from s2v.spec import LipSyncSpec
+from s2v.training.extract.extract_features import load_features
+from s2v.training.prepare.prepare_data import MIN_REFERENCE_DISTANCE, add_clip, photo_pictures, prepare_data
+from s2v.training.prepare.shards import Shard
+
+SPEC = LipSyncSpec()
+
+
+def read(shards: Path, split: str) -> dict[str, np.ndarray]:
+    (path,) = shards.glob(f"{split}-*.npz")
+    with np.load(path, allow_pickle=False) as stored:
+        return dict(stored)
+
+
+def test_a_validation_speaker_never_reaches_training(shards: Path) -> None:
+    spoken = {split: [str(name) for name in read(shards, split)["clips"]] for split in ("train", "held", "val")}
+    assert spoken["val"] == ["other/sbwe5n"]
+    assert {name.split("/")[0] for name in spoken["train"] + spoken["held"]} == {"s1"}
+    assert not set(spoken["train"]) & set(spoken["held"])
+    assert json.loads((shards / "meta.json").read_text())["clips"] == {"train": 1, "held": 1, "val": 1}
+
+
+def test_another_run_leaves_nothing_of_the_last(features: Path, tmp_path: Path) -> None:
+    prepare_data(features, tmp_path, SPEC, pictures_per_clip=0, progress=False)
+    (tmp_path / "train-0007.npz").write_bytes(b"from a larger data set")
+    prepare_data(features, tmp_path, SPEC, validation=("s1",), pictures_per_clip=0, progress=False)
+    trained = [name for path in tmp_path.glob("train-*.npz") for name in np.load(path)["clips"]]
+    assert not [name for name in trained if str(name).startswith("s1/")]
+    assert {p.suffix for p in tmp_path.iterdir()} == {".npz", ".json"}
+
+
+def damaged_copy(features: Path, own: Path, names: list[str]) -> Path:
+    """A copy of feature files, those named with their middle overwritten."""
+    shutil.copytree(features, own)
+    for name in names:
+        content = bytearray((own / name).read_bytes())
+        content[len(content) // 2 : len(content) // 2 + 64] = bytes(64)
+        (own / name).write_bytes(content)
+    return own
+
+
+def test_damaged_features_are_reported_and_skipped(
+    features: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = damaged_copy(features, tmp_path / "features", ["s1/again.npz", "people/02_neutral.npz"])
+    (own / "s1/cut.npz").write_bytes((own / "s1/pgid5s.npz").read_bytes()[:9000])
+    with caplog.at_level(logging.WARNING, "s2v"):
+        clips = prepare_data(own, tmp_path / "out", SPEC, ("other",), pictures_per_clip=1, progress=False)
+    assert sum(clips.values()) == 2
+    assert all(f"skipped {name}: " in caplog.text for name in ("again", "02_neutral", "cut"))
+
+
+def test_a_run_that_fails_leaves_the_shards_of_the_last(features: Path, tmp_path: Path) -> None:
+    out = tmp_path / "shards"
+    prepare_data(features, out, SPEC, pictures_per_clip=0, progress=False)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    nothing_whole = damaged_copy(features, tmp_path / "damaged", ["s1/again.npz", "s1/pgid5s.npz", "other/sbwe5n.npz"])
+    with pytest.raises(DataError, match=r"none of 5 files below .* talking clip"):
+        prepare_data(nothing_whole, out, SPEC, pictures_per_clip=0, progress=False)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_a_clip_with_a_damaged_frame_adds_nothing(features: Path) -> None:
+    clip = load_features(features / "s1/pgid5s.npz", features)
+    clip.jpeg[:] = 0
+    shard = Shard()
+    with pytest.raises(DataError, match="is damaged"):
+        add_clip(shard, clip, SPEC, 2, np.random.default_rng(0))
+    assert shard == Shard()
+
+
+def test_every_frame_has_its_motion(shards: Path, features: Path) -> None:
+    stored = read(shards, "val")
+    clip = load_features(features / "other/sbwe5n.npz", features)
+    canonical = np.stack([head_pose(p).to_canonical(p)[:N_MESH] for p in clip.landmarks.astype(np.float64)])
+    neutral = neutral_face(canonical)
+    wanted = MotionBasis.load(SPEC.motion_basis).coefficients(canonical, neutral)
+    np.testing.assert_allclose(stored["motion"], wanted, atol=1e-4)
+    np.testing.assert_allclose(stored["aperture"], aperture(canonical) - aperture(neutral), atol=1e-5)
+    np.testing.assert_array_equal(stored["pcm"], clip.pcm)
+    assert (stored["motion_ends"].tolist(), stored["pcm_ends"].tolist()) == ([len(canonical)], [len(clip.pcm)])
+
+
+def test_meta_tells_what_the_shards_hold(shards: Path) -> None:
+    meta = json.loads((shards / "meta.json").read_text())
+    assert meta["clips"].keys() <= {"train", "held", "val"} and meta["clips"]["train"] == 1
+    assert LipSyncSpec.from_json(json.dumps(meta["spec"])) == SPEC
+
+
+def test_pictures_have_the_sizes_of_the_spec(shards: Path) -> None:
+    stored = read(shards, "val")
+    mouth, face = (4, SPEC.mouth_h_px, SPEC.mouth_w_px), (4, SPEC.face_px, SPEC.face_px, 3)
+    assert stored["picture_target"].shape == stored["picture_reference"].shape == face
+    assert stored["picture_mouth_target"].shape == stored["picture_mouth_warped"].shape == (*mouth, 3)
+    assert stored["picture_opening"].shape == stored["picture_gate"].shape == mouth
+    assert stored["picture_motion"].shape == (4, SPEC.n_motion)
+    assert stored["picture_person"].tolist() == ["other"] * 4
+    # A small face on film fills several pixels of the patch with one of its own.
+    assert (stored["picture_magnified"] > 2).all()
+    assert all(stored[f"picture_{key}"].dtype == np.uint8 for key in ("target", "mouth_warped", "opening", "gate"))
+
+
+def test_pictures_know_their_clip_and_frame(shards: Path) -> None:
+    stored = read(shards, "val")
+    assert (stored["picture_where"][:, 0] == 0).all()
+    frames = stored["picture_where"][:, 1]
+    assert len(set(frames.tolist())) == 4
+    np.testing.assert_allclose(stored["picture_motion"], stored["motion"][frames], atol=1e-6)
+    # All four see the same reference, and none is next to it.
+    assert (stored["picture_reference"] == stored["picture_reference"][:1]).all()
+    likeness = np.abs(stored["picture_target"].astype(int) - stored["picture_reference"]).mean((1, 2, 3))
+    assert likeness.min() > 0.5
+    assert MIN_REFERENCE_DISTANCE >= 5
+
+
+def outer_likeness(one: np.ndarray, other: np.ndarray, hidden: np.ndarray) -> float:
+    """Mean difference in levels of two mouth patches where `hidden` is empty."""
+    seen = hidden < 8
+    return float(np.abs(one.astype(int) - other)[seen].mean())
+
+
+def test_the_warped_reference_lies_on_the_target(shards: Path) -> None:
+    checked = 0
+    for split in ("train", "held", "val"):
+        stored = read(shards, split)
+        for i, (clip, _) in enumerate(stored["picture_where"]):
+            opening, gate = (stored[f"picture_{key}"][i] for key in ("opening", "gate"))
+            target, warped = (stored[f"picture_mouth_{key}"][i] for key in ("target", "warped"))
+            hidden = np.maximum(opening, gate)
+            assert outer_likeness(target, warped, hidden) < 14
+            if clip >= 0 and min(opening.mean(), gate.mean()) > 8:
+                rows, columns = np.indices(opening.shape)
+                for axis in (rows, columns):
+                    where = [(axis * mask).sum() / mask.sum() for mask in (opening.astype(float), gate.astype(float))]
+                    assert abs(where[0] - where[1]) < 0.05 * SPEC.mouth_w_px
+                checked += 1
+    assert checked >= 3
+
+
+def test_warping_brings_the_reference_nearer_to_the_target(features: Path) -> None:
+    # A photo with an open mouth, closed and reopened, is the photo again but for the inside of the mouth.
+    photos = [load_features(features / f"people/{name}.npz", features) for name in ("01_smiling", "02_neutral")]
+    pictures = list(photo_pictures(photos, SPEC))
+    # Lips that are closed teach nothing about teeth; a laugh comes as it is, and with its lips closed.
+    as_is, laugh = pictures
+    np.testing.assert_array_equal(as_is["reference"], as_is["target"])
+    assert all(np.array_equal(as_is[key], laugh[key]) for key in laugh if key != "reference")
+    assert laugh["person"] == "people/01"
+    assert laugh["magnified"] > 0.3
+    assert laugh["where"].tolist() == [-1, 0]
+    assert laugh["motion"][0] > 1
+    assert laugh["opening"].max() > 200
+    assert outer_likeness(laugh["mouth_target"], laugh["mouth_warped"], laugh["opening"]) < 6
+    # What is to be painted must not be given away: the reference's own teeth are gone.
+    inside = laugh["opening"] > 200
+    gone = np.abs(laugh["mouth_target"].astype(int) - laugh["mouth_warped"])[inside].mean()
+    assert gone > 20
+    assert not np.array_equal(laugh["reference"], laugh["target"])
+
+
+def test_a_clip_too_short_is_reported_and_skipped(
+    features: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = tmp_path / "features"
+    shutil.copytree(features / "s1", own / "s1")
+    whole = dict(np.load(own / "s1/pgid5s.npz"))
+    short = {**whole, "landmarks": whole["landmarks"][:12], "jpeg_ends": whole["jpeg_ends"][:12]}
+    np.savez(own / "s1/short.npz", **short)
+    with caplog.at_level(logging.WARNING, "s2v"):
+        clips = prepare_data(own, tmp_path / "shards", SPEC, pictures_per_clip=1, seed=2, progress=False)
+    assert sum(clips.values()) == 2
+    assert "skipped short: 12 frames; at least 20 are needed" in caplog.text
+
+
+def test_nothing_to_prepare_is_refused(features: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no feature files below"):
+        prepare_data(tmp_path / "nothing", tmp_path / "out", SPEC)
+    with pytest.raises(DataError, match="no talker is left to train on"):
+        prepare_data(features, tmp_path / "out", SPEC, validation=("s1", "other"), pictures_per_clip=0, progress=False)

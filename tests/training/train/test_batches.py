@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from s2v.engine.audio.mfcc import counts, mfcc_and_mean  # noqa: E402
+from s2v.errors import DataError  # noqa: E402
+from s2v.spec import LipSyncSpec  # noqa: E402
+from s2v.training.train.batches import (  # noqa: E402
+    ROW_FRAMES,
+    Clip,
+    at_speed,
+    by_voice,
+    check_shards,
+    load_split,
+    measured,
+    motion_batch,
+    windows_of,
+)
+from s2v.training.train.picture_batches import PICTURE_ARRAYS, Pictures  # noqa: E402
+
+SPEC = LipSyncSpec()
+
+
+@pytest.fixture(scope="module")
+def loaded(shards: Path) -> tuple[list[Clip], Pictures]:
+    return load_split(shards, "train")
+
+
+def test_shards_are_read_back(loaded: tuple[list[Clip], Pictures]) -> None:
+    clips, pictures = loaded
+    assert [clip.name.split("/")[0] for clip in clips] == ["s1"]
+    (clip,) = clips
+    assert clip.motion.shape == (75, SPEC.n_motion)
+    assert clip.aperture.shape == (75,)
+    assert clip.pcm.dtype == np.float32
+    assert 0.03 < np.abs(clip.pcm).max() <= 1
+    assert pictures.arrays.keys() == set(PICTURE_ARRAYS)
+    assert {len(array) for array in pictures.arrays.values()} == {len(pictures)}
+    assert len(pictures) == len(pictures.where) == len(pictures.people) == 6
+    assert [name for name, _ in pictures.where] == [clip.name] * 4 + ["", ""]  # the last are one still, seen twice
+    assert pictures.names == ["people/01", "s1"]
+    assert pictures.magnified.shape == (6,)
+
+
+def test_pictures_can_be_left_on_the_disk(shards: Path) -> None:
+    clips, pictures = load_split(shards, "train", pictures=False)
+    assert (len(clips), len(pictures)) == (1, 0)
+
+
+def test_a_split_that_is_not_there_is_empty(tmp_path: Path) -> None:
+    clips, pictures = load_split(tmp_path, "val")
+    assert (clips, len(pictures)) == ([], 0)
+
+
+def test_the_spec_takes_its_mfcc_scale_from_what_is_heard(loaded: tuple[list[Clip], Pictures]) -> None:
+    spec = measured(SPEC, loaded[0])
+    columns = mfcc_and_mean(loaded[0][0].pcm, SPEC)[0]
+    heard = columns[counts(columns)]
+    np.testing.assert_allclose(spec.mfcc_mean, heard.mean(0), atol=1e-3)
+    np.testing.assert_allclose(spec.mfcc_std, heard.std(0), atol=1e-3)
+    assert measured(spec, loaded[0]) == spec
+
+
+def test_silent_clips_have_no_scale() -> None:
+    with pytest.raises(DataError, match="silent"):
+        measured(SPEC, [Clip("s", np.zeros(16_000, np.float32), np.zeros((25, 10), np.float32), np.zeros(25))])
+
+
+def test_a_folder_without_shards_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"holds no meta\.json: -i takes the folder"):
+        check_shards(tmp_path)
+
+
+# --- speech --------------------------------------------------------------------------------------------
+
+
+def test_a_clip_has_a_window_for_every_frame_with_motion(shards: Path, loaded: tuple[list[Clip], Pictures]) -> None:
+    spec = measured(SPEC, loaded[0])
+    windows = windows_of(loaded[0][0], spec)
+    assert windows.shape == (75, 1, spec.n_cepstra, spec.n_columns)
+    assert np.abs(windows.mean()) < 1  # normalised with the shards' own scale
+    assert 0.3 < windows.std() < 3
+
+
+def numbered(n_frames: int, number: float, seconds: float | None = None) -> Clip:
+    """A clip whose motion is one number in every frame."""
+    pcm = np.random.default_rng(int(number)).normal(0, 0.1, round((seconds or n_frames / 25) * 16_000))
+    motion = np.full((n_frames, SPEC.n_motion), number, np.float32)
+    return Clip(f"clip{number}", pcm.astype(np.float32), motion, motion[:, 0])
+
+
+def test_a_batch_speaks_clip_after_clip_in_every_row() -> None:
+    clips = [numbered(30, 1.0), numbered(30, 2.0)]
+    columns, motion, follows = motion_batch([clips], 6, SPEC, np.random.default_rng(0))
+    assert columns.shape == (6, 4 * (ROW_FRAMES - 1) + SPEC.n_columns, SPEC.n_cepstra)
+    assert motion.shape == (6, ROW_FRAMES, SPEC.n_motion)
+    assert columns.dtype == motion.dtype == torch.float32
+    assert torch.isfinite(columns).all()
+    assert follows.dtype == torch.bool
+    # A frame does not follow the one before where a clip begins: the first of each row, and wherever motion jumps.
+    jumps = (motion.diff(dim=1).abs().amax(2) > 1e-6) & (motion[:, 1:, 0] != 0)
+    assert not follows[:, 0].any()
+    assert not (follows[:, 1:] & jumps).any()
+    pieces = (~follows).sum(1)  # of 25 to 36 frames each; a row without speech is one
+    assert ((pieces == 1) == (motion == 0).all(2).all(1)).all()
+    assert 4 <= pieces[pieces > 1].min() <= pieces.max() <= 7
+
+
+@pytest.mark.parametrize("seconds", [1.0, 1.02, 0.98, 1.5])
+def test_clips_of_odd_length_keep_sound_and_motion_together(seconds: float) -> None:
+    """A knock in frame 5 of every clip is heard there, wherever in the row the clip lies."""
+    n_frames = 25
+    pcm = np.zeros(round(seconds * 16_000), np.float32)
+    pcm[5 * 640 : 6 * 640] = 0.3 * np.random.default_rng(0).standard_normal(640)
+    motion = np.zeros((n_frames, SPEC.n_motion), np.float32)
+    motion[5] = 1
+    clip = Clip("knock", pcm, motion, motion[:, 0])
+    columns, target, _ = motion_batch([[clip]], 6, SPEC, np.random.default_rng(0))
+    # The column in the middle of a frame is 31 after the oldest that it sees (80 ms of look-ahead are 8 columns).
+    energy = columns[:, SPEC.n_columns - 9 :: 4, 0][:, :ROW_FRAMES]
+    moved = target[:, :, 0] > 0.9
+    calm = target[:, :, 0] < 0.1
+    assert energy[moved].median() > energy[calm].median() + 1
+
+
+def test_a_faster_clip_is_shorter_and_keeps_its_order() -> None:
+    clip = replace(numbered(50, 1.0), motion=np.linspace(0, 1, 50, dtype=np.float32)[:, None].repeat(10, 1))
+    pcm, motion = at_speed(clip, 1.25, SPEC)
+    assert (len(pcm), len(motion)) == (25_600, 40)
+    np.testing.assert_allclose(motion[20, 0], (20.5 * 1.25 - 0.5) / 49, atol=1e-6)
+    assert at_speed(clip, 1.0, SPEC)[0] is clip.pcm
+
+
+def test_a_row_is_one_voice_and_every_voice_is_as_likely() -> None:
+    much, little = [numbered(10, 1.0)] * 50, [numbered(10, 2.0)]
+    _, motion, _ = motion_batch([much, little], 120, SPEC, np.random.default_rng(0))
+    spoken = [set(row[row != 0].tolist()) for row in motion[:, :, 0]]
+    assert all(len(voices) <= 1 for voices in spoken)
+    assert 0.35 < np.mean([voices == {2.0} for voices in spoken]) < 0.65
+
+
+@pytest.mark.parametrize("n_labelled", [0, 1, 4, 30])
+def test_talkers_whose_lips_were_seen_keep_their_share(n_labelled: int) -> None:
+    seen = [numbered(10, 1.0)]
+    labelled = [replace(numbered(10, 2.0), name=f"voice{i}/{j}") for i in range(n_labelled) for j in range(2)]
+    voices = by_voice(seen, labelled)
+    assert sum(voice is not seen for voice in voices) == n_labelled
+    assert all(len(voice) == 2 for voice in voices if voice is not seen)
+    share = sum(voice is seen for voice in voices) / len(voices)
+    assert share == pytest.approx(0.4 if n_labelled else 1.0, abs=0.11)
+
+
+def test_where_nobody_speaks_the_mouth_is_at_rest() -> None:
+    clips = [numbered(10, 1.0)]
+    _, motion, _ = motion_batch([clips], 200, SPEC, np.random.default_rng(0))
+    silent = (motion == 0).all(2).float().mean()
+    assert 0.15 < silent < 0.35
+    assert ((motion == 0).all(2) | (motion == 1).all(2)).all()
+
+
+def test_the_same_seed_gives_the_same_batch() -> None:
+    clips = [numbered(20, 1.0), numbered(20, 2.0)]
+    one, same, other = (motion_batch([clips], 2, SPEC, np.random.default_rng(seed))[0] for seed in (4, 4, 5))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)

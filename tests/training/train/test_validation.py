@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes import voice
+from hypothesis import given
+from hypothesis import strategies as st
+
+torch = pytest.importorskip("torch")
+
+from torch import Tensor, nn  # noqa: E402
+
+from s2v.spec import LipSyncSpec  # noqa: E402
+from s2v.training.networks.model import MotionMouth, TalkingNet  # noqa: E402
+from s2v.training.train.batches import Clip, Pictures, load_split, windows_of  # noqa: E402
+from s2v.training.train.validation import (  # noqa: E402
+    best_offset,
+    correlation,
+    gap_weights,
+    predicted_motion,
+    run_probes,
+    sync_report,
+)
+
+SPEC = LipSyncSpec()
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def speech_like(n: int, seed: int) -> np.ndarray:
+    """A smooth random curve, (n,)."""
+    rough = np.random.default_rng(seed).standard_normal(n + 8)
+    return np.convolve(rough, np.hanning(9), "valid")
+
+
+# --- figures -------------------------------------------------------------------------------------------
+
+
+@given(SEEDS, st.floats(0.01, 100), st.floats(-50, 50))
+def test_correlation_does_not_care_for_scale_and_shift(seed: int, scale: float, shift: float) -> None:
+    curve = speech_like(60, seed)
+    assert correlation(curve, scale * curve + shift) == pytest.approx(1, abs=1e-6)
+    assert correlation(curve, -scale * curve + shift) == pytest.approx(-1, abs=1e-6)
+    assert correlation(curve, np.cos(curve)) == pytest.approx(np.corrcoef(curve, np.cos(curve))[0, 1])
+
+
+def test_what_does_not_move_correlates_with_nothing() -> None:
+    assert correlation(np.full(50, 3.0), speech_like(50, 0)) == 0.0
+
+
+@given(SEEDS, st.integers(-8, 8))
+def test_a_shift_is_found_exactly(seed: int, frames: int) -> None:
+    curve = speech_like(120, seed)
+    late = curve[8 - frames : 108 - frames]  # what was true `frames` ago
+    assert best_offset(late, curve[8:108]) == frames
+
+
+# --- the report ------------------------------------------------------------------------------------------
+
+
+class Oracle(nn.Module):
+    """Says for every window it has been shown what it was told to say, and for others what the nearest said."""
+
+    def __init__(self, shown: list[np.ndarray], answers: list[np.ndarray]) -> None:
+        super().__init__()
+        self.shown = torch.from_numpy(np.concatenate(shown)).flatten(1)
+        self.answers = torch.from_numpy(np.concatenate(answers)).float()
+
+    def forward(self, windows: Tensor) -> Tensor:
+        return self.answers[torch.cdist(windows.flatten(1), self.shown).argmin(1)]
+
+
+@pytest.fixture(scope="module")
+def clips() -> list[Clip]:
+    """Three clips whose first two components and aperture are known curves."""
+    made = []
+    for seed in range(3):
+        motion = np.zeros((50, SPEC.n_motion), np.float32)
+        motion[:, 0], motion[:, 1] = speech_like(50, seed), speech_like(50, 50 + seed)
+        pcm = voice(2.0, seed=seed) + np.random.default_rng(seed).normal(0, 0.05, 32_000).astype(np.float32)
+        made.append(Clip(f"clip{seed}", pcm, motion, (motion @ gap_weights(SPEC)).astype(np.float32)))
+    return made
+
+
+def network_saying(clips: list[Clip], answers: list[np.ndarray]) -> MotionMouth:
+    network = MotionMouth(SPEC)
+    network.frame_decoder.motion_net = Oracle([windows_of(clip, SPEC) for clip in clips], answers)
+    return network
+
+
+def test_a_perfect_network_gets_full_marks(clips: list[Clip]) -> None:
+    report = sync_report(network_saying(clips, [clip.motion for clip in clips]), clips)
+    assert report.clips == 3
+    assert report.first_component == report.second_component == pytest.approx(1, abs=1e-5)
+    assert report.aperture == pytest.approx(1, abs=1e-5)
+    assert abs(report.shuffled) < 0.5
+    assert report.offset_frames == 0
+    assert report.silence_motion == 0
+    assert set(report.as_dict()) == {
+        "clips", "first_component", "second_component", "aperture", "shuffled", "offset_frames", "silence_motion",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("lag", [-2, 3])
+def test_a_network_that_lags_is_found_out(clips: list[Clip], lag: int) -> None:
+    report = sync_report(network_saying(clips, [np.roll(clip.motion, lag, axis=0) for clip in clips]), clips)
+    assert report.offset_frames == lag
+    assert report.first_component < 0.8
+
+
+def test_a_network_that_does_not_listen_is_found_out(clips: list[Clip]) -> None:
+    # It always says the first clip's motion: as good with another clip's voice as with the right one.
+    report = sync_report(network_saying(clips, [clips[0].motion] * 3), clips)
+    assert report.first_component < 0.5
+    assert report.shuffled == pytest.approx(report.first_component, abs=0.3)
+    still = sync_report(network_saying(clips, [np.zeros_like(clip.motion) for clip in clips]), clips)
+    assert still.first_component == still.aperture == still.shuffled == 0
+
+
+def test_the_middle_clip_decides_not_one_that_failed(clips: list[Clip]) -> None:
+    answers = [clips[0].motion, clips[1].motion, -clips[2].motion]
+    assert sync_report(network_saying(clips, answers), clips).first_component == pytest.approx(1, abs=1e-5)
+
+
+def test_a_mouth_that_trembles_in_silence_is_told() -> None:
+    class Trembling(nn.Module):
+        def forward(self, windows: Tensor) -> Tensor:
+            motion = torch.zeros(len(windows), SPEC.n_motion)
+            motion[::2, 0] = 0.2
+            return motion
+
+    network = MotionMouth(SPEC)
+    network.frame_decoder.motion_net = Trembling()
+    clip = Clip("a", voice(1.0), np.zeros((25, SPEC.n_motion), np.float32), np.zeros(25, np.float32))
+    assert sync_report(network, [clip]).silence_motion == pytest.approx(0.2)
+
+
+def test_prediction_is_repeatable_and_leaves_no_gradient(clips: list[Clip]) -> None:
+    network = MotionMouth(SPEC).eval()
+    windows = windows_of(clips[0], SPEC)
+    said = predicted_motion(network, windows)
+    assert said.shape == (50, SPEC.n_motion)
+    assert said.dtype == np.float32
+    np.testing.assert_array_equal(predicted_motion(network, windows), said)
+    assert all(weight.grad is None for weight in network.parameters())
+
+
+def test_gap_weights_tell_how_far_the_lips_part() -> None:
+    gap = gap_weights(SPEC)
+    assert gap.shape == (SPEC.n_motion,)
+    assert gap.argmax() == 0
+    assert gap[0] == pytest.approx(0.045, abs=0.005)
+
+
+# --- the probes after training ---------------------------------------------------------------------------
+
+NO_PICTURES = Pictures({}, np.zeros((0, SPEC.n_motion), np.float32), [])
+
+
+def test_a_motion_net_that_hears_nothing_fails_its_probes(clips: list[Clip]) -> None:
+    deaf = network_saying(clips, [np.zeros_like(clip.motion) for clip in clips])
+    passed = {probe.name.split(",")[0]: probe.passed for probe in run_probes(deaf, {"val": clips}, NO_PICTURES)}
+    assert passed == {
+        "own voice against another": False,
+        "offset at the peak": False,  # what is flat has no peak
+        "unseen talker: better than loudness": False,
+        "opening moves as far as the film's": False,
+        "closed without speech": True,
+        "still without speech": True,
+    }
+
+
+def test_a_motion_net_that_knows_the_clips_passes_what_is_asked_of_clips(clips: list[Clip]) -> None:
+    probes = run_probes(network_saying(clips, [clip.motion for clip in clips]), {"val": clips}, NO_PICTURES)
+    assert [probe.passed for probe in probes[:4]] == [True] * 4
+
+
+def test_with_nothing_kept_back_nothing_is_asked(clips: list[Clip]) -> None:
+    assert run_probes(network_saying(clips, [clip.motion for clip in clips]), {"val": []}, NO_PICTURES) == []
+    assert run_probes(Painter(1.0), {"val": []}, NO_PICTURES) == []
+
+
+class Painter(TalkingNet):
+    """Paints the reference, brighter the louder it is."""
+
+    def __init__(self, hears: float) -> None:
+        super().__init__()
+        self.spec = LipSyncSpec(network="speech2vid")
+        self.hears = nn.Parameter(torch.tensor(hears))
+
+    def forward(self, mfcc: Tensor, face: Tensor) -> tuple[Tensor, ...]:
+        assert not face[:, :3, face.shape[2] // 2 :].any()  # what is to be painted is hidden
+        return (face[:, 3:] + self.hears * mfcc.mean((1, 2, 3))[:, None, None, None],)
+
+
+def test_a_network_of_pixels_is_asked_whether_the_mouth_changes_with_the_voice(shards: Path) -> None:
+    held, pictures = load_split(shards, "val")
+    deaf = run_probes(Painter(0.0), {"val": held}, pictures)
+    assert [(probe.found, probe.passed) for probe in deaf] == [(0.0, False), (1.0, False)]
+    assert run_probes(Painter(1.0), {"val": held}, pictures)[0].passed

@@ -1,0 +1,80 @@
+"""Reading transcripts, and the way from a shard folder to labelled voices."""
+
+from __future__ import annotations
+
+import shutil
+import wave
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+
+from s2v.errors import DataError
+from s2v.media.video_file import read_sound
+from s2v.training.train import batches as data
+from s2v.training.voices.label_voices import label_voices, read_voices, read_words
+
+WORDS = "clip\tstart_s\tend_s\tword\na\t0\t1\tsil\na\t1\t2\tbin\na\t2\t3\tz\nb\t0\t1\tset\n"
+
+
+def test_words_of_a_clip_come_in_order_without_silences(tmp_path: Path) -> None:
+    (tmp_path / "words.tsv").write_text(WORDS)
+    assert read_words(tmp_path / "words.tsv") == {"a": "bin zed", "b": "set"}
+
+
+def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "words.tsv").write_text("header\nno tabs here\n")
+    with pytest.raises(DataError, match="table"):
+        read_words(tmp_path / "words.tsv")
+
+
+def test_a_folder_without_transcripts_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="transcripts"):
+        read_voices([tmp_path])
+
+
+def test_a_damaged_alignment_or_meta_is_named(shards: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "shards"
+    shutil.copytree(shards, folder)
+    (tmp_path / "words.tsv").write_text(WORDS)
+    (tmp_path / "transcripts.txt").write_text("")
+    (folder / "phones.json").write_text("{")
+    with pytest.raises(DataError, match=r"phones\.json is damaged"):
+        label_voices(folder, tmp_path / "words.tsv", [tmp_path])
+    (folder / "meta.json").write_text("[]")
+    with pytest.raises(DataError, match=r"holds no meta\.json"):
+        label_voices(folder, tmp_path / "words.tsv", [tmp_path])
+
+
+def test_recordings_with_a_text_are_read(tmp_path: Path) -> None:
+    shutil.copy(Path(__file__).parents[2] / "data" / "speech.flac", tmp_path / "one.flac")
+    (tmp_path / "transcripts.txt").write_text("one|some words\nmissing|other words\n")
+    sounds, texts = read_voices([tmp_path])
+    name = f"{tmp_path.name}/one"
+    assert texts == {name: "some words"} and len(sounds[name]) > 16_000
+
+
+def test_voices_join_the_shards(shards: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pocketsphinx")
+    folder = tmp_path / "shards"
+    shutil.copytree(shards, folder)
+    clips = [clip for split in ("train", "held") for clip in data.load_split(folder, split, pictures=False)[0]]
+    sentence = ["place", "green", "in", "d", "five", "soon"]
+    rows = [f"{clip.name.split('/')[-1]}\t0\t1\t{word}" for clip in clips for word in sentence]
+    (tmp_path / "words.tsv").write_text("clip\tstart\tend\tword\n" + "\n".join(rows) + "\n")
+    voice = tmp_path / "somebody"
+    voice.mkdir()
+    speech = Path(__file__).parents[2] / "data" / "grid_s1_pgid5s.mp4"
+    with wave.open(str(voice / "one.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        file.writeframes(read_sound(speech).tobytes())
+    (voice / "transcripts.txt").write_text("one|" + " ".join(sentence) + "\n")
+    (folder / "voice-0003.npz").write_bytes(b"from an earlier run with more voices")
+    report = label_voices(folder, tmp_path / "words.tsv", [voice], workers=1, steps=3)
+    assert report.voices_aligned == 1 and report.talking_aligned >= 1
+    labelled, _ = data.load_split(folder, "voice", pictures=False)
+    assert [clip.name for clip in labelled] == ["somebody/one"]
+    assert len(labelled[0].motion) == len(labelled[0].pcm) // 640 and labelled[0].motion.any()
