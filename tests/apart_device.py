@@ -28,10 +28,10 @@ from torch.utils.backend_registration import _setup_privateuseone_for_python_bac
 
 from s2v.engine.backends import bundled_model
 from s2v.engine.backends.half_precision import to_half
-from s2v.engine.backends.torch.device import CpuDevice, Work
+from s2v.engine.backends.torch.device import TorchCpuDevice, Work
 from s2v.engine.backends.torch.runner import TorchGraph, TorchRunner
 from s2v.engine.compositor.pixel_format import PixelFormat
-from s2v.engine.compositor.torch.compositor import Lane, TorchCompositor, TorchCrowd
+from s2v.engine.compositor.torch.compositor import DrawStream, TorchBatchCompositor, TorchCompositor
 
 APART = "apart"
 
@@ -75,7 +75,7 @@ class Capturing(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-class ApartDevice(CpuDevice):
+class ApartDevice(TorchCpuDevice):
     """Fills `TorchDevice`; sizes, layouts and batch sizes as on a GPU."""
 
     def __init__(self) -> None:
@@ -129,9 +129,9 @@ def encoder() -> int:
 def drawing(alive: bool, pixels: PixelFormat, crowd: int = 0) -> int:
     """All that is captured of one face or of several. Returns: how much that was."""
     spec, device = bundled_model().spec, ApartDevice()
-    one = TorchCompositor(drawn_face(spec), spec, 7 if alive else None, Lane(device), pixels)
+    one = TorchCompositor(drawn_face(spec), spec, 7 if alive else None, DrawStream(device), pixels)
     if crowd:
-        TorchCrowd([one] * crowd, pixels=pixels)
+        TorchBatchCompositor([one] * crowd, pixels=pixels)
     return device.captured
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from s2v.errors import DataError
 from s2v.training.voices.phones import Phone
-from s2v.training.voices.synthesizers import Speaker, Spoken
+from s2v.training.voices.synthesizers import Speaker, SynthesizedSpeech
 
 
 class Humming:
@@ -20,7 +20,7 @@ class Humming:
     def missing(self, voice: str) -> str:
         return self.needs
 
-    def speak(self, speaker: Speaker, text: str, seed: int) -> Spoken:
+    def speak(self, speaker: Speaker, text: str, seed: int) -> SynthesizedSpeech:
         if "unspeakable" in text:
             raise DataError("no tongue for that")
         with self.said.open("a") as file:
@@ -29,4 +29,4 @@ class Humming:
         time_s = np.arange(round(16_000 * seconds)) / 16_000
         tone = 1000 * np.sin(2 * np.pi * 100 * (1 + seed % 5) * speaker.pitch * time_s)
         phones = (Phone("M", 0.0, seconds / 2), Phone("AA", seconds / 2, seconds)) if self.tells_phones else ()
-        return Spoken(tone.astype(np.int16), phones)
+        return SynthesizedSpeech(tone.astype(np.int16), phones)

@@ -10,7 +10,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from s2v.engine.backends.resident import batch_sizes
-from s2v.engine.backends.torch.device import CpuDevice, Work
+from s2v.engine.backends.torch.device import TorchCpuDevice, Work
 
 # what makes the host wait for a GPU, and cannot be captured
 _WAITS = frozenset({"aten::_local_scalar_dense", "aten::item", "aten::nonzero", "aten::is_nonzero", "aten::equal"})
@@ -22,7 +22,7 @@ class _NothingWaits(TorchDispatchMode):
         return call(*given, **(named or {}))
 
 
-class QueueDevice(CpuDevice):
+class QueueDevice(TorchCpuDevice):
     """Fills `TorchDevice`: what is captured is queued when it is called, and done when it is waited for."""
 
     def __init__(self, most_rows: int = 8, faces: tuple[int, int] = (2, 8)) -> None:

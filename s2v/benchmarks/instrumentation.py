@@ -11,7 +11,7 @@ WARP_MAP, WARP_PIXELS, IDLE, PAINT = "warp: map", "warp: pixels", "idle motion",
 DRAWING = (RING, MFCC, NETWORK, WARP_MAP, WARP_PIXELS, IDLE, PAINT)
 
 
-def watch_engine(engine: LipSyncEngine, watch: Stopwatch) -> None:
+def instrument_engine(engine: LipSyncEngine, watch: Stopwatch) -> None:
     """Put timers on an engine that has not drawn yet.
 
     warp: map    where each pixel of the lower face comes from.

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.benchmarks.timed_run import Lap, Run
+from s2v.benchmarks.timed_run import Run, TimedRun
 from s2v.engine.backends.base import Backend, Tensors
 from s2v.engine.backends.graphs import Shape, frame_outputs
 from s2v.engine.backends.parity import some_faces, voice_like
@@ -54,10 +54,10 @@ def our_runs(backend: Backend) -> Callable[[int], Run]:
     def ready(batch: int) -> Run:
         mfcc, faces = batch_of(backend.spec, identity, batch)
 
-        def run() -> Lap:
+        def run() -> TimedRun:
             began_s = time.perf_counter()
             backend.infer(mfcc, faces)
-            return Lap(1000 * (time.perf_counter() - began_s), None)
+            return TimedRun(1000 * (time.perf_counter() - began_s), None)
 
         return run
 

@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.benchmarks.fixtures import face_of, speech
-from s2v.benchmarks.instrumentation import DRAWING, watch_engine
+from s2v.benchmarks.instrumentation import DRAWING, instrument_engine
 from s2v.benchmarks.report import Spread, machine, table, versions
-from s2v.benchmarks.stopwatch import Lap, Spent, Stopwatch
+from s2v.benchmarks.stopwatch import Spent, Stopwatch, TimedRun
 from s2v.engine.backends import open_backend
 from s2v.engine.lipsync import DrawnFrame, LipSyncEngine
 from s2v.spec import LipSyncSpec
@@ -125,10 +125,10 @@ def measure(config: StagesConfig, progress: Callable[[int], object] = lambda _: 
             return LipSyncEngine(face, backend, idle_seed=0 if config.idle else None)
 
         with closing(make_engine()) as engine:
-            watch_engine(engine, watch)
+            instrument_engine(engine, watch)
             encode = _live_encoder(watch, backend.spec.fps, notes)
             laps, late = time_drawing(engine, pcm, watch, encode, config.paced, progress)
-        file_laps: list[Lap] = []
+        file_laps: list[TimedRun] = []
         if encode is not None:
             with closing(make_engine()) as engine:
                 file_laps = time_file(engine, pcm, watch, progress)
@@ -164,12 +164,12 @@ def time_drawing(
     encode: Encode | None,
     paced: bool,
     progress: Callable[[int], object] = lambda _: None,
-) -> tuple[list[Lap], int]:
+) -> tuple[list[TimedRun], int]:
     """Push speech through a watched engine, each frame on into an encoder.
 
     Returns: the times of each frame, and how many began late by more than a frame.
     """
-    laps: list[Lap] = []
+    laps: list[TimedRun] = []
     late, frame_s, began_s = 0, 1 / engine.spec.fps, time.monotonic()
     for number, piece in enumerate(pieces(engine.spec, pcm)):
         if paced:
@@ -189,11 +189,11 @@ def time_file(
     pcm: NDArray[np.float32],
     watch: Stopwatch,
     progress: Callable[[int], object] = lambda _: None,
-) -> list[Lap]:
+) -> list[TimedRun]:
     """Draw the same frames into a file; only their encoding is timed."""
     from s2v.benchmarks.encoders import file_encoder
 
-    laps: list[Lap] = []
+    laps: list[TimedRun] = []
     drawn: Iterator[DrawnFrame] = (frame for piece in pieces(engine.spec, pcm) for frame in engine.push(piece))
     with file_encoder(watch, H264, engine.frame_size, engine.spec.fps) as encode:
         while some := list(itertools.islice(drawn, AT_ONCE)):
@@ -215,7 +215,7 @@ def pieces(spec: LipSyncSpec, pcm: NDArray[np.float32]) -> Iterator[NDArray[np.f
         begin = end
 
 
-def count(laps: list[Lap], file_laps: list[Lap], fps: int) -> tuple[list[StageReport], list[StageReport]]:
+def count(laps: list[TimedRun], file_laps: list[TimedRun], fps: int) -> tuple[list[StageReport], list[StageReport]]:
     """Stages in the order in which sound becomes a picture, and their sums; the warm-up is left out."""
     laps, file_laps = laps[WARM_UP:], file_laps[WARM_UP:]
     frame_ms = 1000 / fps
@@ -231,7 +231,7 @@ def count(laps: list[Lap], file_laps: list[Lap], fps: int) -> tuple[list[StageRe
     return stages, sums
 
 
-def _sum(lap: Lap, stages: list[str]) -> Spent:
+def _sum(lap: TimedRun, stages: list[str]) -> Spent:
     total = Spent()
     for stage in stages:
         total = total.plus(*lap.get(stage, Spent()))

@@ -21,7 +21,7 @@ class Spent(NamedTuple):
         return Spent(self.wall_s + wall_s, self.cpu_s + cpu_s)
 
 
-Lap = dict[str, Spent]  # by stage
+TimedRun = dict[str, Spent]  # by stage
 
 
 class Stopwatch:
@@ -33,7 +33,7 @@ class Stopwatch:
         self._wall_s, self._cpu_s = wall_s, cpu_s
         self._running: list[str] = []  # stages entered and not left, the innermost last
         self._since = (0.0, 0.0)
-        self._lap: Lap = {}
+        self._lap: TimedRun = {}
 
     def timed(self, stage: str, function: Callable[P, R]) -> Callable[P, R]:
         """The same function, whose time counts for `stage`, without what is timed inside it."""
@@ -57,7 +57,7 @@ class Stopwatch:
         """
         setattr(owner, method, self.timed(stage, getattr(owner, method)))
 
-    def lap(self) -> Lap:
+    def lap(self) -> TimedRun:
         """What the stages have taken since the last lap; to be asked when none is running."""
         assert not self._running, f"{self._running} still run"
         lap, self._lap = self._lap, {}

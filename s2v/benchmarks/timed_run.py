@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     pass
 
 
-class Lap(NamedTuple):
+class TimedRun(NamedTuple):
     """One run of one batch."""
 
     wall_ms: float
     gpu_ms: float | None  # by CUDA events
 
 
-Run = Callable[[], Lap]
+Run = Callable[[], TimedRun]

@@ -138,9 +138,9 @@ def _run(args: argparse.Namespace) -> int:
 
 def _measure_load(args: argparse.Namespace) -> LoadReport:
     from s2v.benchmarks.live.load import LoadConfig, measure
-    from s2v.benchmarks.live.server_process import Served
+    from s2v.benchmarks.live.server_process import ServerUnderTest
 
-    served = Served(args.face, args.size, args.model, args.backend, args.max_sessions)
+    served = ServerUnderTest(args.face, args.size, args.model, args.backend, args.max_sessions)
     config = LoadConfig(served, args.sessions, args.most, args.seconds)
     steps = len(args.sessions) if args.sessions else args.most
     with progress_bar(steps, "step") as bar:
@@ -149,9 +149,9 @@ def _measure_load(args: argparse.Namespace) -> LoadReport:
 
 def _measure_end_to_end(args: argparse.Namespace) -> EndToEndReport:
     from s2v.benchmarks.live.end_to_end import WARM_UP_S, EndToEndConfig, measure
-    from s2v.benchmarks.live.server_process import Served
+    from s2v.benchmarks.live.server_process import ServerUnderTest
 
-    served = Served(args.face, args.size, args.model, args.backend)
+    served = ServerUnderTest(args.face, args.size, args.model, args.backend)
     config = EndToEndConfig(served, args.seconds, args.loss, args.jitter_ms / 1000)
     with progress_bar(round(WARM_UP_S + args.seconds), "s", "listening") as bar:
         return measure(config, lambda said_s: bar.update(round(said_s) - bar.n))

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from s2v.commands.options.bench import add_kind, number, progress_bar, several, side_px, whole
 
 if TYPE_CHECKING:
-    from s2v.benchmarks.baselines.comparison import PeersReport
-    from s2v.benchmarks.baselines.source import PeerSource
+    from s2v.benchmarks.baselines.comparison import BaselinesReport
+    from s2v.benchmarks.baselines.source import BaselineSource
     from s2v.benchmarks.gpu.report import GpuReport
     from s2v.commands.options.bench import Kinds
 
@@ -115,16 +115,16 @@ def measure_gpu(args: argparse.Namespace, so_far: Callable[[GpuReport], object] 
         return measure(config, tell, so_far)
 
 
-def _measure_peers(args: argparse.Namespace) -> PeersReport:
-    from s2v.benchmarks.baselines.comparison import PeersConfig, measure
+def _measure_peers(args: argparse.Namespace) -> BaselinesReport:
+    from s2v.benchmarks.baselines.comparison import BaselinesConfig, measure
 
-    config = PeersConfig(_peer(args), args.device, args.batches, args.runs, args.model)
+    config = BaselinesConfig(_peer(args), args.device, args.batches, args.runs, args.model)
     with progress_bar(None, "run", "in turn") as bar:
         return measure(config, bar.update)
 
 
-def _peer(args: argparse.Namespace) -> PeerSource | Path:
-    from s2v.benchmarks.baselines.source import PeerSource, wav2lip
+def _peer(args: argparse.Namespace) -> BaselineSource | Path:
+    from s2v.benchmarks.baselines.source import BaselineSource, wav2lip
     from s2v.errors import ModelError
 
     if args.peer is None and args.inputs is not None:
@@ -139,7 +139,7 @@ def _peer(args: argparse.Namespace) -> PeerSource | Path:
     folder, module, name = [*args.peer.rsplit(":", 2), "", ""][:3]
     if not all((folder, module, name)) or args.inputs is None:
         raise ModelError("give --peer DIR:package.module:Class together with --inputs, as in 1x80x16,6x96x96")
-    return PeerSource(Path(folder), module, name, args.inputs, args.weights)
+    return BaselineSource(Path(folder), module, name, args.inputs, args.weights)
 
 
 def _names(text: str) -> tuple[str, ...]:

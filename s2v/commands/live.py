@@ -8,7 +8,7 @@ from s2v.commands.command import Command
 from s2v.commands.options.access import access_of, add_access_options, ice_servers_of, tls_of
 from s2v.commands.options.face import BUNDLED_VOICE, add_face_options
 from s2v.commands.options.sessions import add_session_options, open_stage
-from s2v.commands.options.voice import add_voice_options, own_voice_of, print_microphones
+from s2v.commands.options.voice import add_voice_options, broadcast_source_of, print_microphones
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +25,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 def _run(args: argparse.Namespace) -> int:
     if args.list_mics:
         return print_microphones(args.json)
-    own_voice = own_voice_of(args)
+    broadcast_source = broadcast_source_of(args)
     from s2v.machine import use_few_arenas
     from s2v.media.audio_file import read_audio
     from s2v.streaming.server.call_manager import LiveOptions
@@ -34,7 +34,7 @@ def _run(args: argparse.Namespace) -> int:
     use_few_arenas()  # before the runtime starts its threads
     access, tls, ice_servers = access_of(args), tls_of(args), ice_servers_of(args)
     clip = read_audio(args.audio) if args.audio else None
-    sample = read_audio(BUNDLED_VOICE) if clip is None and own_voice is None else None
+    sample = read_audio(BUNDLED_VOICE) if clip is None and broadcast_source is None else None
 
     def on_ready(url: str) -> None:
         print(f"open {url} in a browser (Ctrl-C stops)", flush=True)
@@ -43,7 +43,7 @@ def _run(args: argparse.Namespace) -> int:
 
             webbrowser.open(url)
 
-    with open_stage(args, shared=clip is not None or own_voice is not None) as stage:
+    with open_stage(args, shared=clip is not None or broadcast_source is not None) as stage:
         options = LiveOptions(
             stage.portrait.make_engine,
             stage.portrait.still_bgr,
@@ -54,7 +54,7 @@ def _run(args: argparse.Namespace) -> int:
             access=access,
             ice_servers=ice_servers,
             faces=stage.faces,
-            own_voice=own_voice,
+            broadcast_source=broadcast_source,
             runtime=stage.runtime,
         )
         ended_by = run_live(options, args.host, args.port, on_ready, tls)

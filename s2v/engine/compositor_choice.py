@@ -64,13 +64,13 @@ def _on_gpu(face: EnrolledFace, spec: LipSyncSpec, idle_seed: int | None, side: 
         raise BackendError(
             f"the GPU is drawn on with torch ({error}): pip install torch, or use --compose cpu"
         ) from error
-    lane = compose.next_lane() if side is None else compose.lane_of(side)
+    draw_stream = compose.next_draw_stream() if side is None else compose.draw_stream_of(side)
     try:
-        made = compose.TorchCompositor(face, spec, idle_seed, lane, pixels)
+        made = compose.TorchCompositor(face, spec, idle_seed, draw_stream, pixels)
     except RuntimeError as error:  # torch's, and the driver's through torch
-        reason = f"{lane.side.name} cannot draw ({one_line(error)})"
+        reason = f"{draw_stream.side.name} cannot draw ({one_line(error)})"
         raise BackendError(f"{reason}: look at nvidia-smi, or use --compose cpu") from error
-    _say_once(logging.INFO, f"frames are drawn on {lane.side.name}")
+    _say_once(logging.INFO, f"frames are drawn on {draw_stream.side.name}")
     return made
 
 

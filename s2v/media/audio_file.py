@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from s2v.errors import AudioError
 
-LISTEN_HZ = 48_000
+PLAYBACK_HZ = 48_000
 ENGINE_HZ = 16_000
 MAX_AUDIO_S = 3600
 _CHUNK_SAMPLES = 1 << 20
@@ -129,14 +129,14 @@ class _Decoding:
         return pcm
 
     def _resampled(self) -> Iterator[NDArray[np.float32]]:
-        resampler, shape = _resampler(LISTEN_HZ), None
+        resampler, shape = _resampler(PLAYBACK_HZ), None
         for frame in self._frames():
             if shape not in (None, (frame.sample_rate, frame.layout.name, frame.format.name)):
                 yield from _samples(resampler, None)  # the track changes its form half-way
-                resampler = _resampler(LISTEN_HZ)
+                resampler = _resampler(PLAYBACK_HZ)
             shape = (frame.sample_rate, frame.layout.name, frame.format.name)
-            self._length_48k += Fraction(frame.samples * LISTEN_HZ, frame.sample_rate)
-            if self._length_48k > self._max_s * LISTEN_HZ:
+            self._length_48k += Fraction(frame.samples * PLAYBACK_HZ, frame.sample_rate)
+            if self._length_48k > self._max_s * PLAYBACK_HZ:
                 raise AudioError(
                     f"{self._path} is longer than {self._max_s:g} s, the most this reads: cut it in pieces"
                 )
@@ -172,8 +172,8 @@ class _Decoding:
         """An mp4 says where the sound ends inside its last AAC frame; the decoder gives all of it."""
         stream = self._stream
         if "mp4" in self._container.format.name and stream.duration and stream.time_base:
-            promised = Fraction(stream.duration * stream.time_base) * LISTEN_HZ
-            frame = Fraction((stream.codec_context.frame_size or 1024) * LISTEN_HZ, stream.codec_context.sample_rate)
+            promised = Fraction(stream.duration * stream.time_base) * PLAYBACK_HZ
+            frame = Fraction((stream.codec_context.frame_size or 1024) * PLAYBACK_HZ, stream.codec_context.sample_rate)
             if 0 < self._length_48k - promised < frame:
                 self._length_48k = promised
 
@@ -182,7 +182,7 @@ class _Decoding:
             log.warning("%s: %d of %d packets are damaged and were left out", self._path, self._damaged, self._packets)
         if self._stream.duration and self._stream.time_base:
             promised_s = float(self._stream.duration * self._stream.time_base)
-            found_s = float(self._length_48k / LISTEN_HZ)
+            found_s = float(self._length_48k / PLAYBACK_HZ)
             if found_s < promised_s - max(1.0, 0.05 * promised_s):
                 log.warning("%s: only %.1f s of the promised %.1f s could be read", self._path, found_s, promised_s)
 
@@ -220,7 +220,7 @@ def _to_16k(pcm_48k: NDArray[np.float32]) -> NDArray[np.float32]:
         if start < len(pcm_48k):
             block = pcm_48k[None, start : start + _CHUNK_SAMPLES]
             frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), format="fltp", layout="mono")
-            frame.sample_rate = LISTEN_HZ
+            frame.sample_rate = PLAYBACK_HZ
         for part in _samples(resampler, frame):
             part = part[: len(pcm_16k) - at]
             pcm_16k[at : at + len(part)] = part

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from s2v.engine.face.photo import MAX_SIDE_PX
 from s2v.engine.lipsync import DrawnFrame, Engine
-from s2v.media.audio_file import ENGINE_HZ, LISTEN_HZ, AudioClip, read_audio
+from s2v.media.audio_file import ENGINE_HZ, PLAYBACK_HZ, AudioClip, read_audio
 from s2v.media.mp4 import FILE_PIXELS, Encoding, Mp4Writer, check_output
 from s2v.media.talker import Talker
 
@@ -120,7 +120,7 @@ def render(
     try:
         width_px, height_px = engine.frame_size
         drawing_s = time.perf_counter()
-        with Mp4Writer(output, width_px, height_px, engine.spec.fps, LISTEN_HZ, encoding) as writer:
+        with Mp4Writer(output, width_px, height_px, engine.spec.fps, PLAYBACK_HZ, encoding) as writer:
             frames = _draw_all(engine, clip, writer, progress)
         done_s = time.perf_counter()
         return GenerateReport(

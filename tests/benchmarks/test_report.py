@@ -9,19 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s2v.benchmarks.live.end_to_end import OLDEST_S, WARM_UP_S, EndToEndConfig, ages, report_of
-from s2v.benchmarks.live.receiver import Heard
-from s2v.benchmarks.live.server_process import Ready, Served
+from s2v.benchmarks.live.receiver import ReceivedCall
+from s2v.benchmarks.live.server_process import Ready, ServerUnderTest
 from s2v.benchmarks.report import Spread, machine, table
 from s2v.errors import StreamError
 
-CONFIG = EndToEndConfig(Served(Path("face.jpg"), 512), seconds=20.0)
+CONFIG = EndToEndConfig(ServerUnderTest(Path("face.jpg"), 512), seconds=20.0)
 READY = Ready("http://127.0.0.1:1", 1, "fake", 512, 512, look_ahead_s=0.08)
 
 
-def heard(voice_s: float = 0.15, picture_s: float = 0.16, lost: int = 0) -> Heard:
+def heard(voice_s: float = 0.15, picture_s: float = 0.16, lost: int = 0) -> ReceivedCall:
     """Twenty clicks after the warm-up and three in it; every picture lies 12 ms before its click."""
     said = [100 + WARM_UP_S + n * 1.1 for n in range(-3, 20)]
-    return Heard(
+    return ReceivedCall(
         began_s=100.0,
         said=said,
         voice=[(at + voice_s, 0.0) for at in said],

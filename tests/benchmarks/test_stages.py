@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from s2v.benchmarks import instrumentation as seams
 from s2v.benchmarks.stages import CONVERT, DRAWN, H264, LIVE, VP8, WARM_UP, count, pieces, time_drawing, time_file
-from s2v.benchmarks.stopwatch import Lap, Spent, Stopwatch
+from s2v.benchmarks.stopwatch import Spent, Stopwatch, TimedRun
 from s2v.cli import main
 from s2v.engine.backends.base import Tensors
 from s2v.engine.lipsync import LipSyncEngine
@@ -127,7 +127,7 @@ def test_timers_stand_on_all_parts_and_change_no_pixel(
     face, backend = drawn_face(spec), PixelBackend if network == "speech2vid" else FakeBackend
     plain, watched = (LipSyncEngine(face, backend(spec), idle_seed=idle_seed) for _ in range(2))
     watch = Stopwatch()
-    seams.watch_engine(watched, watch)
+    seams.instrument_engine(watched, watch)
     for piece in pieces(spec, voice(0.4)):
         (one,), (other,) = plain.push(piece), watched.push(piece)
         np.testing.assert_array_equal(one.pixels, other.pixels)
@@ -141,7 +141,7 @@ def test_what_was_drawn_goes_through_both_encoders() -> None:
     spec = LipSyncSpec()
     engines = [LipSyncEngine(drawn_face(spec), FakeBackend(spec), FakeCompositor) for _ in range(2)]
     pcm, watch, told = voice(0.6), Stopwatch(), []
-    seams.watch_engine(engines[0], watch)
+    seams.instrument_engine(engines[0], watch)
     encode = live_encoder(watch, CONVERT, VP8, spec.fps)
     laps, late = time_drawing(engines[0], pcm, watch, encode, paced=False, progress=told.append)
     assert len(laps) == len(list(pieces(spec, pcm))) == sum(told) and late == 0
@@ -150,7 +150,7 @@ def test_what_was_drawn_goes_through_both_encoders() -> None:
     assert [set(lap) for lap in file_laps] == [{H264}] * len(laps)
 
 
-def laps(n: int, **stages: float) -> list[Lap]:
+def laps(n: int, **stages: float) -> list[TimedRun]:
     """Frames that took so many seconds by the clock, in the warm-up a hundred times as many; half of it working."""
     seconds = [100.0] * WARM_UP + [1.0] * n
     return [{stage: Spent(f * s, f * s / 2) for stage, s in stages.items()} for f in seconds]

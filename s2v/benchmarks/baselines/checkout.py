@@ -14,26 +14,26 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from s2v.benchmarks.baselines.source import PeerSource, Shape
+from s2v.benchmarks.baselines.source import BaselineSource, Shape
 from s2v.errors import ModelError
 
 
 @contextmanager
-def peer_network(source: PeerSource) -> Iterator[nn.Module]:
+def baseline_network(source: BaselineSource) -> Iterator[nn.Module]:
     """The network, in evaluation mode, on the CPU in float32, while the caller's block runs.
 
     Raises: ModelError, the checkout lacks the file or the class, or the network cannot be built or loaded.
     """
     file = source.folder.joinpath(*source.module.split(".")).with_suffix(".py")
     if not file.is_file() and not (file.with_suffix("") / "__init__.py").is_file():
-        raise ModelError(f"there is no {file}: give the folder of the peer's checkout that holds {source.module}")
+        raise ModelError(f"there is no {file}: give the folder of the baseline's checkout that holds {source.module}")
     with _importing_from(source.folder, source.module.split(".")[0]):
         yield _built(source).eval().requires_grad_(False)
 
 
 @contextmanager
 def _importing_from(folder: Path, package: str) -> Iterator[None]:
-    """Python finds the peer's modules, and afterwards none of them is left."""
+    """Python finds the baseline's modules, and afterwards none of them is left."""
     place = str(folder.resolve())
     hidden = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] == package}
     before, path = set(sys.modules), list(sys.path)
@@ -50,7 +50,7 @@ def _importing_from(folder: Path, package: str) -> Iterator[None]:
         sys.modules.update(hidden)
 
 
-def _built(source: PeerSource) -> nn.Module:
+def _built(source: BaselineSource) -> nn.Module:
     where = f"{source.module}:{source.name} of {source.folder}"
     torch.manual_seed(0)  # whatever weights it begins with
     try:
@@ -92,7 +92,7 @@ def try_inputs(network: nn.Module, shapes: tuple[Shape, ...]) -> tuple[tuple[Sha
         with torch.inference_mode(), FlopCounterMode(display=False) as counter:
             made = network(*given)
     except Exception as error:  # other people's code: anything
-        raise ModelError(f"the peer does not take inputs {wanted} ({_said(error)}): correct --inputs") from error
+        raise ModelError(f"the baseline does not take inputs {wanted} ({_said(error)}): correct --inputs") from error
     return tuple(tuple(tensor.shape[1:]) for tensor in _tensors(made)), counter.get_total_flops() // 2
 
 

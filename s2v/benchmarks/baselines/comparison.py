@@ -1,7 +1,7 @@
 """A comparable network beside ours: in one process, on one device, run in turn, so that both meet the same machine.
 
 Compared is the network alone, from inputs on the device to outputs on the device: no face finding, no pasting, no
-encoding. The peer's code comes from the user's own checkout or ONNX file.
+encoding. The baseline's code comes from the user's own checkout or ONNX file.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from s2v.benchmarks.baselines.source import Contest, Network, PeerSource, Shape
+from s2v.benchmarks.baselines.source import BaselineSource, Network, RuntimePair, Shape
 from s2v.benchmarks.report import Spread, machine, short_ms, table, versions
-from s2v.benchmarks.timed_run import Lap, Run
+from s2v.benchmarks.timed_run import Run, TimedRun
 from s2v.errors import BackendError
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ RUNS = {"cpu": 20, "cuda": 200}  # by device; a large batch of a large network t
 
 
 @dataclass(frozen=True)
-class PeersConfig:
-    peer: PeerSource | Path  # a path: an ONNX file
+class BaselinesConfig:
+    baseline: BaselineSource | Path  # a path: an ONNX file
     device: Literal["auto", "cpu", "cuda"] = "auto"
     batches: tuple[int, ...] = DEFAULT_BATCHES
     runs: int | None = None  # of each network, counted; None: see RUNS
@@ -37,8 +37,8 @@ class PeersConfig:
 
 
 @dataclass(frozen=True)
-class Side:
-    """What one of the two took in one contest."""
+class BaselineTiming:
+    """What one of the two took, run as one of a pair."""
 
     name: str
     wall_ms: Spread
@@ -46,29 +46,29 @@ class Side:
     frames_s: float  # by the median
 
     @classmethod
-    def of(cls, name: str, batch: int, laps: list[Lap]) -> Side:
-        wall_ms = Spread.of((lap.wall_ms for lap in laps), digits=4)
-        gpu_ms = Spread.of((lap.gpu_ms for lap in laps if lap.gpu_ms is not None), digits=4)
+    def of(cls, name: str, batch: int, timed_runs: list[TimedRun]) -> BaselineTiming:
+        wall_ms = Spread.of((timed_run.wall_ms for timed_run in timed_runs), digits=4)
+        gpu_ms = Spread.of((timed_run.gpu_ms for timed_run in timed_runs if timed_run.gpu_ms is not None), digits=4)
         return cls(name, wall_ms, gpu_ms, round(1000 * batch / (gpu_ms.p50 or wall_ms.p50 or float("inf")), 1))
 
 
 @dataclass(frozen=True)
-class Duel:
+class PairedTiming:
     how: str
     batch: int
-    ours: Side
-    peer: Side
-    ratio: float  # the peer's median time over ours: by the GPU's clock where there is one, else by the wall's
+    ours: BaselineTiming
+    baseline: BaselineTiming
+    ratio: float  # the baseline's median time over ours: by the GPU's clock where there is one, else by the wall's
     faster: float  # share of the turns in which ours took less time
 
 
 @dataclass(frozen=True)
-class PeersReport:
+class BaselinesReport:
     device: str
     ours: Network
-    peer: Network
+    baseline: Network
     runs: int
-    duels: list[Duel]
+    timings: list[PairedTiming]
     notes: list[str]
     machine: dict[str, str | int | float] = field(default_factory=machine)
     versions: dict[str, str] = field(default_factory=versions)
@@ -79,11 +79,15 @@ class PeersReport:
     def as_text(self) -> str:
         rows = [
             (
-                *((f"{duel.how}, batch {duel.batch}", f"{duel.ratio:.2f}") if side is duel.ours else ("", None)),
+                *(
+                    (f"{time_in_pairs.how}, batch {time_in_pairs.batch}", f"{time_in_pairs.ratio:.2f}")
+                    if side is time_in_pairs.ours
+                    else ("", None)
+                ),
                 *(side.name, *short_ms(side.wall_ms), *short_ms(side.gpu_ms), side.frames_s),
             )
-            for duel in self.duels
-            for side in (duel.ours, duel.peer)
+            for time_in_pairs in self.timings
+            for side in (time_in_pairs.ours, time_in_pairs.baseline)
         ]
         head = ("milliseconds a batch", "ratio", "network", "p50", "p95", "p99", "GPU p50", "p95", "p99", "frames/s")
         return "\n".join(
@@ -94,9 +98,9 @@ class PeersReport:
                     f"{network.name}: {network.multiply_adds / 1e6:.1f} million multiply-adds a frame, "
                     f"{_shapes(network.outputs)} out; "
                     f"{network.about}"
-                    for network in (self.ours, self.peer)
+                    for network in (self.ours, self.baseline)
                 ),
-                f"ratio: the peer's median over ours; {self.runs} runs of each, in turn, after {WARM_UP} to warm up",
+                f"ratio: the baseline's median over ours; {self.runs} runs of each, in turn, {WARM_UP} more to warm up",
                 *self.notes,
                 f"on {self.device}; "
                 + "; ".join(f"{name} {value}" for name, value in (self.machine | self.versions).items()),
@@ -104,11 +108,11 @@ class PeersReport:
         )
 
 
-def measure(config: PeersConfig, progress: Callable[[int], object] = lambda _: None) -> PeersReport:
+def measure(config: BaselinesConfig, progress: Callable[[int], object] = lambda _: None) -> BaselinesReport:
     """Run both in turn.
 
     Args: progress: told how many runs more are done, of an unknown number.
-    Raises: S2vError, the peer or our model cannot be loaded, or there is no such device.
+    Raises: S2vError, the baseline or our model cannot be loaded, or there is no such device.
     """
     from s2v.engine.backends import bundled_model
     from s2v.engine.backends.model_file import read_model_file
@@ -116,32 +120,36 @@ def measure(config: PeersConfig, progress: Callable[[int], object] = lambda _: N
     busy = machine()  # before this benchmark is a part of the load
     model = bundled_model() if config.model is None else read_model_file(config.model)
     notes = ["compared is the network alone: finding faces, warping, pasting and encoding come on top for either"]
-    with _contests(config, model, notes) as (device, peer, contests):
-        runs, duels = config.runs or RUNS[device.split()[0]], []
-        for contest, batch in itertools.product(contests, config.batches):
+    with _pairs(config, model, notes) as (device, baseline, pairs):
+        runs, timings = config.runs or RUNS[device.split()[0]], []
+        for pair, batch in itertools.product(pairs, config.batches):
             try:
-                duels.append(duel(contest, batch, runs, progress))
+                timings.append(time_in_pairs(pair, batch, runs, progress))
             except BackendError as error:  # one way to run them that one of them does not allow
-                notes.append(f"{contest.how}, batch {batch}: left out: {error}")
-    if not duels:
+                notes.append(f"{pair.how}, batch {batch}: left out: {error}")
+    if not timings:
         raise BackendError("; ".join(notes))
-    return PeersReport(device, describe(model), peer, runs, duels, notes, busy)
+    return BaselinesReport(device, describe(model), baseline, runs, timings, notes, busy)
 
 
-def duel(contest: Contest, batch: int, runs: int, progress: Callable[[int], object] = lambda _: None) -> Duel:
+def time_in_pairs(
+    pair: RuntimePair, batch: int, runs: int, progress: Callable[[int], object] = lambda _: None
+) -> PairedTiming:
     """Both in turn: first the one, then the other, and the other way round in every second turn."""
-    ours, peer = contest.ours(batch), contest.peer(batch)
-    laps: dict[Run, list[Lap]] = {ours: [], peer: []}
+    ours, baseline = pair.ours(batch), pair.baseline(batch)
+    timed_runs: dict[Run, list[TimedRun]] = {ours: [], baseline: []}
     for turn in range(WARM_UP + runs):
-        for run in (ours, peer) if turn % 2 else (peer, ours):
-            laps[run].append(run())
+        for run in (ours, baseline) if turn % 2 else (baseline, ours):
+            timed_runs[run].append(run())
         progress(2)
-    counted = [laps[run][WARM_UP:] for run in (ours, peer)]
-    times = [[lap.wall_ms if lap.gpu_ms is None else lap.gpu_ms for lap in some] for some in counted]
+    counted = [timed_runs[run][WARM_UP:] for run in (ours, baseline)]
+    times = [
+        [timed_run.wall_ms if timed_run.gpu_ms is None else timed_run.gpu_ms for timed_run in some] for some in counted
+    ]
     medians = [Spread.of(some, digits=6).p50 or float("inf") for some in times]
     faster = sum(mine < theirs for mine, theirs in zip(*times, strict=True)) / runs
-    sides = [Side.of(name, batch, some) for name, some in zip(("ours", "peer"), counted, strict=True)]
-    return Duel(contest.how, batch, sides[0], sides[1], round(medians[1] / medians[0], 3), round(faster, 3))
+    sides = [BaselineTiming.of(name, batch, some) for name, some in zip(("ours", "baseline"), counted, strict=True)]
+    return PairedTiming(pair.how, batch, sides[0], sides[1], round(medians[1] / medians[0], 3), round(faster, 3))
 
 
 def describe(model: ModelFile) -> Network:
@@ -168,33 +176,33 @@ def _shapes(outputs: tuple[Shape, ...]) -> str:
 
 
 @contextmanager
-def _contests(
-    config: PeersConfig, model: ModelFile, notes: list[str]
-) -> Iterator[tuple[str, Network, Sequence[Contest]]]:
-    """Everything opened: the device's name, the peer, and the ways to run both."""
+def _pairs(
+    config: BaselinesConfig, model: ModelFile, notes: list[str]
+) -> Iterator[tuple[str, Network, Sequence[RuntimePair]]]:
+    """Everything opened: the device's name, the baseline, and the ways to run both."""
     with ExitStack() as stack:
-        if isinstance(config.peer, Path):
-            from s2v.benchmarks.baselines.onnx_runs import onnx_contests
+        if isinstance(config.baseline, Path):
+            from s2v.benchmarks.baselines.onnx_runs import onnx_pairs
 
             if config.device == "cuda":
-                raise BackendError("an ONNX peer is compared on the CPU, through ONNX Runtime: choose --device cpu")
-            peer, contests = onnx_contests(config.peer, model, config.batches)
+                raise BackendError("an ONNX baseline is compared on the CPU, through ONNX Runtime: choose --device cpu")
+            baseline, pairs = onnx_pairs(config.baseline, model, config.batches)
             device = "cpu"
         else:
-            from s2v.benchmarks.baselines.checkout import peer_network
-            from s2v.benchmarks.baselines.torch_runs import chosen_device, label, torch_contests
+            from s2v.benchmarks.baselines.checkout import baseline_network
+            from s2v.benchmarks.baselines.torch_runs import chosen_device, label, torch_pairs
 
             device = chosen_device(config.device)
-            network = stack.enter_context(peer_network(config.peer))
-            peer, contests = stack.enter_context(torch_contests(config.peer, network, model, device, notes))
+            network = stack.enter_context(baseline_network(config.baseline))
+            baseline, pairs = stack.enter_context(torch_pairs(config.baseline, network, model, device, notes))
         if device == "cpu":
-            contests = [*contests, *stack.enter_context(_fastest(config, contests[0], notes))]
-        yield device if isinstance(config.peer, Path) else label(device), peer, contests
+            pairs = [*pairs, *stack.enter_context(_fastest(config, pairs[0], notes))]
+        yield device if isinstance(config.baseline, Path) else label(device), baseline, pairs
 
 
 @contextmanager
-def _fastest(config: PeersConfig, contest: Contest, notes: list[str]) -> Iterator[Sequence[Contest]]:
-    """Our fastest runtime against the peer as it ran before; a row of its own, because it is not like with like."""
+def _fastest(config: BaselinesConfig, pair: RuntimePair, notes: list[str]) -> Iterator[Sequence[RuntimePair]]:
+    """Our fastest runtime against the baseline as it ran before; a row of its own, because it is not like with like."""
     from s2v.benchmarks.our_network import our_runs
     from s2v.engine.backends import open_backend
 
@@ -205,4 +213,4 @@ def _fastest(config: PeersConfig, contest: Contest, notes: list[str]) -> Iterato
         yield ()
         return
     with closing(backend):
-        yield (Contest(f"ours {backend.name} / peer {contest.how}", our_runs(backend), contest.peer),)
+        yield (RuntimePair(f"ours {backend.name} / baseline {pair.how}", our_runs(backend), pair.baseline),)

@@ -1,4 +1,4 @@
-"""A peer that was exported to ONNX, and ours, both through ONNX Runtime on one thread."""
+"""A baseline that was exported to ONNX, and ours, both through ONNX Runtime on one thread."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from s2v.benchmarks.baselines.source import Contest, Network, Shape
+from s2v.benchmarks.baselines.source import Network, RuntimePair, Shape
 from s2v.benchmarks.our_network import batch_of, identities
 from s2v.benchmarks.roofline import count
-from s2v.benchmarks.timed_run import Lap, Run
+from s2v.benchmarks.timed_run import Run, TimedRun
 from s2v.engine.backends.base import Tensors
 from s2v.engine.backends.graphs import Graph, one_line
 from s2v.engine.backends.model_file import MAX_FILE_BYTES, ModelFile
@@ -22,12 +22,12 @@ from s2v.errors import BackendError, ModelError
 HOW = "ONNX Runtime, one thread, fp32"
 
 
-def onnx_contests(path: Path, model: ModelFile, batches: tuple[int, ...]) -> tuple[Network, list[Contest]]:
+def onnx_pairs(path: Path, model: ModelFile, batches: tuple[int, ...]) -> tuple[Network, list[RuntimePair]]:
     """Raises: ModelError, the file is not one that ONNX Runtime can run; BackendError, ONNX Runtime is missing."""
     try:
         from s2v.engine.backends.onnx import OnnxRuntimeGraph, open_model
     except ImportError as error:
-        raise BackendError(f"an ONNX peer needs ONNX Runtime ({error}): pip install onnxruntime") from error
+        raise BackendError(f"an ONNX baseline needs ONNX Runtime ({error}): pip install onnxruntime") from error
     graph = _read(path)
     inputs = _inputs(path, graph, batches)
     work = count(graph, 1 if batches == () else batches[0], "fp32")
@@ -46,8 +46,8 @@ def onnx_contests(path: Path, model: ModelFile, batches: tuple[int, ...]) -> tup
     ours = OnnxRuntimeGraph(model.frame_graph, threads=1)
     outputs = tuple(rows.shape[1:] for rows in made.values())
     weights = work.weight_bytes // 4
-    peer = Network(path.name, "whatever it does in one call", outputs, work.multiply_adds // work.batch, weights)
-    return peer, [Contest(HOW, ready, _ready(theirs, inputs))]
+    baseline = Network(path.name, "whatever it does in one call", outputs, work.multiply_adds // work.batch, weights)
+    return baseline, [RuntimePair(HOW, ready, _ready(theirs, inputs))]
 
 
 def _ready(graph: Graph, inputs: dict[str, Shape]) -> Callable[[int], Run]:
@@ -55,10 +55,10 @@ def _ready(graph: Graph, inputs: dict[str, Shape]) -> Callable[[int], Run]:
 
 
 def _timed(graph: Graph, tensors: Tensors) -> Run:
-    def run() -> Lap:
+    def run() -> TimedRun:
         began_s = time.perf_counter()
         graph.run(tensors)
-        return Lap(1000 * (time.perf_counter() - began_s), None)
+        return TimedRun(1000 * (time.perf_counter() - began_s), None)
 
     return run
 
@@ -70,7 +70,7 @@ def _random(inputs: dict[str, Shape], batch: int) -> Tensors:
 
 def _read(path: Path) -> bytes:
     if not path.is_file():
-        raise ModelError(f"there is no {path}: give the peer's ONNX file")
+        raise ModelError(f"there is no {path}: give the baseline's ONNX file")
     if (size := path.stat().st_size) > MAX_FILE_BYTES:
         raise ModelError(f"{path} has {size} bytes; at most {MAX_FILE_BYTES} can be compared")
     return path.read_bytes()

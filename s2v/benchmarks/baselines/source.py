@@ -13,7 +13,7 @@ Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class PeerSource:
+class BaselineSource:
     """A torch network in a checkout, or one exported to ONNX."""
 
     folder: Path
@@ -24,21 +24,21 @@ class PeerSource:
     about: str = "whatever it does in one call"
 
 
-def wav2lip(folder: Path, weights: Path | None = None) -> PeerSource:
+def wav2lip(folder: Path, weights: Path | None = None) -> BaselineSource:
     """The generator of github.com/Rudrabha/Wav2Lip."""
     about = (
         "draws the whole 96x96 crop of the face, lower half and all, from 0.2 s of mel spectrum; its encoder of the "
         "person runs for every frame"
     )
-    return PeerSource(folder, "models.wav2lip", "Wav2Lip", ((1, 80, 16), (6, 96, 96)), weights, about)
+    return BaselineSource(folder, "models.wav2lip", "Wav2Lip", ((1, 80, 16), (6, 96, 96)), weights, about)
 
 
-class Contest(NamedTuple):
+class RuntimePair(NamedTuple):
     """One way to run both."""
 
     how: str  # "torch, one thread, fp32"
     ours: Callable[[int], Run]  # args: the batch; makes everything ready
-    peer: Callable[[int], Run]
+    baseline: Callable[[int], Run]
 
 
 @dataclass(frozen=True)

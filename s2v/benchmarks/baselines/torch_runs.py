@@ -1,4 +1,4 @@
-"""A torch peer and ours on one device: eager, and on a GPU also as captured CUDA graphs."""
+"""A torch baseline and ours on one device: eager, and on a GPU also as captured CUDA graphs."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from s2v.benchmarks.baselines.checkout import try_inputs
-from s2v.benchmarks.baselines.source import Contest, Network, PeerSource
-from s2v.benchmarks.timed_run import Lap, Run
+from s2v.benchmarks.baselines.source import BaselineSource, Network, RuntimePair
+from s2v.benchmarks.timed_run import Run, TimedRun
 from s2v.engine.backends.graphs import PER_FRAME
 from s2v.engine.backends.half_precision import to_half
 from s2v.engine.backends.model_file import ModelFile
@@ -41,30 +41,33 @@ def label(device: str) -> str:
 
 
 @contextmanager
-def torch_contests(
-    source: PeerSource, network: nn.Module, model: ModelFile, device: str, notes: list[str]
-) -> Iterator[tuple[Network, list[Contest]]]:
+def torch_pairs(
+    source: BaselineSource, network: nn.Module, model: ModelFile, device: str, notes: list[str]
+) -> Iterator[tuple[Network, list[RuntimePair]]]:
     """Raises: ModelError, the network does not take such inputs."""
     outputs, multiply_adds = try_inputs(network, source.inputs)
     parameters = sum(weights.numel() for weights in network.parameters())
-    peer = Network(source.name, source.about, outputs, multiply_adds, parameters)
+    baseline = Network(source.name, source.about, outputs, multiply_adds, parameters)
     if source.weights is None:
-        notes.append("the peer's weights are random: its time does not depend on them")
-    notes.append("the peer runs as its code is written; our normalisations are folded into the convolutions before")
+        notes.append("the baseline's weights are random: its time does not depend on them")
+    notes.append("the baseline runs as its code is written; our normalisations are folded into the convolutions before")
     if device == "cpu":
         with _one_thread():
             how = "torch, one thread, fp32"
-            yield peer, [Contest(how, _on_cpu(_ours(model, "cpu", "fp32")), _on_cpu(_theirs(source, network, "fp32")))]
+            yield (
+                baseline,
+                [RuntimePair(how, _on_cpu(_ours(model, "cpu", "fp32")), _on_cpu(_theirs(source, network, "fp32")))],
+            )
         return
     notes.append("convolutions of both see their values channels last, which GPUs like; fp32 is without TF32")
     with _exact_fp32():
-        contests = []
+        pairs = []
         for precision in ("fp32", "fp16"):
             ours = _ours(model, device, precision)
             theirs = _theirs(source, deepcopy(network).to(device), precision)
-            contests.append(Contest(f"eager, {precision}", _eager(ours), _eager(theirs)))
-            contests.append(Contest(f"CUDA graph, {precision}", _captured(ours), _captured(theirs)))
-        yield peer, contests
+            pairs.append(RuntimePair(f"eager, {precision}", _eager(ours), _eager(theirs)))
+            pairs.append(RuntimePair(f"CUDA graph, {precision}", _captured(ours), _captured(theirs)))
+        yield baseline, pairs
 
 
 def _ours(model: ModelFile, device: str, precision: str) -> Make:
@@ -86,7 +89,7 @@ def _ours(model: ModelFile, device: str, precision: str) -> Make:
     return make
 
 
-def _theirs(source: PeerSource, network: nn.Module, precision: str) -> Make:
+def _theirs(source: BaselineSource, network: nn.Module, precision: str) -> Make:
     dtype = torch.float16 if precision == "fp16" else torch.float32
     network = network.to(dtype)
     device = next((weights.device for weights in network.parameters()), torch.device("cpu"))
@@ -103,11 +106,11 @@ def _on_cpu(make: Make) -> Callable[[int], Run]:
     def ready(batch: int) -> Run:
         forward, inputs = make(batch)
 
-        def run() -> Lap:
+        def run() -> TimedRun:
             began_s = time.perf_counter()
             with torch.inference_mode():
                 forward(*inputs)
-            return Lap(1000 * (time.perf_counter() - began_s), None)
+            return TimedRun(1000 * (time.perf_counter() - began_s), None)
 
         return run
 
@@ -156,7 +159,7 @@ def _captured(make: Make) -> Callable[[int], Run]:
 def _timed_on_gpu(call: Callable[[], object]) -> Run:
     begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
 
-    def run() -> Lap:
+    def run() -> TimedRun:
         torch.cuda.synchronize()
         began_s = time.perf_counter()
         begin.record()
@@ -164,7 +167,7 @@ def _timed_on_gpu(call: Callable[[], object]) -> Run:
         end.record()
         end.synchronize()
         wall_ms = 1000 * (time.perf_counter() - began_s)
-        return Lap(wall_ms, begin.elapsed_time(end))
+        return TimedRun(wall_ms, begin.elapsed_time(end))
 
     return run
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from s2v.benchmarks.gpu.device import GpuDevice
 from s2v.benchmarks.gpu.frames import measure_frames
 from s2v.benchmarks.gpu.report import BackendReport, BatchReport, FrameReport, ParityReport, Precision
-from s2v.benchmarks.gpu.sessions import crowd_of, one_loop, with_threads
+from s2v.benchmarks.gpu.sessions import one_loop, sessions_with_faces, with_threads
 from s2v.benchmarks.our_network import FrameGraph, batch_of, identities
 from s2v.benchmarks.report import Spread
 from s2v.benchmarks.roofline import count, least
@@ -46,7 +46,7 @@ class GpuConfig:
     batches: tuple[int, ...] = DEFAULT_BATCHES
     frames: int = 2000  # counted of each batch size, together
     size_px: int = 512  # of a whole frame, with warp and paste
-    crowd: int = 64  # faces drawn in one batch
+    face_batch: int = 64  # faces drawn in one batch
     faces: tuple[int, int] = (256, 512)  # a session's memory is the difference: room for faces is made by doubling
     face: Path | None = None  # None: a bundled one
     model: Path | None = None
@@ -86,7 +86,11 @@ def measure_backend(job: Job, name: str, gpu: bool, threads: bool = True) -> Bac
         memory = parts.attempt("memory", lambda: _memory(backend, identity, config.faces)) if gpu else None
         most = config.most_sessions if gpu else min(config.most_sessions, MOST_ON_CPU)
         # before batches are timed: when room is made for more faces, all batch sizes are prepared anew
-        crowd = parts.attempt("faces of all sessions", lambda: crowd_of(backend, identity, most)) if most else None
+        face_batch = (
+            parts.attempt("faces of all sessions", lambda: sessions_with_faces(backend, identity, most))
+            if most
+            else None
+        )
         tried = [
             parts.attempt(f"batches of {n}", partial(_measure_batch, job, backend, precision, identity, n, gpu))
             for n in _batches(config.batches, backend)
@@ -96,8 +100,8 @@ def measure_backend(job: Job, name: str, gpu: bool, threads: bool = True) -> Bac
         notes: list[str] = []
         frames = parts.attempt("whole frames", lambda: _frames(job, backend, batches, gpu, notes))
         sessions: SessionsReport | None = None
-        if crowd is not None:
-            sessions = parts.attempt("sessions", partial(one_loop, backend, crowd, most, config.session_s))
+        if face_batch is not None:
+            sessions = parts.attempt("sessions", partial(one_loop, backend, face_batch, most, config.session_s))
     threaded: SessionsReport | None = None
     if most and threads:
         most, opening = min(most, MOST_THREADS), partial(open_backend, config.model, name)
@@ -148,7 +152,7 @@ def _frames(job: Job, backend: Backend, batches: list[BatchReport], gpu: bool, n
         notes.append(f"network {job.model.spec.network} is pasted on the CPU: no whole frames")
         return []
     try:
-        return list(measure_frames(backend, job.face, gpu, medians, job.config.frames, job.config.crowd))
+        return list(measure_frames(backend, job.face, gpu, medians, job.config.frames, job.config.face_batch))
     except ImportError as error:
         notes.append(f"no whole frames: they are drawn with torch ({error})")
         return []

@@ -18,7 +18,7 @@ from s2v.engine.face.enrolment import EnrolledFace
 
 if TYPE_CHECKING:
     from s2v.engine.compositor.torch.compositor import TorchCompositor
-    from s2v.engine.compositor.torch.draw_stream import Lane
+    from s2v.engine.compositor.torch.draw_stream import DrawStream
 
 IDLE_SEED = 7
 COMPARED = 8  # frames, spread over those until the first blink is over
@@ -28,35 +28,37 @@ _CASES = ((True, "bgr"), (True, "nv12"), (False, "nv12"))  # idle motion, pixel 
 
 
 def measure_frames(
-    backend: Backend, face: EnrolledFace, on_gpu: bool, network_ms: dict[int, float], frames: int, crowd: int
+    backend: Backend, face: EnrolledFace, on_gpu: bool, network_ms: dict[int, float], frames: int, face_batch: int
 ) -> Iterator[FrameReport]:
     """Nothing for runtimes whose frames are drawn on the CPU.
 
-    Args: network_ms: medians by batch size. frames: how many to draw of each kind. crowd: faces of a batch.
+    Args: network_ms: medians by batch size. frames: how many to draw of each kind. face_batch: faces of a batch.
     Raises: BackendError, torch cannot draw on this device.
     """
-    lane = _lane(backend, on_gpu)
-    if lane is None:
+    draw_stream = _draw_stream(backend, on_gpu)
+    if draw_stream is None:
         return
     from s2v.engine.compositor.torch.compositor import TorchCompositor
 
     identity = identities(backend, 1)
     compiled = backend.name.endswith("compiled")
     for idle, pixels in _CASES[: 2 if compiled else 3]:  # compiling takes a minute for each layout
-        compositor = TorchCompositor(face, backend.spec, IDLE_SEED if idle else None, lane, pixels, compiled)  # type: ignore[arg-type]
+        compositor = TorchCompositor(face, backend.spec, IDLE_SEED if idle else None, draw_stream, pixels, compiled)  # type: ignore[arg-type]
         yield _one_face(backend, compositor, identity, pixels, on_gpu, network_ms, min(frames, RUNS))
         if on_gpu and idle and pixels == "nv12":
-            yield _crowd(backend, [compositor] * crowd, compiled, identity, pixels, network_ms, min(frames, RUNS))
+            yield _face_batch(
+                backend, [compositor] * face_batch, compiled, identity, pixels, network_ms, min(frames, RUNS)
+            )
 
 
-def _lane(backend: Backend, on_gpu: bool) -> Lane | None:
+def _draw_stream(backend: Backend, on_gpu: bool) -> DrawStream | None:
     """The backend's own stream where it has one; a stream of torch's for TensorRT, whose outputs come from the host."""
     side = getattr(backend, "side", None)
     if side is None and not on_gpu:
         return None
-    from s2v.engine.compositor.torch.draw_stream import lane_of, next_lane
+    from s2v.engine.compositor.torch.draw_stream import draw_stream_of, next_draw_stream
 
-    return next_lane() if side is None else lane_of(side)
+    return next_draw_stream() if side is None else draw_stream_of(side)
 
 
 def _one_face(
@@ -117,13 +119,13 @@ def _both_ms(backend: Any, compositor: TorchCompositor, mfcc: Any, faces: Tensor
     if not hasattr(backend, "infer_resident"):
         return []
     side, found = backend.side, []
-    with compositor.lane.lock, side.running():
+    with compositor.draw_stream.lock, side.running():
         for _ in range(WARM_UP + runs):
             found += side.times_ms(lambda: compositor.queue(backend.infer_resident(mfcc, faces)), 1)
     return found[WARM_UP:]
 
 
-def _crowd(
+def _face_batch(
     backend: Backend,
     members: list[TorchCompositor],
     compiled: bool,
@@ -133,13 +135,15 @@ def _crowd(
     runs: int,
 ) -> FrameReport:
     """Many faces in one batch, all of them the same: drawing does not depend on whose they are."""
-    from s2v.engine.compositor.torch.compositor import TorchCrowd
+    from s2v.engine.compositor.torch.compositor import TorchBatchCompositor
 
-    crowd = TorchCrowd(members, pixels=pixels, compiled=compiled)  # type: ignore[arg-type]
+    face_batch = TorchBatchCompositor(members, pixels=pixels, compiled=compiled)  # type: ignore[arg-type]
     mfcc, faces = batch_of(backend.spec, identity, len(members))
     outputs = _kept(backend.infer(mfcc, faces))
     runs = max(runs // 10, 1)
-    compose_ms, gpu_ms = (time_it(outputs, WARM_UP + runs)[WARM_UP:] for time_it in (crowd.compose_ms, crowd.gpu_ms))
+    compose_ms, gpu_ms = (
+        time_it(outputs, WARM_UP + runs)[WARM_UP:] for time_it in (face_batch.compose_ms, face_batch.gpu_ms)
+    )
     height, width = members[0].still.shape[:2]
     composed = Spread.of(compose_ms, digits=4)
     return FrameReport(
@@ -156,7 +160,7 @@ def _crowd(
         frames_s=together_ms and round(1000 * len(members) / together_ms, 1),
         both_ms=Spread.of(()),
         wall_ms=Spread.of(()),
-        memory_mib=round(crowd.device_memory_bytes / 2**20, 2),
+        memory_mib=round(face_batch.device_memory_bytes / 2**20, 2),
         parity=None,
     )
 

@@ -16,7 +16,7 @@ from s2v.engine.backends.warm_up import MAX_ROWS, most_rows
 Run = Callable[[Sequence[int]], object]  # draws a frame of each of these sessions
 
 
-def crowd_of(backend: Backend, identity: Tensors, most: int) -> Run:
+def sessions_with_faces(backend: Backend, identity: Tensors, most: int) -> Run:
     """For sessions 0 to `most` - 1, whose faces the backend has all seen.
 
     Do this before any time is taken: when a backend makes room for more faces, it prepares all batch sizes anew.
@@ -28,7 +28,7 @@ def crowd_of(backend: Backend, identity: Tensors, most: int) -> Run:
 
 
 def one_loop(backend: Backend, run: Run, most: int, seconds: float) -> SessionsReport:
-    """Args: run: of `crowd_of`. seconds: counted of each trial."""
+    """Args: run: of `sessions_with_faces`. seconds: counted of each trial."""
     sizes = _sizes(backend, getattr(backend, "batch_sizes", (MAX_ROWS,))[-1])
     for size in sizes:  # each is prepared when it is first used
         run(range(min(size, most)))

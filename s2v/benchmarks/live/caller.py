@@ -18,14 +18,14 @@ from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCRtp
 from numpy.typing import NDArray
 
 from s2v.benchmarks.live.click_track import click_track
-from s2v.benchmarks.live.network_emulation import BadWire
-from s2v.benchmarks.live.receiver import Heard, hear_now
+from s2v.benchmarks.live.network_emulation import EmulatedNetwork
+from s2v.benchmarks.live.receiver import ReceivedCall, receive_live
 from s2v.errors import StreamError
-from s2v.media.audio_file import LISTEN_HZ, read_audio
+from s2v.media.audio_file import PLAYBACK_HZ, read_audio
 from s2v.streaming.session.tracks import voice_frame
 
 VOICE = Path(__file__).parents[2] / "assets" / "voice.flac"
-PACKET = LISTEN_HZ // 50  # 20 ms, what Opus sends
+PACKET = PLAYBACK_HZ // 50  # 20 ms, what Opus sends
 CONNECT_WITHIN_S = 20.0
 LAST_CLICK_S = 1.5  # stay on the line so long after the last word
 
@@ -38,7 +38,7 @@ class BusyError(StreamError):
         self.retry_after = retry_after
 
 
-class Microphone(MediaStreamTrack):
+class ClickMicrophone(MediaStreamTrack):
     """Says a recording: a packet is there when its last sample has been spoken, as with a real one."""
 
     kind = "audio"
@@ -57,35 +57,35 @@ class Microphone(MediaStreamTrack):
         if end > len(self._pcm):
             self.ended.set()
             silence = np.zeros(PACKET, np.int16)
-        await asyncio.sleep(self.began_s + end / LISTEN_HZ - time.monotonic())
+        await asyncio.sleep(self.began_s + end / PLAYBACK_HZ - time.monotonic())
         said = silence if self.ended.is_set() else self._pcm[self._at : end]
         frame = voice_frame(said, self._at)
         self._at = end
-        if self._progress is not None and self._at % LISTEN_HZ == 0:
-            self._progress(min(self._at, len(self._pcm)) / LISTEN_HZ)
+        if self._progress is not None and self._at % PLAYBACK_HZ == 0:
+            self._progress(min(self._at, len(self._pcm)) / PLAYBACK_HZ)
         return frame
 
     def said(self, onsets: list[int]) -> list[float]:
         """The moments, in seconds of `time.monotonic`, at which samples of the recording were or will be spoken."""
         assert self.began_s is not None
-        return [self.began_s + onset / LISTEN_HZ for onset in onsets]
+        return [self.began_s + onset / PLAYBACK_HZ for onset in onsets]
 
 
 async def call(
     url: str, seconds: float, loss: float, jitter_s: float, seed: int, progress: Callable[[float], object] | None = None
-) -> Heard:
+) -> ReceivedCall:
     """Ring a server, say `seconds` of speech with clicks, hang up.
 
     Raises: StreamError, the server refuses, does not answer, or ends the call.
     """
-    track, onsets = click_track(read_audio(VOICE).pcm_48k, seconds, LISTEN_HZ, seed)
-    microphone, heard = Microphone(track, progress), Heard()
+    track, onsets = click_track(read_audio(VOICE).pcm_48k, seconds, PLAYBACK_HZ, seed)
+    microphone, heard = ClickMicrophone(track, progress), ReceivedCall()
 
     def told(message: dict[str, Any]) -> None:
         heard.server = message
 
     async with connected(
-        url, microphone, lambda receiver: hear_now(receiver, heard), told, loss, jitter_s, seed
+        url, microphone, lambda receiver: receive_live(receiver, heard), told, loss, jitter_s, seed
     ) as over:
         ended = asyncio.create_task(microphone.ended.wait())
         try:
@@ -102,7 +102,7 @@ async def call(
 @asynccontextmanager
 async def connected(
     url: str,
-    microphone: Microphone,
+    microphone: ClickMicrophone,
     hear: Callable[[RTCRtpReceiver], Coroutine[Any, Any, None]],
     told: Callable[[dict[str, Any]], None],
     loss: float = 0.0,
@@ -119,7 +119,7 @@ async def connected(
     """
     pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     hearing: list[asyncio.Task[None]] = []
-    wire: BadWire | None = None
+    wire: EmulatedNetwork | None = None
     over: asyncio.Task[None] | None = None
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -142,7 +142,7 @@ async def connected(
         await pc.setLocalDescription(await pc.createOffer())
         answer = await _offer(url, pc.localDescription.sdp)
         if loss or jitter_s:
-            wire = BadWire(pc, loss, jitter_s, seed)
+            wire = EmulatedNetwork(pc, loss, jitter_s, seed)
         await pc.setRemoteDescription(answer)
         try:
             async with asyncio.timeout(CONNECT_WITHIN_S):

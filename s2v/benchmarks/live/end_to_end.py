@@ -15,12 +15,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from s2v.benchmarks.live.server_process import Ready, Served, serving
+from s2v.benchmarks.live.server_process import Ready, ServerUnderTest, serving
 from s2v.benchmarks.report import Spread, machine, stolen_cores, stolen_s, table, versions
 from s2v.errors import StreamError
 
 if TYPE_CHECKING:
-    from s2v.benchmarks.live.receiver import Heard
+    from s2v.benchmarks.live.receiver import ReceivedCall
 
 WARM_UP_S = 5.0  # clicks before it are not counted: the clock settles, the encoder finds its rate
 OLDEST_S = 1.0  # clicks are at least this far apart: an older one could not be told from the next
@@ -30,7 +30,7 @@ SKEW_MS = 20.0
 
 @dataclass(frozen=True)
 class EndToEndConfig:
-    served: Served
+    served: ServerUnderTest
     seconds: float = 60.0  # of counted clicks, after the warm-up
     loss: float = 0.0
     jitter_s: float = 0.0
@@ -110,7 +110,7 @@ def measure(config: EndToEndConfig, progress: Callable[[float], object] | None =
     return report
 
 
-def report_of(config: EndToEndConfig, ready: Ready, heard: Heard) -> EndToEndReport:
+def report_of(config: EndToEndConfig, ready: Ready, heard: ReceivedCall) -> EndToEndReport:
     """Put clicks said and clicks received together.
 
     Raises: StreamError, no click came back.

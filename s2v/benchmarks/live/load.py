@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING
 
 from s2v.benchmarks.live.end_to_end import ages
 from s2v.benchmarks.live.load_report import BEYOND_LOOK_AHEAD_MS, COUNTED, FPS, FRAMES_CARRIED, LoadReport, StepReport
-from s2v.benchmarks.live.server_process import Ready, Served, Server, Usage, serving
+from s2v.benchmarks.live.server_process import Ready, Server, ServerUnderTest, Usage, serving
 from s2v.benchmarks.report import Spread, machine, stolen_cores
 from s2v.errors import StreamError
 
 if TYPE_CHECKING:
-    from s2v.benchmarks.live.load_clients import Caller, Crowd
+    from s2v.benchmarks.live.load_clients import Caller, LoadClients
 
 MOST = 8  # where rising ends by default
 EMPTY_WITHIN_S = 20.0  # after all have hung up
@@ -31,7 +31,7 @@ EMPTY_WITHIN_S = 20.0  # after all have hung up
 
 @dataclass(frozen=True)
 class LoadConfig:
-    served: Served
+    served: ServerUnderTest
     sessions: tuple[int, ...] | None = None  # callers of each step; None rises from 1 until a step is not carried ...
     most: int = MOST  # ... at most to this many
     seconds: float = 15.0  # counted of each step
@@ -63,8 +63,8 @@ def _step(server: Server, callers: int, seconds: float, seed: int) -> StepReport
     from s2v.benchmarks.live.load_clients import gather
 
     used: list[Usage] = []
-    crowd = gather(server.ready.url, callers, seconds, lambda: used.append(server.usage()), seed)
-    return report_of_step(server.ready, crowd, *used)
+    clients = gather(server.ready.url, callers, seconds, lambda: used.append(server.usage()), seed)
+    return report_of_step(server.ready, clients, *used)
 
 
 def report_of(
@@ -84,14 +84,14 @@ def report_of(
     )
 
 
-def report_of_step(ready: Ready, crowd: Crowd, begin: Usage, end: Usage) -> StepReport:
-    """Count what came in the crowd's window. `begin` and `end`: the server's usage at its ends."""
-    seconds = crowd.to_s - crowd.from_s
-    talked = [caller for caller in crowd.callers if caller.refused is None and caller.failed is None]
-    failed = [caller.failed for caller in crowd.callers if caller.failed is not None]
-    counts = [sum(crowd.from_s <= came_s < crowd.to_s for came_s in caller.pictures_s) for caller in talked]
+def report_of_step(ready: Ready, clients: LoadClients, begin: Usage, end: Usage) -> StepReport:
+    """Count what came in the clients's window. `begin` and `end`: the server's usage at its ends."""
+    seconds = clients.to_s - clients.from_s
+    talked = [caller for caller in clients.callers if caller.refused is None and caller.failed is None]
+    failed = [caller.failed for caller in clients.callers if caller.failed is not None]
+    counts = [sum(clients.from_s <= came_s < clients.to_s for came_s in caller.pictures_s) for caller in talked]
     missing = [max(1 - count / (FPS * seconds), 0.0) for count in counts]
-    said = [[at_s for at_s in caller.heard.said if crowd.from_s <= at_s < crowd.to_s] for caller in talked]
+    said = [[at_s for at_s in caller.heard.said if clients.from_s <= at_s < clients.to_s] for caller in talked]
     seen = [ages(moments, caller.heard.picture) for moments, caller in zip(said, talked, strict=True)]
     spoken = [ages(moments, caller.heard.voice) for moments, caller in zip(said, talked, strict=True)]
     skews = [
@@ -103,11 +103,11 @@ def report_of_step(ready: Ready, crowd: Crowd, begin: Usage, end: Usage) -> Step
     batches = end.batches - begin.batches
     smooth = max(missing, default=1.0) <= 1 - FRAMES_CARRIED and picture.p95 is not None
     return StepReport(
-        callers=len(crowd.callers),
+        callers=len(clients.callers),
         let_in=len(talked),
-        refused=sum(caller.refused is not None for caller in crowd.callers),
+        refused=sum(caller.refused is not None for caller in clients.callers),
         refusals=sorted(
-            {f"{caller.refused} (Retry-After: {caller.retry_after})" for caller in crowd.callers if caller.refused}
+            {f"{caller.refused} (Retry-After: {caller.retry_after})" for caller in clients.callers if caller.refused}
         ),
         failed=failed,
         fps=[round(count / seconds, 2) for count in counts],
@@ -118,12 +118,12 @@ def report_of_step(ready: Ready, crowd: Crowd, begin: Usage, end: Usage) -> Step
         clicks=sum(map(len, said)),
         picture_ms=picture,
         skew_size_ms=Spread.of(skews),
-        longest_gap_ms=round(1000 * max(_longest_gap_s(caller, crowd) for caller in talked), 1) if talked else None,
+        longest_gap_ms=round(1000 * max(_longest_gap_s(caller, clients) for caller in talked), 1) if talked else None,
         counters={name: sum(_counted(caller, name) for caller in talked) for name in COUNTED},
-        budget_ms=max((caller.after["budget_ms"] for caller in talked if caller.after), default=None),
+        playout_delay_ms=max((caller.after["playout_delay_ms"] for caller in talked if caller.after), default=None),
         stages_p95_ms=_slowest([caller.after.get("stages_p95_ms", {}) for caller in talked]),
         server_cores=round((end.cpu_s - begin.cpu_s) / (end.at_s - begin.at_s), 2),
-        callers_cores=round(crowd.cpu_s / seconds, 2),
+        callers_cores=round(clients.cpu_s / seconds, 2),
         stolen_cores=stolen_cores(begin.stolen_s, end.stolen_s, seconds),
         rows_a_batch=round((end.rows - begin.rows) / batches, 2) if batches else None,
         rss_mb=None if end.rss_bytes is None else round(end.rss_bytes / 2**20, 1),
@@ -131,11 +131,11 @@ def report_of_step(ready: Ready, crowd: Crowd, begin: Usage, end: Usage) -> Step
     )
 
 
-def _longest_gap_s(caller: Caller, crowd: Crowd) -> float:
+def _longest_gap_s(caller: Caller, clients: LoadClients) -> float:
     """Between two pictures, of which at least one came in the window; a call that stands still has no second one."""
-    inside = [came_s for came_s in caller.pictures_s if crowd.from_s <= came_s < crowd.to_s]
-    before = [came_s for came_s in caller.pictures_s if came_s < crowd.from_s][-1:] or [crowd.from_s]
-    return max(later - earlier for earlier, later in itertools.pairwise([*before, *inside, crowd.to_s]))
+    inside = [came_s for came_s in caller.pictures_s if clients.from_s <= came_s < clients.to_s]
+    before = [came_s for came_s in caller.pictures_s if came_s < clients.from_s][-1:] or [clients.from_s]
+    return max(later - earlier for earlier, later in itertools.pairwise([*before, *inside, clients.to_s]))
 
 
 def _counted(caller: Caller, name: str) -> int:

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
 
-from s2v.benchmarks.live.caller import VOICE, BusyError, Microphone, connected
+from s2v.benchmarks.live.caller import VOICE, BusyError, ClickMicrophone, connected
 from s2v.benchmarks.live.child_process import child, next_word
 from s2v.benchmarks.live.click_track import click_track
-from s2v.benchmarks.live.receiver import Heard, Kept, decode, keep
+from s2v.benchmarks.live.receiver import ReceivedCall, RecordedCall, decode, keep
 from s2v.errors import StreamError
-from s2v.media.audio_file import LISTEN_HZ, read_audio
+from s2v.media.audio_file import PLAYBACK_HZ, read_audio
 
 CALLERS_A_PROCESS = 8  # one event loop in Python takes some 200 packets a second of each
 JOIN_EVERY_S = 0.3
@@ -34,7 +34,7 @@ class Caller:
     """What one caller met."""
 
     number: int
-    heard: Heard = field(default_factory=Heard)
+    heard: ReceivedCall = field(default_factory=ReceivedCall)
     pictures_s: list[float] = field(default_factory=list)  # when each picture was complete, from the call's begin on
     refused: str | None = None  # why the server, being full, did not let it in
     retry_after: str | None = None  # what it was told then
@@ -44,7 +44,7 @@ class Caller:
 
 
 @dataclass(frozen=True)
-class Crowd:
+class LoadClients:
     """All callers of one step."""
 
     callers: list[Caller]
@@ -61,7 +61,7 @@ class _Order:
     seed: int
 
 
-def gather(url: str, callers: int, seconds: float, at_ends: Callable[[], object], seed: int = 0) -> Crowd:
+def gather(url: str, callers: int, seconds: float, at_ends: Callable[[], object], seed: int = 0) -> LoadClients:
     """Let `callers` call at once, and count for `seconds` when all are in.
 
     Args: at_ends: called at the begin of these seconds, and at their end.
@@ -86,7 +86,7 @@ def gather(url: str, callers: int, seconds: float, at_ends: Callable[[], object]
             at_ends()
         late = f"the callers did not report within {DECODE_WITHIN_S:g} s: free the machine, or take fewer --seconds"
         told = [next_word(pipe, DECODE_WITHIN_S, late) for pipe in pipes]
-    return Crowd(
+    return LoadClients(
         [caller for some, _ in told for caller in some], from_s, from_s + seconds, sum(cpu_s for _, cpu_s in told)
     )
 
@@ -108,14 +108,14 @@ class _Callers:
         self._pipe = pipe
         self._hang_up = asyncio.Event()
         self._callers = [Caller(number) for number in order.numbers]
-        self._kept = [Kept() for _ in order.numbers]
+        self._kept = [RecordedCall() for _ in order.numbers]
         self._settled = [asyncio.Event() for _ in order.numbers]  # in, or never will be
 
     async def run(self) -> None:
         speech = read_audio(VOICE).pcm_48k
         seeds = [self._order.seed * 1000 + number for number in self._order.numbers]  # they do not click in step
-        tracks = [click_track(speech, self._order.longest_s, LISTEN_HZ, seed) for seed in seeds]
-        microphones = [(Microphone(pcm, None), onsets) for pcm, onsets in tracks]
+        tracks = [click_track(speech, self._order.longest_s, PLAYBACK_HZ, seed) for seed in seeds]
+        microphones = [(ClickMicrophone(pcm, None), onsets) for pcm, onsets in tracks]
         self._pipe.send("ready")
         began_s = await self._next_word()
         calls = [
@@ -146,7 +146,7 @@ class _Callers:
     async def _next_word(self) -> Any:
         return await asyncio.get_running_loop().run_in_executor(None, self._pipe.recv)
 
-    async def _call(self, index: int, began_s: float, microphone: Microphone, onsets: list[int]) -> None:
+    async def _call(self, index: int, began_s: float, microphone: ClickMicrophone, onsets: list[int]) -> None:
         caller, kept = self._callers[index], self._kept[index]
 
         def told(message: dict[str, Any]) -> None:

@@ -32,7 +32,7 @@ class StepReport:
     skew_size_ms: Spread
     longest_gap_ms: float | None  # between two pictures at any caller
     counters: dict[str, int]  # of all sessions, in the counted seconds
-    budget_ms: int | None  # the longest that a session holds back at the end
+    playout_delay_ms: int | None  # the longest that a session holds back at the end
     stages_p95_ms: dict[str, float]  # of the session that was slowest in each, over its last seconds
     server_cores: float
     callers_cores: float
@@ -57,7 +57,7 @@ class StepReport:
             *cores,
             self.rows_a_batch,
             self.rss_mb,
-            self.budget_ms,
+            self.playout_delay_ms,
             *(self.counters[name] for name in COUNTED),
         )
 

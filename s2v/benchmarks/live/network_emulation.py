@@ -18,7 +18,7 @@ def loopback_only() -> None:
     aioice.ice.get_host_addresses = lambda use_ipv4, use_ipv6: ["127.0.0.1"]
 
 
-class BadWire:
+class EmulatedNetwork:
     """Loses and delays the media packets of one connection, in both directions; their order is kept."""
 
     def __init__(self, pc: RTCPeerConnection, loss: float, jitter_s: float, seed: int = 0) -> None:

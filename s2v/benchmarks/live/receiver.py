@@ -21,12 +21,12 @@ from aiortc.mediastreams import MediaStreamError
 from aiortc.rtp import RtpPacket
 
 from s2v.benchmarks.live.click_track import ClickFinder, read_code
-from s2v.media.audio_file import ENGINE_HZ, LISTEN_HZ
-from s2v.streaming.webrtc.jitter_buffer import InOrderPackets, MarkedFrames, take_promptly
+from s2v.media.audio_file import ENGINE_HZ, PLAYBACK_HZ
+from s2v.streaming.webrtc.jitter_buffer import InOrderJitterBuffer, MarkerJitterBuffer, replace_jitter_buffer
 
 
 @dataclass
-class Heard:
+class ReceivedCall:
     """What one call gave, in seconds of `time.monotonic`; the lists grow while it runs."""
 
     began_s: float = 0.0  # the microphone's first sample
@@ -38,33 +38,33 @@ class Heard:
 
 
 @dataclass
-class Kept:
+class RecordedCall:
     """What came, as it came: (moment at which it was complete, its bytes)."""
 
     packets: list[tuple[float, bytes]] = field(default_factory=list)  # of voice
     pictures: list[tuple[float, bytes]] = field(default_factory=list)
 
 
-def hear_now(receiver: RTCRtpReceiver, heard: Heard) -> Coroutine[Any, Any, None]:
+def receive_live(receiver: RTCRtpReceiver, heard: ReceivedCall) -> Coroutine[Any, Any, None]:
     """Decode one track as it comes; what is returned runs until it ends. Call it before the first packet."""
-    take_promptly(receiver, InOrderPackets() if receiver.track.kind == "audio" else MarkedFrames())
+    replace_jitter_buffer(receiver, InOrderJitterBuffer() if receiver.track.kind == "audio" else MarkerJitterBuffer())
     return (_listen if receiver.track.kind == "audio" else _watch)(receiver.track, heard)
 
 
-def keep(receiver: RTCRtpReceiver, kept: Kept) -> Coroutine[Any, Any, None]:
-    """Like `hear_now`, but nothing is decoded."""
+def keep(receiver: RTCRtpReceiver, kept: RecordedCall) -> Coroutine[Any, Any, None]:
+    """Like `receive_live`, but nothing is decoded."""
     is_voice = receiver.track.kind == "audio"
-    take_promptly(receiver, _KeptPackets(kept.packets) if is_voice else _KeptPictures(kept.pictures))
+    replace_jitter_buffer(receiver, _KeptPackets(kept.packets) if is_voice else _KeptPictures(kept.pictures))
     return _drain(receiver.track)
 
 
-def decode(kept: Kept) -> Heard:
-    """What `hear_now` would have heard of it; each moment is that of arrival plus the time the decoding takes now."""
-    heard, finder = Heard(), _ClickEar()
+def decode(kept: RecordedCall) -> ReceivedCall:
+    """What `receive_live` would have heard of it; each moment is that of arrival plus what decoding takes now."""
+    heard, finder = ReceivedCall(), _ClickEar()
     opus, vp8 = OpusDecoder(), Vp8Decoder()
     for count, (came_s, data) in enumerate(kept.packets):
         began_s = time.perf_counter()
-        for frame in opus.decode(JitterFrame(data, count * LISTEN_HZ // 50)):
+        for frame in opus.decode(JitterFrame(data, count * PLAYBACK_HZ // 50)):
             assert isinstance(frame, av.AudioFrame)
             finder.take(frame, came_s + time.perf_counter() - began_s, heard)
     for count, (came_s, data) in enumerate(kept.pictures):
@@ -83,20 +83,20 @@ class _ClickEar:
     """Notes when a player that plays at once would play each click."""
 
     def __init__(self) -> None:
-        self._finder = ClickFinder(LISTEN_HZ)
+        self._finder = ClickFinder(PLAYBACK_HZ)
         self._counted = 0
         self._packets: list[tuple[int, float]] = []  # (sample after it, moment it could begin) of the newest packets
 
-    def take(self, frame: av.AudioFrame, now_s: float, heard: Heard) -> None:
+    def take(self, frame: av.AudioFrame, now_s: float, heard: ReceivedCall) -> None:
         pcm = frame.to_ndarray().reshape(-1, len(frame.layout.channels)).mean(axis=1).astype(np.float32) / 32768
         begin, self._counted = self._counted, self._counted + len(pcm)
-        self._packets = [*self._packets[-20:], (self._counted, now_s - begin / LISTEN_HZ)]
+        self._packets = [*self._packets[-20:], (self._counted, now_s - begin / PLAYBACK_HZ)]
         for click in self._finder.push(pcm):
             _, zero_s = next(packet for packet in self._packets if packet[0] > click)
-            heard.voice.append((zero_s + click / LISTEN_HZ, 0.0))
+            heard.voice.append((zero_s + click / PLAYBACK_HZ, 0.0))
 
 
-class _KeptPackets(InOrderPackets):
+class _KeptPackets(InOrderJitterBuffer):
     def __init__(self, kept: list[tuple[float, bytes]]) -> None:
         super().__init__()
         self._kept = kept
@@ -108,7 +108,7 @@ class _KeptPackets(InOrderPackets):
         return wants_key, None  # nothing for the decoder
 
 
-class _KeptPictures(MarkedFrames):
+class _KeptPictures(MarkerJitterBuffer):
     def __init__(self, kept: list[tuple[float, bytes]]) -> None:
         super().__init__()
         self._kept = kept
@@ -119,20 +119,20 @@ class _KeptPictures(MarkedFrames):
         return None
 
 
-async def _listen(track: MediaStreamTrack, heard: Heard) -> None:
+async def _listen(track: MediaStreamTrack, heard: ReceivedCall) -> None:
     ear = _ClickEar()
     while (frame := await _next(track)) is not None:
         assert isinstance(frame, av.AudioFrame)
         ear.take(frame, time.monotonic(), heard)
 
 
-async def _watch(track: MediaStreamTrack, heard: Heard) -> None:
+async def _watch(track: MediaStreamTrack, heard: ReceivedCall) -> None:
     while (frame := await _next(track)) is not None:
         assert isinstance(frame, av.VideoFrame)
         _see(frame, time.monotonic(), heard)
 
 
-def _see(picture: av.VideoFrame, now_s: float, heard: Heard) -> None:
+def _see(picture: av.VideoFrame, now_s: float, heard: ReceivedCall) -> None:
     """Note when a picture that carries a click's code was decoded."""
     heard.frames += 1
     offset = read_code(np.asarray(picture.to_ndarray(format="bgr24"), np.uint8))

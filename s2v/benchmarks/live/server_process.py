@@ -22,7 +22,7 @@ from s2v.benchmarks.report import stolen_s
 if TYPE_CHECKING:
     from s2v.engine.lipsync import DrawnFrame, Engine
     from s2v.spec import LipSyncSpec
-    from s2v.streaming.render.client import OutsideStudio
+    from s2v.streaming.render.client import RenderClient
 
 START_WITHIN_S = 120.0  # a busy machine finds the face and opens a runtime in a few seconds
 ANSWER_WITHIN_S = 30.0
@@ -30,7 +30,7 @@ NO_LIMIT = 1000  # callers; no machine carries as many
 
 
 @dataclass(frozen=True)
-class Served:
+class ServerUnderTest:
     """What shall be served."""
 
     face: Path
@@ -115,7 +115,7 @@ class MarkingEngine:
 
 
 @contextmanager
-def serving(served: Served) -> Iterator[Server]:
+def serving(served: ServerUnderTest) -> Iterator[Server]:
     """Serve while the caller's block runs.
 
     Raises: S2vError, face, model or runtime cannot be used, or the process does not start.
@@ -127,51 +127,53 @@ def serving(served: Served) -> Iterator[Server]:
         yield Server(ready, pipe)
 
 
-def _serve(served: Served, pipe: Connection) -> None:
+def _serve(served: ServerUnderTest, pipe: Connection) -> None:
     """The child process: as `s2v live` does, one runtime for all its sessions."""
     from s2v.engine.face.photo import load_photo
     from s2v.machine import use_few_arenas
-    from s2v.streaming.render.client import OutsideStudio
+    from s2v.streaming.render.client import RenderClient
     from s2v.streaming.server.call_manager import LiveOptions
     from s2v.streaming.server.capacity import measure
     from s2v.streaming.server.serve import serve
 
     use_few_arenas()  # before the runtime starts its threads
     photo = load_photo(served.face, served.size_px)
-    studio = OutsideStudio(served.model, served.backend, idle_seed=0, max_side_px=served.size_px)
+    renderer = RenderClient(served.model, served.backend, idle_seed=0, max_side_px=served.size_px)
     try:
-        portrait = studio.portrait(photo)
+        portrait = renderer.portrait(photo)
         most = served.max_sessions
         if most == "auto":
-            most = measure(portrait.make_engine, studio, cpu_s=lambda: time.process_time() + studio.cpu_s).sessions
+            most = measure(portrait.make_engine, renderer, cpu_s=lambda: time.process_time() + renderer.cpu_s).sessions
         height, width = portrait.still_bgr.shape[:2]
 
         def on_ready(url: str) -> None:
-            asyncio.get_running_loop().add_reader(pipe.fileno(), _tell_usage, studio, pipe)
-            spec, name = studio.spec, studio.name
+            asyncio.get_running_loop().add_reader(pipe.fileno(), _tell_usage, renderer, pipe)
+            spec, name = renderer.spec, renderer.name
             pipe.send(Ready(url, os.getpid(), name, width, height, spec.look_ahead_s, most))
 
         options = LiveOptions(
             lambda: MarkingEngine(portrait.make_engine()),
             portrait.still_bgr,
             max_sessions=most or NO_LIMIT,
-            runtime=studio,
+            runtime=renderer,
         )
         asyncio.run(serve(options, "127.0.0.1", 0, on_ready))
     finally:
-        studio.close()
+        renderer.close()
 
 
-def _tell_usage(studio: OutsideStudio, pipe: Connection) -> None:
+def _tell_usage(renderer: RenderClient, pipe: Connection) -> None:
     """The parent has asked; on the event loop."""
     try:
         pipe.recv()
     except (EOFError, ConnectionError):  # it is gone, and so shall we be
         asyncio.get_running_loop().remove_reader(pipe.fileno())
         return
-    cpu_s = time.process_time() + studio.cpu_s
+    cpu_s = time.process_time() + renderer.cpu_s
     pipe.send(
-        Usage(time.monotonic(), cpu_s, _rss_bytes(os.getpid(), studio.pid), studio.batches, studio.rows, stolen_s())
+        Usage(
+            time.monotonic(), cpu_s, _rss_bytes(os.getpid(), renderer.pid), renderer.batches, renderer.rows, stolen_s()
+        )
     )
 
 

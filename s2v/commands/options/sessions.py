@@ -1,4 +1,4 @@
-"""Options of `s2v live` about its callers: how many, and with which faces; and the studio that serves them."""
+"""Options of `s2v live` about its callers: how many, and with which faces; and the renderer that serves them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from s2v.commands.options.face import idle_seed
 
 if TYPE_CHECKING:
-    from s2v.streaming.render.client import OutsidePortrait, OutsideStudio
+    from s2v.streaming.render.client import RemotePortrait, RenderClient
     from s2v.streaming.server.face_store import FaceOptions
 
 MOST_SESSIONS = 1000
@@ -26,10 +26,10 @@ log = logging.getLogger("s2v")
 class Stage:
     """What the server shows, and to how many."""
 
-    portrait: OutsidePortrait
+    portrait: RemotePortrait
     faces: FaceOptions
     max_sessions: int
-    runtime: OutsideStudio
+    runtime: RenderClient
 
 
 def add_session_options(parser: argparse.ArgumentParser) -> None:
@@ -45,31 +45,31 @@ def add_session_options(parser: argparse.ArgumentParser) -> None:
 
 @contextmanager
 def open_stage(args: argparse.Namespace, shared: bool) -> Iterator[Stage]:
-    """The face of --face in a studio, which is closed at the end.
+    """The face of --face in a renderer, which is closed at the end.
 
     Args: shared: every caller sees this one face, drawn once.
     Raises: S2vError, photo, model, runtime or gallery cannot be used.
     """
     from s2v.engine.face.photo import load_photo
-    from s2v.streaming.render.client import OutsideStudio
+    from s2v.streaming.render.client import RenderClient
     from s2v.streaming.server.capacity import measure
     from s2v.streaming.server.face_store import FaceOptions, UploadLimits
     from s2v.streaming.server.gallery import photos_of
 
     photo = load_photo(args.face, args.max_side)  # a wrong path is told before a runtime is opened
     gallery = photos_of(args.faces) if args.faces is not None else []
-    studio = OutsideStudio(args.model, args.backend, idle_seed(args), args.max_side, args.compose)
+    renderer = RenderClient(args.model, args.backend, idle_seed(args), args.max_side, args.compose)
     try:
-        portrait = studio.portrait(photo, args.face_index)
+        portrait = renderer.portrait(photo, args.face_index)
         sessions = args.max_sessions
         if sessions is None:
-            capacity = measure(portrait.make_engine, studio, shared, lambda: time.process_time() + studio.cpu_s)
+            capacity = measure(portrait.make_engine, renderer, shared, lambda: time.process_time() + renderer.cpu_s)
             log.info("this machine carries %s", capacity)
             sessions = capacity.sessions
         uploads = None if args.no_uploads else UploadLimits()
-        yield Stage(portrait, FaceOptions(studio.enrol, tuple(gallery), uploads), sessions, studio)
+        yield Stage(portrait, FaceOptions(renderer.enrol, tuple(gallery), uploads), sessions, renderer)
     finally:
-        studio.close()
+        renderer.close()
 
 
 def _sessions(text: str) -> int | None:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from s2v.errors import StreamError
 
 if TYPE_CHECKING:
-    from s2v.streaming.broadcast.broadcast import OwnVoice
+    from s2v.streaming.broadcast.broadcast import BroadcastSource
     from s2v.streaming.sources.portaudio import Microphone
 
 
 def add_voice_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
-        "one face for everybody", "driven by one of these, every viewer sees and hears the same"
+        "one face for everybody", "driven by one of these, every subscriber sees and hears the same"
     )
     voice = group.add_mutually_exclusive_group()
     voice.add_argument(
@@ -33,7 +33,7 @@ def add_voice_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--json", action="store_true", help="with --list-mics: as one JSON object")
 
 
-def own_voice_of(args: argparse.Namespace) -> OwnVoice | None:
+def broadcast_source_of(args: argparse.Namespace) -> BroadcastSource | None:
     """What drives the one face; None when every caller brings a voice. A file is read elsewhere, as a clip.
 
     Raises: StreamError, options that do not go together, or no such microphone.
@@ -43,17 +43,19 @@ def own_voice_of(args: argparse.Namespace) -> OwnVoice | None:
     if args.loop and args.audio is None:
         raise StreamError("--loop repeats a file: give it with --audio FILE")
     if args.push:
-        from s2v.streaming.broadcast.broadcast import OwnVoice
-        from s2v.streaming.sources.push import PushedSource
+        from s2v.streaming.broadcast.broadcast import BroadcastSource
+        from s2v.streaming.sources.push import PushSource
 
-        return OwnVoice("push", PushedSource, waits_for_viewers=True)
+        return BroadcastSource("push", PushSource, waits_for_subscribers=True)
     if args.mic is not None:
-        from s2v.streaming.broadcast.broadcast import OwnVoice
+        from s2v.streaming.broadcast.broadcast import BroadcastSource
         from s2v.streaming.sources.microphone import MicrophoneSource, list_microphones
         from s2v.streaming.sources.portaudio import choose_microphone
 
         choose_microphone(list_microphones(), args.mic)  # what is not there is refused now, not at the first visit
-        return OwnVoice("mic", lambda: MicrophoneSource(args.mic), waits_for_viewers=True)  # else it is not open
+        return BroadcastSource(
+            "mic", lambda: MicrophoneSource(args.mic), waits_for_subscribers=True
+        )  # else it is not open
     return None
 
 

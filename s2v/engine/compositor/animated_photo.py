@@ -15,7 +15,7 @@ from s2v.engine.face.photo import Image
 AT_REST = IdlePose()
 
 
-class AlivePhoto:
+class AnimatedPhoto:
     """One face with its idle motion.
 
     Args:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.engine.backends.base import Tensors
-from s2v.engine.compositor.animated_photo import AT_REST, AlivePhoto
+from s2v.engine.compositor.animated_photo import AT_REST, AnimatedPhoto
 from s2v.engine.compositor.eyes import MovingEyes
 from s2v.engine.compositor.head import MovingHead
 from s2v.engine.compositor.idle_motion import IdleMotion, IdlePose
@@ -63,7 +63,7 @@ class MotionCompositor:
         self._photo = face.photo
         self._corners = left, top, right, bottom = lower_face_box(face)
         self._box = np.s_[top:bottom, left:right]
-        self._alive = alive_photo(face, spec, idle_seed)
+        self._alive = animated_photo(face, spec, idle_seed)
         size = (right - left, bottom - top)
         to_photo = np.array([[1.0, 0, left], [0, 1.0, top]])
         self._warp = face_warp(face, spec, to_photo, size, step=max(size) / _COARSE_CELLS)
@@ -151,7 +151,7 @@ class PixelCompositor:
         self._photo = face.photo
         self._corners = left, top, right, bottom = lower_face_box(face)
         self._box = np.s_[top:bottom, left:right]
-        self._alive = alive_photo(face, spec, idle_seed)
+        self._alive = animated_photo(face, spec, idle_seed)
         self.still = self._alive.draw(AT_REST, self._corners) if self._alive else face.photo.copy()
         self._size = (right - left, bottom - top)
         self._grid = face_grid(face.plane, spec) - np.array([[0, 0, left], [0, 0, top]])
@@ -178,13 +178,13 @@ class PixelCompositor:
         return frame
 
 
-def alive_photo(face: EnrolledFace, spec: LipSyncSpec, seed: int | None) -> AlivePhoto | None:
+def animated_photo(face: EnrolledFace, spec: LipSyncSpec, seed: int | None) -> AnimatedPhoto | None:
     """A face's idle motion after a seed; None, which moves nothing, for None."""
     if seed is None:
         return None
     head = MovingHead(face.photo, face.landmarks, face.plane, keep=lower_face_box(face))
     eyes = MovingEyes(face.photo, face.landmarks, pad_px=head.reach_px)
-    return AlivePhoto(face.photo, head, eyes, IdleMotion(seed, spec.fps))
+    return AnimatedPhoto(face.photo, head, eyes, IdleMotion(seed, spec.fps))
 
 
 def carried(forward: Points, left: int, top: int) -> Points:

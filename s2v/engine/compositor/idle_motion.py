@@ -1,6 +1,6 @@
 """What a face does while it says nothing: when it blinks, where it looks, how its head sways.
 
-Numbers only, no pixels: `head.py` and `eyes.py` draw them. Everything is a function of the
+FrameInputs only, no pixels: `head.py` and `eyes.py` draw them. Everything is a function of the
 seed and the frame's index alone, so frames may be asked for in any order, again, or not at all.
 """
 

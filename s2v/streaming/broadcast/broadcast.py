@@ -1,8 +1,8 @@
 """The one face of a server that has a voice of its own: drawn once, seen by everybody who looks.
 
-    source -> Session -> two pumps -> FanOut -> the tracks of each Viewer
+    source -> Session -> two pumps -> Publisher -> the tracks of each Subscriber
 
-A viewer fills the same surface as a session, so a call does not care which of the two it carries.
+A subscriber fills the same surface as a session, so a call does not care which of the two it carries.
 """
 
 from __future__ import annotations
@@ -17,7 +17,14 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from av import AudioFrame, VideoFrame
 
 from s2v.errors import S2vError
-from s2v.streaming.broadcast.subscribers import WAITING_PACKETS, WAITING_PICTURES, FanOut, Packet, Picture, SharedTrack
+from s2v.streaming.broadcast.subscribers import (
+    WAITING_FRAMES,
+    WAITING_PACKETS,
+    PublishedFrame,
+    PublishedPacket,
+    Publisher,
+    SubscriberTrack,
+)
 from s2v.streaming.session.session import Session, Stats
 from s2v.streaming.session.stage_times import StageTimes
 from s2v.streaming.sources.source import AudioSource
@@ -26,23 +33,25 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class OwnVoice:
+class BroadcastSource:
     """What drives the face of a server that asks no caller for a voice."""
 
     kind: Literal["file", "mic", "push"]
     make_source: Callable[[], AudioSource]
-    waits_for_viewers: bool = False  # begins with the first viewer and ends with the last; else runs all the time
+    waits_for_subscribers: bool = (
+        False  # begins with the first subscriber and ends with the last; else runs all the time
+    )
 
 
-class Performance:
+class BroadcastSession:
     """One session from its beginning to its end, and whoever watches it."""
 
     def __init__(self, source: AudioSource, session: Session) -> None:
         self.source = source
         self.session = session
         session.face_track.others_encode = True
-        self.pictures: FanOut[Picture] = FanOut()
-        self.packets: FanOut[Packet] = FanOut()
+        self.pictures: Publisher[PublishedFrame] = Publisher()
+        self.packets: Publisher[PublishedPacket] = Publisher()
         self._opening = asyncio.create_task(session.open())
         self._life: asyncio.Task[None] | None = None
 
@@ -99,9 +108,9 @@ class Performance:
                 return
             if isinstance(frame, VideoFrame):
                 if len(self.pictures):
-                    self.pictures.put(Picture.of(frame))
+                    self.pictures.put(PublishedFrame.of(frame))
             elif isinstance(frame, AudioFrame) and len(self.packets):
-                self.packets.put(Packet.of(frame))
+                self.packets.put(PublishedPacket.of(frame))
 
     async def _release(self) -> None:
         await self.session.close()
@@ -112,34 +121,36 @@ class Performance:
 def _report(life: asyncio.Task[None]) -> None:
     """With nobody watching, nobody else would say it."""
     if not life.cancelled() and (error := life.exception()) is not None:
-        log.warning("the avatar has stopped, the next visitor starts it again: %s", error)
+        log.warning("the shared face has stopped, the next visitor starts it again: %s", error)
 
 
-class Viewer:
-    """One place before the avatar, with the surface of a `Session`. Life: `open`, `run` once, `close`."""
+class Subscriber:
+    """One subscription to the broadcast, with the surface of a `Session`. Life: `open`, `run` once, `close`."""
 
-    def __init__(self, avatar: Avatar, performance: Performance) -> None:
-        self._avatar = avatar
-        self._performance = performance
+    def __init__(self, broadcast: Broadcast, broadcast_session: BroadcastSession) -> None:
+        self._broadcast = broadcast
+        self._session = broadcast_session
         self._times = StageTimes()
         self._left = asyncio.Event()
-        self.voice_track: SharedTrack[Packet] = SharedTrack("audio", performance.packets, WAITING_PACKETS)
-        self.face_track: SharedTrack[Picture] = SharedTrack(
-            "video", performance.pictures, WAITING_PICTURES, self._encoded
+        self.voice_track: SubscriberTrack[PublishedPacket] = SubscriberTrack(
+            "audio", broadcast_session.packets, WAITING_PACKETS
+        )
+        self.face_track: SubscriberTrack[PublishedFrame] = SubscriberTrack(
+            "video", broadcast_session.pictures, WAITING_FRAMES, self._encoded
         )
 
     async def open(self) -> None:
         """Raises: S2vError, the engine cannot be opened."""
-        await self._performance.open()
+        await self._session.open()
 
     async def run(self) -> None:
-        """Watch until the performance ends or `close` is called.
+        """Watch until the broadcast_session ends or `close` is called.
 
-        Raises: S2vError, what ended the performance.
+        Raises: S2vError, what ended the broadcast_session.
         """
         if self._left.is_set():
             return
-        life, leaving = self._performance.start(), asyncio.create_task(self._left.wait())
+        life, leaving = self._session.start(), asyncio.create_task(self._left.wait())
         try:
             await asyncio.wait([life, leaving], return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -152,21 +163,21 @@ class Viewer:
         self._left.set()
         self.voice_track.stop()
         self.face_track.stop()
-        await self._avatar.leave(self)
+        await self._broadcast.leave(self)
 
     def _encoded(self, seconds: float) -> None:
-        """For this viewer's own figures; and the session hands pictures over that much earlier, on the average."""
+        """For this subscriber's own figures; and the session hands pictures over that much earlier, on the average."""
         self._times.add("encode", seconds)
-        self._performance.session.face_track.encoded(seconds)
+        self._session.session.face_track.encoded(seconds)
 
     @property
     def lag_s(self) -> float:
         """See `Session.lag_s`."""
-        return self._performance.session.lag_s
+        return self._session.session.lag_s
 
     def stats(self) -> Stats:
-        """The session's, but with what this viewer alone was sent and lost."""
-        stats = self._performance.session.stats()
+        """The session's, but with what this subscriber alone was sent and lost."""
+        stats = self._session.session.stats()
         stats["frames_sent"] = self.face_track.sent
         stats["frames_dropped"] += self.face_track.dropped
         stats["stages_ms"] |= self._times.means_ms()
@@ -174,86 +185,86 @@ class Viewer:
         return stats
 
 
-class Avatar:
-    """Keeps a performance going and lets viewers in. When one has failed, the next visitor begins another."""
+class Broadcast:
+    """Keeps a broadcast_session going and lets subscribers in. When one has failed, the next visitor begins another."""
 
-    def __init__(self, voice: OwnVoice, make_session: Callable[[AudioSource], Session]) -> None:
+    def __init__(self, voice: BroadcastSource, make_session: Callable[[AudioSource], Session]) -> None:
         self._voice = voice
         self._make_session = make_session
-        self._performance: Performance | None = None
-        self._viewers: set[Viewer] = set()
+        self._session: BroadcastSession | None = None
+        self._subscribers: set[Subscriber] = set()
         self._ending: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
-        return len(self._viewers)
+        return len(self._subscribers)
 
     @property
-    def on(self) -> Performance | None:
+    def on(self) -> BroadcastSession | None:
         """What is being played, if anything is."""
-        return None if self._performance is None or self._performance.over else self._performance
+        return None if self._session is None or self._session.over else self._session
 
-    def watch(self) -> Viewer:
-        """A new viewer of what is on, or of what begins with it."""
-        viewer = Viewer(self, self._current())
-        self._viewers.add(viewer)
+    def subscribe(self) -> Subscriber:
+        """A new subscriber of what is on, or of what begins with it."""
+        subscriber = Subscriber(self, self._current())
+        self._subscribers.add(subscriber)
         self._tell_session()
-        return viewer
+        return subscriber
 
-    async def start(self) -> Performance:
+    async def start(self) -> BroadcastSession:
         """What is on; begun if nothing is.
 
         Raises: S2vError, the engine cannot be opened.
         """
-        performance = self._current()
-        await performance.open()
-        performance.start()
-        return performance
+        broadcast_session = self._current()
+        await broadcast_session.open()
+        broadcast_session.start()
+        return broadcast_session
 
-    async def start_if_it_need_not_wait(self) -> None:
+    async def start_unless_it_waits(self) -> None:
         """At the server's start.
 
         Raises: S2vError, the engine cannot be opened.
         """
-        if not self._voice.waits_for_viewers:
+        if not self._voice.waits_for_subscribers:
             await self.start()
 
-    async def leave(self, viewer: Viewer) -> None:
-        self._viewers.discard(viewer)
+    async def leave(self, subscriber: Subscriber) -> None:
+        self._subscribers.discard(subscriber)
         self._tell_session()
-        if self._voice.waits_for_viewers and not self._viewers and self._performance is not None:
-            await asyncio.shield(self._end(self._performance))
+        if self._voice.waits_for_subscribers and not self._subscribers and self._session is not None:
+            await asyncio.shield(self._end(self._session))
 
     async def close(self) -> None:
-        """End the performance and join everything; safe to call twice."""
-        if self._performance is not None:
-            self._end(self._performance)
+        """End the broadcast_session and join everything; safe to call twice."""
+        if self._session is not None:
+            self._end(self._session)
         if self._ending:
             await asyncio.wait(self._ending)
 
-    def _end(self, performance: Performance) -> asyncio.Task[None]:
-        """Whoever comes now begins anew. A viewer that is cancelled while it leaves must not leave this half done."""
-        self._performance = None
-        ending = asyncio.create_task(performance.close())
+    def _end(self, broadcast_session: BroadcastSession) -> asyncio.Task[None]:
+        """Whoever comes now begins anew. One that is cancelled while it leaves must not leave this half done."""
+        self._session = None
+        ending = asyncio.create_task(broadcast_session.close())
         self._ending.add(ending)
         ending.add_done_callback(self._ending.discard)
         return ending
 
     def state(self) -> dict[str, Any]:
-        state: dict[str, Any] = {"viewers": len(self), "on": self.on is not None}
-        if (on := self._performance) is not None:
+        state: dict[str, Any] = {"subscribers": len(self), "on": self.on is not None}
+        if (on := self._session) is not None:
             state |= on.session.stats()
             if callable(counts := getattr(on.source, "stats", None)):
                 state["source"] = counts()
         return state
 
-    def _current(self) -> Performance:
-        if self._performance is None or self._performance.over:
+    def _current(self) -> BroadcastSession:
+        if self._session is None or self._session.over:
             source = self._voice.make_source()
-            self._performance = Performance(source, self._make_session(source))
+            self._session = BroadcastSession(source, self._make_session(source))
             self._tell_session()
-        return self._performance
+        return self._session
 
     def _tell_session(self) -> None:
-        """An avatar that nobody watches for a night draws nothing all night."""
-        if self._performance is not None:
-            self._performance.session.watched = bool(self._viewers)
+        """A broadcast that nobody watches for a night draws nothing all night."""
+        if self._session is not None:
+            self._session.session.watched = bool(self._subscribers)

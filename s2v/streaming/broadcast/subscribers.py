@@ -1,4 +1,4 @@
-"""One stream to many viewers: each has its own short queue, so that none waits for another."""
+"""One stream to many subscribers: each has its own short queue, so that none waits for another."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame, VideoFrame
 from numpy.typing import NDArray
 
-from s2v.media.audio_file import ENGINE_HZ, LISTEN_HZ
+from s2v.media.audio_file import ENGINE_HZ, PLAYBACK_HZ
 
-WAITING_PICTURES = 2
+WAITING_FRAMES = 2
 WAITING_PACKETS = 5  # 100 ms
 
 
-class Item(Protocol):
+class Published(Protocol):
     """What is handed round: read only, and never an av frame, because aiortc's encoders write into theirs
-    (a keyframe for one viewer would become one for all)."""
+    (a keyframe for one subscriber would become one for all)."""
 
     def frame(self) -> AudioFrame | VideoFrame:
-        """A frame of the viewer's own, with the stamp of the original."""
+        """A frame of the subscriber's own, with the stamp of the original."""
 
 
 @dataclass(frozen=True)
-class Picture:
+class PublishedFrame:
     pts: int  # at ENGINE_HZ
     yuv420p: NDArray[np.uint8]  # (h * 3 / 2, w)
 
     @classmethod
-    def of(cls, frame: VideoFrame) -> Picture:
+    def of(cls, frame: VideoFrame) -> PublishedFrame:
         assert frame.pts is not None and frame.time_base == Fraction(1, ENGINE_HZ)
         return cls(frame.pts, np.asarray(frame.reformat(format="yuv420p").to_ndarray(), np.uint8))
 
@@ -47,26 +47,26 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Packet:
-    pts: int  # at LISTEN_HZ
+class PublishedPacket:
+    pts: int  # at PLAYBACK_HZ
     s16: NDArray[np.int16]  # (1, 2 n), the two sides of `voice_frame` in turn
 
     @classmethod
-    def of(cls, frame: AudioFrame) -> Packet:
-        assert frame.pts is not None and frame.sample_rate == LISTEN_HZ
+    def of(cls, frame: AudioFrame) -> PublishedPacket:
+        assert frame.pts is not None and frame.sample_rate == PLAYBACK_HZ
         return cls(frame.pts, np.asarray(frame.to_ndarray(), np.int16))
 
     def frame(self) -> AudioFrame:
         frame = AudioFrame.from_ndarray(self.s16, format="s16", layout="stereo")
-        frame.sample_rate, frame.pts, frame.time_base = LISTEN_HZ, self.pts, Fraction(1, LISTEN_HZ)
+        frame.sample_rate, frame.pts, frame.time_base = PLAYBACK_HZ, self.pts, Fraction(1, PLAYBACK_HZ)
         return frame
 
 
-T = TypeVar("T", bound=Item)
+T = TypeVar("T", bound=Published)
 
 
-class Seat(Generic[T]):
-    """One viewer's place: when its queue is full, the oldest is dropped and counted."""
+class SubscriberQueue(Generic[T]):
+    """One subscriber's place: when its queue is full, the oldest is dropped and counted."""
 
     def __init__(self, capacity: int) -> None:
         self.dropped = 0
@@ -91,58 +91,58 @@ class Seat(Generic[T]):
         return self._items.popleft() if self._items else None
 
 
-class FanOut(Generic[T]):
-    """Hands each item to every seat that is taken at that moment. Event loop only; nothing here ever waits."""
+class Publisher(Generic[T]):
+    """Hands each item to every subscriber of that moment. Event loop only; nothing here ever waits."""
 
     def __init__(self) -> None:
-        self._seats: set[Seat[T]] = set()
+        self._queues: set[SubscriberQueue[T]] = set()
         self._over = False
 
     def __len__(self) -> int:
-        return len(self._seats)
+        return len(self._queues)
 
-    def join(self, capacity: int) -> Seat[T]:
-        seat: Seat[T] = Seat(capacity)
+    def join(self, capacity: int) -> SubscriberQueue[T]:
+        queue: SubscriberQueue[T] = SubscriberQueue(capacity)
         if self._over:
-            seat.end()
+            queue.end()
         else:
-            self._seats.add(seat)
-        return seat
+            self._queues.add(queue)
+        return queue
 
-    def leave(self, seat: Seat[T]) -> None:
-        self._seats.discard(seat)
-        seat.end()
+    def leave(self, queue: SubscriberQueue[T]) -> None:
+        self._queues.discard(queue)
+        queue.end()
 
     def put(self, item: T) -> None:
-        for seat in self._seats:
-            seat.put(item)
+        for queue in self._queues:
+            queue.put(item)
 
     def end(self) -> None:
         """No more will come: everybody is told, also whoever joins later."""
         self._over = True
-        for seat in list(self._seats):
-            self.leave(seat)
+        for queue in list(self._queues):
+            self.leave(queue)
 
 
-class SharedTrack(MediaStreamTrack, Generic[T]):
-    """A viewer's copy of a track. It joins when it is first asked for a frame: what the others saw before is past."""
+class SubscriberTrack(MediaStreamTrack, Generic[T]):
+    """A subscriber's copy of a track, which joins when it is first asked for a frame: what came before is past."""
 
     def __init__(
-        self, kind: str, fan_out: FanOut[T], capacity: int, on_encoded: Callable[[float], None] = lambda _: None
+        self, kind: str, publisher: Publisher[T], capacity: int, on_encoded: Callable[[float], None] = lambda _: None
     ) -> None:
         """`on_encoded` is told how many seconds the connection was busy with each frame."""
         super().__init__()
         self.kind = kind
         self.sent = 0
-        self._fan_out = fan_out
+        self._publisher = publisher
         self._capacity = capacity
         self._on_encoded = on_encoded
-        self._seat: Seat[T] | None = None
+        self._queue: SubscriberQueue[T] | None = None
         self._handed_s: float | None = None
 
     @property
     def dropped(self) -> int:
-        return self._seat.dropped if self._seat else 0
+        return self._queue.dropped if self._queue else 0
 
     async def recv(self) -> AudioFrame | VideoFrame:
         if self._handed_s is not None:
@@ -150,9 +150,9 @@ class SharedTrack(MediaStreamTrack, Generic[T]):
             self._handed_s = None
         if self.readyState != "live":
             raise MediaStreamError
-        if self._seat is None:
-            self._seat = self._fan_out.join(self._capacity)
-        item = await self._seat.get()
+        if self._queue is None:
+            self._queue = self._publisher.join(self._capacity)
+        item = await self._queue.get()
         if item is None or self.readyState != "live":
             raise MediaStreamError
         self.sent += 1
@@ -161,5 +161,5 @@ class SharedTrack(MediaStreamTrack, Generic[T]):
 
     def stop(self) -> None:
         super().stop()
-        if self._seat is not None:
-            self._fan_out.leave(self._seat)
+        if self._queue is not None:
+            self._publisher.leave(self._queue)

@@ -1,4 +1,4 @@
-"""A `Studio` in a process of its own, as its parent sees it: same surface, and its faults end there.
+"""A `Renderer` in a process of its own, as its parent sees it: same surface, and its faults end there.
 
 Python runs one thread at a time. With drawing and sending in one process, three sessions had 12 frames a second while
 a third of the machine stood idle; see docs/LOG.md, "Two processes". A process that has ended is begun anew by whoever
@@ -26,8 +26,8 @@ from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.face.photo import MAX_SIDE_PX, Image
 from s2v.errors import BackendError
 from s2v.spec import LipSyncSpec
-from s2v.streaming.render.client_engine import OutsideEngine, answer, send
-from s2v.streaming.render.process import FindFace, Opened, StudioConfig, draw, slots_shape
+from s2v.streaming.render.process import FindFace, Opened, RenderConfig, draw, slots_shape
+from s2v.streaming.render.remote_engine import RemoteEngine, answer, send
 
 START_WITHIN_S = 120.0  # a busy machine opens a runtime in a few seconds
 FIND_WITHIN_S = 60.0
@@ -37,7 +37,7 @@ ENDING_S = 2.0  # from a process's last word until it can be told that it has en
 log = logging.getLogger(__name__)
 
 
-class OutsideStudio:
+class RenderClient:
     """Owns the process. May be used by any thread."""
 
     def __init__(
@@ -50,11 +50,11 @@ class OutsideStudio:
     ) -> None:
         """Start the process and wait until its runtime is open.
 
-        Args: as of `Studio`.
-        Raises: BackendError, ModelError, as of `Studio`; BackendError, the process does not start.
+        Args: as of `Renderer`.
+        Raises: BackendError, ModelError, as of `Renderer`; BackendError, the process does not start.
         """
         level = logging.getLogger("s2v").getEffectiveLevel()
-        self._config = StudioConfig(model, backend, idle_seed, max_side_px, level, compose)
+        self._config = RenderConfig(model, backend, idle_seed, max_side_px, level, compose)
         self._authkey = secrets.token_bytes(32)
         self._starting = threading.Lock()
         self._closed = False
@@ -81,12 +81,12 @@ class OutsideStudio:
     def pid(self) -> int:
         return self._opened.pid
 
-    def enrol(self, data: bytes, name: str = "the photo", face_index: int | None = None) -> OutsidePortrait:
-        """See `Studio.enrol`. Raises: FaceError. BackendError, the process has ended and cannot be begun anew."""
+    def enrol(self, data: bytes, name: str = "the photo", face_index: int | None = None) -> RemotePortrait:
+        """See `Renderer.enrol`. Raises: FaceError. BackendError, the process has ended and cannot be begun anew."""
         return self._find(FindFace(data, name, face_index))
 
-    def portrait(self, photo: Image, face_index: int | None = None) -> OutsidePortrait:
-        """See `Studio.portrait`."""
+    def portrait(self, photo: Image, face_index: int | None = None) -> RemotePortrait:
+        """See `Renderer.portrait`."""
         return self._find(FindFace(photo, "the photo", face_index))
 
     def close(self) -> None:
@@ -114,18 +114,18 @@ class OutsideStudio:
         """The process, and where it listens."""
         with self._starting:
             if self._closed:
-                raise BackendError("the studio is closed: open another")
+                raise BackendError("the renderer is closed: open another")
             if not self._process.is_alive():
                 log.warning("the process that draws has ended (exit code %s): starting another", self._process.exitcode)
                 _stop(self._process, self._pipe)
                 self._process, self._pipe, self._opened = self._start()
             return self._process, self._opened.address
 
-    def _find(self, request: FindFace) -> OutsidePortrait:
+    def _find(self, request: FindFace) -> RemotePortrait:
         with self.call() as line:
             send(line, request)
             found = answer(line, FIND_WITHIN_S)
-        return OutsidePortrait(self, found.face, found.still_bgr, found.still_jpeg)
+        return RemotePortrait(self, found.face, found.still_bgr, found.still_jpeg)
 
     def _start(self) -> tuple[BaseProcess, Connection, Opened]:
         context = multiprocessing.get_context("spawn")  # a fork would carry threads and locks along
@@ -145,21 +145,21 @@ class OutsideStudio:
         return process, ours, opened
 
 
-class OutsidePortrait:
+class RemotePortrait:
     """One face; fills `face_store.Portrait`."""
 
     def __init__(
-        self, studio: OutsideStudio, face: EnrolledFace, still_bgr: NDArray[np.uint8], still_jpeg: bytes
+        self, renderer: RenderClient, face: EnrolledFace, still_bgr: NDArray[np.uint8], still_jpeg: bytes
     ) -> None:
         self.still_bgr = still_bgr
         self.still_jpeg = still_jpeg
-        self._studio = studio
+        self._renderer = renderer
         self._face = face
         self._id = secrets.token_hex(8)
 
-    def make_engine(self) -> OutsideEngine:
+    def make_engine(self) -> RemoteEngine:
         """An engine for one session. Raises: BackendError."""
-        return OutsideEngine(self._studio, self._face, self._id, slots_shape(self.still_bgr))
+        return RemoteEngine(self._renderer, self._face, self._id, slots_shape(self.still_bgr))
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""The process that draws: a `Studio` behind a local socket, so that drawing and sending never wait for one interpreter.
+"""The render process: a `Renderer` behind a local socket, so that drawing and sending never share an interpreter.
 
 Every connection is one conversation on a thread of its own: a face to be found on a photo, or an engine from its
 opening to its close. The parent's end is `s2v.streaming.render.client`.
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from s2v.engine.face.enrolment import EnrolledFace
     from s2v.engine.lipsync import DrawnFrame
     from s2v.spec import LipSyncSpec
-    from s2v.streaming.render.renderer import Portrait, Studio
+    from s2v.streaming.render.renderer import Portrait, Renderer
 
 SLOTS = 2  # frames that an engine hands over at once: as many as a live chunk gives
 KEPT_PORTRAITS = 8  # besides those that engines hold
@@ -43,8 +43,8 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class StudioConfig:
-    """As of `Studio`."""
+class RenderConfig:
+    """As of `Renderer`."""
 
     model: Path | None
     backend: str
@@ -105,7 +105,7 @@ class Drawn:
     rows: int
 
 
-def draw(config: StudioConfig, authkey: bytes, pipe: Connection) -> None:
+def draw(config: RenderConfig, authkey: bytes, pipe: Connection) -> None:
     """Serve until the parent closes its end of the pipe. Run as the target of a process."""
     for number in (signal.SIGINT, signal.SIGTERM):  # they go to the whole group: the parent hangs up first
         signal.signal(number, signal.SIG_IGN)
@@ -115,34 +115,34 @@ def draw(config: StudioConfig, authkey: bytes, pipe: Connection) -> None:
     import cv2
 
     from s2v.machine import use_few_arenas
-    from s2v.streaming.render.renderer import Studio
+    from s2v.streaming.render.renderer import Renderer
 
     cv2.setNumThreads(1)  # sessions share the cores; its own threads cost a tenth more than they draw
     use_few_arenas()  # before the runtime starts its threads
     try:
-        studio = Studio(config.model, config.backend, config.idle_seed, config.max_side_px, config.compose)
+        renderer = Renderer(config.model, config.backend, config.idle_seed, config.max_side_px, config.compose)
         listener, address = _listen()
     except S2vError as error:
         pipe.send(error)
         return
     threading.Thread(target=_end_with_parent, args=(pipe,), daemon=True).start()
-    backend = studio.backend
+    backend = renderer.backend
     pipe.send(Opened(address, os.getpid(), backend.spec, backend.name, backend.row_s))
-    desk = Desk(studio, authkey)
+    handler = RequestHandler(renderer, authkey)
     while True:
         try:
             line = listener.accept()
         except OSError as error:  # whoever knocks and leaves
             log.debug("nobody was let in: %r", error)
             continue
-        threading.Thread(target=desk.serve, args=(line,), name="s2v-engine", daemon=True).start()
+        threading.Thread(target=handler.serve, args=(line,), name="s2v-engine", daemon=True).start()
 
 
-class Desk:
+class RequestHandler:
     """Answers requests, each on its own thread."""
 
-    def __init__(self, studio: Studio, authkey: bytes) -> None:
-        self._studio = studio
+    def __init__(self, renderer: Renderer, authkey: bytes) -> None:
+        self._renderer = renderer
         self._authkey = authkey
         self._lock = threading.Lock()
         self._portraits: OrderedDict[str, Portrait] = OrderedDict()
@@ -168,9 +168,9 @@ class Desk:
 
     def _find(self, request: FindFace) -> FoundFace:
         if isinstance(request.photo, bytes):
-            portrait = self._studio.enrol(request.photo, request.name, request.face_index)
+            portrait = self._renderer.enrol(request.photo, request.name, request.face_index)
         else:
-            portrait = self._studio.portrait(request.photo, request.face_index)
+            portrait = self._renderer.portrait(request.photo, request.face_index)
         return FoundFace(portrait.face, portrait.still_bgr, portrait.still_jpeg)
 
     def _serve_engine(self, line: Connection, request: OpenEngine) -> None:
@@ -192,7 +192,7 @@ class Desk:
             memory.close()
 
     def _hand_over(self, line: Connection, slots: NDArray[np.uint8], frames: Sequence[DrawnFrame]) -> None:
-        backend = self._studio.backend
+        backend = self._renderer.backend
         for first in range(0, max(len(frames), 1), SLOTS):
             part = frames[first : first + SLOTS]
             for slot, frame in zip(slots, part, strict=False):
@@ -210,7 +210,7 @@ class Desk:
             portrait = self._portraits.get(portrait_id)
         if portrait is None:
             line.send(WantsFace())
-            portrait = Portrait(self._studio, line.recv())
+            portrait = Portrait(self._renderer, line.recv())
         with self._lock:
             self._portraits[portrait_id] = portrait
             self._portraits.move_to_end(portrait_id)

@@ -26,7 +26,7 @@ KEPT_COMPOSITORS = 3  # of faces that nobody shows now; one takes 50 times its p
 CORES_PER_THREAD = 3  # the network is about that share of a session's work; the rest is drawing and encoding
 
 
-class Studio:
+class Renderer:
     """Owns the runtime. Made and closed by one thread; faces and engines may be made by any."""
 
     def __init__(
@@ -83,30 +83,30 @@ class Studio:
 
 
 class Portrait:
-    """One face of a studio. Its sessions share one compositor, which draws without changing itself."""
+    """One face of a renderer. Its sessions share one compositor, which draws without changing itself."""
 
-    def __init__(self, studio: Studio, face: EnrolledFace) -> None:
-        self._studio = studio
+    def __init__(self, renderer: Renderer, face: EnrolledFace) -> None:
+        self._renderer = renderer
         self.face = face
         self._making = threading.Lock()
         self._made: weakref.ref[Any] | None = None
-        self.still_bgr: NDArray[np.uint8] = self._compositor(face, studio.backend.spec).still.copy()
+        self.still_bgr: NDArray[np.uint8] = self._compositor(face, renderer.backend.spec).still.copy()
         self.still_jpeg = encode_jpeg(self.still_bgr)
 
     def make_engine(self) -> OwningEngine:
         """An engine for one session; its `close` frees what is its own, and leaves the runtime open.
 
-        Raises: BackendError, the studio is closed.
+        Raises: BackendError, the renderer is closed.
         """
-        return OwningEngine(self.face, self._studio.backend.view(), self._studio.idle_seed, self._compositor)
+        return OwningEngine(self.face, self._renderer.backend.view(), self._renderer.idle_seed, self._compositor)
 
     def _compositor(self, face: EnrolledFace, spec: LipSyncSpec, _: int | None = None) -> Compositor:
         with self._making:
             compositor: Compositor | None = self._made() if self._made is not None else None
             if compositor is None:
-                compositor = self._studio.compose(face, spec, self._studio.idle_seed)
+                compositor = self._renderer.compose(face, spec, self._renderer.idle_seed)
                 self._made = weakref.ref(compositor)
-            self._studio.keep(compositor)
+            self._renderer.keep(compositor)
             return compositor
 
 

@@ -9,12 +9,12 @@ from aiohttp import web
 
 from s2v.errors import S2vError, StreamError
 from s2v.streaming.server.access import STATIC, guard
-from s2v.streaming.server.call_manager import SWITCHBOARD, LiveOptions, Switchboard
+from s2v.streaming.server.call_manager import CALL_MANAGER, CallManager, LiveOptions
 from s2v.streaming.server.face_routes import STORE, config_of, tend
 from s2v.streaming.server.face_routes import routes as face_routes
 from s2v.streaming.server.face_store import ONE_FACE, FaceStore, FixedPortrait, UnknownFaceError
 from s2v.streaming.server.http_runner import text_of
-from s2v.streaming.server.push_socket import AudioSocket
+from s2v.streaming.server.push_socket import PushSocket
 from s2v.streaming.webrtc.offer import Offer
 
 log = logging.getLogger(__name__)
@@ -29,14 +29,14 @@ def create_app(options: LiveOptions) -> web.Application:
     """The application, ready to be served; its shutdown closes all calls."""
     others = options.faces if options.shared is None else ONE_FACE  # all see the one face
     store = FaceStore(FixedPortrait(options.make_engine, options.still_bgr), others)
-    switchboard = Switchboard(options, store)
-    middlewares = [switchboard.metrics.middleware(), _one_line_errors, guard(options.access)]
+    call_manager = CallManager(options, store)
+    middlewares = [call_manager.metrics.middleware(), _one_line_errors, guard(options.access)]
     app = web.Application(client_max_size=OFFER_BYTES, middlewares=middlewares)
-    app[STORE], app[SWITCHBOARD] = store, switchboard
+    app[STORE], app[CALL_MANAGER] = store, call_manager
     app.cleanup_ctx.append(tend)
     app.on_response_prepare.append(_add_headers)
-    speech = AudioSocket(app[SWITCHBOARD].avatar if options.shared and options.shared.kind == "push" else None)
-    app.on_startup.append(_start_avatar)
+    speech = PushSocket(app[CALL_MANAGER].broadcast if options.shared and options.shared.kind == "push" else None)
+    app.on_startup.append(_start_broadcast)
     app.on_shutdown.extend([speech.close, _close_calls])
     app.add_routes(
         [
@@ -49,7 +49,7 @@ def create_app(options: LiveOptions) -> web.Application:
             web.post("/offer", _offer),
             *face_routes(),
             *speech.routes(),
-            *switchboard.metrics.routes(),
+            *call_manager.metrics.routes(),
             web.static("/static", STATIC),
         ]
     )
@@ -70,7 +70,7 @@ async def _still(request: web.Request) -> web.Response:
 
 async def _config(request: web.Request) -> web.Response:
     """What the page needs to know before the first call."""
-    options = request.app[SWITCHBOARD].options
+    options = request.app[CALL_MANAGER].options
     height, width = options.still_bgr.shape[:2]
     ice_servers = [server.as_json() for server in options.ice_servers]
     size = {"width": width, "height": height}
@@ -79,22 +79,22 @@ async def _config(request: web.Request) -> web.Response:
 
 
 async def _health(request: web.Request) -> web.Response:
-    return web.json_response({"status": "ok", "sessions": len(request.app[SWITCHBOARD])})
+    return web.json_response({"status": "ok", "sessions": len(request.app[CALL_MANAGER])})
 
 
 async def _state(request: web.Request) -> web.Response:
-    return web.json_response(request.app[SWITCHBOARD].state())
+    return web.json_response(request.app[CALL_MANAGER].state())
 
 
 async def _offer(request: web.Request) -> web.Response:
     if request.content_type != "application/json":  # a foreign page cannot send this type without asking first
         raise StreamError(f"the offer came as {request.content_type}: send application/json")
-    switchboard = request.app[SWITCHBOARD]
-    offer = Offer.from_json(await text_of(request, switchboard.options.connect_within_s))
-    if refusal := switchboard.refusal():  # nothing is awaited from here until the call is counted: two cannot share
+    call_manager = request.app[CALL_MANAGER]
+    offer = Offer.from_json(await text_of(request, call_manager.options.connect_within_s))
+    if refusal := call_manager.refusal():  # nothing is awaited from here until the call is counted: two cannot share
         text, retry_after_s = refusal  # the last place
         return web.json_response({"error": text}, status=503, headers={"Retry-After": str(retry_after_s)})
-    return web.json_response(await switchboard.answer(offer))
+    return web.json_response(await call_manager.answer(offer))
 
 
 @web.middleware
@@ -125,10 +125,10 @@ async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
     response.headers["Cache-Control"] = "no-cache"  # an updated page must not meet an old script
 
 
-async def _start_avatar(app: web.Application) -> None:
-    if (avatar := app[SWITCHBOARD].avatar) is not None:
-        await avatar.start_if_it_need_not_wait()
+async def _start_broadcast(app: web.Application) -> None:
+    if (broadcast := app[CALL_MANAGER].broadcast) is not None:
+        await broadcast.start_unless_it_waits()
 
 
 async def _close_calls(app: web.Application) -> None:
-    await app[SWITCHBOARD].close()
+    await app[CALL_MANAGER].close()

@@ -16,10 +16,10 @@ from s2v.engine.lipsync import Engine
 from s2v.errors import StreamError
 from s2v.machine import give_memory_back
 from s2v.media.audio_file import AudioClip
-from s2v.streaming.broadcast.broadcast import Avatar, OwnVoice
+from s2v.streaming.broadcast.broadcast import Broadcast, BroadcastSource
 from s2v.streaming.server.access import LOOPBACK_ONLY, Access
 from s2v.streaming.server.face_store import ONE_FACE, FaceOptions, FaceStore
-from s2v.streaming.server.metrics import Metrics, Runtime
+from s2v.streaming.server.metrics import Metrics, RuntimeCounters
 from s2v.streaming.session.session import Session
 from s2v.streaming.sources.file import FileSource
 from s2v.streaming.sources.source import AudioSource
@@ -45,15 +45,15 @@ class LiveOptions:
     access: Access = LOOPBACK_ONLY
     ice_servers: tuple[IceServer, ...] = ()  # for both ends of every call
     faces: FaceOptions = ONE_FACE  # beside this one
-    own_voice: OwnVoice | None = None  # the same as `clip`, of a microphone or a program
-    runtime: Runtime | None = None  # what all engines share, for /metrics
+    broadcast_source: BroadcastSource | None = None  # the same as `clip`, of a microphone or a program
+    runtime: RuntimeCounters | None = None  # what all engines share, for /metrics
 
     @property
-    def shared(self) -> OwnVoice | None:
+    def shared(self) -> BroadcastSource | None:
         """What drives the one face that everybody sees; None on a server where each caller has a session."""
         if (clip := self.clip) is None:
-            return self.own_voice
-        return OwnVoice("file", lambda: FileSource(clip, self.loop), waits_for_viewers=not self.loop)
+            return self.broadcast_source
+        return BroadcastSource("file", lambda: FileSource(clip, self.loop), waits_for_subscribers=not self.loop)
 
     @property
     def inputs(self) -> list[str]:
@@ -63,14 +63,14 @@ class LiveOptions:
         return ["mic", *(["voice"] if self.sample_clip is not None else [])]
 
 
-class Switchboard:
+class CallManager:
     """All calls of one server: opens them, counts them, joins them at the end."""
 
     def __init__(self, options: LiveOptions, faces: FaceStore) -> None:
         self.options = options
         self.metrics = Metrics(options.runtime, options.max_sessions)
         self._faces = faces
-        self.avatar = self._make_avatar(options.shared) if options.shared is not None else None
+        self.broadcast = self._make_broadcast(options.shared) if options.shared is not None else None
         self.served = 0  # calls answered so far
         self._calls: set[Call] = set()
 
@@ -82,7 +82,7 @@ class Switchboard:
 
         Raises: UnknownFaceError. StreamError, the offer is unusable. S2vError, the engine cannot be opened.
         """
-        if (offer.input == "shared") != (self.avatar is not None):
+        if (offer.input == "shared") != (self.broadcast is not None):
             raise StreamError(f"this server has no input {offer.input!r}: ask for {' or '.join(self.options.inputs)}")
         voice = self._sample_source() if offer.input == "voice" else None
         options, face = self.options, self._faces.hold(offer.face)
@@ -105,7 +105,7 @@ class Switchboard:
         )
         self._calls.add(call)  # before anything is awaited
         try:
-            answer = await call.answer(offer, voice, self.avatar.watch if self.avatar is not None else None)
+            answer = await call.answer(offer, voice, self.broadcast.subscribe if self.broadcast is not None else None)
         except BaseException:
             end(call)
             raise
@@ -126,21 +126,21 @@ class Switchboard:
 
     def state(self) -> dict[str, Any]:
         calls = [{"state": call.state, **call.session.stats()} for call in self._calls if call.session is not None]
-        avatar = {} if self.avatar is None else {"avatar": self.avatar.state()}
-        return {"sessions": len(self), "served": self.served, "calls": calls, **avatar}
+        broadcast = {} if self.broadcast is None else {"broadcast": self.broadcast.state()}
+        return {"sessions": len(self), "served": self.served, "calls": calls, **broadcast}
 
     async def close(self) -> None:
         await asyncio.gather(*(call.close() for call in list(self._calls)))
-        if self.avatar is not None:
-            await self.avatar.close()
+        if self.broadcast is not None:
+            await self.broadcast.close()
 
-    def _make_avatar(self, voice: OwnVoice) -> Avatar:
+    def _make_broadcast(self, voice: BroadcastSource) -> Broadcast:
         options = self.options
 
         def make_session(source: AudioSource) -> Session:
             return Session(source, options.make_engine, options.still_bgr, monitor=self.metrics)
 
-        return Avatar(voice, make_session)
+        return Broadcast(voice, make_session)
 
     def _sample_source(self) -> FileSource:
         if self.options.sample_clip is None:
@@ -148,4 +148,4 @@ class Switchboard:
         return FileSource(self.options.sample_clip)
 
 
-SWITCHBOARD = web.AppKey("switchboard", Switchboard)
+CALL_MANAGER = web.AppKey("call_manager", CallManager)

@@ -63,8 +63,8 @@ class Capacity:
         )
 
 
-class Runtime(Protocol):
-    """What all engines share: `OutsideStudio` or `BatchingBackend`."""
+class TimedRuntime(Protocol):
+    """What all engines share: `RenderClient` or `BatchingBackend`."""
 
     @property
     def row_s(self) -> float: ...
@@ -72,7 +72,7 @@ class Runtime(Protocol):
 
 def measure(
     make_engine: Callable[[], Engine],
-    runtime: Runtime,
+    runtime: TimedRuntime,
     shared: bool = False,
     cpu_s: Callable[[], float] = time.process_time,
 ) -> Capacity:

@@ -29,8 +29,8 @@ COUNTED = {
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class Runtime(Protocol):
-    """What is shared by all sessions: `s2v.streaming.render.client.OutsideStudio`."""
+class RuntimeCounters(Protocol):
+    """What is shared by all sessions: `s2v.streaming.render.client.RenderClient`."""
 
     batches: int
     rows: int
@@ -46,7 +46,7 @@ class Metrics(Collector):
     computed until somebody asks, but for one histogram entry a stage and frame.
     """
 
-    def __init__(self, runtime: Runtime | None = None, max_sessions: int | None = None) -> None:
+    def __init__(self, runtime: RuntimeCounters | None = None, max_sessions: int | None = None) -> None:
         self._runtime = runtime
         self._max_sessions = max_sessions
         self.registry = prometheus.CollectorRegistry()
@@ -102,16 +102,16 @@ class Metrics(Collector):
         yield GaugeMetricFamily(
             "s2v_lag_seconds_max", "How far any session's drawing is behind its audio.", max(lags_s, default=0)
         )
-        budgets_s = [session.clock.budget_s for session in self._live]
+        playout_delays_s = [session.clock.playout_delay_s for session in self._live]
         yield GaugeMetricFamily(
-            "s2v_budget_seconds_max",
+            "s2v_playout_delay_seconds_max",
             "The longest that any session holds voice and face back.",
-            max(budgets_s, default=0),
+            max(playout_delays_s, default=0),
         )
         yield GaugeMetricFamily(
-            "s2v_budget_seconds_mean",
+            "s2v_playout_delay_seconds_mean",
             "How long sessions hold back, on average.",
-            sum(budgets_s) / max(len(budgets_s), 1),
+            sum(playout_delays_s) / max(len(playout_delays_s), 1),
         )
 
     def routes(self) -> list[web.RouteDef]:

@@ -1,4 +1,4 @@
-"""The WebSocket through which a program speaks with the avatar's mouth: GET /audio?rate=24000.
+"""The WebSocket through which a program speaks with the shared face: GET /audio?rate=24000.
 
     in   binary  16-bit little-endian mono PCM at that rate, in frames of any length, ahead of time or not
     in   text    {"type": "flush"}  the utterance is complete    {"type": "clear"}  forget what is not heard yet
@@ -21,8 +21,8 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from numpy.typing import NDArray
 
 from s2v.errors import S2vError, StreamError
-from s2v.streaming.broadcast.broadcast import Avatar
-from s2v.streaming.sources.push import PushedSource
+from s2v.streaming.broadcast.broadcast import Broadcast
+from s2v.streaming.sources.push import PushSource
 from s2v.streaming.sources.speech_buffer import MAX_BUFFERED_S, MAX_RATE_HZ, MIN_RATE_HZ
 
 log = logging.getLogger(__name__)
@@ -32,12 +32,12 @@ MAX_FRAME_BYTES = int(MAX_BUFFERED_S * MAX_RATE_HZ * 2)  # more than may wait ca
 MAX_COMMAND_CHARACTERS = 1000
 
 
-class AudioSocket:
+class PushSocket:
     """The one place for a speaking program."""
 
-    def __init__(self, avatar: Avatar | None) -> None:
+    def __init__(self, broadcast: Broadcast | None) -> None:
         """None: this server takes no pushed speech."""
-        self._avatar = avatar
+        self._broadcast = broadcast
         self._socket: web.WebSocketResponse | None = None
 
     def routes(self) -> list[web.RouteDef]:
@@ -48,11 +48,11 @@ class AudioSocket:
             await self._socket.close(code=WSCloseCode.GOING_AWAY, message=b"the server ends")
 
     async def _serve(self, request: web.Request) -> web.WebSocketResponse:
-        if self._avatar is None:
+        if self._broadcast is None:
             raise StreamError("this server takes no pushed speech: start it with s2v live --push")
         rate_hz = _rate_of(request.query.get("rate", ""))
         if "session" in request.query:
-            raise StreamError("sessions cannot be addressed: leave session out, the shared avatar speaks")
+            raise StreamError("sessions cannot be addressed: leave session out, the shared face speaks")
         socket = web.WebSocketResponse(heartbeat=PING_EVERY_S, max_msg_size=MAX_FRAME_BYTES)
         await socket.prepare(request)
         if self._socket is not None:
@@ -61,7 +61,7 @@ class AudioSocket:
             return socket
         self._socket = socket
         try:
-            await _Speaker(self._avatar, socket, rate_hz).listen()
+            await _Speaker(self._broadcast, socket, rate_hz).listen()
         finally:
             self._socket = None
         return socket
@@ -70,15 +70,15 @@ class AudioSocket:
 class _Speaker:
     """One connection."""
 
-    def __init__(self, avatar: Avatar, socket: web.WebSocketResponse, rate_hz: int) -> None:
-        self._avatar = avatar
+    def __init__(self, broadcast: Broadcast, socket: web.WebSocketResponse, rate_hz: int) -> None:
+        self._broadcast = broadcast
         self._socket = socket
         self._rate_hz = rate_hz
         self._flushed = 0  # utterances of this connection
         self._telling: set[asyncio.Task[None]] = set()
 
     async def listen(self) -> None:
-        present = self._avatar.watch()  # while it speaks, the avatar is there, also with nobody looking
+        present = self._broadcast.subscribe()  # while it speaks, the broadcast is there, also with nobody looking
         try:
             await self._source()
             await self._socket.send_json({"type": "ready", "rate": self._rate_hz, "max_buffered_s": MAX_BUFFERED_S})
@@ -95,22 +95,22 @@ class _Speaker:
         finally:
             for task in self._telling:
                 task.cancel()
-            on = self._avatar.on
-            if on is not None and isinstance(on.source, PushedSource):
+            on = self._broadcast.on
+            if on is not None and isinstance(on.source, PushSource):
                 on.source.flush()  # what was sent is all of it
             await present.close()
 
-    async def _source(self) -> PushedSource:
+    async def _source(self) -> PushSource:
         """The source of what is on now: a performance that failed has been followed by another.
 
         Raises: S2vError, the engine cannot be opened.
         """
-        source = (await self._avatar.start()).source
-        assert isinstance(source, PushedSource)
+        source = (await self._broadcast.start()).source
+        assert isinstance(source, PushSource)
         return source
 
     async def _obey(self, text: str) -> None:
-        commands: dict[str, Callable[[PushedSource], object]] = {"flush": self._flush, "clear": self._clear}
+        commands: dict[str, Callable[[PushSource], object]] = {"flush": self._flush, "clear": self._clear}
         try:
             body = json.loads(text) if len(text) <= MAX_COMMAND_CHARACTERS else None
         except (json.JSONDecodeError, RecursionError):
@@ -120,18 +120,18 @@ class _Speaker:
             raise StreamError(f'{text[:60]!r} is no command: send {{"type": "flush"}} or {{"type": "clear"}}')
         commands[kind](await self._source())
 
-    def _flush(self, source: PushedSource) -> None:
+    def _flush(self, source: PushSource) -> None:
         end = source.flush()
         self._flushed += 1
         self._begin(self._tell_when_played(self._flushed, end))
 
-    def _clear(self, source: PushedSource) -> None:
+    def _clear(self, source: PushSource) -> None:
         forgotten_ms = round(1000 * source.clear())
         self._begin(self._socket.send_json({"type": "cleared", "forgotten_ms": forgotten_ms}))
 
     async def _tell_when_played(self, utterance: int, end: asyncio.Future[int]) -> None:
         sample = await end  # cancelled by clear: then nothing is told
-        if (on := self._avatar.on) is not None:
+        if (on := self._broadcast.on) is not None:
             await on.session.wait_until_heard(sample)
             await self._socket.send_json({"type": "played", "utterance": utterance})
 

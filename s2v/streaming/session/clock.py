@@ -31,15 +31,15 @@ class MediaClock:
 
     def __init__(
         self,
-        budget_s: float,
+        playout_delay_s: float,
         rate_hz: int = 16_000,
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        self.budget_s = budget_s
+        self.playout_delay_s = playout_delay_s
         self.rate_hz = rate_hz
         self.stalls = 0  # how often the offset had to be chosen anew
-        self.held_s = budget_s  # how long the earliest audio of the last second really waits
+        self.held_s = playout_delay_s  # how long the earliest audio of the last second really waits
         self._now = now
         self._sleep = sleep
         self._anchor_s = now()
@@ -83,20 +83,20 @@ class MediaClock:
         best_s = max(slack for _, slack in self._slacks)
         self.held_s = best_s
         excess_s = EXCESS_S if self._settled else SETTLE_S
-        if not 0.0 <= best_s <= self.budget_s + excess_s:
+        if not 0.0 <= best_s <= self.playout_delay_s + excess_s:
             self.stalls += self._settled
             return self._place(end_sample, now)
         self._settled = True
-        self._bend(now, best_s - self.budget_s)
+        self._bend(now, best_s - self.playout_delay_s)
         return self._offset
 
     def due_of(self, source_sample: int) -> float:
         """The timeline position at which a sample of the source is released; now, before any has arrived."""
         return self.position() if self._offset is None else float(source_sample + self._offset)
 
-    def grow_budget(self, extra_s: float) -> None:
+    def grow_playout_delay(self, extra_s: float) -> None:
         """Hold everything that is still to come back by `extra_s` more: the machine draws slower than hoped."""
-        self.budget_s += extra_s
+        self.playout_delay_s += extra_s
         if self._offset is not None:
             extra = self._on_grid(extra_s * self.rate_hz)
             self._offset += extra
@@ -108,7 +108,7 @@ class MediaClock:
 
     def _place(self, end_sample: int, now: float) -> int:
         """Choose the offset so that the newest sample is due one budget from now."""
-        self._offset = self._on_grid(self._position_at(now) + self.budget_s * self.rate_hz - end_sample)
+        self._offset = self._on_grid(self._position_at(now) + self.playout_delay_s * self.rate_hz - end_sample)
         self._slacks.clear()
         self.held_s = (end_sample + self._offset - self._position_at(now)) / self.rate_hz
         return self._offset

@@ -54,7 +54,7 @@ class TimelineMap:
         return at + sample - engine_start
 
 
-class Painter:
+class EngineWorker:
     """Owns the engine, its thread and the audio that waits for it.
 
     When the machine cannot draw as fast as audio comes, the oldest waiting audio is dropped and counted in

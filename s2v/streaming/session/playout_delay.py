@@ -18,7 +18,7 @@ STEP_DOWN_S, STEP_UP_S = 0.01, 0.02  # a second, at most: an hour is long ...
 STEP_DOWN_SHARE = 0.1  # ... but what a hiccup has added goes within some twenty seconds: this share of it a second
 
 
-class Budget:
+class PlayoutDelay:
     """Follows what was needed over the last ten seconds. A need does not depend on the budget while it arose."""
 
     def __init__(self) -> None:

@@ -13,18 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.engine.lipsync import Engine
-from s2v.media.audio_file import LISTEN_HZ
+from s2v.media.audio_file import PLAYBACK_HZ
 from s2v.streaming.session.buffers import DueFrame, FrameQueue, VoiceBuffer
 from s2v.streaming.session.clock import MediaClock
-from s2v.streaming.session.engine_worker import Painter
-from s2v.streaming.session.playout_delay import LASTING_S, Budget
+from s2v.streaming.session.engine_worker import EngineWorker
+from s2v.streaming.session.playout_delay import LASTING_S, PlayoutDelay
 from s2v.streaming.session.stage_times import Stage, StageTimes
 from s2v.streaming.session.tracks import PACKET_SAMPLES, FaceTrack, VoiceTrack
 from s2v.streaming.sources.source import RATIO, AudioSource
 
 MARGIN_S = 0.08  # beyond the look-ahead, at first; then what is needed
 MIN_MARGIN_S = 0.02  # a packet
-MAX_BUDGET_S = 0.8  # a machine that needs more than this cannot hold a conversation
+MAX_PLAYOUT_DELAY_S = 0.8  # a machine that needs more than this cannot hold a conversation
 ADAPT_EVERY_S = 1.0
 TOO_MANY_LATE = 0.2  # of the frames of that time: where most needed longer, hold everything back at once
 TAIL_S = 0.3  # after the last sample: let the players finish
@@ -40,7 +40,7 @@ class Stats(TypedDict):
     audio_skipped_ms: int  # never drawn: the machine was too slow
     underruns: int  # voice packets with audio missing
     stalls: int
-    budget_ms: int
+    playout_delay_ms: int
     draw_ms: float
     stages_ms: dict[str, float]  # mean of each stage over the last seconds, see `StageTimes`
     stages_p95_ms: dict[str, float]
@@ -77,12 +77,12 @@ class Session:
         self._margin_s = margin_s
         self._opened = False
         self._source = source
-        self._voice = VoiceBuffer(round((MAX_BUDGET_S + 1.0) * LISTEN_HZ))
-        self._frames = FrameQueue(math.ceil(MAX_BUDGET_S * 30))  # what can wait at most, at up to 30 fps
+        self._voice = VoiceBuffer(round((MAX_PLAYOUT_DELAY_S + 1.0) * PLAYBACK_HZ))
+        self._frames = FrameQueue(math.ceil(MAX_PLAYOUT_DELAY_S * 30))  # what can wait at most, at up to 30 fps
         self._monitor = monitor
         self._times = StageTimes(monitor.observe if monitor is not None else None)
-        self._budget = Budget()
-        self._painter = Painter(make_engine, self._frame_ready, self._times)
+        self._playout_delay = PlayoutDelay()
+        self._worker = EngineWorker(make_engine, self._frame_ready, self._times)
         self.voice_track = VoiceTrack(self._voice, self.clock)
         self.face_track = FaceTrack(self._frames, self.clock, still_bgr, self._times)
         self._running: asyncio.Task[None] | None = None
@@ -97,9 +97,12 @@ class Session:
             self._opened = True
             if self._monitor is not None:
                 self._monitor.began(self)
-            spec = await self._painter.open()
-            self.clock.budget_s = spec.look_ahead_s + self._margin_s
-            self._budget.lowest_s, self._budget.highest_s = spec.look_ahead_s + MIN_MARGIN_S, MAX_BUDGET_S
+            spec = await self._worker.open()
+            self.clock.playout_delay_s = spec.look_ahead_s + self._margin_s
+            self._playout_delay.lowest_s, self._playout_delay.highest_s = (
+                spec.look_ahead_s + MIN_MARGIN_S,
+                MAX_PLAYOUT_DELAY_S,
+            )
 
     async def run(self) -> None:
         """Carry the source through until it ends and its last frame is due.
@@ -121,7 +124,7 @@ class Session:
         self.voice_track.stop()
         self.face_track.stop()
         try:
-            await self._painter.close()
+            await self._worker.close()
             await self._source.wait_closed()
         finally:
             if self._monitor is not None:
@@ -135,19 +138,19 @@ class Session:
     @property
     def lag_s(self) -> float:
         """How far the drawing is behind the audio, whatever the network does; a draw's length on an idle machine."""
-        return self._painter.lag_s
+        return self._worker.lag_s
 
     def stats(self) -> Stats:
         return Stats(
-            frames_drawn=self._painter.drawn,
+            frames_drawn=self._worker.drawn,
             frames_sent=self.face_track.counts.sent,
             frames_late=self.face_track.counts.late,
             frames_dropped=self._frames.dropped,
-            audio_skipped_ms=self._painter.skipped_samples * 1000 // self.clock.rate_hz,
+            audio_skipped_ms=self._worker.skipped_samples * 1000 // self.clock.rate_hz,
             underruns=self.voice_track.underruns,
             stalls=self.clock.stalls,
-            budget_ms=round(self.clock.budget_s * 1000),
-            draw_ms=round(self._painter.draw_s * 1000, 2),
+            playout_delay_ms=round(self.clock.playout_delay_s * 1000),
+            draw_ms=round(self._worker.draw_s * 1000, 2),
             stages_ms=self._times.means_ms(),
             stages_p95_ms=self._times.p95_ms(),
         )
@@ -157,7 +160,7 @@ class Session:
         try:
             async with asyncio.TaskGroup() as group:
                 adapting = group.create_task(self._adapt())
-                drawing = group.create_task(self._painter.run())
+                drawing = group.create_task(self._worker.run())
                 end = await self._listen()
                 await drawing
                 await self.clock.sleep_until(end + TAIL_S * self.clock.rate_hz)
@@ -173,18 +176,18 @@ class Session:
                 self._times.add("capture", time.monotonic() - chunk.came_s)
             offset = self.clock.arrived(chunk.voice_end // RATIO)
             waits_s = self.clock.until(chunk.voice_end // RATIO + offset)
-            self._budget.packet_needed(self.clock.held_s - waits_s + PACKET_SAMPLES / LISTEN_HZ)
+            self._playout_delay.packet_needed(self.clock.held_s - waits_s + PACKET_SAMPLES / PLAYBACK_HZ)
             self._voice.write(chunk.voice_start + RATIO * offset, chunk.voice)
             if len(chunk.engine) and self.watched:
-                self._painter.feed(chunk.engine_start + offset, chunk.engine)
+                self._worker.feed(chunk.engine_start + offset, chunk.engine)
             end = chunk.voice_end // RATIO + offset
         self._voice.ends_at = RATIO * end
-        self._painter.finish()
+        self._worker.finish()
         return end
 
     def _frame_ready(self, frame: DueFrame) -> None:
         spare_s = self.clock.until(frame.at) - self.face_track.lead_s
-        self._budget.frame_needed(self.clock.held_s - spare_s)
+        self._playout_delay.frame_needed(self.clock.held_s - spare_s)
         self._frames.put(frame)
 
     async def _adapt(self) -> None:
@@ -193,11 +196,11 @@ class Session:
         while True:
             await asyncio.sleep(ADAPT_EVERY_S)
             late, seen = self.face_track.counts.late - seen, self.face_track.counts.late
-            drawn.append(self._painter.drawn)
+            drawn.append(self._worker.drawn)
             lasting = drawn[-1] - drawn[0] if len(drawn) == drawn.maxlen else 0
-            missing_s = self._budget.lasting_s(lasting) - self.clock.held_s
-            room_s = MAX_BUDGET_S - self.clock.budget_s
+            missing_s = self._playout_delay.lasting_s(lasting) - self.clock.held_s
+            room_s = MAX_PLAYOUT_DELAY_S - self.clock.playout_delay_s
             if late > max(TOO_MANY_LATE * (drawn[-1] - drawn[-2]), 1) and missing_s > 0 and room_s > 0:
-                self.clock.grow_budget(min(missing_s, room_s))
+                self.clock.grow_playout_delay(min(missing_s, room_s))
             else:
-                self.clock.budget_s = self._budget.next(self.clock.budget_s)
+                self.clock.playout_delay_s = self._playout_delay.next(self.clock.playout_delay_s)

@@ -1,7 +1,7 @@
-"""What a viewer receives: the face and the delayed voice, released by one clock.
+"""What a subscriber receives: the face and the delayed voice, released by one clock.
 
 aiortc's sender reports pair a stamp with the moment of sending. Both tracks therefore wait until a timeline
-position is due, and stamp it with that position: what the viewer's browser lines up is what belongs together.
+position is due, and stamp it with that position: what the subscriber's browser lines up is what belongs together.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from av import AudioFrame, VideoFrame
 from numpy.typing import NDArray
 
 from s2v.engine.compositor.pixel_format import to_i420
-from s2v.media.audio_file import ENGINE_HZ, LISTEN_HZ
+from s2v.media.audio_file import ENGINE_HZ, PLAYBACK_HZ
 from s2v.streaming.session.buffers import FrameQueue, VoiceBuffer
 from s2v.streaming.session.clock import MediaClock
 from s2v.streaming.session.stage_times import StageTimes
 from s2v.streaming.sources.source import RATIO
 
-PACKET_SAMPLES = 960  # 20 ms at LISTEN_HZ, what Opus sends
+PACKET_SAMPLES = 960  # 20 ms at PLAYBACK_HZ, what Opus sends
 CATCH_UP_PACKETS = 25  # further behind than half a second (the loop stood still): skip instead of bursting
-STILL_EVERY_S = 0.3  # with nothing to show, the last picture again, so that a new viewer never sees black
+STILL_EVERY_S = 0.3  # with nothing to show, the last picture again, so that a new subscriber never sees black
 LATE_S = 0.04  # one frame: later than this and the next one is as good
 OPUS_DELAY_S = 0.0065  # Opus looks ahead: what a receiver hears lies this much after its stamp
 MAX_LEAD_S = 0.04
@@ -135,9 +135,9 @@ class FaceTrack(MediaStreamTrack):
 
 
 def voice_frame(s16: NDArray[np.int16], pts: int) -> AudioFrame:
-    """(n,) mono at LISTEN_HZ as stereo, both sides alike: aiortc's Opus encoder would make mono 3 dB quieter."""
+    """(n,) mono at PLAYBACK_HZ as stereo, both sides alike: aiortc's Opus encoder would make mono 3 dB quieter."""
     frame = AudioFrame.from_ndarray(np.repeat(s16, 2)[None, :], format="s16", layout="stereo")
-    frame.sample_rate, frame.pts, frame.time_base = LISTEN_HZ, pts, Fraction(1, LISTEN_HZ)
+    frame.sample_rate, frame.pts, frame.time_base = PLAYBACK_HZ, pts, Fraction(1, PLAYBACK_HZ)
     return frame
 
 

@@ -12,8 +12,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.media.audio_file import LISTEN_HZ
-from s2v.streaming.sources.microphone_capture import Block, Capture
+from s2v.media.audio_file import PLAYBACK_HZ
+from s2v.streaming.sources.microphone_capture import Block, MicrophoneCapture
 from s2v.streaming.sources.peer import VoiceResampler
 from s2v.streaming.sources.portaudio import AudioSystem, Capability, Microphone, list_microphones, open_audio_system
 from s2v.streaming.sources.source import AudioChunk
@@ -46,9 +46,9 @@ class MicrophoneSource:
         self._wanted = wanted
         self._make_system = make_system
         self._let_go_within_s = let_go_within_s
-        self._capture: Capture | None = None
+        self._capture: MicrophoneCapture | None = None
         self._resampler = VoiceResampler()
-        self._shape = Capability(LISTEN_HZ, 1)
+        self._shape = Capability(PLAYBACK_HZ, 1)
         self._opening = 0
         self._stamp = 0  # of the next block of this opening
         self._until_s = 0.0  # the moment up to which samples have been delivered
@@ -66,7 +66,7 @@ class MicrophoneSource:
         if self._capture is None and not self._closed:
             loop = asyncio.get_running_loop()
             self._until_s = time.monotonic()
-            self._capture = Capture(self._wanted, self._make_system, lambda: _wake(loop, self._arrived))
+            self._capture = MicrophoneCapture(self._wanted, self._make_system, lambda: _wake(loop, self._arrived))
         while not self._closed and self._capture is not None:
             self._arrived.clear()
             if block := self._capture.take():

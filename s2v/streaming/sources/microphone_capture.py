@@ -42,7 +42,7 @@ class Block(NamedTuple):
     came_s: float  # `time.monotonic()`
 
 
-class Capture:
+class MicrophoneCapture:
     """Opens the device, and again whenever it has gone; its blocks wait in a bounded queue.
 
     `notify` is called from PortAudio's thread when a block has come, and from ours when it is `over`: after `stop`,

@@ -12,7 +12,7 @@ from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 from numpy.typing import NDArray
 
-from s2v.media.audio_file import ENGINE_HZ, LISTEN_HZ
+from s2v.media.audio_file import ENGINE_HZ, PLAYBACK_HZ
 from s2v.streaming.sources.source import AudioChunk, Pcm
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ class VoiceResampler:
     """
 
     def __init__(self) -> None:
-        self.gap_samples = 0  # silence filled in, at LISTEN_HZ
+        self.gap_samples = 0  # silence filled in, at PLAYBACK_HZ
         self.jumps = 0  # breaks of the sender's clock that were too large to fill
         self._to_voice: av.AudioResampler | None = None
         self._to_engine = av.AudioResampler(format="flt", layout="mono", rate=ENGINE_HZ)
@@ -42,7 +42,7 @@ class VoiceResampler:
         """One decoded frame, any format, layout and rate; its pts counts samples of its own rate."""
         shape = (frame.format.name, frame.layout.name, frame.sample_rate)
         if shape != self._input:  # the first frame, or the sender changed its codec
-            self._to_voice = av.AudioResampler(format="fltp", rate=LISTEN_HZ)
+            self._to_voice = av.AudioResampler(format="fltp", rate=PLAYBACK_HZ)
             self._input, self._next_stamp = shape, None
         gap = self._gap_before(frame)
         frame.pts = None  # we count ourselves; the filter must not second-guess
@@ -68,7 +68,7 @@ class VoiceResampler:
             self.jumps += 1
             log.info("the sender's clock jumped; counting on without a gap")
             return 0
-        filled = round(missing * LISTEN_HZ / rate)
+        filled = round(missing * PLAYBACK_HZ / rate)
         self.gap_samples += filled
         return filled
 
@@ -76,7 +76,7 @@ class VoiceResampler:
         if not len(voice):
             return voice
         frame = av.AudioFrame.from_ndarray(voice[None, :], format="flt", layout="mono")
-        frame.sample_rate = LISTEN_HZ
+        frame.sample_rate = PLAYBACK_HZ
         parts: list[NDArray[Any]] = [part.to_ndarray().reshape(-1) for part in self._to_engine.resample(frame)]
         return np.concatenate([np.zeros(0, np.float32), *parts])
 

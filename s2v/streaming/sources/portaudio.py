@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from s2v.errors import StreamError
-from s2v.media.audio_file import LISTEN_HZ
+from s2v.media.audio_file import PLAYBACK_HZ
 
 INT16 = 8  # PortAudio's paInt16
 CONTINUE = 0  # paContinue
@@ -153,7 +153,7 @@ def best_capability(system: AudioSystem, microphone: Microphone) -> Capability:
 
     Raises: StreamError, it gives 16-bit sound in none of these ways.
     """
-    for rate_hz in (LISTEN_HZ, microphone.rate_hz):
+    for rate_hz in (PLAYBACK_HZ, microphone.rate_hz):
         for channels in (1, 2):
             try:
                 if system.is_format_supported(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.errors import StreamError
-from s2v.media.audio_file import ENGINE_HZ, LISTEN_HZ
+from s2v.media.audio_file import ENGINE_HZ, PLAYBACK_HZ
 from s2v.streaming.sources.file import CHUNK_SAMPLES
 from s2v.streaming.sources.peer import VoiceResampler
 from s2v.streaming.sources.source import RATIO, AudioChunk
@@ -21,7 +21,7 @@ MAX_UTTERANCES = 1000  # waiting to be said
 LATE_S = 0.5  # the loop stood still for longer: go on from now instead of catching up in a burst
 
 
-class PushedSource:
+class PushSource:
     """What is pushed, paced on our clock, silence while there is nothing: the face stays alive. Event loop only."""
 
     def __init__(
@@ -79,7 +79,7 @@ class PushedSource:
         came_s, self._due_s = self._due_s, self._due_s + CHUNK_SAMPLES / ENGINE_HZ
         taken = self._buffer.take(RATIO * CHUNK_SAMPLES)
         frame = av.AudioFrame.from_ndarray(taken.pcm[None, :], format="fltp", layout="mono")
-        frame.sample_rate = LISTEN_HZ
+        frame.sample_rate = PLAYBACK_HZ
         chunk = self._resampler.push(frame)
         for utterance, at in taken.ended:
             if not (end := self._ends.pop(utterance)).done():

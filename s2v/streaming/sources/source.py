@@ -8,9 +8,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.media.audio_file import ENGINE_HZ, LISTEN_HZ
+from s2v.media.audio_file import ENGINE_HZ, PLAYBACK_HZ
 
-RATIO = LISTEN_HZ // ENGINE_HZ  # sample i of what the engine hears is sample RATIO * i of what is played back
+RATIO = PLAYBACK_HZ // ENGINE_HZ  # sample i of what the engine hears is sample RATIO * i of what is played back
 
 Pcm = NDArray[np.float32]
 
@@ -22,7 +22,7 @@ class AudioChunk:
     Each rate continues where the previous chunk ended; the 16 kHz side may lag by a resampler's delay.
     """
 
-    voice_start: int  # index of voice[0], counted at LISTEN_HZ
+    voice_start: int  # index of voice[0], counted at PLAYBACK_HZ
     voice: Pcm  # (n,)
     engine_start: int  # index of engine[0], counted at ENGINE_HZ
     engine: Pcm  # (m,), n / 3 give or take that delay

@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.errors import StreamError
-from s2v.media.audio_file import LISTEN_HZ
+from s2v.media.audio_file import PLAYBACK_HZ
 
 MIN_RATE_HZ, MAX_RATE_HZ = 8_000, 48_000
 MAX_BUFFERED_S = 60.0
-PREBUFFER_SAMPLES = LISTEN_HZ * 60 // 1000  # a sender that just keeps up sends in bursts: begin with a little in hand
+PREBUFFER_SAMPLES = PLAYBACK_HZ * 60 // 1000  # a sender that just keeps up sends in bursts: begin with a little in hand
 PIECE_S = 0.02  # converted at a time, so that no call takes long however much was sent at once
 JOIN_S = 0.1  # smaller frames are joined: a million of one sample each must not take a million arrays
-FADE_SAMPLES = LISTEN_HZ * 5 // 1000  # what is cut off in mid-word would click
+FADE_SAMPLES = PLAYBACK_HZ * 5 // 1000  # what is cut off in mid-word would click
 
 Pcm = NDArray[np.float32]
 
@@ -26,7 +26,7 @@ Pcm = NDArray[np.float32]
 class Taken(NamedTuple):
     """The next stretch of a voice that never ends."""
 
-    pcm: Pcm  # (n,) float32 in [-1, 1] at LISTEN_HZ
+    pcm: Pcm  # (n,) float32 in [-1, 1] at PLAYBACK_HZ
     ended: list[tuple[int, int]]  # utterances that end in it: their number, and the index in `pcm` of their end
 
 
@@ -53,7 +53,7 @@ class SpeechBuffer:
     @property
     def buffered_s(self) -> float:
         """Seconds that have been pushed and not taken."""
-        return float(self._waiting_s) + len(self._ready) / LISTEN_HZ
+        return float(self._waiting_s) + len(self._ready) / PLAYBACK_HZ
 
     def push(self, pcm: NDArray[np.int16], rate_hz: int) -> None:
         """Append mono samples, shape (n,).
@@ -122,7 +122,7 @@ class SpeechBuffer:
         if not self._waiting and not len(self._ready):
             return False
         complete = any(isinstance(item, int) for item in self._waiting)
-        if complete or self.buffered_s >= PREBUFFER_SAMPLES / LISTEN_HZ or self._waited_samples >= PREBUFFER_SAMPLES:
+        if complete or self.buffered_s >= PREBUFFER_SAMPLES / PLAYBACK_HZ or self._waited_samples >= PREBUFFER_SAMPLES:
             self._waited_samples = 0
             return True
         self._waited_samples += length
@@ -146,7 +146,7 @@ class SpeechBuffer:
         """The first piece of `pcm`, resampled; the rest goes back to the front."""
         drained = self._drain() if rate_hz != self._rate_hz else np.zeros(0, np.float32)
         if self._resampler is None:
-            self._resampler, self._rate_hz = av.AudioResampler(format="fltp", layout="mono", rate=LISTEN_HZ), rate_hz
+            self._resampler, self._rate_hz = av.AudioResampler(format="fltp", layout="mono", rate=PLAYBACK_HZ), rate_hz
         piece = round(PIECE_S * rate_hz)
         if len(pcm) > piece:
             self._waiting.appendleft((rate_hz, pcm[piece:]))

@@ -1,7 +1,7 @@
 // Where the milliseconds go: what the server measures, twice a second, and what this browser does.
 
 const NAMES = {
-  capture: "Capture",
+  capture: "MicrophoneCapture",
   window: "Look-ahead",
   network: "Neural network",
   compose: "Drawing",
@@ -53,7 +53,7 @@ export class ReadOut {
   hear(message) {
     this.#heardAt = performance.now();
     this.#stages = message.stages_ms ?? (message.draw_ms ? { compose: message.draw_ms } : {});
-    this.#held = message.stages_ms ? null : message.budget_ms ?? null;
+    this.#held = message.stages_ms ? null : message.playout_delay_ms ?? null;
     this.#places.missed.textContent = (message.frames_late ?? 0) + (message.frames_dropped ?? 0);
   }
 

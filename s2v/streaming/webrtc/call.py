@@ -16,8 +16,8 @@ from s2v.errors import S2vError, StreamError
 from s2v.streaming.session.session import Stats
 from s2v.streaming.sources.peer import PeerSource
 from s2v.streaming.sources.source import AudioSource
-from s2v.streaming.webrtc.ice import IceServer, configuration, look_up, open_ended
-from s2v.streaming.webrtc.jitter_buffer import InOrderPackets, take_promptly
+from s2v.streaming.webrtc.ice import IceServer, configuration, look_up, without_mdns_candidates
+from s2v.streaming.webrtc.jitter_buffer import InOrderJitterBuffer, replace_jitter_buffer
 from s2v.streaming.webrtc.offer import Offer, refuse_unusable
 
 log = logging.getLogger(__name__)
@@ -29,8 +29,8 @@ MAX_UNASKED_BYTES = 128 * 1024
 LINGER_S = 0.5  # between telling the page that the end has come and hanging up
 
 
-class Show(Protocol):
-    """What a call carries: a `Session` of its own, or a `Viewer` of the shared avatar."""
+class CallStream(Protocol):
+    """What a call carries: a `Session` of its own, or a `Subscriber` of the shared broadcast."""
 
     @property
     def voice_track(self) -> MediaStreamTrack: ...
@@ -59,13 +59,13 @@ class Call:
 
     def __init__(
         self,
-        make_session: Callable[[AudioSource], Show],
+        make_session: Callable[[AudioSource], CallStream],
         on_end: Callable[[Call], None],
         connect_within_s: float,
         silent_after_s: float,
         ice_servers: Sequence[IceServer] = (),
     ) -> None:
-        self.session: Show | None = None
+        self.session: CallStream | None = None
         self.state = "new"
         self._make_session = make_session
         self._on_end = on_end
@@ -74,7 +74,7 @@ class Call:
         self._pc = RTCPeerConnection(configuration(ice_servers))
         self._channel: RTCDataChannel | None = None
         self._microphone: MediaStreamTrack | None = None
-        self._packets: InOrderPackets | None = None
+        self._packets: InOrderJitterBuffer | None = None
         self._connected = asyncio.Event()
         self._hung_up = asyncio.Event()
         self._life: asyncio.Task[None] | None = None
@@ -90,23 +90,23 @@ class Call:
         return self._hung_up.is_set() or self.state == "closed"
 
     async def answer(
-        self, offer: Offer, voice: AudioSource | None, watch: Callable[[], Show] | None = None
+        self, offer: Offer, voice: AudioSource | None, subscribe: Callable[[], CallStream] | None = None
     ) -> RTCSessionDescription:
-        """Take the offer; `voice` drives the face if given, else the caller's microphone; or `watch` what is on.
+        """Take the offer; `voice` drives the face if given, else the caller's microphone; or `subscribe` to what is on.
 
         Raises: StreamError, the description is unusable. S2vError, the engine cannot be opened. Closed after both.
         """
         try:
             await self._take(offer)
-            if watch is not None:
-                self.session = watch()
+            if subscribe is not None:
+                self.session = subscribe()
             else:
                 self.session = self._make_session(voice if voice is not None else self._microphone_source())
             await self.session.open()  # before the answer: no audio can pile up while a model loads
             self._pc.addTrack(self.session.voice_track)
             self._pc.addTrack(self.session.face_track)
             for transceiver in self._pc.getTransceivers():  # refuse what nobody would read
-                hears = transceiver.kind == "audio" and voice is None and watch is None
+                hears = transceiver.kind == "audio" and voice is None and subscribe is None
                 transceiver.direction = "sendrecv" if hears else "sendonly"
             await self._agree()
         except BaseException:
@@ -124,7 +124,7 @@ class Call:
     async def _take(self, offer: Offer) -> None:
         try:
             refuse_unusable(SessionDescription.parse(offer.sdp))
-            sdp, hidden = open_ended(offer.sdp)
+            sdp, hidden = without_mdns_candidates(offer.sdp)
             await self._pc.setRemoteDescription(RTCSessionDescription(sdp, "offer"))
             self._looking_up = asyncio.create_task(look_up(self._pc, hidden))
         except StreamError:
@@ -145,7 +145,7 @@ class Call:
             raise StreamError("the offer sends no audio: add the microphone's track, or ask for the voice")
         return PeerSource(self._microphone, self._packets)
 
-    async def _live(self, session: Show) -> None:
+    async def _live(self, session: CallStream) -> None:
         """The call's one task: run the session while the peer is there, then release everything."""
         running: asyncio.Task[None] | None = None
         tending: asyncio.Task[None] | None = None
@@ -202,7 +202,7 @@ class Call:
                 if transport is not None:
                     await transport.transport.stop()
 
-    async def _tend(self, session: Show) -> None:
+    async def _tend(self, session: CallStream) -> None:
         """Tell the page how it goes; return when nothing has come from the peer for a while."""
         clock = asyncio.get_running_loop()
         received, heard_s = -1, clock.time()
@@ -252,8 +252,8 @@ class Call:
         if track.kind == "audio":
             self._microphone = track
             receiver = next(receiver for receiver in self._pc.getReceivers() if receiver.track is track)
-            self._packets = InOrderPackets()
-            take_promptly(receiver, self._packets)
+            self._packets = InOrderJitterBuffer()
+            replace_jitter_buffer(receiver, self._packets)
 
     def _on_state(self) -> None:
         if self._pc.connectionState == "connected":

@@ -77,7 +77,7 @@ def configuration(servers: Sequence[IceServer] = ()) -> RTCConfiguration:
     return RTCConfiguration(iceServers=[RTCIceServer(list(s.urls), s.username, s.credential) for s in servers])
 
 
-def open_ended(sdp: str) -> tuple[str, list[RTCIceCandidate]]:
+def without_mdns_candidates(sdp: str) -> tuple[str, list[RTCIceCandidate]]:
     """A caller's description without the candidates that hide behind an mDNS name; and these.
 
     A page that has no microphone yet gets such names in place of addresses. Tried with Firefox: where they cannot be

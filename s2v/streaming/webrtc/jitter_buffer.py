@@ -18,7 +18,7 @@ REMEMBERED = 64  # packets whose arrival is kept until they are decoded
 RTP_WRAP = 1 << 32
 
 
-class InOrderPackets(JitterBuffer):
+class InOrderJitterBuffer(JitterBuffer):
     """Audio: every packet is a frame; it comes out at once, or never when a newer one has.
 
     aiortc's buffer keeps four packets back (80 ms) and, after one is lost, sixteen, for the rest of the call.
@@ -53,7 +53,7 @@ class InOrderPackets(JitterBuffer):
             del self._came_s[next(iter(self._came_s))]
 
 
-class MarkedFrames(JitterBuffer):
+class MarkerJitterBuffer(JitterBuffer):
     """Video: a picture comes out with its last packet, which carries the marker, as in a browser.
 
     aiortc's buffer waits for the first packet of the next picture, 40 ms later.
@@ -76,7 +76,7 @@ class MarkedFrames(JitterBuffer):
         return None
 
 
-def take_promptly(receiver: RTCRtpReceiver, buffer: JitterBuffer) -> bool:
+def replace_jitter_buffer(receiver: RTCRtpReceiver, buffer: JitterBuffer) -> bool:
     """Give a receiver that has received nothing yet another buffer.
 
     aiortc has no option for it, so its private attribute is replaced; where that is gone, nothing changes.

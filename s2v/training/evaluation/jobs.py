@@ -70,12 +70,12 @@ def judge_clip(job: ClipJob) -> ClipResult | str:
 def judge_photo(job: PhotoJob) -> FaceResult:
     """All figures of one photo, driven with the bundled voice."""
     backend = opened(job.model, job.backend)
-    voice, said = voice_of_moments(bundled_voice()), None
+    voice, prediction = voice_of_moments(bundled_voice()), None
     if job.max_frames:
         voice = voice[: round(job.max_frames * backend.spec.samples_per_frame)]
     if backend.spec.network == "s2v":
-        said = backend_speak(backend)(voice) @ gap_weights(backend.spec)
-    return judge_face(job.photo, backend, voice, said)
+        prediction = backend_speak(backend)(voice) @ gap_weights(backend.spec)
+    return judge_face(job.photo, backend, voice, prediction)
 
 
 class _SyncCrops:
@@ -100,7 +100,7 @@ class _SyncCrops:
 
 
 def _judged(clip: HeldClip, backend: Backend, syncnet: Path | None) -> ClipResult:
-    spec, film, said, curves, pictures = backend.spec, clip.aperture, None, None, None
+    spec, film, prediction, curves, pictures = backend.spec, clip.aperture, None, None, None
     figures = loudness_figures(clip.pcm, film, spec)
     loud = loudness(clip.pcm, clip.n_frames, spec)
     strangers = [other_voice(len(clip.pcm), turn, bundled_voice()) for turn in OTHER_VOICE_TURNS]
@@ -108,8 +108,8 @@ def _judged(clip: HeldClip, backend: Backend, syncnet: Path | None) -> ClipResul
         speak, spoken, gap = backend_speak(backend), clip.spoken(spec), gap_weights(spec)
         motion = speak(clip.pcm)
         figures |= motion_figures(motion, spoken, spec)
-        said = (motion @ gap).astype(np.float32)
-        curves = Curves(said, film, loud, tuple(speak(stranger) @ gap for stranger in strangers))
+        prediction = (motion @ gap).astype(np.float32)
+        curves = Curves(prediction, film, loud, tuple(speak(stranger) @ gap for stranger in strangers))
     refused = ""
     try:
         crops = _SyncCrops()
@@ -128,7 +128,7 @@ def _judged(clip: HeldClip, backend: Backend, syncnet: Path | None) -> ClipResul
         round(len(clip.pcm) / spec.sample_rate_hz, 2),
         figures,
         film,
-        said,
+        prediction,
         pictures.opened if pictures else None,
         curves,
         pictures.tiles if pictures else [],

@@ -32,22 +32,22 @@ def correlation(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
     return float((a * b).sum()) / scale if scale > 1e-12 else 0.0
 
 
-def offset_sweep(said: NDArray[np.floating], true: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Correlation when `said` is pulled forward by each of OFFSETS_FRAMES, (17,); 0 where too little is left."""
+def offset_sweep(prediction: NDArray[np.floating], target: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Correlation when `prediction` is pulled forward by each of OFFSETS_FRAMES, (17,); 0 where too little is left."""
 
     def at(shift: int) -> float:
-        if len(said) - abs(shift) < 2:
+        if len(prediction) - abs(shift) < 2:
             return 0.0
-        a = said[max(0, shift) : len(said) + min(0, shift)]
-        b = true[max(0, -shift) : len(true) + min(0, -shift)]
+        a = prediction[max(0, shift) : len(prediction) + min(0, shift)]
+        b = target[max(0, -shift) : len(target) + min(0, -shift)]
         return correlation(a, b)
 
     return np.array([at(shift) for shift in OFFSETS_FRAMES])
 
 
-def best_offset(said: NDArray[np.floating], true: NDArray[np.floating]) -> int:
-    """Frames by which `said` must be pulled forward to fit `true` best; of equals the one nearest to 0."""
-    sweep = offset_sweep(said, true)
+def best_offset(prediction: NDArray[np.floating], target: NDArray[np.floating]) -> int:
+    """Frames by which `prediction` must be pulled forward to fit `target` best; of equals the one nearest to 0."""
+    sweep = offset_sweep(prediction, target)
     nearest_first = sorted(range(len(OFFSETS_FRAMES)), key=lambda i: abs(OFFSETS_FRAMES[i]))
     return OFFSETS_FRAMES[max(nearest_first, key=lambda i: sweep[i])]
 
@@ -77,7 +77,7 @@ def pauses(pcm: NDArray[np.float32], n_frames: int, spec: LipSyncSpec) -> NDArra
 
 
 def runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Start and end (one past the last) of every stretch that is true."""
+    """Start and end (one past the last) of every stretch that is target."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
     return [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]
 

@@ -30,7 +30,7 @@ Speak = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 class Talk(Protocol):
-    """Sound and true motion of one clip."""
+    """Sound and target motion of one clip."""
 
     @property
     def name(self) -> str: ...
@@ -74,27 +74,27 @@ def backend_speak(backend: Backend) -> Speak:
 
     def speak(pcm: NDArray[np.float32]) -> NDArray[np.float32]:
         windows = mfcc_windows(pcm, spec)[:, None]
-        said = []
+        prediction = []
         for first in range(0, len(windows), MAX_BATCH):
             batch = windows[first : first + MAX_BATCH]
             outputs = backend.infer(batch, {name: rows[: len(batch)] for name, rows in identity.items()})
-            said.append(outputs["motion"].copy())
-        return np.concatenate(said) if said else np.zeros((0, spec.n_motion), np.float32)
+            prediction.append(outputs["motion"].copy())
+        return np.concatenate(prediction) if prediction else np.zeros((0, spec.n_motion), np.float32)
 
     return speak
 
 
-def motion_figures(said: NDArray[np.float32], talk: Talk, spec: LipSyncSpec) -> dict[str, float]:
-    """Figures of one clip. Offsets in frames, positive where what is said lags the film."""
-    n = min(len(said), len(talk.motion))
-    true, film = talk.motion[:n], talk.aperture[:n]
-    opened = said[:n] @ gap_weights(spec)
+def motion_figures(prediction: NDArray[np.float32], talk: Talk, spec: LipSyncSpec) -> dict[str, float]:
+    """Figures of one clip. Offsets in frames, positive where what is prediction lags the film."""
+    n = min(len(prediction), len(talk.motion))
+    target, film = talk.motion[:n], talk.aperture[:n]
+    opened = prediction[:n] @ gap_weights(spec)
     spoken = ~pauses(talk.pcm, n, spec)
     return {
-        "first": correlation(said[:n, 0], true[:, 0]),
-        "first_best": float(offset_sweep(said[:n, 0], true[:, 0]).max()),
-        "second": correlation(said[:n, 1], true[:, 1]),
-        "second_best": float(offset_sweep(said[:n, 1], true[:, 1]).max()),
+        "first": correlation(prediction[:n, 0], target[:, 0]),
+        "first_best": float(offset_sweep(prediction[:n, 0], target[:, 0]).max()),
+        "second": correlation(prediction[:n, 1], target[:, 1]),
+        "second_best": float(offset_sweep(prediction[:n, 1], target[:, 1]).max()),
         "aperture": correlation(opened, film),
         "aperture_best": float(offset_sweep(opened, film).max()),
         "offset": float(best_offset(opened, film)),

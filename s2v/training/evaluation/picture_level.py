@@ -39,7 +39,7 @@ _CLOSED_SHARE = 0.15  # of a clip's frames may become its photo
 
 
 @dataclass(frozen=True)
-class Pictures:
+class DrawnClip:
     """What drawing a clip gave."""
 
     figures: dict[str, float]
@@ -73,7 +73,7 @@ def draw_clip(
     backend: Backend,
     n_tiles: int = N_TILES,
     watch: Callable[[Image, Pose, Image, Pose], None] | None = None,
-) -> Pictures:
+) -> DrawnClip:
     """Drive the clip's own photo with its sound and hold every frame against the film.
 
     Args: watch: is shown every frame as drawn and as filmed, with the head's pose in each.
@@ -100,7 +100,7 @@ def draw_clip(
         engine.close()
     opened = (aperture(drawn) - aperture(still)).astype(np.float32)
     figures = _lip_figures(clip, drawn, still, opened, backend.spec) | comparison.figures()
-    return Pictures(figures, opened, comparison.tiles, comparison.mouth)
+    return DrawnClip(figures, opened, comparison.tiles, comparison.mouth)
 
 
 def drawn_opening(clip: HeldClip, backend: Backend, pcm: NDArray[np.float32]) -> NDArray[np.float32]:

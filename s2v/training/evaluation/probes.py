@@ -1,7 +1,7 @@
 """Questions that every network must answer rightly, with the thresholds in one place.
 
 A network whose lips fit no better with their own voice than with another does not listen, whatever its loss says.
-Curves are openings of the lips in face units, one value a frame: said by the motion net, or detected in what was drawn.
+Curves are openings of the lips in face units, a value a frame: predicted by the motion net, or seen in what was drawn.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ class Probe:
 class Curves:
     """What is known of one clip, all of the same length."""
 
-    said: Curve
+    prediction: Curve
     film: Curve
     loud: Curve
-    others: tuple[Curve, ...]  # said to the same film by other voices
+    others: tuple[Curve, ...]  # predicted for the same film by other voices
 
 
 def at_least(name: str, found: float, limit: float, where: str = "") -> Probe:
@@ -73,22 +73,22 @@ def curves_of(speak: Speak, talk: Talk, spec: LipSyncSpec, voice: NDArray[np.flo
     """Let a motion net say a clip, and other speech for the same clip."""
     n, gap = len(talk.motion), gap_weights(spec)
     pcm = talk.pcm[: round(n * spec.samples_per_frame)]
-    said = speak(pcm)[:n] @ gap
-    n = len(said)
+    prediction = speak(pcm)[:n] @ gap
+    n = len(prediction)
     others = tuple(speak(other_voice(len(pcm), turn, voice))[:n] @ gap for turn in OTHER_VOICE_TURNS)
-    return Curves(said, talk.aperture[:n], loudness(talk.pcm, n, spec), others)
+    return Curves(prediction, talk.aperture[:n], loudness(talk.pcm, n, spec), others)
 
 
 def curve_probes(sets: Mapping[str, Sequence[Curves]]) -> list[Probe]:
     """Own voice against another, offset at the peak, better than loudness, spread: each of the set that does worst."""
     own, peak, talker, spread = [], [], [], []
     for name, clips in sets.items():
-        sweeps = np.array([offset_sweep(clip.said, clip.film) for clip in clips])
+        sweeps = np.array([offset_sweep(clip.prediction, clip.film) for clip in clips])
         loud = np.array([offset_sweep(clip.loud, clip.film) for clip in clips])
         others = [np.mean([offset_sweep(other, clip.film).max() for other in clip.others]) for clip in clips]
         own.append((float(np.median(sweeps.max(1) - others)), name))
         talker.append((float(np.median(sweeps.max(1) - loud.max(1))), name))
-        spread.append((float(np.median([clip.said.std() / max(1e-6, clip.film.std()) for clip in clips])), name))
+        spread.append((float(np.median([clip.prediction.std() / max(1e-6, clip.film.std()) for clip in clips])), name))
         peak.append((_peak_off(sweeps.mean(0), loud.mean(0)), name))
     return [
         at_least("own voice against another", *_with_limit(min(own), MIN_OWN_VOICE_GAIN)),
@@ -122,9 +122,9 @@ def idle_motion(
     speak: Speak, spec: LipSyncSpec, sounds: Mapping[str, NDArray[np.float32]]
 ) -> dict[str, tuple[float, float]]:
     """Sound that is not speech -> largest opening and RMS lip speed that a motion net asks for."""
-    said = {name: speak(pcm) for name, pcm in sounds.items()}
+    prediction = {name: speak(pcm) for name, pcm in sounds.items()}
     gap = gap_weights(spec)
-    return {name: (float((motion @ gap).max()), motion_lip_speed(motion, spec)) for name, motion in said.items()}
+    return {name: (float((motion @ gap).max()), motion_lip_speed(motion, spec)) for name, motion in prediction.items()}
 
 
 def motion_probes(
@@ -139,15 +139,15 @@ def motion_probes(
     return curve_probes(curves) + idle_probes(idle_motion(speak, spec, no_speech_sounds()))
 
 
-def pixel_probes(own: NDArray[np.float32], other: NDArray[np.float32], true: NDArray[np.float32]) -> list[Probe]:
+def pixel_probes(own: NDArray[np.float32], other: NDArray[np.float32], target: NDArray[np.float32]) -> list[Probe]:
     """Does the mouth that a network paints change with the voice, and for the better?
 
-    Args: own, other: (n, 3, h, w) in [0, 1], painted to the picture's own voice and to another; true: as filmed.
+    Args: own, other: (n, 3, h, w) in [0, 1], painted to the picture's own voice and to another; target: as filmed.
     """
-    height, width = true.shape[2:]
+    height, width = target.shape[2:]
     mouth = np.s_[:, :, height // 2 : round(0.9 * height), round(0.25 * width) : round(0.75 * width)]
     change = 255 * float(np.abs(own[mouth] - other[mouth]).mean())
-    error, error_other = (float(np.abs(drawn[mouth] - true[mouth]).mean()) for drawn in (own, other))
+    error, error_other = (float(np.abs(drawn[mouth] - target[mouth]).mean()) for drawn in (own, other))
     return [
         at_least("another voice changes the mouth, of 255", change, MIN_PIXEL_CHANGE),
         at_least("own voice against another, L1 of the mouth", error_other / max(error, 1e-9), MIN_PIXEL_GAIN),

@@ -71,7 +71,7 @@ class ClipResult:
     seconds: float
     figures: dict[str, float]
     film: NDArray[np.float32]  # opening over the talker's closed lips, face units, as the next two
-    said: NDArray[np.float32] | None
+    prediction: NDArray[np.float32] | None
     drawn: NDArray[np.float32] | None
     curves: Curves | None  # for the probes
     tiles: list[tuple[int, Image, Image]] = field(default_factory=list)

@@ -52,15 +52,15 @@ def voice_of_moments(voice: NDArray[np.float32], rate_hz: int = 16_000) -> NDArr
 
 
 def judge_face(
-    photo: Path, backend: Backend, voice: NDArray[np.float32], said: NDArray[np.floating] | None = None
+    photo: Path, backend: Backend, voice: NDArray[np.float32], prediction: NDArray[np.floating] | None = None
 ) -> FaceResult:
     """Drive one photo with a voice and look at every frame.
 
-    Args: said: (n,) the opening that the motion net asks for; None where the network says pixels.
+    Args: prediction: (n,) the opening that the motion net asks for; None where the network says pixels.
     """
     try:
         face = enrol(load_photo(photo), backend.spec)
-        return _judged(photo.stem, face, backend, voice, said)
+        return _judged(photo.stem, face, backend, voice, prediction)
     except (FaceError, DataError) as error:
         return FaceResult(photo.stem, refused=" ".join(str(error).split()))
 
@@ -116,7 +116,7 @@ def idle_figures(
 
 
 def _judged(
-    name: str, face: EnrolledFace, backend: Backend, voice: NDArray[np.float32], said: NDArray[np.floating] | None
+    name: str, face: EnrolledFace, backend: Backend, voice: NDArray[np.float32], prediction: NDArray[np.floating] | None
 ) -> FaceResult:
     sharp, jitter = [], []
     tiles: dict[int, Image] = {}
@@ -140,7 +140,7 @@ def _judged(
         name,
         sharpness=float(np.median(sharp)),
         spread=float(opened.std()),
-        follows=float("nan") if said is None else correlation(opened, said[: len(opened)]),
+        follows=float("nan") if prediction is None else correlation(opened, prediction[: len(opened)]),
         jitter=max(jitter),
         tiles=[still, *(tiles.get(index, np.full_like(still, 255)) for index in wanted)],  # blank: not reached
     )

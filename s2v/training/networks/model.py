@@ -19,7 +19,7 @@ from s2v.files import written_whole
 from s2v.spec import LipSyncSpec, Network
 from s2v.training.networks.layers import conv
 from s2v.training.networks.motion_network import MotionNet
-from s2v.training.networks.mouth_decoder import MouthFaceEncoder, MouthPainter
+from s2v.training.networks.mouth_decoder import MouthDecoder, MouthFaceEncoder
 
 CHECKPOINT_FORMAT = 1
 
@@ -131,12 +131,12 @@ class MotionFrameDecoder(nn.Module):
     def __init__(self, spec: LipSyncSpec) -> None:
         super().__init__()
         self.motion_net = MotionNet(spec)
-        self.painter = MouthPainter(spec)
+        self.mouth_decoder = MouthDecoder(spec)
 
     def forward(self, mfcc: Tensor, identity: Tensor, teeth: Tensor) -> tuple[Tensor, ...]:
         """-> motion (b, n_motion), mouth (b, 4, mouth_h_px, mouth_w_px)."""
         motion = self.motion_net(mfcc)
-        return motion, self.painter(motion, identity, teeth)
+        return motion, self.mouth_decoder(motion, identity, teeth)
 
 
 class MotionMouth(TalkingNet):

@@ -84,7 +84,7 @@ class MouthFaceEncoder(nn.Module):
         return self.identity(face), (choice @ self.sets.flatten(1)).reshape(-1, *self.shape)
 
 
-class MouthPainter(nn.Module):
+class MouthDecoder(nn.Module):
     """Motion, light and teeth -> what shows between the lips, BGR and alpha."""
 
     rows: Tensor

@@ -32,7 +32,7 @@ from s2v.training.networks.model import (
 from s2v.training.train import batches as data
 from s2v.training.train.config import TrainConfig
 from s2v.training.train.losses import MotionLoss, pixel_loss
-from s2v.training.train.mouth_training import MouthLesson, face_input
+from s2v.training.train.mouth_training import MouthTraining, face_input
 from s2v.training.train.picture_batches import Pictures, picture_batch, picture_batches
 from s2v.training.train.validation import run_probes, sync_report
 
@@ -50,8 +50,8 @@ class Run:
     device: torch.device
     steps: dict[str, int] = field(default_factory=dict)  # done per part
     moments: dict[str, Any] = field(default_factory=dict)  # the optimiser's, per part
-    lesson: MouthLesson | None = None  # while part "mouth" is trained
-    memory: dict[str, Tensor] = field(default_factory=dict)  # the lesson's, as a checkpoint keeps it
+    mouth_training: MouthTraining | None = None  # while part "mouth" is trained
+    memory: dict[str, Tensor] = field(default_factory=dict)  # that of `mouth_training`, as a checkpoint keeps it
     history: list[dict[str, Any]] = field(default_factory=list)
     probes: list[dict[str, Any]] = field(default_factory=list)  # asked when training has ended
 
@@ -77,7 +77,7 @@ def train(config: TrainConfig, progress: bool = True) -> Path:
     if "mouth" in parts and isinstance(run.network, MotionMouth):
         if not len(pictures):
             raise DataError(_NO_PICTURES.format(config.shards))
-        run.lesson = MouthLesson(run.network, pictures, run.device)
+        run.mouth_training = MouthTraining(run.network, pictures, run.device)
     for checkpoint in config.resume:
         _resume(run, checkpoint)
     config.out.mkdir(parents=True, exist_ok=True)
@@ -107,9 +107,9 @@ def _train_part(run: Run, part: str, clips: list[data.Clip], pictures: Pictures,
     config = run.config
     losses, epoch_steps = _part_losses(run, part, clips, pictures)
     total, done = config.epochs * epoch_steps, run.steps.get(part, 0)
-    lesson = run.lesson if part == "mouth" else None
+    mouth_training = run.mouth_training if part == "mouth" else None
     weights = list(_weights(run.network, part))
-    groups = lesson.parameter_groups(weights) if lesson else [{"params": weights, "rate": 1.0}]
+    groups = mouth_training.parameter_groups(weights) if mouth_training else [{"params": weights, "rate": 1.0}]
     optimiser = torch.optim.AdamW(groups, weight_decay=1e-3)
     if part in run.moments:
         optimiser.load_state_dict(run.moments[part])
@@ -126,8 +126,8 @@ def _train_part(run: Run, part: str, clips: list[data.Clip], pictures: Pictures,
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimiser.step()
-        if lesson:
-            lesson.step(learning_rate)
+        if mouth_training:
+            mouth_training.step(learning_rate)
         mean += 0.02 * (float(loss.detach()) - mean) if mean else float(loss.detach())
         run.steps[part] = step + 1
         bar.set_postfix(loss=f"{mean:.4f}")
@@ -136,9 +136,9 @@ def _train_part(run: Run, part: str, clips: list[data.Clip], pictures: Pictures,
             _check(run, part, checks, mean, step + 1)
         if ended or (step + 1) % config.save_every_steps == 0:
             run.moments[part] = optimiser.state_dict()
-            if lesson:
-                lesson.settle()
-                run.memory = lesson.state()
+            if mouth_training:
+                mouth_training.settle()
+                run.memory = mouth_training.state()
             _save(run)
 
 
@@ -175,15 +175,15 @@ def _motion_losses(run: Run, voices: list[list[data.Clip]], rng: np.random.Gener
     spec = run.network.spec
     wanted = MotionLoss(spec).to(run.device)
     while True:
-        columns, true, follows = data.motion_batch(voices, run.config.rows, spec, rng)
-        said = run.network.frame_decoder.motion_net.over(columns.to(run.device))
-        yield wanted(said, true.to(run.device), follows.to(run.device))
+        columns, target, follows = data.motion_batch(voices, run.config.rows, spec, rng)
+        prediction = run.network.frame_decoder.motion_net.over(columns.to(run.device))
+        yield wanted(prediction, target.to(run.device), follows.to(run.device))
 
 
 def _mouth_losses(run: Run, pictures: Pictures, rng: np.random.Generator) -> Iterator[Tensor]:
-    assert run.lesson is not None
+    assert run.mouth_training is not None
     for stored in picture_batches(pictures, run.config.batch, rng):
-        yield run.lesson.loss({key: value.to(run.device) for key, value in stored.items()})
+        yield run.mouth_training.loss({key: value.to(run.device) for key, value in stored.items()})
 
 
 def _pixel_losses(run: Run, clips: list[data.Clip], pictures: Pictures, rng: np.random.Generator) -> Iterator[Tensor]:
@@ -245,6 +245,6 @@ def _resume(run: Run, checkpoint: Path) -> None:
     run.moments |= {part: moments for part, moments in state.get("moments", {}).items() if part in taken}
     if "mouth" in taken and state.get("memory"):
         run.memory = state["memory"]
-        if run.lesson:
-            run.lesson.recall(run.memory)
+        if run.mouth_training:
+            run.mouth_training.recall(run.memory)
     run.history += state["history"]

@@ -33,13 +33,13 @@ class MotionLoss(torch.nn.Module):
         upper = basis.components[:, [whole[p] for p in UPPER_INNER_LIP[2:-2]], 1]
         self.register_buffer("gaps", torch.tensor((lower - upper)[: spec.n_motion], dtype=torch.float32))
 
-    def forward(self, said: Tensor, true: Tensor, follows: Tensor) -> Tensor:
+    def forward(self, prediction: Tensor, target: Tensor, follows: Tensor) -> Tensor:
         """(..., n, n_motion) twice and (..., n) bool, whether a frame follows the one before it -> scalar."""
-        position = ((said - true) ** 2 @ self.weights).mean()
-        velocity = ((said.diff(dim=-2) - true.diff(dim=-2)) ** 2 @ self.weights)[follows[..., 1:]].mean()
-        gap_said, gap_true = said @ self.gaps, true @ self.gaps
-        closed = 1 + 2 * (gap_true < 0.01).float()
-        opening = (closed * (gap_said - gap_true).abs()).mean()
+        position = ((prediction - target) ** 2 @ self.weights).mean()
+        velocity = ((prediction.diff(dim=-2) - target.diff(dim=-2)) ** 2 @ self.weights)[follows[..., 1:]].mean()
+        gap_prediction, gap_target = prediction @ self.gaps, target @ self.gaps
+        closed = 1 + 2 * (gap_target < 0.01).float()
+        opening = (closed * (gap_prediction - gap_target).abs()).mean()
         return position + velocity + 5 * opening
 
 
@@ -64,7 +64,7 @@ def light_between(gate: Tensor, unit_px: float) -> Tensor:
 
 
 def mouth_loss(mouth: Tensor, batch: dict[str, Tensor]) -> Tensor:
-    """The patch laid over the warped reference must give the true mouth, and be true inside the opening.
+    """The patch laid over the warped reference must give the target mouth, and be target inside the opening.
 
     A picture is compared at its own resolution: where the source was magnified into blocks, their means are.
 
@@ -74,20 +74,20 @@ def mouth_loss(mouth: Tensor, batch: dict[str, Tensor]) -> Tensor:
     total = mouth.new_zeros(())
     for block in sorted(set(batch["blocks"].tolist())):
         those = batch["blocks"] == block
-        warped, true = batch["mouth_warped"][those], batch["mouth_target"][those]
-        cost = _mouth_cost(mouth[those], warped, true, batch["opening"][those], batch["gate"][those], int(block))
+        warped, target = batch["mouth_warped"][those], batch["mouth_target"][those]
+        cost = _mouth_cost(mouth[those], warped, target, batch["opening"][those], batch["gate"][those], int(block))
         total = total + cost * (those.sum() / len(those))
     return total
 
 
-def _mouth_cost(mouth: Tensor, warped: Tensor, true: Tensor, inside: Tensor, gate: Tensor, block: int) -> Tensor:
+def _mouth_cost(mouth: Tensor, warped: Tensor, target: Tensor, inside: Tensor, gate: Tensor, block: int) -> Tensor:
     colour, alpha = mouth[:, :3], paint_cover(mouth[:, 3:], gate)
     near = functional.max_pool2d(torch.maximum(inside, gate), 5, 1, 2)
     well_inside = shrunk(inside)
-    # Where the true mouth shows lips, paint is to give way, not to learn what lips look like.
+    # Where the target mouth shows lips, paint is to give way, not to learn what lips look like.
     inside = (inside > 0.5).to(colour.dtype)
     colour = colour * inside + colour.detach() * (1 - inside)
-    wrong, shown = colour - true, warped * (1 - alpha) + colour * alpha - true
+    wrong, shown = colour - target, warped * (1 - alpha) + colour * alpha - target
     loss = _weighed(_blocks(shown, block).abs(), _blocks(near, block))
     loss = loss + 0.7 * _weighed(_blocks(wrong, block).abs(), _blocks(inside, block))
     for error, seen, weight in ((shown, near, 0.2), (wrong * well_inside, well_inside, 0.5)):

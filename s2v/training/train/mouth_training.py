@@ -15,7 +15,7 @@ from s2v.training.networks.mouth_decoder import N_SETS, TeethMemory
 from s2v.training.train.losses import light_between, mouth_loss, shrunk
 from s2v.training.train.picture_batches import Pictures, picture_batch
 
-_MOTION_NOISE = 0.15  # standard deviations: the painter will be given what the motion net says, not the truth
+_MOTION_NOISE = 0.15  # standard deviations: the mouth_decoder will be given what the motion net says, not the truth
 _MEMORY_RATE = 25.0  # how much faster teeth are fitted than weights are: each is seen once in a while only
 _DARK = 0.03  # cost of a cavity as bright as a tongue in full light
 _GOOD_SHARE = 0.25  # of the people, those whose teeth show best, may lend theirs to others
@@ -30,7 +30,7 @@ def face_input(target: Tensor, reference: Tensor) -> Tensor:
     return torch.cat([masked, reference], 1)
 
 
-class MouthLesson:
+class MouthTraining:
     """A network's mouth part, the pictures it learns from, and the teeth on them."""
 
     def __init__(self, network: MotionMouth, pictures: Pictures, device: torch.device) -> None:
@@ -43,14 +43,14 @@ class MouthLesson:
 
     def loss(self, batch: dict[str, Tensor]) -> Tensor:
         """What a batch costs, a scalar; `batch` as `pictures.picture_batch` makes it."""
-        painter = self.network.frame_decoder.painter
+        mouth_decoder = self.network.frame_decoder.mouth_decoder
         identity = self.network.face_encoder.identity(face_input(batch["reference"], batch["reference"]))
         teeth, cost = self.memory(batch["person"], batch["mirrored"])
         teeth = self._taught(teeth, batch["opening"])
-        said = batch["motion"] + _MOTION_NOISE * torch.randn_like(batch["motion"])
-        soft = painter.soft(said)
-        mouth = painter.lay(soft, painter.jaw(batch["motion"]), identity, teeth)
-        lit = light_between(batch["gate"], painter.place.unit_px)
+        motion = batch["motion"] + _MOTION_NOISE * torch.randn_like(batch["motion"])
+        soft = mouth_decoder.soft(motion)
+        mouth = mouth_decoder.lay(soft, mouth_decoder.jaw(batch["motion"]), identity, teeth)
+        lit = light_between(batch["gate"], mouth_decoder.place.unit_px)
         mouth = torch.cat([mouth[:, :3] * lit, mouth[:, 3:]], 1)
         # Behind other people's teeth lies what nobody's picture showed: it is to be dark.
         total: Tensor = mouth_loss(mouth, batch) + cost + _DARK * (soft[:, 0] ** 2).mean()
@@ -58,7 +58,7 @@ class MouthLesson:
 
     def _taught(self, teeth: Tensor, opening: Tensor) -> Tensor:
         """The same teeth, but the upper ones learn only well inside the opening: its rim shows lips already."""
-        place = self.network.frame_decoder.painter.place
+        place = self.network.frame_decoder.mouth_decoder.place
         seen = shrunk(opening)[:, :, place.top : place.top + place.rows]
         upper = teeth[:, :4] * seen + teeth[:, :4].detach() * (1 - seen)
         return torch.cat([upper, teeth[:, 4:]], 1)

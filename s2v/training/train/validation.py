@@ -32,7 +32,7 @@ class SyncReport:
     """Medians over clips; offsets in frames, positive where the video lags the voice."""
 
     clips: int
-    first_component: float  # correlation, said against true
+    first_component: float  # correlation, prediction against target
     second_component: float
     aperture: float
     shuffled: float  # first component with another clip's voice: near 0 if the net listens
@@ -48,26 +48,26 @@ def predicted_motion(network: MotionMouth, windows: NDArray[np.float32]) -> NDAr
     """Windows (n, 1, n_cepstra, n_columns) -> motion (n, n_motion)."""
     device = next(network.parameters()).device
     with torch.no_grad():
-        said = network.frame_decoder.motion_net(torch.from_numpy(windows).to(device))
-    return np.asarray(said.cpu().numpy(), np.float32)
+        prediction = network.frame_decoder.motion_net(torch.from_numpy(windows).to(device))
+    return np.asarray(prediction.cpu().numpy(), np.float32)
 
 
 def sync_report(network: MotionMouth, clips: list[Clip]) -> SyncReport:
     """Run every clip through the network (in eval mode)."""
     network.eval()
     gap = gap_weights(network.spec)
-    said = [predicted_motion(network, windows_of(clip, network.spec)) for clip in clips]
+    prediction = [predicted_motion(network, windows_of(clip, network.spec)) for clip in clips]
     rows = []
     for index, clip in enumerate(clips):
-        other = said[(index + 1) % len(clips)]
+        other = prediction[(index + 1) % len(clips)]
         n = min(len(other), len(clip.motion))
         rows.append(
             (
-                correlation(said[index][:, 0], clip.motion[:, 0]),
-                correlation(said[index][:, 1], clip.motion[:, 1]),
-                correlation(said[index] @ gap, clip.aperture),
+                correlation(prediction[index][:, 0], clip.motion[:, 0]),
+                correlation(prediction[index][:, 1], clip.motion[:, 1]),
+                correlation(prediction[index] @ gap, clip.aperture),
                 correlation(other[:n, 0], clip.motion[:n, 0]),
-                best_offset(said[index][:, 0], clip.motion[:, 0]),
+                best_offset(prediction[index][:, 0], clip.motion[:, 0]),
             )
         )
     first, second, aperture, shuffled, offset = np.median(np.array(rows), axis=0)
@@ -115,8 +115,8 @@ def _windows_of_pictures(
         pcm = clips[name].pcm
         stranger = other_voice(len(pcm), index / len(where), voice)
         for sound, windows in ((pcm, own), (stranger, other)):
-            said = mfcc_windows(sound, network.spec)
-            windows.append(said[min(frame, len(said) - 1)])
+            prediction = mfcc_windows(sound, network.spec)
+            windows.append(prediction[min(frame, len(prediction) - 1)])
     return np.stack(own)[:, None], np.stack(other)[:, None]
 
 

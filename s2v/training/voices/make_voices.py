@@ -18,7 +18,7 @@ from tqdm import tqdm
 from s2v.errors import DataError
 from s2v.files import written_whole
 from s2v.training.voices.phones import write_labels
-from s2v.training.voices.synthesizers import ENGINES, RATE_HZ, Speaker, Spoken, Synthesizer
+from s2v.training.voices.synthesizers import ENGINES, RATE_HZ, Speaker, SynthesizedSpeech, Synthesizer
 from s2v.training.workers import worker_pool
 
 HERE = Path(__file__).parent
@@ -196,7 +196,7 @@ def _record(job: _Job) -> str:
     return ""
 
 
-def _write_wav(path: Path, spoken: Spoken) -> None:
+def _write_wav(path: Path, spoken: SynthesizedSpeech) -> None:
     loudest = max(1, int(np.abs(spoken.pcm.astype(np.int32)).max()))
     level = np.asarray(np.round(spoken.pcm * (PEAK * 32767 / loudest)), "<i2")
     with wave.open(str(path), "wb") as file:

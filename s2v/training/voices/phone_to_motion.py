@@ -87,15 +87,15 @@ def train_bridge(
     steps_per_frame = 1 / spec.fps / STEP_S
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = 2e-3 * 0.5 * (1 + np.cos(np.pi * step / steps)) + 1e-5
-        heard, true = [], []
+        heard, target = [], []
         for index in rng.integers(len(known), size=_STRETCHES):
             motion, row = known[index].motion, rows[index]
             first = int(rng.integers(len(motion) - n_frames + 1))
             begin = min(round(first * steps_per_frame), len(row) - at[-1] - 1)
             heard.append(row[begin : begin + at[-1] + 1])
-            true.append(motion[first : first + n_frames])
-        said = network(torch.from_numpy(np.stack(heard)))[:, at]
-        loss = wanted(said, torch.from_numpy(np.stack(true)), follows)
+            target.append(motion[first : first + n_frames])
+        prediction = network(torch.from_numpy(np.stack(heard)))[:, at]
+        loss = wanted(prediction, torch.from_numpy(np.stack(target)), follows)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
@@ -140,9 +140,9 @@ def bridge_correlation(
     rows = []
     for clip in clips:
         if clip.name in phones:
-            said = label(network, clip.name, clip.pcm, phones[clip.name], spec).motion
-            n = min(len(said), len(clip.motion))
-            rows.append([correlation(said[:n, k], clip.motion[:n, k]) for k in range(3)])
+            prediction = label(network, clip.name, clip.pcm, phones[clip.name], spec).motion
+            n = min(len(prediction), len(clip.motion))
+            rows.append([correlation(prediction[:n, k], clip.motion[:n, k]) for k in range(3)])
     if not rows:
         return []
     medians: list[float] = np.median(np.array(rows), axis=0).round(3).tolist()

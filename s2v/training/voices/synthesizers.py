@@ -45,7 +45,7 @@ class Speaker:
 
 
 @dataclass(frozen=True)
-class Spoken:
+class SynthesizedSpeech:
     """Speech, mono int16 at RATE_HZ, and its phones, () where the engine does not tell them."""
 
     pcm: NDArray[np.int16]
@@ -58,7 +58,7 @@ class Synthesizer(Protocol):
     def missing(self, voice: str) -> str:
         """What to install before it can speak with this voice, or ''."""
 
-    def speak(self, speaker: Speaker, text: str, seed: int) -> Spoken:
+    def speak(self, speaker: Speaker, text: str, seed: int) -> SynthesizedSpeech:
         """Raises: DataError, the engine gave no speech."""
 
 
@@ -68,7 +68,7 @@ class Flite:
     def missing(self, voice: str) -> str:
         return "" if shutil.which("flite") else "apt install flite"
 
-    def speak(self, speaker: Speaker, text: str, seed: int) -> Spoken:
+    def speak(self, speaker: Speaker, text: str, seed: int) -> SynthesizedSpeech:
         options = ["--setf", f"duration_stretch={_stretch(speaker):.4f}"]
         if speaker.pitch != 1:  # Flite cannot scale a pitch, only set its mean: these are the voices' own
             mean_hz = {"kal": 105, "kal16": 105, "slt": 170}.get(speaker.voice, 110) * speaker.pitch
@@ -89,7 +89,7 @@ class Festival:
         installed = shutil.which("festival") and any(Path("/usr/share/festival/voices").glob(f"*/{voice}"))
         return "" if installed else f"apt install festival festvox-{package}"
 
-    def speak(self, speaker: Speaker, text: str, seed: int) -> Spoken:
+    def speak(self, speaker: Speaker, text: str, seed: int) -> SynthesizedSpeech:
         quoted = text.replace("\\", " ").replace('"', " ")
         with tempfile.TemporaryDirectory() as folder:
             script, out, labels = (Path(folder) / name for name in ("say.scm", "speech.wav", "speech.lab"))
@@ -117,7 +117,7 @@ class Espeak:
     def missing(self, voice: str) -> str:
         return "" if espeak.available() else "apt install espeak-ng"
 
-    def speak(self, speaker: Speaker, text: str, seed: int) -> Spoken:
+    def speak(self, speaker: Speaker, text: str, seed: int) -> SynthesizedSpeech:
         words_a_minute, pitch = round(165 / _stretch(speaker)), round(50 * speaker.pitch)
         pcm, rate_hz, starts = espeak.speak(text, speaker.voice, words_a_minute, pitch)
         ends_s = [start_s for start_s, _ in starts[1:]] + [len(pcm) / rate_hz]
@@ -135,7 +135,7 @@ class Hibari:
     def missing(self, voice: str) -> str:
         return "" if importlib.util.find_spec("hibari") else "pip install hibari-tts"
 
-    def speak(self, speaker: Speaker, text: str, seed: int) -> Spoken:
+    def speak(self, speaker: Speaker, text: str, seed: int) -> SynthesizedSpeech:
         from hibari import dsp
 
         model, noise = _hibari(speaker.voice), np.random.default_rng(seed)
@@ -157,7 +157,9 @@ def _stretch(speaker: Speaker) -> float:
     return 1 / (speaker.pace * speaker.size)
 
 
-def _sized(pcm: NDArray[np.int16], rate_hz: int, speaker: Speaker, spoken: list[tuple[list[str], float]]) -> Spoken:
+def _sized(
+    pcm: NDArray[np.int16], rate_hz: int, speaker: Speaker, spoken: list[tuple[list[str], float]]
+) -> SynthesizedSpeech:
     """Play it at another rate, which scales pitch and formants together, and bring it to RATE_HZ.
 
     Args:
@@ -172,7 +174,7 @@ def _sized(pcm: NDArray[np.int16], rate_hz: int, speaker: Speaker, spoken: list[
     frame.sample_rate = played_hz
     resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE_HZ)
     parts = [part.to_ndarray()[0] for part in [*resampler.resample(frame), *resampler.resample(None)]]
-    return Spoken(np.concatenate(parts), tuple(_phones(spoken, rate_hz / played_hz)))
+    return SynthesizedSpeech(np.concatenate(parts), tuple(_phones(spoken, rate_hz / played_hz)))
 
 
 def _phones(spoken: list[tuple[list[str], float]], scale: float) -> list[Phone]:

@@ -1,4 +1,4 @@
-"""Two networks side by side: a stand-in for the peer, written into a folder of its own. Ratios are never asked for."""
+"""Two networks side by side: a stand-in for the baseline, in a folder of its own. Ratios are never asked for."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from s2v.benchmarks.baselines.checkout import peer_network, try_inputs  # noqa: E402
-from s2v.benchmarks.baselines.comparison import duel  # noqa: E402
-from s2v.benchmarks.baselines.source import Contest, PeerSource  # noqa: E402
-from s2v.benchmarks.timed_run import Lap, Run  # noqa: E402
+from s2v.benchmarks.baselines.checkout import baseline_network, try_inputs  # noqa: E402
+from s2v.benchmarks.baselines.comparison import time_in_pairs  # noqa: E402
+from s2v.benchmarks.baselines.source import BaselineSource, RuntimePair  # noqa: E402
+from s2v.benchmarks.timed_run import Run, TimedRun  # noqa: E402
 from s2v.cli import main  # noqa: E402
 from s2v.errors import ModelError  # noqa: E402
 
@@ -56,7 +56,7 @@ FEW = ["--device", "cpu", "--batches", "1,2", "--runs", "2"]
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    folder = tmp_path / "peer"
+    folder = tmp_path / "baseline"
     (folder / "models").mkdir(parents=True)
     (folder / "models" / "__init__.py").write_text("from .wav2lip import Wav2Lip\n")
     (folder / "models" / "wav2lip.py").write_text(WAV2LIP)
@@ -64,20 +64,20 @@ def checkout(tmp_path: Path) -> Path:
     return folder
 
 
-def source(folder: Path, name: str = "Wav2Lip", **changed: object) -> PeerSource:
-    return PeerSource(folder, "models.wav2lip", name, ((1, 80, 16), (6, 96, 96)), **changed)  # type: ignore[arg-type]
+def source(folder: Path, name: str = "Wav2Lip", **changed: object) -> BaselineSource:
+    return BaselineSource(folder, "models.wav2lip", name, ((1, 80, 16), (6, 96, 96)), **changed)  # type: ignore[arg-type]
 
 
 def test_both_are_run_and_said_what_they_are(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "peers", "--wav2lip", str(checkout), *FEW, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["device"] == "cpu" and [(d["batch"]) for d in found["duels"]] == [1, 2, 1, 2]
-    assert found["duels"][0]["how"].startswith("torch") and found["duels"][-1]["how"].startswith("ours ")
-    for one in found["duels"]:
-        assert one["ours"]["wall_ms"]["n"] == one["peer"]["wall_ms"]["n"] == 2
+    assert found["device"] == "cpu" and [(d["batch"]) for d in found["timings"]] == [1, 2, 1, 2]
+    assert found["timings"][0]["how"].startswith("torch") and found["timings"][-1]["how"].startswith("ours ")
+    for one in found["timings"]:
+        assert one["ours"]["wall_ms"]["n"] == one["baseline"]["wall_ms"]["n"] == 2
         assert one["ours"]["gpu_ms"]["p50"] is None and one["ratio"] > 0 and 0 <= one["faster"] <= 1
-    assert found["peer"]["multiply_adds"] == MULTIPLY_ADDS and found["peer"]["outputs"] == [[3, 96, 96]]
-    assert found["peer"]["parameters"] == 80 * 16 * 4 + 4 + (6 * 9 + 1) * 4 + (4 + 1) * 3
+    assert found["baseline"]["multiply_adds"] == MULTIPLY_ADDS and found["baseline"]["outputs"] == [[3, 96, 96]]
+    assert found["baseline"]["parameters"] == 80 * 16 * 4 + 4 + (6 * 9 + 1) * 4 + (4 + 1) * 3
     assert found["ours"]["multiply_adds"] > 1e6 and "computed once" in found["ours"]["about"]
     assert any("random" in note for note in found["notes"]) and found["versions"]["torch"]
     assert main(["bench", "peers", "--wav2lip", str(checkout), *FEW]) == 0
@@ -90,11 +90,11 @@ def test_nothing_of_the_peer_stays_behind(checkout: Path) -> None:
     mine = type(sys)("models")
     sys.modules["models"] = mine
     try:
-        with peer_network(source(checkout)) as network:
+        with baseline_network(source(checkout)) as network:
             assert not network.training and not any(weights.requires_grad for weights in network.parameters())
             assert sys.modules["models"] is not mine and "models.parts" in sys.modules
         assert sys.modules["models"] is mine and "models.parts" not in sys.modules and sys.path == path
-        with pytest.raises(ModelError), peer_network(source(checkout, "Greedy")):
+        with pytest.raises(ModelError), baseline_network(source(checkout, "Greedy")):
             pass
         assert sys.modules["models"] is mine and sys.path == path
     finally:
@@ -103,10 +103,10 @@ def test_nothing_of_the_peer_stays_behind(checkout: Path) -> None:
 
 
 def test_weights_of_a_checkpoint_are_loaded_also_those_of_several_gpus(checkout: Path, tmp_path: Path) -> None:
-    with peer_network(source(checkout)) as network:
+    with baseline_network(source(checkout)) as network:
         state = {f"module.{name}": torch.full_like(value, 0.25) for name, value in network.state_dict().items()}
     torch.save({"state_dict": state}, tmp_path / "weights.pth")
-    with peer_network(source(checkout, weights=tmp_path / "weights.pth")) as network:
+    with baseline_network(source(checkout, weights=tmp_path / "weights.pth")) as network:
         assert all((value == 0.25).all() for value in network.state_dict().values())
     torch.save({"state_dict": {"other": torch.zeros(1)}}, tmp_path / "other.pth")
     torch.save([1, 2], tmp_path / "list.pth")
@@ -117,7 +117,10 @@ def test_weights_of_a_checkpoint_are_loaded_also_those_of_several_gpus(checkout:
         ("text", "cannot be read"),
         ("none", "none.pth"),
     ):
-        with pytest.raises(ModelError, match=said), peer_network(source(checkout, weights=tmp_path / f"{name}.pth")):
+        with (
+            pytest.raises(ModelError, match=said),
+            baseline_network(source(checkout, weights=tmp_path / f"{name}.pth")),
+        ):
             pass
 
 
@@ -150,49 +153,52 @@ def test_they_take_turns_and_the_warm_up_does_not_count() -> None:
     calls: list[str] = []
 
     def side(name: str, ms: float, gpu_ms: float | None) -> Run:
-        def run() -> Lap:
+        def run() -> TimedRun:
             calls.append(name)
-            return Lap(1000.0 if len(calls) <= 10 else ms, gpu_ms)
+            return TimedRun(1000.0 if len(calls) <= 10 else ms, gpu_ms)
 
         return run
 
-    contest = Contest("how", lambda _: side("ours", 2.0, None), lambda _: side("peer", 5.0, None))
-    found = duel(contest, batch=4, runs=6)
-    assert calls[:4] == ["peer", "ours", "ours", "peer"] and len(calls) == 2 * (5 + 6)
+    pair = RuntimePair("how", lambda _: side("ours", 2.0, None), lambda _: side("baseline", 5.0, None))
+    found = time_in_pairs(pair, batch=4, runs=6)
+    assert calls[:4] == ["baseline", "ours", "ours", "baseline"] and len(calls) == 2 * (5 + 6)
     assert found.ratio == 2.5 and found.faster == 1.0 and found.ours.frames_s == 2000
-    assert found.ours.wall_ms.highest == 2.0 and found.peer.wall_ms.n == 6
-    on_gpu = Contest("how", lambda _: side("ours", 2.0, 0.1), lambda _: side("peer", 5.0, 0.3))
-    assert duel(on_gpu, 1, 6).ratio == 3.0, "by the GPU's clock where there is one"
+    assert found.ours.wall_ms.highest == 2.0 and found.baseline.wall_ms.n == 6
+    on_gpu = RuntimePair("how", lambda _: side("ours", 2.0, 0.1), lambda _: side("baseline", 5.0, 0.3))
+    assert time_in_pairs(on_gpu, 1, 6).ratio == 3.0, "by the GPU's clock where there is one"
 
 
 def test_an_exported_peer_runs_through_onnx_runtime(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("onnxruntime")
     from s2v.engine.backends import bundled_model
 
-    model = tmp_path / "peer.onnx"
+    model = tmp_path / "baseline.onnx"
     model.write_bytes(bundled_model().frame_graph)  # any network with an open batch
     assert main(["bench", "peers", "--onnx", str(model), *FEW, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["peer"]["name"] == "peer.onnx" and found["peer"]["multiply_adds"] == found["ours"]["multiply_adds"]
-    assert found["duels"][0]["how"].startswith("ONNX Runtime")
+    assert (
+        found["baseline"]["name"] == "baseline.onnx"
+        and found["baseline"]["multiply_adds"] == found["ours"]["multiply_adds"]
+    )
+    assert found["timings"][0]["how"].startswith("ONNX Runtime")
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
         (["--wav2lip", "{}/nowhere"], "there is no"),
-        (["--peer", "{}/peer:models.wav2lip:Nobody", "--inputs", "1x80x16,6x96x96"], "Nobody"),
-        (["--peer", "{}/peer:models.wav2lip:Greedy", "--inputs", "1x80x16"], "must need no arguments"),
-        (["--peer", "{}/peer:models.wav2lip:NoNetwork", "--inputs", "1x80x16"], "must be a torch.nn.Module"),
-        (["--peer", "{}/peer:models.wav2lip:Wav2Lip", "--inputs", "1x80x16,3x96x96"], "does not take inputs"),
-        (["--peer", "{}/peer:models.wav2lip:Wav2Lip", "--inputs", "1x80x16"], "does not take inputs"),
-        (["--peer", "{}/peer:models.wav2lip", "--inputs", "1x80x16"], "package.module:Class"),
-        (["--peer", "{}/peer:models.wav2lip:Wav2Lip"], "--inputs"),
-        (["--wav2lip", "{}/peer", "--inputs", "1x80x16"], "--inputs belongs"),
+        (["--baseline", "{}/baseline:models.wav2lip:Nobody", "--inputs", "1x80x16,6x96x96"], "Nobody"),
+        (["--baseline", "{}/baseline:models.wav2lip:Greedy", "--inputs", "1x80x16"], "must need no arguments"),
+        (["--baseline", "{}/baseline:models.wav2lip:NoNetwork", "--inputs", "1x80x16"], "must be a torch.nn.Module"),
+        (["--baseline", "{}/baseline:models.wav2lip:Wav2Lip", "--inputs", "1x80x16,3x96x96"], "does not take inputs"),
+        (["--baseline", "{}/baseline:models.wav2lip:Wav2Lip", "--inputs", "1x80x16"], "does not take inputs"),
+        (["--baseline", "{}/baseline:models.wav2lip", "--inputs", "1x80x16"], "package.module:Class"),
+        (["--baseline", "{}/baseline:models.wav2lip:Wav2Lip"], "--inputs"),
+        (["--wav2lip", "{}/baseline", "--inputs", "1x80x16"], "--inputs belongs"),
         (["--onnx", "{}/none.onnx"], "there is no"),
-        (["--onnx", "{}/peer/models/parts.py"], "not an ONNX model"),
+        (["--onnx", "{}/baseline/models/parts.py"], "not an ONNX model"),
         (["--onnx", "{}/none.onnx", "--weights", "w.pth"], "--weights belongs"),
-        (["--wav2lip", "{}/peer", "--weights", "{}/none.pth"], "none.pth"),
+        (["--wav2lip", "{}/baseline", "--weights", "{}/none.pth"], "none.pth"),
     ],
 )
 def test_what_cannot_be_used_is_one_line(
@@ -218,15 +224,20 @@ def test_on_a_gpu_both_run_eagerly_and_as_graphs(checkout: Path, capsys: pytest.
     options = ["--device", "cuda", "--batches", "1,2", "--runs", "3", "--json"]
     assert main(["bench", "peers", "--wav2lip", str(checkout), *options]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert {one["how"] for one in found["duels"]} == {
+    assert {one["how"] for one in found["timings"]} == {
         f"{how}, {p}" for how in ("eager", "CUDA graph") for p in ("fp32", "fp16")
     }
-    assert all(one["ours"]["gpu_ms"]["n"] == one["peer"]["gpu_ms"]["n"] == 3 for one in found["duels"])
+    assert all(one["ours"]["gpu_ms"]["n"] == one["baseline"]["gpu_ms"]["n"] == 3 for one in found["timings"])
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [[], ["--wav2lip", "a", "--onnx", "b"], ["--peer", "a:b:c", "--inputs", "1xa"], ["--wav2lip", "a", "--runs", "0"]],
+    [
+        [],
+        ["--wav2lip", "a", "--onnx", "b"],
+        ["--baseline", "a:b:c", "--inputs", "1xa"],
+        ["--wav2lip", "a", "--runs", "0"],
+    ],
 )
 def test_wrong_options_are_refused(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:

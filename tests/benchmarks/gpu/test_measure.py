@@ -36,7 +36,9 @@ TINY = ["--batches", "1,2", "--frames", "3", "--size", "192", "--session-seconds
 @pytest.fixture(scope="module")
 def on_a_pretended_gpu() -> BackendReport:
     """torch's CPU device keeps faces, times itself and draws whole frames as a GPU does."""
-    config = GpuConfig(("torch-cpu",), (1, 2, 16), frames=3, crowd=2, faces=(8, 16), session_s=0.1, most_sessions=1)
+    config = GpuConfig(
+        ("torch-cpu",), (1, 2, 16), frames=3, face_batch=2, faces=(8, 16), session_s=0.1, most_sessions=1
+    )
     device = GpuDevice(H100, {"driver_version": "1.2"}, known_peak(H100), step_us=1.5)
     model = bundled_model()
     face = drawn_face(model.spec, (192, 192))
@@ -254,7 +256,7 @@ def test_the_script_without_a_gpu_writes_nothing(tmp_path: Path) -> None:
 def test_on_a_gpu_every_column_is_filled() -> None:
     if not torch.cuda.is_available():
         pytest.skip("torch sees no CUDA device")
-    config = GpuConfig(("torch-cuda",), (1, 4), frames=20, size_px=192, crowd=2, session_s=0.2, most_sessions=8)
+    config = GpuConfig(("torch-cuda",), (1, 4), frames=20, size_px=192, face_batch=2, session_s=0.2, most_sessions=8)
     report = measure(config)
     (only,) = report.backends
     assert report.device and report.device["name"] and not only.failed and not report.differs

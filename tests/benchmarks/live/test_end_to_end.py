@@ -9,7 +9,7 @@ from pathlib import Path
 import aioice.ice
 import pytest
 
-from s2v.benchmarks.live.server_process import Served, serving
+from s2v.benchmarks.live.server_process import ServerUnderTest, serving
 from s2v.cli import main
 from s2v.commands.options.face import BUNDLED_FACE
 from s2v.errors import FaceError, StreamError
@@ -44,7 +44,7 @@ def test_a_photo_without_a_face_is_said_by_the_server_process(
 
     wall = tmp_path / "wall.png"
     cv2.imwrite(str(wall), np.full((300, 300, 3), 128, np.uint8))
-    with pytest.raises(FaceError), serving(Served(wall, 256)):
+    with pytest.raises(FaceError), serving(ServerUnderTest(wall, 256)):
         pass
     assert main(["bench", "e2e", "--face", str(wall), "--seconds", "2"]) == 2
     out, err = capsys.readouterr()
@@ -55,7 +55,7 @@ def test_a_server_that_does_not_speak_is_an_error(monkeypatch: pytest.MonkeyPatc
     from s2v.benchmarks.live import server_process as served
 
     monkeypatch.setattr(served, "START_WITHIN_S", 0.0)
-    with pytest.raises(StreamError, match="did not start"), serving(Served(BUNDLED_FACE, 192)):
+    with pytest.raises(StreamError, match="did not start"), serving(ServerUnderTest(BUNDLED_FACE, 192)):
         pass
     assert not multiprocessing.active_children()
 

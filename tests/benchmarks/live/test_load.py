@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from s2v.benchmarks.live.load import LoadConfig, report_of, report_of_step
-from s2v.benchmarks.live.load_clients import Caller, Crowd
+from s2v.benchmarks.live.load_clients import Caller, LoadClients
 from s2v.benchmarks.live.load_report import StepReport
-from s2v.benchmarks.live.receiver import Heard
-from s2v.benchmarks.live.server_process import Ready, Served, Usage
+from s2v.benchmarks.live.receiver import ReceivedCall
+from s2v.benchmarks.live.server_process import Ready, ServerUnderTest, Usage
 from s2v.cli import main
 
 READY = Ready("http://127.0.0.1:1", 1, "fake", 512, 512, look_ahead_s=0.08)
@@ -24,20 +24,25 @@ FROM_S, SECONDS = 100.0, 10.0
 def caller(number: int, age_s: float = 0.15, fps: float = 25.0) -> Caller:
     """Talks from 95 s to 111.5 s; its voice is 10 ms younger than its pictures."""
     said = [95.0 + 1.1 * n for n in range(15)]
-    heard = Heard(
+    heard = ReceivedCall(
         said=said,
         voice=[(at_s + age_s - 0.01, 0.0) for at_s in said],
         picture=[(at_s + age_s - 0.012, -0.012) for at_s in said],
     )
     pictures_s = [95.0 + (n + 0.5) / fps for n in range(round(16.5 * fps))]
-    before = {"frames_drawn": 100, "frames_late": 3, "audio_skipped_ms": 0, "budget_ms": 150}
-    after: dict[str, Any] = {"frames_drawn": 350, "frames_late": 5, "audio_skipped_ms": 40, "budget_ms": 150 + number}
+    before = {"frames_drawn": 100, "frames_late": 3, "audio_skipped_ms": 0, "playout_delay_ms": 150}
+    after: dict[str, Any] = {
+        "frames_drawn": 350,
+        "frames_late": 5,
+        "audio_skipped_ms": 40,
+        "playout_delay_ms": 150 + number,
+    }
     after["stages_p95_ms"] = {"network": 3.0 + number, "encode": 9.0 - number}
     return Caller(number, heard, pictures_s, before=before, after=after)
 
 
 def step(*callers: Caller) -> StepReport:
-    return report_of_step(READY, Crowd(list(callers), FROM_S, FROM_S + SECONDS, cpu_s=1.5), BEGIN, END)
+    return report_of_step(READY, LoadClients(list(callers), FROM_S, FROM_S + SECONDS, cpu_s=1.5), BEGIN, END)
 
 
 def test_a_smooth_step_is_carried_and_says_what_it_cost() -> None:
@@ -50,7 +55,7 @@ def test_a_smooth_step_is_carried_and_says_what_it_cost() -> None:
     assert (found.server_cores, found.callers_cores, found.rows_a_batch, found.rss_mb) == (1.2, 0.15, 2.0, 300)
     assert found.counters["frames_drawn"] == 500 and found.counters["frames_late"] == 4
     assert found.counters["audio_skipped_ms"] == 80 and found.counters["stalls"] == 0
-    assert found.budget_ms == 152 and found.stages_p95_ms == {"network": 5.0, "encode": 8.0}
+    assert found.playout_delay_ms == 152 and found.stages_p95_ms == {"network": 5.0, "encode": 8.0}
 
 
 def test_one_starved_caller_among_smooth_ones_is_seen() -> None:
@@ -93,7 +98,7 @@ def test_the_refused_are_counted_apart_and_do_not_spoil_the_others_rates() -> No
         and found.carried
     )
     nobody = step(*refused)
-    assert nobody.let_in == 0 and nobody.fps_mean is None and nobody.budget_ms is None and not nobody.carried
+    assert nobody.let_in == 0 and nobody.fps_mean is None and nobody.playout_delay_ms is None and not nobody.carried
 
 
 def test_a_call_that_failed_is_never_carried() -> None:
@@ -102,14 +107,16 @@ def test_a_call_that_failed_is_never_carried() -> None:
 
 
 def test_the_server_that_ran_nothing_has_no_batches() -> None:
-    idle = report_of_step(READY, Crowd([caller(1)], FROM_S, FROM_S + SECONDS, 1.0), BEGIN, replace(END, batches=100))
+    idle = report_of_step(
+        READY, LoadClients([caller(1)], FROM_S, FROM_S + SECONDS, 1.0), BEGIN, replace(END, batches=100)
+    )
     assert idle.rows_a_batch is None
 
 
 def test_the_report_names_the_largest_step_that_was_carried() -> None:
     steps = [step(caller(1)), step(caller(1), caller(2)), step(caller(1), caller(2), caller(3, fps=20.0))]
     limited = step(*(caller(n) for n in range(3)), Caller(4, refused="full", retry_after="60"))
-    config = LoadConfig(Served(Path("face.jpg"), 512), seconds=SECONDS)
+    config = LoadConfig(ServerUnderTest(Path("face.jpg"), 512), seconds=SECONDS)
     report = report_of(config, READY, steps, {"cpu": "a fake", "cores": 2})
     assert report.carried == 2 and report.limit_ms == 280 and report.max_sessions is None
     assert report_of(config, READY, [*steps, limited], {}).carried == 3, "of four callers, three were let in"

@@ -1,4 +1,4 @@
-"""Plots of a call and of a crowd: whole or not at all, also of calls that lack something."""
+"""Plots of a call and of a clients: whole or not at all, also of calls that lack something."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def test_a_call_is_drawn_whatever_came_of_it(report: EndToEndReport, tmp_path: P
 
 @pytest.mark.parametrize("steps", [[EMPTY, STEP], [EMPTY]])
 def test_a_crowd_is_drawn_also_if_nobody_was_let_in(steps: list[StepReport], tmp_path: Path) -> None:
-    load_plot.plot(replace(CROWD, steps=steps), tmp_path / "crowd.png")
-    assert is_png(tmp_path / "crowd.png")
+    load_plot.plot(replace(CROWD, steps=steps), tmp_path / "clients.png")
+    assert is_png(tmp_path / "clients.png")
 
 
 def test_a_plot_that_cannot_be_written_leaves_the_one_before(tmp_path: Path) -> None:

@@ -12,11 +12,11 @@ from aiortc.codecs.vpx import Vp8Encoder, vp8_depayload
 from aiortc.rtp import RtpPacket
 
 from s2v.benchmarks.live.click_track import PIP_HZ, UNIT_SAMPLES, write_code
-from s2v.benchmarks.live.receiver import Kept, decode, keep
-from s2v.media.audio_file import ENGINE_HZ, LISTEN_HZ
+from s2v.benchmarks.live.receiver import RecordedCall, decode, keep
+from s2v.media.audio_file import ENGINE_HZ, PLAYBACK_HZ
 from s2v.streaming.webrtc.jitter_buffer import PLACE
 
-PACKET = LISTEN_HZ // 50
+PACKET = PLAYBACK_HZ // 50
 
 
 class FakeReceiver:
@@ -45,7 +45,7 @@ def pictures(offsets: list[int | None]) -> list[list[bytes]]:
 
 
 def test_pictures_are_kept_when_their_last_packet_comes_and_read_later() -> None:
-    kept, receiver, sequence = Kept(), FakeReceiver("video"), 0
+    kept, receiver, sequence = RecordedCall(), FakeReceiver("video"), 0
     keep(receiver, kept).close()
     for count, payloads in enumerate(pictures([None, 800, None, -400])):
         for index, data in enumerate(payloads):
@@ -65,19 +65,19 @@ def test_pictures_are_kept_when_their_last_packet_comes_and_read_later() -> None
 
 def test_a_damaged_picture_is_left_out() -> None:
     whole = [b"".join(payloads) for payloads in pictures([None, 800])]
-    damaged = Kept(pictures=[(1.0, whole[0]), (1.04, b"\x00"), (1.08, whole[1])])
+    damaged = RecordedCall(pictures=[(1.0, whole[0]), (1.04, b"\x00"), (1.08, whole[1])])
     assert decode(damaged).frames == 2
 
 
 def test_a_click_is_heard_where_a_player_would_have_played_it() -> None:
     pcm = np.zeros(50 * PACKET, np.float32)
-    pcm[24_000:25_920] = 0.5 * np.sin(2 * np.pi * PIP_HZ * np.arange(1920) / LISTEN_HZ)
-    kept, receiver, encoder = Kept(), FakeReceiver("audio"), OpusEncoder()
+    pcm[24_000:25_920] = 0.5 * np.sin(2 * np.pi * PIP_HZ * np.arange(1920) / PLAYBACK_HZ)
+    kept, receiver, encoder = RecordedCall(), FakeReceiver("audio"), OpusEncoder()
     keep(receiver, kept).close()
     for sequence in range(50):
         part = np.rint(32767 * pcm[sequence * PACKET : (sequence + 1) * PACKET]).astype(np.int16)
         frame = av.AudioFrame.from_ndarray(part[None], format="s16", layout="mono")
-        frame.sample_rate, frame.pts, frame.time_base = LISTEN_HZ, sequence * PACKET, Fraction(1, LISTEN_HZ)
+        frame.sample_rate, frame.pts, frame.time_base = PLAYBACK_HZ, sequence * PACKET, Fraction(1, PLAYBACK_HZ)
         for payload in encoder.encode(frame)[0]:
             assert receiver.take(sequence, payload, True) is None
     assert len(kept.packets) >= 49

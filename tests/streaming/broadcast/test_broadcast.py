@@ -11,20 +11,20 @@ from aiortc.mediastreams import MediaStreamError
 from streaming.fakes import SIDE_PX, FakeEngine, still, tone_clip
 
 from s2v.errors import ModelError
-from s2v.streaming.broadcast.broadcast import Avatar, OwnVoice, Viewer
-from s2v.streaming.broadcast.subscribers import WAITING_PACKETS, WAITING_PICTURES, FanOut, Packet
+from s2v.streaming.broadcast.broadcast import Broadcast, BroadcastSource, Subscriber
+from s2v.streaming.broadcast.subscribers import WAITING_FRAMES, WAITING_PACKETS, PublishedPacket, Publisher
 from s2v.streaming.session.session import Session
 from s2v.streaming.sources.file import FileSource
 from s2v.streaming.sources.source import AudioSource
 
 
 class Hall:
-    """An avatar and the engines it has opened."""
+    """A broadcast and the engines it has opened."""
 
     def __init__(self, seconds: float = 30.0, loop: bool = False, waits: bool = True) -> None:
         self.engines: list[FakeEngine] = []
         clip = tone_clip(seconds)
-        self.avatar = Avatar(OwnVoice("file", lambda: FileSource(clip, loop), waits), self._make_session)
+        self.broadcast = Broadcast(BroadcastSource("file", lambda: FileSource(clip, loop), waits), self._make_session)
 
     def _make_session(self, source: AudioSource) -> Session:
         def make_engine() -> FakeEngine:
@@ -49,19 +49,19 @@ async def stamps(track: MediaStreamTrack, count: int) -> list[int]:
 
 
 @asynccontextmanager
-async def watching(hall: Hall) -> AsyncIterator[Viewer]:
-    viewer = hall.avatar.watch()
-    await viewer.open()
-    running = asyncio.create_task(viewer.run())
+async def watching(hall: Hall) -> AsyncIterator[Subscriber]:
+    subscriber = hall.broadcast.subscribe()
+    await subscriber.open()
+    running = asyncio.create_task(subscriber.run())
     try:
-        yield viewer
+        yield subscriber
     finally:
-        await viewer.close()
+        await subscriber.close()
         await running
 
 
 def test_viewers_get_the_same_frames_and_one_that_leaves_disturbs_nobody() -> None:
-    async def watch() -> None:
+    async def subscribe() -> None:
         hall = Hall()
         async with watching(hall) as one:
             async with watching(hall) as two:
@@ -78,61 +78,61 @@ def test_viewers_get_the_same_frames_and_one_that_leaves_disturbs_nobody() -> No
             after = await stamps(one.face_track, 10)
             assert np.diff(after).min() > 0
             assert one.stats()["frames_sent"] >= 30
-        assert len(hall.engines) == 1 and hall.engines[0].closed == 1, "drawn once; ended with the last viewer"
+        assert len(hall.engines) == 1 and hall.engines[0].closed == 1, "drawn once; ended with the last subscriber"
 
-    run(watch)
+    run(subscribe)
 
 
 def test_a_viewer_that_takes_nothing_holds_up_nobody_and_keeps_only_the_newest() -> None:
-    async def watch() -> None:
+    async def subscribe() -> None:
         hall = Hall()
         async with watching(hall) as slow, watching(hall) as quick:
             first = await asyncio.gather(slow.face_track.recv(), slow.voice_track.recv())
             seen = await asyncio.gather(stamps(quick.face_track, 25), stamps(quick.voice_track, 50))
             assert np.diff(seen[0]).min() > 0 and np.diff(seen[1]).min() > 0
-            assert slow.face_track.dropped >= 24 - WAITING_PICTURES and slow.voice_track.dropped >= 49 - WAITING_PACKETS
+            assert slow.face_track.dropped >= 24 - WAITING_FRAMES and slow.voice_track.dropped >= 49 - WAITING_PACKETS
             assert slow.stats()["frames_dropped"] >= slow.face_track.dropped
             late = await asyncio.gather(slow.face_track.recv(), slow.voice_track.recv())
             assert late[0].pts - first[0].pts > 20 * 640 and late[1].pts - first[1].pts > 40 * 960
 
-    run(watch)
+    run(subscribe)
 
 
 def test_a_file_begins_with_the_first_viewer_and_anew_after_the_last() -> None:
-    async def watch() -> None:
+    async def subscribe() -> None:
         hall = Hall(0.4)
-        await hall.avatar.start_if_it_need_not_wait()
+        await hall.broadcast.start_unless_it_waits()
         assert hall.engines == []
         for times in (1, 2):
-            async with watching(hall) as viewer:
-                await viewer.run()  # until the file has ended
+            async with watching(hall) as subscriber:
+                await subscriber.run()  # until the file has ended
                 assert len(hall.engines[-1].heard) == 6400
-            assert len(hall.engines) == times and hall.avatar.on is None
+            assert len(hall.engines) == times and hall.broadcast.on is None
         assert [engine.closed for engine in hall.engines] == [1, 1]
 
-    run(watch)
+    run(subscribe)
 
 
 def test_a_looped_file_or_a_microphone_plays_without_anybody_but_is_drawn_only_for_somebody() -> None:
     async def drawn(hall: Hall, more_than: int) -> int:
         async with asyncio.timeout(10):
-            while hall.avatar.state()["frames_drawn"] <= more_than:
+            while hall.broadcast.state()["frames_drawn"] <= more_than:
                 await asyncio.sleep(0.02)
-        return int(hall.avatar.state()["frames_drawn"])
+        return int(hall.broadcast.state()["frames_drawn"])
 
-    async def watch() -> None:
+    async def subscribe() -> None:
         hall = Hall(0.3, loop=True, waits=False)
-        await hall.avatar.start_if_it_need_not_wait()
-        on = hall.avatar.on
+        await hall.broadcast.start_unless_it_waits()
+        on = hall.broadcast.on
         assert on is not None
         before = on.session.clock.position()
         await asyncio.sleep(0.5)
-        assert hall.avatar.state()["on"] and on.session.clock.position() > before + 4000, "time goes on"
-        assert hall.avatar.state()["frames_drawn"] == 0 and len(hall.engines[0].heard) == 0
+        assert hall.broadcast.state()["on"] and on.session.clock.position() > before + 4000, "time goes on"
+        assert hall.broadcast.state()["frames_drawn"] == 0 and len(hall.engines[0].heard) == 0
         for _ in range(2):
-            count = int(hall.avatar.state()["frames_drawn"])
-            async with watching(hall) as viewer:
-                first, second = [await viewer.face_track.recv() for _ in range(2)]
+            count = int(hall.broadcast.state()["frames_drawn"])
+            async with watching(hall) as subscriber:
+                first, second = [await subscriber.face_track.recv() for _ in range(2)]
                 assert second.pts > first.pts > before, "what they see is of now"
                 await drawn(hall, more_than=count + 5)
             heard = len(hall.engines[0].heard)
@@ -140,11 +140,11 @@ def test_a_looped_file_or_a_microphone_plays_without_anybody_but_is_drawn_only_f
             assert len(hall.engines[0].heard) <= heard + 6400, "only what was handed over already"
             before = on.session.clock.position()
         assert len(hall.engines) == 1
-        await hall.avatar.close()
-        await hall.avatar.close()
+        await hall.broadcast.close()
+        await hall.broadcast.close()
         assert hall.engines[0].closed == 1
 
-    run(watch)
+    run(subscribe)
 
 
 def test_when_it_fails_everybody_is_told_and_the_next_visitor_starts_it_again() -> None:
@@ -160,53 +160,53 @@ def test_when_it_fails_everybody_is_told_and_the_next_visitor_starts_it_again() 
 
         return Session(source, make_engine, still())
 
-    async def watch() -> None:
-        avatar = Avatar(OwnVoice("mic", lambda: FileSource(tone_clip(30.0))), make_session)
-        one, two = avatar.watch(), avatar.watch()
+    async def subscribe() -> None:
+        broadcast = Broadcast(BroadcastSource("mic", lambda: FileSource(tone_clip(30.0))), make_session)
+        one, two = broadcast.subscribe(), broadcast.subscribe()
         ended = await asyncio.gather(one.run(), two.run(), return_exceptions=True)
         assert [str(error) for error in ended] == ["the weights are gone"] * 2
         await asyncio.gather(one.close(), two.close())
-        three = avatar.watch()
+        three = broadcast.subscribe()
         running = asyncio.create_task(three.run())
         assert (await three.face_track.recv()).width == SIDE_PX
         await three.close()
         await running
-        await avatar.close()
+        await broadcast.close()
         assert [engine.closed for engine in engines] == [1, 1]
 
-    run(watch)
+    run(subscribe)
 
 
 def test_an_engine_that_cannot_be_opened_refuses_every_viewer_and_leaves_nothing() -> None:
     def refuse() -> FakeEngine:
         raise ModelError("no such model")
 
-    async def watch() -> None:
-        avatar = Avatar(
-            OwnVoice("mic", lambda: FileSource(tone_clip(1.0))), lambda source: Session(source, refuse, still())
+    async def subscribe() -> None:
+        broadcast = Broadcast(
+            BroadcastSource("mic", lambda: FileSource(tone_clip(1.0))), lambda source: Session(source, refuse, still())
         )
         for _ in range(2):
-            viewer = avatar.watch()
+            subscriber = broadcast.subscribe()
             with pytest.raises(ModelError, match="no such model"):
-                await viewer.open()
-            await viewer.close()
+                await subscriber.open()
+            await subscriber.close()
         with pytest.raises(ModelError):
-            await avatar.start_if_it_need_not_wait()
-        await avatar.close()
+            await broadcast.start_unless_it_waits()
+        await broadcast.close()
 
-    run(watch)
+    run(subscribe)
 
 
 def test_a_seat_keeps_the_newest_and_whoever_comes_after_the_end_hears_so() -> None:
     async def sit() -> None:
-        fan_out: FanOut[Packet] = FanOut()
-        seat = fan_out.join(WAITING_PACKETS)
-        packets = [Packet(at, np.zeros((1, 2 * 960), np.int16)) for at in range(8)]
+        publisher: Publisher[PublishedPacket] = Publisher()
+        queue = publisher.join(WAITING_PACKETS)
+        packets = [PublishedPacket(at, np.zeros((1, 2 * 960), np.int16)) for at in range(8)]
         for packet in packets:
-            fan_out.put(packet)
-        assert seat.dropped == 3
-        assert [await seat.get() for _ in range(5)] == packets[3:]
-        fan_out.end()
-        assert await seat.get() is None and await fan_out.join(1).get() is None and len(fan_out) == 0
+            publisher.put(packet)
+        assert queue.dropped == 3
+        assert [await queue.get() for _ in range(5)] == packets[3:]
+        publisher.end()
+        assert await queue.get() is None and await publisher.join(1).get() is None and len(publisher) == 0
 
     run(sit)

@@ -1,4 +1,4 @@
-"""The studio in a process of its own: nobody who uses it can tell, until it dies; and then it is replaced."""
+"""The renderer in a process of its own: nobody who uses it can tell, until it dies; and then it is replaced."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from fakes import voice
 from s2v.engine.compositor.pixel_format import to_i420
 from s2v.engine.lipsync import DrawnFrame, Engine
 from s2v.errors import AudioError, BackendError, FaceError, ModelError, NoFaceError, SeveralFacesError
-from s2v.streaming.render.client import OutsidePortrait, OutsideStudio
+from s2v.streaming.render.client import RemotePortrait, RenderClient
 from s2v.streaming.render.process import KEPT_PORTRAITS, SLOTS, put
-from s2v.streaming.render.renderer import Studio
+from s2v.streaming.render.renderer import Renderer
 
 pytest.importorskip("torch", reason="the small test model is exported with torch")
 
@@ -38,8 +38,8 @@ def model() -> Path:
 
 
 @pytest.fixture(scope="module")
-def studio() -> Iterator[OutsideStudio]:
-    made = OutsideStudio(model(), "onnxruntime", idle_seed=7, max_side_px=256)
+def renderer() -> Iterator[RenderClient]:
+    made = RenderClient(model(), "onnxruntime", idle_seed=7, max_side_px=256)
     yield made
     made.close()
     made.close()
@@ -49,8 +49,8 @@ def studio() -> Iterator[OutsideStudio]:
 
 
 @pytest.fixture(scope="module")
-def portrait(studio: OutsideStudio) -> OutsidePortrait:
-    return studio.enrol(PHOTO.read_bytes())
+def portrait(renderer: RenderClient) -> RemotePortrait:
+    return renderer.enrol(PHOTO.read_bytes())
 
 
 def is_running(pid: int) -> bool:
@@ -81,9 +81,9 @@ def talk(engine: Engine, chunk: int = 640) -> list[DrawnFrame]:
 
 @pytest.mark.parametrize("chunk", [640, 16_000])
 def test_frames_are_those_of_a_studio_in_this_process(
-    studio: OutsideStudio, portrait: OutsidePortrait, chunk: int
+    renderer: RenderClient, portrait: RemotePortrait, chunk: int
 ) -> None:
-    inside = Studio(model(), "onnxruntime", idle_seed=7, max_side_px=256)
+    inside = Renderer(model(), "onnxruntime", idle_seed=7, max_side_px=256)
     try:
         wanted = talk(inside.enrol(PHOTO.read_bytes()).make_engine(), chunk)
     finally:
@@ -95,7 +95,7 @@ def test_frames_are_those_of_a_studio_in_this_process(
         assert np.array_equal(frame.pixels, to_i420(same.pixels)) and frame.pixels.flags.writeable
         assert frame.network_s > 0 and frame.compose_s > 0
     assert chunk == 640 or len(wanted) > 3 * SLOTS, "more than fit at once"
-    assert studio.rows >= 18 and studio.cpu_s > 0
+    assert renderer.rows >= 18 and renderer.cpu_s > 0
 
 
 def test_a_frame_lands_in_its_slot_as_i420_whatever_it_was_drawn_as() -> None:
@@ -106,7 +106,7 @@ def test_a_frame_lands_in_its_slot_as_i420_whatever_it_was_drawn_as() -> None:
     assert np.array_equal(slots[0], slots[1]) and slots[0].any() and not slots[2].any()
 
 
-def test_an_engine_is_private_and_leaves_nothing_behind(portrait: OutsidePortrait) -> None:
+def test_an_engine_is_private_and_leaves_nothing_behind(portrait: RemotePortrait) -> None:
     names = sorted(SHARED_MEMORY.iterdir()) if SHARED_MEMORY.is_dir() else []
     one, other = portrait.make_engine(), portrait.make_engine()
     kept = one.push(np.zeros(16_000, np.float32))
@@ -122,25 +122,25 @@ def test_an_engine_is_private_and_leaves_nothing_behind(portrait: OutsidePortrai
     assert names == (sorted(SHARED_MEMORY.iterdir()) if SHARED_MEMORY.is_dir() else [])
 
 
-def test_errors_arrive_as_what_they_are(studio: OutsideStudio, portrait: OutsidePortrait) -> None:
+def test_errors_arrive_as_what_they_are(renderer: RenderClient, portrait: RemotePortrait) -> None:
     with pytest.raises(NoFaceError):
-        studio.portrait(np.full((300, 300, 3), 127, np.uint8))
+        renderer.portrait(np.full((300, 300, 3), 127, np.uint8))
     with pytest.raises(FaceError, match="not an image"):
-        studio.enrol(b"nothing of the kind")
-    face = studio.enrol(PHOTO.read_bytes()).still_bgr
+        renderer.enrol(b"nothing of the kind")
+    face = renderer.enrol(PHOTO.read_bytes()).still_bgr
     with pytest.raises(SeveralFacesError) as told:
-        studio.portrait(np.hstack([face, face]))
+        renderer.portrait(np.hstack([face, face]))
     assert told.value.count == 2
     with pytest.raises(ModelError):
-        OutsideStudio(PHOTO)
+        RenderClient(PHOTO)
     engine = portrait.make_engine()
     with pytest.raises(AudioError):
         engine.push(np.full(640, np.nan, np.float32))
     engine.close()
 
 
-def test_strangers_are_not_let_in_and_keep_nobody_waiting(studio: OutsideStudio, portrait: OutsidePortrait) -> None:
-    address = studio._opened.address
+def test_strangers_are_not_let_in_and_keep_nobody_waiting(renderer: RenderClient, portrait: RemotePortrait) -> None:
+    address = renderer._opened.address
     silent = Client(address)  # connected, and says nothing
     with pytest.raises((AuthenticationError, EOFError, OSError)):
         Client(address, authkey=b"guessed")
@@ -153,19 +153,19 @@ def test_strangers_are_not_let_in_and_keep_nobody_waiting(studio: OutsideStudio,
     silent.close()
 
 
-def test_a_face_long_unused_is_sent_again(studio: OutsideStudio, portrait: OutsidePortrait) -> None:
+def test_a_face_long_unused_is_sent_again(renderer: RenderClient, portrait: RemotePortrait) -> None:
     wanted = talk(portrait.make_engine())
     for _ in range(KEPT_PORTRAITS + 1):
-        studio.enrol(PHOTO.read_bytes()).make_engine().close()
+        renderer.enrol(PHOTO.read_bytes()).make_engine().close()
     for frame, same in zip(talk(portrait.make_engine()), wanted, strict=True):
         assert np.array_equal(frame.pixels, same.pixels)
 
 
 def test_a_process_that_was_killed_ends_its_sessions_and_is_replaced(
-    studio: OutsideStudio, portrait: OutsidePortrait, caplog: pytest.LogCaptureFixture
+    renderer: RenderClient, portrait: RemotePortrait, caplog: pytest.LogCaptureFixture
 ) -> None:
     wanted = talk(portrait.make_engine())
-    engine, killed = portrait.make_engine(), studio.pid
+    engine, killed = portrait.make_engine(), renderer.pid
     os.kill(killed, signal.SIGKILL)
     assert wait_until_gone(killed)
     with pytest.raises(BackendError, match="has ended"):
@@ -174,18 +174,18 @@ def test_a_process_that_was_killed_ends_its_sessions_and_is_replaced(
     engine.close()
     for frame, same in zip(talk(portrait.make_engine()), wanted, strict=True):
         assert np.array_equal(frame.pixels, same.pixels), "the face was sent to the new process"
-    assert studio.pid != killed and "starting another" in caplog.text
+    assert renderer.pid != killed and "starting another" in caplog.text
 
 
 def test_it_does_not_outlive_its_parent() -> None:
     code = f"""
 import os, signal
 from pathlib import Path
-from s2v.streaming.render.client import OutsideStudio
+from s2v.streaming.render.client import RenderClient
 
 if __name__ == "__main__":
-    studio = OutsideStudio(Path({str(model())!r}), "onnxruntime")
-    print(studio.pid, flush=True)
+    renderer = RenderClient(Path({str(model())!r}), "onnxruntime")
+    print(renderer.pid, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """
     told = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, timeout=120)

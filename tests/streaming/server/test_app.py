@@ -11,11 +11,11 @@ from aiohttp.test_utils import TestClient, TestServer
 from streaming.fakes import SIDE_PX, FakeEngine, still, tone_clip
 
 from s2v.errors import ModelError
-from s2v.streaming.broadcast.broadcast import OwnVoice
+from s2v.streaming.broadcast.broadcast import BroadcastSource
 from s2v.streaming.server.app import OFFER_BYTES, create_app
-from s2v.streaming.server.call_manager import SWITCHBOARD, LiveOptions
+from s2v.streaming.server.call_manager import CALL_MANAGER, LiveOptions
 from s2v.streaming.sources.file import FileSource
-from s2v.streaming.sources.push import PushedSource
+from s2v.streaming.sources.push import PushSource
 
 SECTION = "m={kind} 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=mid:{mid}\r\n"
 HEAD = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
@@ -25,7 +25,7 @@ def visit(options: LiveOptions, test: Callable[[TestClient], Awaitable[None]]) -
     async def run() -> None:
         async with TestClient(TestServer(create_app(options))) as client:
             await test(client)
-            assert len(client.server.app[SWITCHBOARD]) == 0, "a refused offer leaves no call"
+            assert len(client.server.app[CALL_MANAGER]) == 0, "a refused offer leaves no call"
             assert len(asyncio.all_tasks()) < 10
 
     asyncio.run(asyncio.wait_for(run(), 30))
@@ -53,7 +53,7 @@ def test_the_page_and_everything_it_names_is_served_without_foreign_addresses() 
         ({"sample_clip": tone_clip(0.1)}, ["mic", "voice"], False),
         ({"clip": tone_clip(0.1)}, ["shared"], True),
         ({"clip": tone_clip(0.1), "sample_clip": tone_clip(0.1)}, ["shared"], True),
-        ({"own_voice": OwnVoice("push", PushedSource)}, ["shared"], False),
+        ({"broadcast_source": BroadcastSource("push", PushSource)}, ["shared"], False),
     ],
 )
 def test_the_page_offers_what_the_server_can_do(clips: dict[str, Any], inputs: list[str], own: bool) -> None:
@@ -161,16 +161,16 @@ def test_real_offers_meet_a_full_server_or_a_broken_engine_with_a_reason() -> No
         """A call whose engine takes twice as long as its audio lasts, and another caller."""
         assert (await post(client, "shared"))[0] == 200
         for _ in range(600):
-            if client.app[SWITCHBOARD].refusal():
+            if client.app[CALL_MANAGER].refusal():
                 break
             await asyncio.sleep(0.02)
         status, answer = await post(client, "shared")
         assert status == 503 and "behind" in answer["error"]
-        await client.app[SWITCHBOARD].close()
+        await client.app[CALL_MANAGER].close()
 
     visit(LiveOptions(refuse, still(), sample_clip=tone_clip(1.0)), broken)
     clip, slow = tone_clip(30.0), partial(FakeEngine, lambda: time.sleep(0.16))
-    visit(LiveOptions(slow, still(), own_voice=OwnVoice("file", lambda: FileSource(clip))), strained)
+    visit(LiveOptions(slow, still(), broadcast_source=BroadcastSource("file", lambda: FileSource(clip))), strained)
     visit(LiveOptions(FakeEngine, still(), sample_clip=tone_clip(1.0)), no_microphone)
     visit(LiveOptions(FakeEngine, still(), tone_clip(1.0)), shared_only)
     visit(LiveOptions(FakeEngine, still()), no_voice)

@@ -16,7 +16,7 @@ from streaming.fakes import SIDE_PX, FakeEngine, still, tone_clip
 from streaming.server.test_face_store import Enroller, photo
 
 from s2v.streaming.server.app import create_app
-from s2v.streaming.server.call_manager import SWITCHBOARD, LiveOptions
+from s2v.streaming.server.call_manager import CALL_MANAGER, LiveOptions
 from s2v.streaming.server.face_store import FaceOptions, UploadLimits
 
 LIMITS = UploadLimits(max_bytes=20_000, max_px=100_000, max_faces=2, max_waiting=2)
@@ -176,7 +176,7 @@ def test_a_call_shows_the_face_it_asks_for() -> None:
         for peer in peers:
             await peer.pc.close()
         async with asyncio.timeout(10):
-            while len(client.server.app[SWITCHBOARD]):
+            while len(client.server.app[CALL_MANAGER]):
                 await asyncio.sleep(0.02)
         unknown = Peer(client, None, "nobody")
         with pytest.raises(AssertionError, match="upload the photo again"):

@@ -35,7 +35,7 @@ def test_a_server_that_did_nothing_says_so() -> None:
             found = await read(client)
         for name in COUNTED:
             assert found[f"s2v_{name.replace('_ms', '_seconds')}_total"] == 0
-        assert found["s2v_sessions"] == found["s2v_offers_served_total"] == found["s2v_budget_seconds_max"] == 0
+        assert found["s2v_sessions"] == found["s2v_offers_served_total"] == found["s2v_playout_delay_seconds_max"] == 0
         assert found["process_resident_memory_bytes"] > 1e6
 
     run(ask)
@@ -83,8 +83,8 @@ def test_counts_stay_when_a_session_ends_and_never_go_back() -> None:
         assert drawn() == 0
         await session.open()
         assert metrics.registry.get_sample_value("s2v_sessions") == 1
-        budget_s = metrics.registry.get_sample_value("s2v_budget_seconds_max")
-        assert budget_s == pytest.approx(session.clock.budget_s)
+        playout_delay_s = metrics.registry.get_sample_value("s2v_playout_delay_seconds_max")
+        assert playout_delay_s == pytest.approx(session.clock.playout_delay_s)
         await session.run()
         assert drawn() == 25
         await session.close()

@@ -1,4 +1,4 @@
-"""A program speaks through a real WebSocket; what viewers would be sent is listened to."""
+"""A program speaks through a real WebSocket; what subscribers would be sent is listened to."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ from aiohttp.test_utils import TestClient, TestServer
 from streaming.fakes import FakeEngine, still
 from streaming.sources.test_speech_buffer import resampled, speech
 
-from s2v.streaming.broadcast.broadcast import OwnVoice
+from s2v.streaming.broadcast.broadcast import BroadcastSource
 from s2v.streaming.server.app import create_app
-from s2v.streaming.server.call_manager import SWITCHBOARD, LiveOptions
+from s2v.streaming.server.call_manager import CALL_MANAGER, LiveOptions
 from s2v.streaming.sources.peer import VoiceResampler
-from s2v.streaming.sources.push import PushedSource
+from s2v.streaming.sources.push import PushSource
 
-PUSHED = OwnVoice("push", PushedSource, waits_for_viewers=True)
+PUSHED = BroadcastSource("push", PushSource, waits_for_subscribers=True)
 
 
 def visit(
-    test: Callable[[TestClient], Awaitable[None]], voice: OwnVoice | None = PUSHED, engine: FakeEngine | None = None
+    test: Callable[[TestClient], Awaitable[None]],
+    voice: BroadcastSource | None = PUSHED,
+    engine: FakeEngine | None = None,
 ) -> None:
     async def run() -> None:
-        options = LiveOptions(lambda: engine or FakeEngine(), still(), own_voice=voice)
+        options = LiveOptions(lambda: engine or FakeEngine(), still(), broadcast_source=voice)
         async with asyncio.timeout(60), TestClient(TestServer(create_app(options))) as client:
             await test(client)
 
@@ -52,14 +54,14 @@ def test_what_is_sent_is_drawn_and_heard_whole_and_the_sender_is_told_afterwards
     meant = resampled(pcm, 24_000)
 
     async def listen(client: TestClient, heard: list[int]) -> None:
-        """How many samples that are not silent have been sent to a viewer."""
-        viewer = client.server.app[SWITCHBOARD].avatar.watch()
-        running = asyncio.create_task(viewer.run())
+        """How many samples that are not silent have been sent to a subscriber."""
+        subscriber = client.server.app[CALL_MANAGER].broadcast.subscribe()
+        running = asyncio.create_task(subscriber.run())
         try:
             while True:
-                heard[0] += int(np.count_nonzero((await viewer.voice_track.recv()).to_ndarray()[0, ::2]))
+                heard[0] += int(np.count_nonzero((await subscriber.voice_track.recv()).to_ndarray()[0, ::2]))
         finally:
-            await viewer.close()
+            await subscriber.close()
             await running
 
     async def say(client: TestClient) -> None:
@@ -157,14 +159,14 @@ def test_a_server_without_push_says_how_to_get_one() -> None:
 
 def test_one_program_speaks_at_a_time_and_the_next_follows_it() -> None:
     async def say(client: TestClient) -> None:
-        viewer = client.server.app[SWITCHBOARD].avatar.watch()
+        subscriber = client.server.app[CALL_MANAGER].broadcast.subscribe()
         async with speaking(client) as first:
             async with client.ws_connect("/audio?rate=24000") as second:
                 assert "another program" in (await second.receive_json())["error"]
                 message = await second.receive(timeout=10)
                 assert message.type == WSMsgType.CLOSE and message.data == WSCloseCode.TRY_AGAIN_LATER
             await first.send_bytes(bytes(2 * 24_000))
-        source = client.server.app[SWITCHBOARD].avatar.on.source
+        source = client.server.app[CALL_MANAGER].broadcast.on.source
         assert source.buffered_s > 0.5, "what the first has sent is still said"
         async with asyncio.timeout(10):
             while True:
@@ -172,22 +174,22 @@ def test_one_program_speaks_at_a_time_and_the_next_follows_it() -> None:
                     if (await third.receive_json())["type"] == "ready":
                         break
                 await asyncio.sleep(0.02)
-        await viewer.close()
+        await subscriber.close()
 
     visit(say)
 
 
 def test_without_viewers_the_avatar_is_there_as_long_as_somebody_speaks() -> None:
     async def say(client: TestClient) -> None:
-        avatar = client.server.app[SWITCHBOARD].avatar
+        broadcast = client.server.app[CALL_MANAGER].broadcast
         for _ in range(2):
-            assert avatar.on is None
+            assert broadcast.on is None
             async with speaking(client) as socket:
                 await socket.send_json({"type": "flush"})
                 assert (await answer(socket))["type"] == "played"
-                assert avatar.on is not None
+                assert broadcast.on is not None
             async with asyncio.timeout(10):
-                while avatar.on is not None or len(avatar):
+                while broadcast.on is not None or len(broadcast):
                     await asyncio.sleep(0.02)
 
     visit(say)

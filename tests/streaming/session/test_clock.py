@@ -115,12 +115,12 @@ def test_a_budget_that_changes_is_followed_without_a_jump() -> None:
     time = VirtualTime()
     clock = MediaClock(BUDGET_S, now=time.now)
     offset = play(clock, time, 5.0)[-1][0]
-    for budget_s in (0.13, 0.17):
-        clock.budget_s = budget_s
+    for playout_delay_s in (0.13, 0.17):
+        clock.playout_delay_s = playout_delay_s
         log = play(clock, time, 40.0, first=round(clock.position()) - offset + round(clock.held_s * RATE_HZ))
         assert {moved for moved, _, _ in log} == {offset}
-        assert log[-1][2] == pytest.approx(budget_s, abs=0.002)
-        assert clock.held_s == pytest.approx(budget_s, abs=0.002)
+        assert log[-1][2] == pytest.approx(playout_delay_s, abs=0.002)
+        assert clock.held_s == pytest.approx(playout_delay_s, abs=0.002)
 
 
 @settings(max_examples=50, deadline=None)
@@ -177,7 +177,7 @@ def test_growing_the_budget_holds_back_what_is_still_to_come() -> None:
     time = VirtualTime()
     clock = MediaClock(BUDGET_S, now=time.now)
     play(clock, time, 3.0)
-    clock.grow_budget(0.1)
+    clock.grow_playout_delay(0.1)
     assert play(clock, time, 3.0, first=3 * RATE_HZ)[-1][2] == pytest.approx(BUDGET_S + 0.1, abs=0.03)
     assert clock.stalls == 0
 

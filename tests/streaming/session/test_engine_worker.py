@@ -9,15 +9,23 @@ from streaming.fakes import FakeEngine, tone
 
 from s2v.errors import ModelError
 from s2v.streaming.session.buffers import DueFrame
-from s2v.streaming.session.engine_worker import BATCH_SAMPLES, MAX_PENDING_SAMPLES, MAX_WAIT_S, Painter, TimelineMap
+from s2v.streaming.session.engine_worker import (
+    BATCH_SAMPLES,
+    MAX_PENDING_SAMPLES,
+    MAX_WAIT_S,
+    EngineWorker,
+    TimelineMap,
+)
 
 
-def paint(chunks: list[tuple[int, int]], engine: FakeEngine, at_once: bool = False) -> tuple[list[DueFrame], Painter]:
+def paint(
+    chunks: list[tuple[int, int]], engine: FakeEngine, at_once: bool = False
+) -> tuple[list[DueFrame], EngineWorker]:
     """Feed (timeline sample, length) chunks of a tone, as fast as they are taken or all at once; returns all frames."""
     frames: list[DueFrame] = []
 
-    async def run() -> Painter:
-        painter = Painter(lambda: engine, frames.append)
+    async def run() -> EngineWorker:
+        painter = EngineWorker(lambda: engine, frames.append)
         running = asyncio.create_task(painter.run())
         for at, length in chunks:
             painter.feed(at, tone(length / 16_000, rate_hz=16_000))
@@ -54,12 +62,12 @@ def test_a_machine_too_slow_skips_the_oldest_audio_and_stays_in_time() -> None:
     assert frames[-1].at == 150 * 320 - 320
 
 
-def feed_twice(between_s: float) -> tuple[FakeEngine, Painter]:
+def feed_twice(between_s: float) -> tuple[FakeEngine, EngineWorker]:
     """A tenth of a second of sound, nothing drawn for `between_s`, another tenth; then the engine gets going."""
     engine, now_s = FakeEngine(), [0.0]
 
-    async def run() -> Painter:
-        painter = Painter(lambda: engine, lambda frame: None, now=lambda: now_s[0])
+    async def run() -> EngineWorker:
+        painter = EngineWorker(lambda: engine, lambda frame: None, now=lambda: now_s[0])
         for at in range(0, 1600, 320):
             painter.feed(at, tone(0.02, rate_hz=16_000))
         now_s[0] = between_s
@@ -105,7 +113,7 @@ def test_an_engine_that_cannot_be_opened_is_said_and_leaves_no_thread() -> None:
         raise ModelError("no model")
 
     async def run() -> None:
-        painter = Painter(refuse, lambda frame: None)
+        painter = EngineWorker(refuse, lambda frame: None)
         with pytest.raises(ModelError):
             await painter.run()
         await painter.close()

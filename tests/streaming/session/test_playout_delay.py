@@ -14,12 +14,12 @@ from s2v.streaming.session.playout_delay import (
     STEP_DOWN_S,
     STEP_DOWN_SHARE,
     STEP_UP_S,
-    Budget,
+    PlayoutDelay,
 )
 
 
-def fed(frame_s: float, packet_s: float, frames: int = FRAMES) -> Budget:
-    budget = Budget()
+def fed(frame_s: float, packet_s: float, frames: int = FRAMES) -> PlayoutDelay:
+    budget = PlayoutDelay()
     for _ in range(frames):
         budget.frame_needed(frame_s)
         budget.packet_needed(packet_s)
@@ -51,7 +51,7 @@ def test_a_single_slow_frame_costs_a_frame_and_not_delay() -> None:
 
 
 def test_a_voice_that_comes_in_fits_is_held_back_for_its_slow_packets() -> None:
-    budget = Budget()
+    budget = PlayoutDelay()
     for k in range(500):
         budget.packet_needed(0.15 if k % 25 == 0 else 0.02)
         budget.frame_needed(0.1)

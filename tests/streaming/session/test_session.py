@@ -44,7 +44,7 @@ def test_audio_out_is_audio_in_delayed_and_the_mouth_opens_with_it() -> None:
         assert loud[:25] == pytest.approx([loud[0] + 0.04 * n for n in range(25)], abs=1e-6), "then one every 40 ms"
         stats = session.stats()
         assert stats["underruns"] == 0 and stats["stalls"] == 0 and stats["frames_drawn"] == 25
-        assert stats["budget_ms"] == round((engine.spec.look_ahead_s + 0.5) * 1000)
+        assert stats["playout_delay_ms"] == round((engine.spec.look_ahead_s + 0.5) * 1000)
         await session.close()
         assert engine.closed == 1
 
@@ -98,7 +98,7 @@ def test_a_machine_that_draws_late_holds_back_more_instead_of_showing_nothing() 
         faces: list = []
         await receive(session.face_track, faces, 4.0)
         assert session.face_track.counts.late > 20
-        assert session.stats()["budget_ms"] > 20
+        assert session.stats()["playout_delay_ms"] > 20
         await receive(session.face_track, faces, 2.0)
         moving = {frame.to_ndarray(format="bgr24")[MOUTH].mean() for frame in faces[-20:]}
         assert max(moving) > 200, "the mouth is shown again"

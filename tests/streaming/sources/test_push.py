@@ -10,23 +10,23 @@ from streaming.sources.test_source import check_counts
 from streaming.sources.test_speech_buffer import resampled, speech
 
 from s2v.errors import StreamError
-from s2v.streaming.sources.push import MAX_UTTERANCES, PushedSource
+from s2v.streaming.sources.push import MAX_UTTERANCES, PushSource
 from s2v.streaming.sources.source import AudioChunk
 
 
-def run(test: Callable[[PushedSource, VirtualTime], Awaitable[None]]) -> None:
+def run(test: Callable[[PushSource, VirtualTime], Awaitable[None]]) -> None:
     time = VirtualTime()
-    asyncio.run(asyncio.wait_for(test(PushedSource(time.now, time.sleep), time), 30))
+    asyncio.run(asyncio.wait_for(test(PushSource(time.now, time.sleep), time), 30))
 
 
-async def read(source: PushedSource, count: int) -> list[AudioChunk]:
+async def read(source: PushSource, count: int) -> list[AudioChunk]:
     chunks = [await source.read() for _ in range(count)]
     assert all(chunk is not None for chunk in chunks)
     return [chunk for chunk in chunks if chunk is not None]
 
 
 def test_what_came_at_once_is_said_in_its_own_time_with_silence_around_it() -> None:
-    async def say(source: PushedSource, time: VirtualTime) -> None:
+    async def say(source: PushSource, time: VirtualTime) -> None:
         chunks = await read(source, 10)
         began_s, pcm = time.now_s, speech(24_000, 24_000)
         source.push(pcm, 24_000)
@@ -44,7 +44,7 @@ def test_what_came_at_once_is_said_in_its_own_time_with_silence_around_it() -> N
 
 
 def test_clear_stops_the_speech_and_its_end_is_never_told() -> None:
-    async def say(source: PushedSource, _: VirtualTime) -> None:
+    async def say(source: PushSource, _: VirtualTime) -> None:
         source.push(speech(48_000, 48_000), 48_000)
         end = source.flush()
         await read(source, 5)
@@ -61,7 +61,7 @@ def test_clear_stops_the_speech_and_its_end_is_never_told() -> None:
 
 
 def test_a_loop_that_stood_still_goes_on_from_now() -> None:
-    async def say(source: PushedSource, time: VirtualTime) -> None:
+    async def say(source: PushSource, time: VirtualTime) -> None:
         await read(source, 5)
         time.now_s += 30
         began_s = time.now_s
@@ -72,7 +72,7 @@ def test_a_loop_that_stood_still_goes_on_from_now() -> None:
 
 
 def test_endless_flushes_are_refused() -> None:
-    async def say(source: PushedSource, _: VirtualTime) -> None:
+    async def say(source: PushSource, _: VirtualTime) -> None:
         source.push(speech(48_000, 48_000), 48_000)
         for _ in range(MAX_UTTERANCES):
             source.flush()
@@ -85,7 +85,7 @@ def test_endless_flushes_are_refused() -> None:
 
 
 def test_a_closed_source_has_ended_and_nobody_waits_for_an_end() -> None:
-    async def say(source: PushedSource, _: VirtualTime) -> None:
+    async def say(source: PushSource, _: VirtualTime) -> None:
         end = source.flush()
         source.close()
         source.close()

@@ -8,7 +8,14 @@ import pytest
 from aiortc import RTCIceGatherer
 
 from s2v.errors import StreamError
-from s2v.streaming.webrtc.ice import MAX_HIDDEN, MAX_ICE_SERVERS, IceServer, configuration, ice_servers, open_ended
+from s2v.streaming.webrtc.ice import (
+    MAX_HIDDEN,
+    MAX_ICE_SERVERS,
+    IceServer,
+    configuration,
+    ice_servers,
+    without_mdns_candidates,
+)
 
 TURN = {"urls": ["turn:relay.example:3478?transport=tcp"], "username": "me", "credential": "secret"}
 
@@ -109,9 +116,9 @@ def test_an_offer_with_hidden_addresses_is_taken_without_them_and_stays_open() -
     over_tcp = f"a=candidate:3 1 tcp 2105524479 {name} 9 typ host tcptype active"
     audio, video = "m=audio 9 UDP/TLS/RTP/SAVPF 96", "m=video 9 UDP/TLS/RTP/SAVPF 97"
     offer = ["v=0", audio, known, hidden, "a=end-of-candidates", video, over_tcp, ""]
-    sdp, names = open_ended("\r\n".join(offer))
+    sdp, names = without_mdns_candidates("\r\n".join(offer))
     assert sdp.split("\r\n") == ["v=0", audio, known, video, ""]
     assert [(c.ip, c.port, c.sdpMLineIndex) for c in names] == [(name, 50001, 0)]
-    assert open_ended(sdp) == (sdp, [])
-    many = open_ended("\r\n".join([audio, *[hidden] * 100]))
+    assert without_mdns_candidates(sdp) == (sdp, [])
+    many = without_mdns_candidates("\r\n".join([audio, *[hidden] * 100]))
     assert len(many[1]) == MAX_HIDDEN and "candidate" not in many[0]

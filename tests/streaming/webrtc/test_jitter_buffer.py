@@ -9,7 +9,13 @@ from aiortc.rtp import RtpPacket
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s2v.streaming.webrtc.jitter_buffer import PLACE, REMEMBERED, InOrderPackets, MarkedFrames, take_promptly
+from s2v.streaming.webrtc.jitter_buffer import (
+    PLACE,
+    REMEMBERED,
+    InOrderJitterBuffer,
+    MarkerJitterBuffer,
+    replace_jitter_buffer,
+)
 
 
 def packet(sequence: int, timestamp: int = 0, data: bytes = b"", last: bool = True) -> RtpPacket:
@@ -20,7 +26,7 @@ def packet(sequence: int, timestamp: int = 0, data: bytes = b"", last: bool = Tr
 
 @given(start=st.integers(0, 65_535), lost=st.sets(st.integers(0, 199)))
 def test_every_packet_of_voice_that_comes_in_order_comes_out_at_once(start: int, lost: set[int]) -> None:
-    buffer = InOrderPackets()
+    buffer = InOrderJitterBuffer()
     for k in sorted(set(range(200)) - lost):
         asks_for_picture, frame = buffer.add(packet(start + k, 960 * k, bytes([k])))
         assert frame is not None and frame.data == bytes([k]) and frame.timestamp == 960 * k
@@ -29,20 +35,20 @@ def test_every_packet_of_voice_that_comes_in_order_comes_out_at_once(start: int,
 
 
 def test_a_packet_that_was_overtaken_or_comes_twice_is_left_out() -> None:
-    buffer = InOrderPackets()
+    buffer = InOrderJitterBuffer()
     out = [k for k in (0, 1, 3, 2, 3, 4) if buffer.add(packet(65_534 + k, 960 * k))[1] is not None]
     assert out == [0, 1, 3, 4]
     assert buffer.late == 2
 
 
 def test_a_sender_that_counts_anew_is_heard() -> None:
-    buffer = InOrderPackets()
+    buffer = InOrderJitterBuffer()
     buffer.add(packet(30_000))
     assert buffer.add(packet(17))[1] is not None
 
 
 def test_the_arrival_of_a_packet_is_known_once_under_the_stamp_that_aiortc_gives_its_frame() -> None:
-    buffer = InOrderPackets()
+    buffer = InOrderJitterBuffer()
     first = (1 << 32) - 1920  # the stamps wrap
     for k in range(REMEMBERED + 10):
         buffer.add(packet(k, first + 960 * k))
@@ -53,7 +59,7 @@ def test_the_arrival_of_a_packet_is_known_once_under_the_stamp_that_aiortc_gives
 
 @given(sizes=st.lists(st.integers(1, 5), min_size=1, max_size=20), seed=st.integers(0, 999))
 def test_a_picture_comes_out_with_its_last_packet_whatever_their_order_within_it(sizes: list[int], seed: int) -> None:
-    buffer, sequence = MarkedFrames(), 65_500
+    buffer, sequence = MarkerJitterBuffer(), 65_500
     buffer.add(packet(sequence - 1, 0, b"first"))
     for number, size in enumerate(sizes, start=1):
         parts = [packet(sequence + k, 3600 * number, bytes([number, k]), last=k == size - 1) for k in range(size)]
@@ -67,8 +73,8 @@ def test_a_picture_comes_out_with_its_last_packet_whatever_their_order_within_it
 def test_this_version_of_aiortc_keeps_its_buffer_where_we_replace_it() -> None:
     async def replace() -> None:
         pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        receiver, buffer = pc.addTransceiver("audio").receiver, InOrderPackets()
-        assert take_promptly(receiver, buffer)
+        receiver, buffer = pc.addTransceiver("audio").receiver, InOrderJitterBuffer()
+        assert replace_jitter_buffer(receiver, buffer)
         assert getattr(receiver, PLACE) is buffer
         await pc.close()
 
@@ -79,5 +85,5 @@ def test_another_version_is_left_alone_and_it_is_said(caplog: pytest.LogCaptureF
     class Receiver:
         pass
 
-    assert not take_promptly(Receiver(), InOrderPackets())  # type: ignore[arg-type]
+    assert not replace_jitter_buffer(Receiver(), InOrderJitterBuffer())  # type: ignore[arg-type]
     assert "80 ms later" in caplog.text

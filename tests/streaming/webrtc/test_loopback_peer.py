@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from streaming.fakes import SIDE_PX, FakeEngine, still, tone_clip
 
 from s2v.streaming.server.app import create_app
-from s2v.streaming.server.call_manager import SWITCHBOARD, LiveOptions
+from s2v.streaming.server.call_manager import CALL_MANAGER, LiveOptions
 from s2v.streaming.session.tracks import VoiceTrack
 from s2v.streaming.sources.file import FileSource
 
@@ -139,7 +139,7 @@ def test_a_played_voice_ends_by_itself_and_says_so() -> None:
             peer = Peer(client, None)
             await peer.call()
             await until(lambda: any('"ended"' in message for message in peer.messages))
-            await until(lambda: len(client.server.app[SWITCHBOARD]) == 0)
+            await until(lambda: len(client.server.app[CALL_MANAGER]) == 0)
             assert len(engine.heard) == 16_000
             assert engine.closed == 1
             await peer.pc.close()
@@ -165,14 +165,14 @@ def test_twenty_callers_come_and_go_and_leave_nothing() -> None:
 
         options = LiveOptions(make_engine, still(), sample_clip=tone_clip(5.0), connect_within_s=2.0)
         async with serving(options) as client:
-            switchboard = client.server.app[SWITCHBOARD]
+            call_manager = client.server.app[CALL_MANAGER]
             await once(client, 1)
-            await until(lambda: len(switchboard) == 0, 25)
+            await until(lambda: len(call_manager) == 0, 25)
             tasks, threads = len(asyncio.all_tasks()), session_threads()
             for number in range(20):
                 await once(client, number)
-                await until(lambda: len(switchboard) < 3, 25)
-            await until(lambda: len(switchboard) == 0, 25)
+                await until(lambda: len(call_manager) < 3, 25)
+            await until(lambda: len(call_manager) == 0, 25)
             gc.collect()
             await until(lambda: len(asyncio.all_tasks()) <= tasks and session_threads() <= threads)
         assert [engine.closed for engine in engines] == [1] * 21
@@ -194,7 +194,7 @@ def test_a_peer_that_falls_silent_is_hung_up() -> None:
             await peer.call()
             await until(lambda: peer.pc.connectionState == "connected")
             peer.pc.sctp.transport.transport._send = swallow  # the network is gone, nobody says goodbye
-            await until(lambda: len(client.server.app[SWITCHBOARD]) == 0)
+            await until(lambda: len(client.server.app[CALL_MANAGER]) == 0)
             await peer.pc.close()
 
     async def swallow(_: bytes) -> None:

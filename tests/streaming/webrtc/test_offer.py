@@ -15,7 +15,7 @@ from streaming.webrtc.test_loopback_peer import serving, until
 from streaming.webrtc.test_rude_peers import FILES, open_files
 
 from s2v.errors import StreamError
-from s2v.streaming.server.call_manager import SWITCHBOARD, LiveOptions
+from s2v.streaming.server.call_manager import CALL_MANAGER, LiveOptions
 from s2v.streaming.webrtc.offer import MAX_CANDIDATES, refuse_unusable
 
 pytestmark = pytest.mark.usefixtures("loopback_ice")
@@ -98,7 +98,7 @@ def test_mutated_offers_are_answered_or_refused_and_leave_no_socket(caplog: pyte
             FakeEngine, still(), sample_clip=tone_clip(5.0), max_sessions=MUTATED + 1, connect_within_s=0.2
         )
         async with serving(options) as client:
-            switchboard, rng, sdp = client.server.app[SWITCHBOARD], random.Random(7), await real_offer()
+            call_manager, rng, sdp = client.server.app[CALL_MANAGER], random.Random(7), await real_offer()
             await (await client.get("/health")).read()
             before = open_files()
             statuses = set()
@@ -108,7 +108,7 @@ def test_mutated_offers_are_answered_or_refused_and_leave_no_socket(caplog: pyte
                 assert "sdp" in (answer := await reply.json()) or "error" in answer
                 statuses.add(reply.status)
             assert statuses == {200, 400}
-            await until(lambda: len(switchboard) == 0, 20)
+            await until(lambda: len(call_manager) == 0, 20)
             await until(lambda: open_files() <= before, 10)
 
     asyncio.run(asyncio.wait_for(offers(), 60))

@@ -20,8 +20,8 @@ from aiortc.mediastreams import AudioStreamTrack
 from streaming.fakes import FakeEngine, still, tone_clip
 from streaming.webrtc.test_loopback_peer import Peer, serving, until
 
-from s2v.streaming.server.call_manager import SWITCHBOARD, LiveOptions
-from s2v.streaming.session.engine_worker import Painter
+from s2v.streaming.server.call_manager import CALL_MANAGER, LiveOptions
+from s2v.streaming.session.engine_worker import EngineWorker
 from s2v.streaming.session.session import Session
 from s2v.streaming.session.tracks import FaceTrack, VoiceTrack
 from s2v.streaming.sources.file import FileSource
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("loopback_ice")
 
 CALLS = int(os.environ.get("S2V_CALLS", "20"))
 FILES = Path("/proc/self/fd")
-OURS = (Call, Session, Painter, VoiceTrack, FaceTrack, PeerSource, FileSource, RTCPeerConnection)
+OURS = (Call, Session, EngineWorker, VoiceTrack, FaceTrack, PeerSource, FileSource, RTCPeerConnection)
 
 
 async def polite(peer: Peer) -> None:
@@ -188,15 +188,15 @@ def test_callers_of_every_kind_leave_nothing_behind() -> None:
             max_sessions=20,
         )
         async with serving(options) as client:
-            switchboard = client.server.app[SWITCHBOARD]
+            call_manager = client.server.app[CALL_MANAGER]
             for number in range(2):  # what is made once: pools, the codecs' tables
                 await once(client, number)
-            await until(lambda: len(switchboard) == 0, 30)
+            await until(lambda: len(call_manager) == 0, 30)
             before = len(asyncio.all_tasks()), threads(), open_files()
             for number in range(CALLS):
                 await once(client, number)
-                await until(lambda: len(switchboard) < 6, 30)
-            await until(lambda: len(switchboard) == 0, 30)
+                await until(lambda: len(call_manager) < 6, 30)
+            await until(lambda: len(call_manager) == 0, 30)
             await until(lambda: (len(asyncio.all_tasks()), threads(), open_files()) <= before, 10)
             after = len(asyncio.all_tasks()), threads(), open_files()
             assert all(now <= then for now, then in zip(after, before, strict=True)), (before, after)
@@ -218,7 +218,7 @@ def test_a_full_server_gives_the_place_to_the_next_once_somebody_has_gone() -> N
                 await second.call()
             await first.pc.close()
             await second.pc.close()
-            await until(lambda: len(client.server.app[SWITCHBOARD]) == 0)
+            await until(lambda: len(client.server.app[CALL_MANAGER]) == 0)
             third = Peer(client, None)
             await connected(third)
             await third.pc.close()

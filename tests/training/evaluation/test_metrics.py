@@ -36,12 +36,12 @@ def curve(n: int, seed: int) -> np.ndarray:
 @given(st.integers(0, 2**32 - 1), st.integers(-8, 8))
 def test_the_sweep_peaks_where_one_curve_follows_the_other(seed: int, frames: int) -> None:
     film = curve(120, seed)
-    said = film[8 - frames : 108 - frames]  # `frames` late
-    sweep = offset_sweep(said, film[8:108])
+    prediction = film[8 - frames : 108 - frames]  # `frames` late
+    sweep = offset_sweep(prediction, film[8:108])
     assert sweep.shape == (17,)
-    assert OFFSETS_FRAMES[int(sweep.argmax())] == best_offset(said, film[8:108]) == frames
+    assert OFFSETS_FRAMES[int(sweep.argmax())] == best_offset(prediction, film[8:108]) == frames
     assert sweep.max() == pytest.approx(1)
-    assert sweep[8] == correlation(said, film[8:108])
+    assert sweep[8] == correlation(prediction, film[8:108])
 
 
 def test_of_equal_offsets_the_nearest_is_taken() -> None:

@@ -41,13 +41,13 @@ def test_lips_that_follow_their_voice_pass() -> None:
 
 
 def test_lips_that_move_alike_whatever_is_said_fail() -> None:
-    deaf = [replace(good(seed), others=(good(seed).said,)) for seed in range(3)]
+    deaf = [replace(good(seed), others=(good(seed).prediction,)) for seed in range(3)]
     own, peak, _, _ = curve_probes({"a": deaf})
     assert not own.passed and own.found == pytest.approx(0) and peak.passed
 
 
 def test_lips_that_come_late_fail_but_not_where_the_footage_is_late() -> None:
-    late = [replace(good(seed), said=np.roll(good(seed).said, 3)) for seed in range(3)]
+    late = [replace(good(seed), prediction=np.roll(good(seed).prediction, 3)) for seed in range(3)]
     own, peak, _, _ = curve_probes({"a": late})
     assert own.passed and not peak.passed and peak.found == 3
     out_of_sync = [replace(clip, loud=np.roll(clip.loud, 3)) for clip in late]
@@ -55,18 +55,18 @@ def test_lips_that_come_late_fail_but_not_where_the_footage_is_late() -> None:
 
 
 def test_lips_no_better_than_loudness_fail() -> None:
-    loud = [replace(good(seed), said=good(seed).loud) for seed in range(3)]
+    loud = [replace(good(seed), prediction=good(seed).loud) for seed in range(3)]
     talker = curve_probes({"a": loud})[2]
     assert not talker.passed and talker.found == 0
 
 
 def test_a_mouth_that_hardly_moves_fails_however_well_it_is_timed() -> None:
-    timid = [replace(good(seed), said=0.1 * good(seed).said) for seed in range(3)]
+    timid = [replace(good(seed), prediction=0.1 * good(seed).prediction) for seed in range(3)]
     assert passed(curve_probes({"a": timid})) == [True, True, True, False]
 
 
 def test_the_worst_set_decides_and_is_named() -> None:
-    bad = replace(good(3), said=curve(77))
+    bad = replace(good(3), prediction=curve(77))
     probes = curve_probes({"fine": [good(0), good(1), good(2)], "poor": [bad]})
     assert not probes[0].passed and probes[0].where == "poor"
     assert "poor" in probes[0].line() and probes[0].line().startswith("FAIL")

@@ -49,7 +49,7 @@ def test_an_unseen_talker_gets_every_figure(found: Evaluation) -> None:
     assert figures["lmd"] < 6
     assert 15 < figures["psnr_mouth"] < 45 and 0.4 < figures["ssim_mouth"] < 1
     assert 0.4 < figures["sharpness"] < 2
-    assert len(clip.film) == len(clip.drawn) == len(clip.said) == 30
+    assert len(clip.film) == len(clip.drawn) == len(clip.prediction) == 30
     assert len(clip.tiles) == 10
 
 

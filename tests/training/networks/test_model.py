@@ -127,7 +127,7 @@ def test_parts_of_other_hearing_and_another_patch_are_joined(tmp_path: Path) -> 
         save_checkpoint(build_network(spec), tmp_path / name, steps=steps)
     network = load_checkpoint(tmp_path / "hears", tmp_path / "paints")
     assert network.spec == replace(hearing, mouth_w_px=painting.mouth_w_px, mouth_h_px=painting.mouth_h_px)
-    for name, own in (("hears", "frame_decoder.motion_net"), ("paints", "frame_decoder.painter")):
+    for name, own in (("hears", "frame_decoder.motion_net"), ("paints", "frame_decoder.mouth_decoder")):
         stored = read_checkpoint(tmp_path / name)["weights"]
         assert all(torch.equal(v, stored[k]) for k, v in network.state_dict().items() if k.startswith(own))
     with pytest.raises(DataError, match=r"part motion was trained for another spec .* other in look_ahead_s"):

@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 from torch import Tensor  # noqa: E402
 
 from s2v.spec import LipSyncSpec  # noqa: E402
-from s2v.training.networks.mouth_decoder import N_LOOKS, N_SETS, MouthFaceEncoder, MouthPainter, TeethMemory, TeethPlace  # noqa: E402
+from s2v.training.networks.mouth_decoder import N_LOOKS, N_SETS, MouthDecoder, MouthFaceEncoder, TeethMemory, TeethPlace  # noqa: E402
 
 SPEC = replace(LipSyncSpec(), mouth_w_px=64, mouth_h_px=32)
 PLACE = TeethPlace(SPEC)
@@ -18,9 +18,9 @@ FULL_LIGHT = torch.ones(1, 3)
 
 
 @pytest.fixture(scope="module")
-def painter() -> MouthPainter:
+def mouth_decoder() -> MouthDecoder:
     torch.manual_seed(0)
-    return MouthPainter(SPEC).eval()
+    return MouthDecoder(SPEC).eval()
 
 
 @pytest.fixture
@@ -38,42 +38,42 @@ def teeth_with(row: str, cover: float = 1.0) -> Tensor:
     return teeth
 
 
-def lit(row: str, jaw_px: float, painter: MouthPainter) -> Tensor:
+def lit(row: str, jaw_px: float, mouth_decoder: MouthDecoder) -> Tensor:
     """How bright each row of the patch is, (h,), with a black cavity and full light."""
     soft = torch.zeros(1, 5, *PLACE.size)
     soft[:, 1:] = 1
     with torch.no_grad():
-        mouth = painter.lay(soft, torch.tensor([[jaw_px]]), FULL_LIGHT, teeth_with(row))
+        mouth = mouth_decoder.lay(soft, torch.tensor([[jaw_px]]), FULL_LIGHT, teeth_with(row))
     return mouth[0, :3].mean((0, 2))
 
 
-def test_upper_teeth_stay_and_lower_teeth_follow_the_jaw(painter: MouthPainter) -> None:
+def test_upper_teeth_stay_and_lower_teeth_follow_the_jaw(mouth_decoder: MouthDecoder) -> None:
     for jaw_px in (0.0, 3.0, 7.0):
-        assert int(lit("upper", jaw_px, painter).argmax()) == PLACE.top + 5
-        assert int(lit("lower", jaw_px, painter).argmax()) == PLACE.top + 5 + jaw_px
+        assert int(lit("upper", jaw_px, mouth_decoder).argmax()) == PLACE.top + 5
+        assert int(lit("lower", jaw_px, mouth_decoder).argmax()) == PLACE.top + 5 + jaw_px
 
 
-def test_lower_teeth_move_by_less_than_a_pixel_too(painter: MouthPainter) -> None:
-    rows = lit("lower", 2.25, painter)
+def test_lower_teeth_move_by_less_than_a_pixel_too(mouth_decoder: MouthDecoder) -> None:
+    rows = lit("lower", 2.25, mouth_decoder)
     where = (rows * torch.arange(len(rows))).sum() / rows.sum()
     assert float(where) == pytest.approx(PLACE.top + 7.25, abs=0.02)
 
 
-def test_the_jaw_moves_as_far_as_the_chin_of_the_basis(painter: MouthPainter) -> None:
+def test_the_jaw_moves_as_far_as_the_chin_of_the_basis(mouth_decoder: MouthDecoder) -> None:
     opened = torch.zeros(1, SPEC.n_motion)
     opened[0, 0] = 1
     with torch.no_grad():
-        px = float(painter.jaw(opened))
+        px = float(mouth_decoder.jaw(opened))
     assert 0.01 < px / PLACE.unit_px < 0.2  # face units a standard deviation of the jaw
 
 
-def test_upper_teeth_hide_lower_ones(painter: MouthPainter) -> None:
+def test_upper_teeth_hide_lower_ones(mouth_decoder: MouthDecoder) -> None:
     soft = torch.ones(1, 5, *PLACE.size)
     teeth = torch.zeros(1, *PLACE.shape)
     teeth[:, 3], teeth[:, 7] = 1, 1
     teeth[:, 0], teeth[:, 6] = 0.4, 0.4  # upper teeth blue, lower ones red
     with torch.no_grad():
-        blue, _, red = painter.lay(soft, torch.zeros(1, 1), FULL_LIGHT, teeth)[0, :3, PLACE.top + 3, 20]
+        blue, _, red = mouth_decoder.lay(soft, torch.zeros(1, 1), FULL_LIGHT, teeth)[0, :3, PLACE.top + 3, 20]
     assert blue > 0.1
     assert red == 0
 
@@ -139,19 +139,19 @@ def test_nobodys_teeth_are_darker_or_yellower_than_everybodys_as_far_as_they_wer
     assert (before - after)[0, :3, 4:8].min() > 0.05
 
 
-def test_paint_follows_the_light_of_the_photo(painter: MouthPainter) -> None:
+def test_paint_follows_the_light_of_the_photo(mouth_decoder: MouthDecoder) -> None:
     soft = torch.ones(1, 5, *PLACE.size)
     dim = torch.tensor([[0.3, 0.4, 0.5]])
     with torch.no_grad():
         teeth = teeth_with("upper")
-        pixel = painter.lay(soft, torch.zeros(1, 1), dim, teeth)[0, :3, PLACE.top + 5, 20]
+        pixel = mouth_decoder.lay(soft, torch.zeros(1, 1), dim, teeth)[0, :3, PLACE.top + 5, 20]
     torch.testing.assert_close(pixel, torch.tensor([0.3, 0.4, 0.5]))
 
 
-def test_light_is_counted_once(painter: MouthPainter) -> None:
+def test_light_is_counted_once(mouth_decoder: MouthDecoder) -> None:
     motion, light = torch.randn(1, SPEC.n_motion), torch.full((1, 3), 0.3)
     with torch.no_grad():
-        dim, bright = (painter(motion, gain * light, teeth_with("upper"))[0] for gain in (1.0, 2.0))
+        dim, bright = (mouth_decoder(motion, gain * light, teeth_with("upper"))[0] for gain in (1.0, 2.0))
     torch.testing.assert_close(bright[:3], 2 * dim[:3])
     torch.testing.assert_close(bright[3], dim[3])
 

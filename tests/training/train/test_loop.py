@@ -80,7 +80,9 @@ def test_a_few_steps_bring_the_mouth_nearer_to_the_truth(mouth_run: TrainConfig)
     for net in (untrained(mouth_run), trained):
         net.train()  # batch statistics: the running ones of so short a run are not there yet
         with torch.no_grad():
-            costs.append(float(mouth_loss(net.frame_decoder.painter(batch["motion"], *net.face_encoder(face)), batch)))
+            costs.append(
+                float(mouth_loss(net.frame_decoder.mouth_decoder(batch["motion"], *net.face_encoder(face)), batch))
+            )
     assert costs[1] < 0.9 * costs[0]
 
 

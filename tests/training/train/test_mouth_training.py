@@ -11,7 +11,7 @@ from s2v.errors import DataError  # noqa: E402
 from s2v.spec import LipSyncSpec  # noqa: E402
 from s2v.training.networks.model import MotionMouth  # noqa: E402
 from s2v.training.networks.mouth_decoder import N_SETS, TeethMemory  # noqa: E402
-from s2v.training.train.mouth_training import MouthLesson, tooth_area  # noqa: E402
+from s2v.training.train.mouth_training import MouthTraining, tooth_area  # noqa: E402
 from s2v.training.train.picture_batches import PICTURE_ARRAYS, Pictures, picture_batch  # noqa: E402
 
 SPEC = replace(LipSyncSpec(), mouth_w_px=64, mouth_h_px=32)
@@ -38,9 +38,9 @@ def pictures() -> Pictures:
     return Pictures(arrays, motion, [("", 0)] * n, np.full(n, 1.2, np.float32), PEOPLE)
 
 
-def lesson_of(pictures: Pictures, seed: int = 0) -> MouthLesson:
+def lesson_of(pictures: Pictures, seed: int = 0) -> MouthTraining:
     torch.manual_seed(seed)
-    return MouthLesson(MotionMouth(SPEC), pictures, torch.device("cpu"))
+    return MouthTraining(MotionMouth(SPEC), pictures, torch.device("cpu"))
 
 
 def test_bright_pixels_between_the_lips_are_teeth(pictures: Pictures) -> None:
@@ -52,29 +52,29 @@ def test_bright_pixels_between_the_lips_are_teeth(pictures: Pictures) -> None:
 
 
 def test_steps_bring_the_mouths_nearer_to_the_truth(pictures: Pictures) -> None:
-    lesson = lesson_of(pictures)
-    groups = lesson.parameter_groups(list(lesson.network.parameters()))
+    mouth_training = lesson_of(pictures)
+    groups = mouth_training.parameter_groups(list(mouth_training.network.parameters()))
     optimiser = torch.optim.AdamW([{**group, "lr": 3e-3 * group["rate"]} for group in groups])
     batch = picture_batch(pictures, np.arange(4), rng=None)
     costs = []
     for _ in range(12):
-        loss = lesson.loss(batch)
+        loss = mouth_training.loss(batch)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        lesson.step(3e-3)
+        mouth_training.step(3e-3)
         costs.append(float(loss.detach()))
     assert costs[-1] < 0.8 * costs[0]
-    drawn = lesson.memory.sets(torch.arange(3))
+    drawn = mouth_training.memory.sets(torch.arange(3))
     assert not torch.equal(drawn[0], drawn[1])  # everybody has teeth of their own
 
 
 def test_the_network_takes_along_the_teeth_that_show_best(pictures: Pictures) -> None:
-    lesson = lesson_of(pictures)
-    torch.nn.init.normal_(lesson.memory.own.weight)
-    lesson.settle()
-    encoder = lesson.network.face_encoder
-    own = lesson.memory.sets(torch.arange(3))
+    mouth_training = lesson_of(pictures)
+    torch.nn.init.normal_(mouth_training.memory.own.weight)
+    mouth_training.settle()
+    encoder = mouth_training.network.face_encoder
+    own = mouth_training.memory.sets(torch.arange(3))
     torch.testing.assert_close(encoder.sets[0], own[1])
     assert len(encoder.sets) == N_SETS  # with fewer people than sets, some come twice
     for teeth in encoder.sets:
@@ -83,19 +83,19 @@ def test_the_network_takes_along_the_teeth_that_show_best(pictures: Pictures) ->
     face = picture_batch(pictures, np.array([1]), rng=None)["reference"]
     masked = face.clone()
     masked[:, :, SPEC.face_px // 2 :] = 0
-    lesson.network.eval()
+    mouth_training.network.eval()
     with torch.no_grad():
         _, teeth = encoder(torch.cat([masked, face], 1))
     torch.testing.assert_close(teeth[0], own[1])
 
 
 def test_teeth_of_another_run_are_taken_up(pictures: Pictures) -> None:
-    lesson, other = lesson_of(pictures), lesson_of(pictures, seed=1)
+    mouth_training, other = lesson_of(pictures), lesson_of(pictures, seed=1)
     torch.nn.init.normal_(other.memory.own.weight)
-    lesson.recall(other.state())
-    torch.testing.assert_close(lesson.memory.own.weight, other.memory.own.weight, atol=2e-3, rtol=1e-3)
+    mouth_training.recall(other.state())
+    torch.testing.assert_close(mouth_training.memory.own.weight, other.memory.own.weight, atol=2e-3, rtol=1e-3)
     with pytest.raises(DataError, match="teeth are of other people than the 3 of these shards"):
-        lesson.recall(TeethMemory(SPEC, torch.ones(5, 32, 64), torch.ones(5, 32, 64)).state_dict())
+        mouth_training.recall(TeethMemory(SPEC, torch.ones(5, 32, 64), torch.ones(5, 32, 64)).state_dict())
 
 
 def test_pictures_of_nobody_are_refused(pictures: Pictures) -> None:

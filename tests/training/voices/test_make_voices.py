@@ -27,7 +27,7 @@ carl = { engine = "mute", voice = "c", sex = "m", licence = "free" }
 TEXT = "# not said\n\n" + "\n".join(f"{number} is one of many numbers" for number in range(60)) + "\n"
 
 
-class Studio:
+class Renderer:
     """A folder with a table of voices, texts, and two engines, of which one is not installed."""
 
     def __init__(self, folder: Path) -> None:
@@ -51,11 +51,11 @@ class Studio:
 
 
 @pytest.fixture
-def studio(tmp_path: Path) -> Studio:
-    return Studio(tmp_path)
+def studio(tmp_path: Path) -> Renderer:
+    return Renderer(tmp_path)
 
 
-def test_a_voice_is_recordings_with_transcripts_phones_and_a_licence(studio: Studio) -> None:
+def test_a_voice_is_recordings_with_transcripts_phones_and_a_licence(studio: Renderer) -> None:
     report = studio.make()
     assert report.voices == ["anna", "bert"] and report.missing == {"carl": "apt install larynx"}
     lines = (studio.out / "anna" / "transcripts.txt").read_text().splitlines()
@@ -72,7 +72,7 @@ def test_a_voice_is_recordings_with_transcripts_phones_and_a_licence(studio: Stu
     assert "anna" in licences and "free for all" in licences and "carl" not in licences
 
 
-def test_voices_say_different_sentences_at_different_paces(studio: Studio) -> None:
+def test_voices_say_different_sentences_at_different_paces(studio: Renderer) -> None:
     studio.make()
     assert not set(studio.sentences("anna")) & set(studio.sentences("bert"))
     paces = set()
@@ -82,7 +82,7 @@ def test_voices_say_different_sentences_at_different_paces(studio: Studio) -> No
     assert len(paces) > 5
 
 
-def test_a_seed_gives_the_same_files_and_another_seed_others(studio: Studio) -> None:
+def test_a_seed_gives_the_same_files_and_another_seed_others(studio: Renderer) -> None:
     studio.make()
     first = studio.files()
     for path in studio.out.rglob("*.wav"):
@@ -93,7 +93,7 @@ def test_a_seed_gives_the_same_files_and_another_seed_others(studio: Studio) -> 
     assert studio.files().keys() != first.keys()
 
 
-def test_what_is_there_is_kept_and_what_belongs_to_another_run_goes(studio: Studio) -> None:
+def test_what_is_there_is_kept_and_what_belongs_to_another_run_goes(studio: Renderer) -> None:
     studio.make()
     kept = studio.files()
     lost = next((studio.out / "anna").glob("*.wav"))
@@ -104,7 +104,7 @@ def test_what_is_there_is_kept_and_what_belongs_to_another_run_goes(studio: Stud
     assert studio.files() == kept
 
 
-def test_a_sentence_that_cannot_be_said_is_left_out(studio: Studio, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_sentence_that_cannot_be_said_is_left_out(studio: Renderer, caplog: pytest.LogCaptureFixture) -> None:
     (studio.folder / "texts.txt").write_text("an unspeakable thing\none two three\nfour five six\n")
     report = studio.make(minutes=10)
     assert report.failed == 2 and report.recordings == 4
@@ -112,13 +112,13 @@ def test_a_sentence_that_cannot_be_said_is_left_out(studio: Studio, caplog: pyte
     assert "no tongue" in caplog.text
 
 
-def test_an_engine_that_tells_no_phones_leaves_no_labels(studio: Studio) -> None:
+def test_an_engine_that_tells_no_phones_leaves_no_labels(studio: Renderer) -> None:
     studio.engines["hum"] = Humming(studio.said, tells_phones=False)
     studio.make()
     assert list(studio.out.rglob("*.wav")) and not list(studio.out.rglob("*.lab"))
 
 
-def test_no_engine_or_no_speech_at_all_is_refused(studio: Studio) -> None:
+def test_no_engine_or_no_speech_at_all_is_refused(studio: Renderer) -> None:
     studio.engines["hum"] = Humming(studio.said, "pip install humming")
     with pytest.raises(DataError, match=r"no speech synthesizer.*apt install larynx.*pip install humming"):
         studio.make()
@@ -145,7 +145,7 @@ def test_a_file_without_sentences_is_refused(tmp_path: Path, content: str) -> No
         ('engine = "mute"', 'engine = "lyre"', "'lyre'.*hum, mute"),
     ],
 )
-def test_a_wrong_table_is_named(studio: Studio, old: str, new: str, said: str) -> None:
+def test_a_wrong_table_is_named(studio: Renderer, old: str, new: str, said: str) -> None:
     path = studio.folder / "table.toml"
     path.write_text(TABLE.replace(old, new))
     with pytest.raises(DataError, match=said):

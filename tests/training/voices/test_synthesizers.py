@@ -11,7 +11,7 @@ pytest.importorskip("av")
 
 from s2v.errors import DataError
 from s2v.training.voices.phones import N_FEATURES, phone_features
-from s2v.training.voices.synthesizers import ENGINES, Speaker, Spoken
+from s2v.training.voices.synthesizers import ENGINES, Speaker, SynthesizedSpeech
 
 TEXT = 'Bob put a "big" map up. Was it fun?'
 VOICES = [
@@ -24,7 +24,7 @@ VOICES = [
 ]
 
 
-def speech(engine: str, voice: str, text: str = TEXT, **how: float) -> Spoken:
+def speech(engine: str, voice: str, text: str = TEXT, **how: float) -> SynthesizedSpeech:
     need = ENGINES[engine].missing(voice)
     if need:
         pytest.skip(f"{engine} is not installed: {need}")

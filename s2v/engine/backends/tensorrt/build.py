@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import Any, Literal, get_args
 
 from s2v.engine.backends.graphs import one_line
-from s2v.engine.backends.tensorrt.module import PACKAGES, TensorRT, make_logger, said, targets_known
+from s2v.engine.backends.tensorrt.module import PACKAGES, TensorRT, logged_error, make_logger, targets_known
 from s2v.errors import BackendError, ModelError
 
 Precision = Literal["fp16", "fp32"]
@@ -120,7 +120,7 @@ def _build(
         builder = trt.Builder(logger)
     except Exception as error:  # a null pointer, which the binding tells as TypeError
         raise BackendError(
-            f"{tensorrt.name} {tensorrt.version} cannot build here ({said(logger, one_line(error))}): it needs "
+            f"{tensorrt.name} {tensorrt.version} cannot build here ({logged_error(logger, one_line(error))}): it needs "
             f"the GPU that will run the engine; tensorrt_rtx builds without one"
         ) from error
     network = _parse(trt, builder, graph, logger)
@@ -136,7 +136,9 @@ def _build(
     if cancelled.is_set():
         raise BackendError("the build was cancelled")
     if plan is None:
-        raise BackendError(f"{tensorrt.name} {tensorrt.version} cannot build the engine: {said(logger, 'no reason')}")
+        raise BackendError(
+            f"{tensorrt.name} {tensorrt.version} cannot build the engine: {logged_error(logger, 'no reason')}"
+        )
     measured = bytes(cache.serialize()) if cache is not None else b""
     return Built(bytes(plan), measured, time.perf_counter() - began_s)
 
@@ -148,7 +150,7 @@ def _parse(trt: Any, builder: Any, graph: bytes, logger: Any) -> Any:
     network = builder.create_network(0 if flag is None else 1 << int(flag))
     parser = trt.OnnxParser(network, logger)
     if not parser.parse(graph):
-        reason = _reason(parser.get_error(0)) if parser.num_errors else said(logger, "no reason")
+        reason = _reason(parser.get_error(0)) if parser.num_errors else logged_error(logger, "no reason")
         raise ModelError(f"TensorRT cannot read the graph: {reason}")
     return network
 

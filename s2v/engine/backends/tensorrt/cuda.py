@@ -185,8 +185,8 @@ class CudaDevice:
         error, *values = getattr(self._cuda, name)(*arguments)
         if error != self._cuda.cudaError_t.cudaSuccess:
             _, text = self._cuda.cudaGetErrorString(error)
-            said = text.decode(errors="replace") if isinstance(text, bytes) else str(text)
-            raise BackendError(f"CUDA: {said} ({name})")
+            logged_error = text.decode(errors="replace") if isinstance(text, bytes) else str(text)
+            raise BackendError(f"CUDA: {logged_error} ({name})")
         return values[0] if len(values) == 1 else tuple(values)
 
 

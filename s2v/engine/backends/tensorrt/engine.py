@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from s2v.engine.backends.graphs import Shape
-from s2v.engine.backends.tensorrt.module import TensorRT, make_logger, said
+from s2v.engine.backends.tensorrt.module import TensorRT, logged_error, make_logger
 from s2v.errors import BackendError
 
 
@@ -29,7 +29,7 @@ class LoadedEngine:
         if self._engine is None:
             raise EngineRefused(
                 f"{tensorrt.name} {tensorrt.version} cannot load the engine on {device_name} "
-                f"({said(self._logger, 'no reason')}): it was built for another GPU or version; compile it here"
+                f"({logged_error(self._logger, 'no reason')}): it was built for another GPU or version; compile it here"
             )
         self.inputs: dict[str, Shape] = {}  # without the batch dimension
         self.outputs: dict[str, Shape] = {}
@@ -49,7 +49,7 @@ class LoadedEngine:
         """
         context = self._new_context()
         if context is None:
-            reason = said(self._logger, "no reason")
+            reason = logged_error(self._logger, "no reason")
             raise BackendError(f"TensorRT cannot prepare for batches of {batch} ({reason}): end other programs")
         if working:
             if hasattr(context, "set_device_memory"):

@@ -63,7 +63,7 @@ def make_logger(trt: Any) -> Any:
     return Logger()
 
 
-def said(logger: Any, otherwise: str) -> str:
+def logged_error(logger: Any, otherwise: str) -> str:
     """The first error of a logger of ours as one line: the later ones follow from it."""
     return one_line(BackendError(logger.errors[0] if logger.errors else otherwise))
 

@@ -20,7 +20,7 @@ from s2v.engine.backends.graphs import one_line
 from s2v.engine.backends.half_precision import to_half
 from s2v.engine.backends.model_file import ModelFile
 from s2v.engine.backends.resident import ResidentGraphBackend
-from s2v.engine.backends.torch.device import CpuDevice, CudaDevice, TorchDevice
+from s2v.engine.backends.torch.device import TorchCpuDevice, TorchCudaDevice, TorchDevice
 from s2v.engine.backends.torch.runner import TorchGraph, TorchRunner
 from s2v.errors import BackendError, ModelError
 
@@ -76,9 +76,9 @@ def open_model(
         chosen = "cuda" if torch.cuda.is_available() else "cpu"
         _log.info("backend torch: chose device %s", chosen)
     if chosen == "cuda":
-        return open_on(model, CudaDevice(), precision or "fp16", compiled)
+        return open_on(model, TorchCudaDevice(), precision or "fp16", compiled)
     torch.set_num_threads(threads)
-    return open_on(model, CpuDevice(), precision or "fp32", compiled)
+    return open_on(model, TorchCpuDevice(), precision or "fp32", compiled)
 
 
 def open_on(model: ModelFile, device: TorchDevice, precision: Precision, compiled: bool = False) -> TorchBackend:

@@ -73,7 +73,7 @@ class TorchDevice(Protocol):
         """Give back what torch keeps for later and nobody uses."""
 
 
-class CpuDevice:
+class TorchCpuDevice:
     """Fills `TorchDevice`. Nothing is queued, so nothing is captured: work is called again."""
 
     def __init__(self) -> None:
@@ -115,7 +115,7 @@ class CpuDevice:
         pass
 
 
-class CudaDevice:
+class TorchCudaDevice:
     """Fills `TorchDevice` with an NVIDIA GPU."""
 
     def __init__(self, number: int = 0) -> None:

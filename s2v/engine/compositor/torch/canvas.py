@@ -17,7 +17,7 @@ from torch import Tensor
 from s2v.engine.backends.graphs import one_line
 from s2v.engine.compositor.pixel_format import PixelFormat
 from s2v.engine.compositor.torch.draw import Asked, Done, Making, as_it_is, draw
-from s2v.engine.compositor.torch.draw_stream import Lane
+from s2v.engine.compositor.torch.draw_stream import DrawStream
 from s2v.engine.compositor.torch.face_tables import FaceTables
 from s2v.engine.compositor.torch.frame_inputs import N_NUMBERS
 from s2v.engine.compositor.torch.layout import Layout, place
@@ -35,7 +35,7 @@ class TorchCanvas:
 
     Args:
         tables: of the n faces. layout: theirs. photos: (h, w, 3) BGR, one of each face.
-        lane: where to draw; its lock is held. pixels: what frames are made of when they leave the device.
+        draw_stream: where to draw; its lock is held. pixels: what frames are made of when they leave the device.
         compiled: let torch.compile fuse the steps, which takes a minute for each new layout; if it cannot, the log
             says why and they stay as they are.
     """
@@ -45,14 +45,14 @@ class TorchCanvas:
         tables: FaceTables,
         layout: Layout,
         photos: Sequence[Image],
-        lane: Lane,
+        draw_stream: DrawStream,
         pixels: PixelFormat,
         compiled: bool = False,
     ) -> None:
         n, (patch_w, patch_h) = len(photos), layout.patch
         shape = (n, *frame_shape(*layout.frame, pixels))
-        self._tables, self._layout, self._lane, self._pixels = tables, layout, lane, pixels
-        side = self._side = lane.side
+        self._tables, self._layout, self._draw_stream, self._pixels = tables, layout, draw_stream, pixels
+        side = self._side = draw_stream.side
         sizes = [n * N_NUMBERS, n * (layout.n_motion + 1), n * 4 * patch_h * patch_w]
         # One block, so that what comes from the host is one copy; the numbers first, for they always do.
         self._up = side.host(4 * sum(sizes)).view(torch.float32)
@@ -132,7 +132,9 @@ class TorchCanvas:
 
     def _draw(self, blinking: bool) -> None:
         numbers, weights, mouth = self._parts
-        drawn = draw(self._tables, self._layout, weights, mouth, numbers, blinking, self._lane.beside, self._made)
+        drawn = draw(
+            self._tables, self._layout, weights, mouth, numbers, blinking, self._draw_stream.beside, self._made
+        )
         rows, columns = place(self._layout.region, (0, 0, *self._layout.frame))
         self._bgr[:, rows, columns].copy_(drawn)
         if self._frame is not self._bgr:

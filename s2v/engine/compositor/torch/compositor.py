@@ -17,16 +17,16 @@ from s2v.engine.compositor.cpu import MotionCompositor
 from s2v.engine.compositor.idle_motion import IdlePose
 from s2v.engine.compositor.pixel_format import PixelFormat
 from s2v.engine.compositor.torch.canvas import Outputs, TorchCanvas
-from s2v.engine.compositor.torch.draw_stream import Lane, lane_of, next_lane
+from s2v.engine.compositor.torch.draw_stream import DrawStream, draw_stream_of, next_draw_stream
 from s2v.engine.compositor.torch.face_tables import FaceTables, face_tables, stacked
-from s2v.engine.compositor.torch.frame_inputs import PoseNumbers
+from s2v.engine.compositor.torch.frame_inputs import PoseInputs
 from s2v.engine.compositor.torch.layout import Layout
 from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.face.photo import Image
 from s2v.errors import BackendError
 from s2v.spec import LipSyncSpec
 
-__all__ = ["Lane", "TorchCompositor", "TorchCrowd", "lane_of", "next_lane"]
+__all__ = ["DrawStream", "TorchBatchCompositor", "TorchCompositor", "draw_stream_of", "next_draw_stream"]
 
 
 class TorchCompositor:
@@ -34,7 +34,7 @@ class TorchCompositor:
 
     Args:
         face: enrolled. spec: of the model. idle_seed: as of `make_compositor`.
-        lane: where to draw; None is the first GPU.
+        draw_stream: where to draw; None is the first GPU.
         pixels: what `draw` returns frames in; `Compositor` asks for "bgr".
         compiled: see `TorchCanvas`.
     Raises: BackendError, a network that puts out pixels; no GPU; a frame whose size the pixel format cannot have.
@@ -45,7 +45,7 @@ class TorchCompositor:
         face: EnrolledFace,
         spec: LipSyncSpec,
         idle_seed: int | None = None,
-        lane: Lane | None = None,
+        draw_stream: DrawStream | None = None,
         pixels: PixelFormat = "bgr",
         compiled: bool = False,
     ) -> None:
@@ -54,25 +54,25 @@ class TorchCompositor:
         self.face, self.spec = face, spec
         self.on_cpu = MotionCompositor(face, spec, idle_seed)  # it knows when to blink, and how the head moves
         self.still: Image = self.on_cpu.still
-        self.lane = lane or next_lane()
+        self.draw_stream = draw_stream or next_draw_stream()
         self.layout = Layout.of(self.on_cpu, spec)
-        self._numbers = PoseNumbers(self.on_cpu, self.layout)
+        self._numbers = PoseInputs(self.on_cpu, self.layout)
         self._lock = threading.Lock()
-        side = self.lane.side
-        with self.lane.lock, side.running():
+        side = self.draw_stream.side
+        with self.draw_stream.lock, side.running():
             tables = face_tables(self.on_cpu, face, spec, self.layout, side.device)
-            self._canvas = TorchCanvas(tables, self.layout, [face.photo], self.lane, pixels, compiled)
+            self._canvas = TorchCanvas(tables, self.layout, [face.photo], self.draw_stream, pixels, compiled)
 
     def draw(self, outputs: Outputs, index: int = 0) -> NDArray[np.uint8]:
         """See `Compositor.draw`; in the pixel format asked for.
 
         Args:
             outputs: `motion` (1, K) and `mouth` (1, 4, h, w): arrays, or tensors on this device that were computed
-                on the lane's stream or are finished.
+                on the draw_stream's stream or are finished.
         """
         pose = self.pose(index)
         with self._lock:
-            with self.lane.lock, self.lane.side.running():
+            with self.draw_stream.lock, self.draw_stream.side.running():
                 self._canvas.load(outputs, self._numbers(pose)[None])
                 self._canvas.draw(pose.closed > 0)
                 pixels = self._canvas.fetch()
@@ -81,7 +81,7 @@ class TorchCompositor:
 
     def draws_from(self, backend: object) -> bool:
         """Whether a backend's outputs can stay on the device: `infer_resident` instead of `infer`."""
-        return getattr(backend, "side", None) is self.lane.side
+        return getattr(backend, "side", None) is self.draw_stream.side
 
     def pose(self, index: int) -> IdlePose:
         """What head and eyes do in a frame."""
@@ -90,7 +90,7 @@ class TorchCompositor:
     def queue(self, outputs: Outputs, index: int = 0) -> None:
         """`draw` without the download, and without waiting: to be timed behind a network on the same stream.
 
-        Call it within `lane.side.running()`, and wait before the next one.
+        Call it within `draw_stream.side.running()`, and wait before the next one.
         """
         pose = self.pose(index)
         self._canvas.load(outputs, self._numbers(pose)[None])
@@ -98,15 +98,15 @@ class TorchCompositor:
 
     def compose_ms(self, outputs: Outputs, runs: int, index: int = 0) -> list[float]:
         """How long the device takes to warp, paint and paste, for each of several runs; nothing crosses the bus."""
-        return _compose_ms(self._canvas, self.lane, self._row(index), outputs, runs)
+        return _compose_ms(self._canvas, self.draw_stream, self._row(index), outputs, runs)
 
     def gpu_ms(self, outputs: Outputs, runs: int, index: int = 0) -> list[float]:
         """The same with the upload of the numbers (and the outputs, if they are arrays) and the frame's download."""
-        return _gpu_ms(self._canvas, self.lane, self._row(index), outputs, runs)
+        return _gpu_ms(self._canvas, self.draw_stream, self._row(index), outputs, runs)
 
     @property
     def device_memory_bytes(self) -> int:
-        """Of this face: its photo, its tables, its frame. Recorded work of all faces of a lane shares its memory."""
+        """Of this face: its photo, its tables, its frame. Recorded work of all faces of a stream shares its memory."""
         return self._canvas.n_bytes
 
     def _row(self, index: int) -> tuple[NDArray[np.float32], bool]:
@@ -114,11 +114,11 @@ class TorchCompositor:
         return self._numbers(pose)[None], pose.closed > 0
 
 
-class TorchCrowd:
+class TorchBatchCompositor:
     """Several faces with frames of one size, drawn as one batch.
 
     Args:
-        members: their compositors; one may be there several times. lane: where to draw; None is the first one's.
+        members: their compositors; one may be there several times. draw_stream: where to draw; None is the first one's.
         pixels: what frames are made of. compiled: see `TorchCanvas`.
     Raises: BackendError, nobody; frames of different sizes, or only some heads move.
     """
@@ -126,26 +126,26 @@ class TorchCrowd:
     def __init__(
         self,
         members: Sequence[TorchCompositor],
-        lane: Lane | None = None,
+        draw_stream: DrawStream | None = None,
         pixels: PixelFormat = "bgr",
         compiled: bool = False,
     ) -> None:
         if not members:
-            raise BackendError("a crowd of no faces draws nothing: give one or more")
+            raise BackendError("a batch of no faces draws nothing: give one or more")
         self._members = list(members)
-        self.lane = lane or members[0].lane
+        self.draw_stream = draw_stream or members[0].draw_stream
         self._layout = Layout.merged([member.layout for member in members])
-        self._numbers = [PoseNumbers(member.on_cpu, self._layout) for member in members]
+        self._numbers = [PoseInputs(member.on_cpu, self._layout) for member in members]
         self._lock = threading.Lock()
-        side = self.lane.side
-        with self.lane.lock, side.running():
+        side = self.draw_stream.side
+        with self.draw_stream.lock, side.running():
             made: dict[int, FaceTables] = {}
             for one in members:
                 if id(one) not in made:
                     made[id(one)] = face_tables(one.on_cpu, one.face, one.spec, self._layout, side.device)
             tables = stacked([made[id(one)] for one in members])
             photos = [one.face.photo for one in members]
-            self._canvas = TorchCanvas(tables, self._layout, photos, self.lane, pixels, compiled)
+            self._canvas = TorchCanvas(tables, self._layout, photos, self.draw_stream, pixels, compiled)
 
     def draw(self, outputs: Outputs, indices: Sequence[int]) -> NDArray[np.uint8]:
         """One frame of each face, (n, h, w, 3) BGR or as asked for, a new array.
@@ -155,7 +155,7 @@ class TorchCrowd:
         """
         rows, blinking = self._rows(indices)
         with self._lock:
-            with self.lane.lock, self.lane.side.running():
+            with self.draw_stream.lock, self.draw_stream.side.running():
                 self._canvas.load(outputs, rows)
                 self._canvas.draw(blinking)
                 pixels = self._canvas.fetch()
@@ -163,11 +163,11 @@ class TorchCrowd:
 
     def compose_ms(self, outputs: Outputs, runs: int, index: int = 0) -> list[float]:
         """As `TorchCompositor.compose_ms`, of the whole batch."""
-        return _compose_ms(self._canvas, self.lane, self._rows([index] * len(self._members)), outputs, runs)
+        return _compose_ms(self._canvas, self.draw_stream, self._rows([index] * len(self._members)), outputs, runs)
 
     def gpu_ms(self, outputs: Outputs, runs: int, index: int = 0) -> list[float]:
         """As `TorchCompositor.gpu_ms`, of the whole batch."""
-        return _gpu_ms(self._canvas, self.lane, self._rows([index] * len(self._members)), outputs, runs)
+        return _gpu_ms(self._canvas, self.draw_stream, self._rows([index] * len(self._members)), outputs, runs)
 
     @property
     def device_memory_bytes(self) -> int:
@@ -183,17 +183,17 @@ class TorchCrowd:
 Rows = tuple[NDArray[np.float32], bool]
 
 
-def _compose_ms(canvas: TorchCanvas, lane: Lane, rows: Rows, outputs: Outputs, runs: int) -> list[float]:
-    with lane.lock, lane.side.running():
+def _compose_ms(canvas: TorchCanvas, draw_stream: DrawStream, rows: Rows, outputs: Outputs, runs: int) -> list[float]:
+    with draw_stream.lock, draw_stream.side.running():
         canvas.load(outputs, rows[0])
-        return lane.side.times_ms(lambda: canvas.draw(rows[1]), runs)
+        return draw_stream.side.times_ms(lambda: canvas.draw(rows[1]), runs)
 
 
-def _gpu_ms(canvas: TorchCanvas, lane: Lane, rows: Rows, outputs: Outputs, runs: int) -> list[float]:
+def _gpu_ms(canvas: TorchCanvas, draw_stream: DrawStream, rows: Rows, outputs: Outputs, runs: int) -> list[float]:
     def whole() -> None:
         canvas.load(outputs, rows[0])
         canvas.draw(rows[1])
         canvas.fetch()
 
-    with lane.lock, lane.side.running():
-        return lane.side.times_ms(whole, runs)
+    with draw_stream.lock, draw_stream.side.running():
+        return draw_stream.side.times_ms(whole, runs)

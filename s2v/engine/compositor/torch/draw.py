@@ -14,7 +14,7 @@ from torch import Tensor
 
 from s2v.engine.compositor.torch.eyes import Lids, lay_over, move_eyes
 from s2v.engine.compositor.torch.face_tables import FaceTables
-from s2v.engine.compositor.torch.frame_inputs import Numbers
+from s2v.engine.compositor.torch.frame_inputs import FrameInputs
 from s2v.engine.compositor.torch.layout import Layout, is_empty, place
 from s2v.engine.compositor.torch.mouth import Opening, colours, lay_paint, opening
 from s2v.engine.compositor.torch.warp import Flows, bend, flows, head_map, lips, look_up
@@ -64,7 +64,7 @@ def draw(
         beside: starts work that others do not wait for yet, and returns what waits for it.
         made: compiles a step.
     """
-    now = Numbers.of(rows)
+    now = FrameInputs.of(rows)
     points = made(lips)(tables.warp, weights)
     flowing = beside(lambda: made(flows)(tables.warp, weights, points))
     opened = painted = None
@@ -76,7 +76,7 @@ def draw(
     return made(finished)(tables, layout, picture, (opened(), painted()) if opened and painted else None)
 
 
-def looked(tables: FaceTables, layout: Layout, now: Numbers, blinking: bool) -> tuple[Tensor, Lids | None]:
+def looked(tables: FaceTables, layout: Layout, now: FrameInputs, blinking: bool) -> tuple[Tensor, Lids | None]:
     """The photo pixel that each pixel of the region shows while the mouth is at rest, and the lids to be laid over."""
     if not layout.alive:
         return tables.at_home, None

@@ -1,6 +1,6 @@
 """The streams that drawing is queued on.
 
-A lane's faces are drawn one after the other, and what they record shares its memory; lanes draw at the same time.
+The faces of one stream are drawn in turn, and what they record shares its memory; streams draw at the same time.
 torch has 32 streams and hands them out in turn, so a process makes few: one that two users believe to be theirs would
 be recorded by one while the other queues on it.
 """
@@ -16,20 +16,20 @@ from weakref import WeakValueDictionary
 
 import torch
 
-from s2v.engine.backends.torch.device import CudaDevice, TorchDevice
+from s2v.engine.backends.torch.device import TorchCudaDevice, TorchDevice
 from s2v.engine.backends.torch.streams import own_stream
 
 LANES = 4  # of a process, for faces that do not share the stream of their network
-_BESIDE = 2  # streams of a lane besides its first
+_BESIDE = 2  # streams of a draw_stream besides its first
 
 Done = TypeVar("Done")
 
 
-class Lane:
+class DrawStream:
     """One device's stream, and those beside it. Hold `lock` while queueing.
 
     Args:
-        side: the device; no other lane may have the same one (see `lane_of`).
+        side: the device; no other draw_stream may have the same one (see `draw_stream_of`).
     """
 
     def __init__(self, side: TorchDevice) -> None:
@@ -60,25 +60,25 @@ class Lane:
         return joined
 
 
-_of_devices: WeakValueDictionary[int, Lane] = WeakValueDictionary()  # by id: a lane keeps its device
+_of_devices: WeakValueDictionary[int, DrawStream] = WeakValueDictionary()  # by id: a draw_stream keeps its device
 _making = threading.Lock()
 _turns = count()
 
 
-def lane_of(side: TorchDevice) -> Lane:
-    """The lane of a device that somebody else queues on too, such as a backend's: always the same one."""
+def draw_stream_of(side: TorchDevice) -> DrawStream:
+    """The draw_stream of a device that somebody else queues on too, such as a backend's: always the same one."""
     with _making:
-        lane = _of_devices.get(id(side))
-        if lane is None:
-            lane = _of_devices[id(side)] = Lane(side)
-        return lane
+        draw_stream = _of_devices.get(id(side))
+        if draw_stream is None:
+            draw_stream = _of_devices[id(side)] = DrawStream(side)
+        return draw_stream
 
 
-def next_lane() -> Lane:
-    """One of this process's lanes on the first GPU, in turn. Raises: BackendError, torch sees no GPU."""
-    return _cuda_lane(next(_turns) % LANES)
+def next_draw_stream() -> DrawStream:
+    """One of this process's draw_streams on the first GPU, in turn. Raises: BackendError, torch sees no GPU."""
+    return _cuda_draw_stream(next(_turns) % LANES)
 
 
 @cache
-def _cuda_lane(number: int) -> Lane:
-    return Lane(CudaDevice())
+def _cuda_draw_stream(number: int) -> DrawStream:
+    return DrawStream(TorchCudaDevice())

@@ -33,7 +33,7 @@ def move_eyes(tables: EyeTables, moved: Tensor, gaze: Tensor, closed: Tensor | N
 
     Args:
         moved: (n, h, w, 2) the photo pixels that the head's motion shows there.
-        gaze: (n, 3), of `draw.Numbers`. closed: (n, 1) in [0, 1], or None while nobody blinks.
+        gaze: (n, 3), of `draw.FrameInputs`. closed: (n, 1) in [0, 1], or None while nobody blinks.
     """
     at = affine(moved[:, None], tables.places)  # (n, 2, h, w, 3)
     place, t = at[..., :2], at[..., 2]

@@ -18,7 +18,7 @@ _SIZES = (4, 3, 1, 6, 12)
 N_NUMBERS = sum(_SIZES)  # of a frame
 
 
-class Numbers(NamedTuple):
+class FrameInputs(NamedTuple):
     """Those of n frames, on the device."""
 
     head: Tensor  # (n, 4) shift x, shift y, roll, breath
@@ -28,13 +28,13 @@ class Numbers(NamedTuple):
     places: Tensor  # (n, 4, 3) pixels of the window -> the network's mouth; the window before the head moved; [-1, 1]
 
     @classmethod
-    def of(cls, rows: Tensor) -> Numbers:
+    def of(cls, rows: Tensor) -> FrameInputs:
         """Read (n, N_NUMBERS)."""
         head, gaze, closed, to_window, places = torch.split(rows, list(_SIZES), 1)
         return cls(head, gaze, closed, to_window.view(-1, 2, 3), places.view(-1, 4, 3))
 
 
-class PoseNumbers:
+class PoseInputs:
     """Makes a row of N_NUMBERS for each pose of one face. Maps are multiplied in float64.
 
     Args:

@@ -29,7 +29,7 @@ def opening_plot(clips: Sequence[ClipResult], path: Path) -> None:
     for clip, axis in zip(shown, axes, strict=True):
         for name, curve, colour in (
             ("film", clip.film, "black"),
-            ("said", clip.said, "C0"),
+            ("prediction", clip.prediction, "C0"),
             ("drawn", clip.drawn, "C1"),
         ):
             if curve is not None:
@@ -50,9 +50,9 @@ def offset_plot(clips: Sequence[ClipResult], path: Path) -> None:
     for index, (name, found) in enumerate(by_set(clips).items()):
         known = [clip.curves for clip in found if clip.curves]
         if known:
-            said = np.mean([offset_sweep(curves.said, curves.film) for curves in known], axis=0)
+            prediction = np.mean([offset_sweep(curves.prediction, curves.film) for curves in known], axis=0)
             loud = np.mean([offset_sweep(curves.loud, curves.film) for curves in known], axis=0)
-            axis.plot(OFFSETS_FRAMES, said, f"C{index % 10}", label=f"{name} ({len(known)})")
+            axis.plot(OFFSETS_FRAMES, prediction, f"C{index % 10}", label=f"{name} ({len(known)})")
             axis.plot(OFFSETS_FRAMES, loud, f"C{index % 10}", linestyle="--", linewidth=0.9)
     axis.axvline(0, color="grey", linewidth=0.8)
     axis.set_xlabel("frames by which the mouth lags the film")
@@ -63,7 +63,7 @@ def offset_plot(clips: Sequence[ClipResult], path: Path) -> None:
 
 
 def _correlations(clip: ClipResult) -> str:
-    figures = {"said": "aperture", "drawn": "drawn_aperture", "loudness": "loudness"}
+    figures = {"prediction": "aperture", "drawn": "drawn_aperture", "loudness": "loudness"}
     return ", ".join(f"{name} {clip.figures[key]:.2f}" for name, key in figures.items() if key in clip.figures)
 
 

@@ -152,7 +152,7 @@ def tables(found: Evaluation) -> list[tuple[str, list[list[str]]]]:
     given: list[tuple[str, list[list[str]]]] = []
     for title, figures in (
         ("Motion and loudness against film, median over clips", MOTION_FIGURES),
-        ("Pictures against film, median over clips", PICTURE_FIGURES),
+        ("DrawnClip against film, median over clips", PICTURE_FIGURES),
     ):
         rows = [_figure_row(figure, list(sets.values())) for figure in figures]
         rows = [row for row in rows if any(cell != "-" for cell in row[1:])]

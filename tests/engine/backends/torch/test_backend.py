@@ -25,7 +25,7 @@ from s2v.engine.backends.model_file import ModelFile, read_model_file
 from s2v.engine.backends.onnx import OnnxRuntimeGraph
 from s2v.engine.backends.parity import compare, some_faces
 from s2v.engine.backends.torch.backend import TorchBackend, open_on
-from s2v.engine.backends.torch.device import CpuDevice, CudaDevice, TorchDevice, _cudnn
+from s2v.engine.backends.torch.device import TorchCpuDevice, TorchCudaDevice, TorchDevice, _cudnn
 from s2v.engine.backends.torch.runner import Course, TorchRunner
 from s2v.errors import BackendError, ModelError
 
@@ -34,7 +34,7 @@ def model(network: str = "s2v") -> ModelFile:
     return read_model_file(tiny_model(network).path)
 
 
-def opened(device: CpuDevice | None = None, network: str = "s2v") -> TorchBackend:
+def opened(device: TorchCpuDevice | None = None, network: str = "s2v") -> TorchBackend:
     return open_on(model(network), device or QueueDevice(), "fp32")
 
 
@@ -182,7 +182,7 @@ def test_a_backend_that_is_dropped_is_gone_at_once() -> None:
 
 
 def test_times_are_of_runs_of_the_same_work() -> None:
-    backend = opened(CpuDevice())
+    backend = opened(TorchCpuDevice())
     identity, mfcc = inputs(backend, 2)
     tensors = {"mfcc": mfcc, **identity}
     for times in (backend.frame_graph.gpu_ms(tensors, 7), backend.frame_graph.network_ms(tensors, 7)):
@@ -237,7 +237,7 @@ def test_both_devices_have_what_the_protocol_asks_for() -> None:
         found = inspect.getmembers(kind, inspect.isfunction)
         return {name: list(inspect.signature(f).parameters) for name, f in found if not name.startswith("_")}
 
-    assert methods(CudaDevice) == methods(CpuDevice) == methods(TorchDevice)
+    assert methods(TorchCudaDevice) == methods(TorchCpuDevice) == methods(TorchDevice)
 
 
 def test_cudnn_is_left_as_it_was_also_after_a_failure() -> None:

@@ -22,7 +22,7 @@ from s2v.engine.backends.base import Tensors
 from s2v.engine.backends.onnx import OnnxRuntimeGraph
 from s2v.engine.backends.parity import compare, some_faces
 from s2v.engine.backends.torch.backend import Precision, TorchBackend, open_on
-from s2v.engine.backends.torch.device import CudaDevice, Work
+from s2v.engine.backends.torch.device import TorchCudaDevice, Work
 
 pytestmark = [
     pytest.mark.gpu,
@@ -32,8 +32,10 @@ pytestmark = [
 ROUNDED = 0.02  # float16 is off by 0.005 in the mouth's colours, and cuDNN's algorithms round in different ways
 
 
-def opened(precision: Precision = "fp16", compiled: bool = False, device: CudaDevice | None = None) -> TorchBackend:
-    return open_on(bundled_model(), device or CudaDevice(), precision, compiled)
+def opened(
+    precision: Precision = "fp16", compiled: bool = False, device: TorchCudaDevice | None = None
+) -> TorchBackend:
+    return open_on(bundled_model(), device or TorchCudaDevice(), precision, compiled)
 
 
 @pytest.fixture
@@ -85,7 +87,7 @@ def test_batches_of_any_size_are_padded_or_run_in_parts(backend: TorchBackend) -
 
 
 def test_what_is_captured_computes_what_the_same_calls_compute(backend: TorchBackend) -> None:
-    class Plain(CudaDevice):
+    class Plain(TorchCudaDevice):
         """Captures nothing."""
 
         def capture(self, work: Work, exact: bool = False) -> Work:
@@ -116,7 +118,7 @@ def test_outputs_that_stay_on_the_gpu_are_there_for_what_is_queued_next(backend:
 
 
 def test_more_faces_than_there_was_room_for(backend: TorchBackend) -> None:
-    first, most = CudaDevice().faces
+    first, most = TorchCudaDevice().faces
     random = np.random.default_rng(0)
     base = identities(1)
     count = first + 40
@@ -215,7 +217,7 @@ def test_times_are_plausible(backend: TorchBackend) -> None:
 
 
 def test_after_a_capture_that_failed_others_succeed_and_memory_comes_back(caplog: pytest.LogCaptureFixture) -> None:
-    device = CudaDevice()
+    device = TorchCudaDevice()
     with device.running():
         number, large = torch.zeros(1, device=device.device), 2**26
 
@@ -248,16 +250,16 @@ def test_after_a_capture_that_failed_others_succeed_and_memory_comes_back(caplog
 
 def test_a_stream_is_used_again_when_its_device_is_gone() -> None:
     """cuBLAS keeps memory for each one."""
-    first = CudaDevice()
+    first = TorchCudaDevice()
     assert first.stream is not None
     number = first.stream.cuda_stream
-    second = CudaDevice()
+    second = TorchCudaDevice()
     assert second.stream is not None and second.stream.cuda_stream != number
     del first
     gc.collect()
     streams = []
     for _ in range(40):
-        third = CudaDevice()
+        third = TorchCudaDevice()
         assert third.stream is not None
         streams.append(third.stream.cuda_stream)
         del third

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from s2v.engine.backends.torch.device import CpuDevice
+from s2v.engine.backends.torch.device import TorchCpuDevice
 from s2v.engine.backends.torch.ops import OPERATORS
 from s2v.engine.backends.torch.runner import TorchGraph
 from s2v.errors import BackendError
@@ -120,7 +120,7 @@ def one_node(operator: str, x: Array, others: tuple[Array | None, ...], attribut
 
 
 def torch_graph(graph: bytes) -> TorchGraph:
-    return TorchGraph(graph, CpuDevice())
+    return TorchGraph(graph, TorchCpuDevice())
 
 
 @pytest.mark.parametrize(("operator", "x", "others", "attributes"), CASES, ids=[case[0] for case in CASES])

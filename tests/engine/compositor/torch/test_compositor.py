@@ -17,10 +17,10 @@ from s2v.engine.audio.windows import MfccWindows  # noqa: E402
 from s2v.engine.backends import open_backend  # noqa: E402
 from s2v.engine.backends.base import Tensors  # noqa: E402
 from s2v.engine.backends.parity import ssim  # noqa: E402
-from s2v.engine.backends.torch.device import CpuDevice  # noqa: E402
+from s2v.engine.backends.torch.device import TorchCpuDevice  # noqa: E402
 from s2v.engine.compositor.cpu import MotionCompositor, lower_face_box  # noqa: E402
 from s2v.engine.compositor.lids import Box  # noqa: E402
-from s2v.engine.compositor.torch.compositor import Lane, TorchCompositor, TorchCrowd, next_lane  # noqa: E402
+from s2v.engine.compositor.torch.compositor import DrawStream, TorchBatchCompositor, TorchCompositor, next_draw_stream  # noqa: E402
 from s2v.engine.compositor.torch.draw import draw  # noqa: E402
 from s2v.engine.compositor.warp import Image  # noqa: E402
 from s2v.engine.face.enrolment import EnrolledFace, enrol, load_photo  # noqa: E402
@@ -63,7 +63,7 @@ def spoken(closed_face: EnrolledFace, smiling_face: EnrolledFace) -> dict[str, S
 
 
 def compositor(one: Spoken, seed: int | None, **options: object) -> TorchCompositor:
-    return TorchCompositor(one.face, one.spec, seed, Lane(CpuDevice()), **options)  # type: ignore[arg-type]
+    return TorchCompositor(one.face, one.spec, seed, DrawStream(TorchCpuDevice()), **options)  # type: ignore[arg-type]
 
 
 def telling(one: Spoken, on_cpu: MotionCompositor) -> list[int]:
@@ -140,7 +140,7 @@ def test_faces_at_the_edge_and_of_odd_sizes(photo: str, seed: int | None) -> Non
     face = drawn_face(SPEC, size)
     shown = {"cut through the mouth": np.s_[:210], "cut above the mouth": np.s_[:190], "half a face": np.s_[:, :160]}
     face = replace(face, photo=np.ascontiguousarray(face.photo[shown.get(photo, np.s_[:])]))
-    ours = TorchCompositor(face, SPEC, seed, Lane(CpuDevice()))
+    ours = TorchCompositor(face, SPEC, seed, DrawStream(TorchCpuDevice()))
     random = np.random.default_rng(0)
     for index in (0, 77, 102):
         motion = random.normal(0, 1, (1, SPEC.n_motion)).astype(np.float32)
@@ -155,7 +155,7 @@ def test_faces_at_the_edge_and_of_odd_sizes(photo: str, seed: int | None) -> Non
 def test_a_recording_draws_every_frame(spoken: dict[str, Spoken], seed: int | None) -> None:
     """As a CUDA graph would: no operator waits for the device, and no number of the first frame stays in."""
     one, device = spoken["smiling"], RecordingDevice()
-    ours = TorchCompositor(one.face, one.spec, seed, Lane(device))
+    ours = TorchCompositor(one.face, one.spec, seed, DrawStream(device))
     assert device.recorded > 100
     plain = compositor(one, seed)
     for index in telling(one, ours.on_cpu):
@@ -227,7 +227,7 @@ def test_several_threads_may_draw_with_one(spoken: dict[str, Spoken]) -> None:
 
 
 def test_outputs_of_another_shape_are_refused() -> None:
-    ours = TorchCompositor(drawn_face(SPEC), SPEC, None, Lane(CpuDevice()))
+    ours = TorchCompositor(drawn_face(SPEC), SPEC, None, DrawStream(TorchCpuDevice()))
     with pytest.raises(BackendError, match=r"motion has the shape \(1, 3\), the frames need \(1, 10\)"):
         ours.draw({"motion": np.zeros((1, 3), np.float32), "mouth": _patch(1)})
     with pytest.raises(BackendError, match="mouth has the shape"):
@@ -237,11 +237,11 @@ def test_outputs_of_another_shape_are_refused() -> None:
 def test_networks_that_put_out_pixels_are_left_to_the_cpu() -> None:
     spec = LipSyncSpec.of("speech2vid")
     with pytest.raises(BackendError, match="speech2vid is drawn on the CPU"):
-        TorchCompositor(drawn_face(spec), spec, None, Lane(CpuDevice()))
+        TorchCompositor(drawn_face(spec), spec, None, DrawStream(TorchCpuDevice()))
 
 
 def test_times_are_of_as_many_runs_as_asked_for() -> None:
-    ours = TorchCompositor(drawn_face(SPEC), SPEC, SEED, Lane(CpuDevice()))
+    ours = TorchCompositor(drawn_face(SPEC), SPEC, SEED, DrawStream(TorchCpuDevice()))
     outputs = {"motion": np.zeros((1, 10), np.float32), "mouth": _patch(1)}
     for times_ms in (ours.compose_ms(outputs, 3), ours.gpu_ms(outputs, 3)):
         assert len(times_ms) == 3
@@ -257,22 +257,22 @@ def test_a_crowd_is_drawn_as_each_of_its_faces(spoken: dict[str, Spoken]) -> Non
     one, other = spoken["bundled"], spoken["closed"]
     singles = [compositor(one, SEED), compositor(other, SEED + 1)]
     members = [singles[0], singles[1], singles[0]]
-    crowd = TorchCrowd(members)
+    face_batch = TorchBatchCompositor(members)
     for indices in ([30, 41, 102], [0, 60, 140]):
         owners = (one, other, one)
         rows = [owner.outputs[index] for owner, index in zip(owners, indices, strict=True)]
         together = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
-        for frame, member, row, index in zip(crowd.draw(together, indices), members, rows, indices, strict=True):
+        for frame, member, row, index in zip(face_batch.draw(together, indices), members, rows, indices, strict=True):
             assert np.abs(frame.astype(int) - member.draw(row, index)).max() <= 1
-    assert crowd.device_memory_bytes > 2 * singles[0].device_memory_bytes
-    assert len(crowd.compose_ms(together, 2)) == 2
+    assert face_batch.device_memory_bytes > 2 * singles[0].device_memory_bytes
+    assert len(face_batch.compose_ms(together, 2)) == 2
 
 
 def test_a_crowd_whose_heads_are_still(spoken: dict[str, Spoken]) -> None:
     members = [compositor(spoken["bundled"], None), compositor(spoken["closed"], None)]
     rows = [spoken["bundled"].outputs[41], spoken["closed"].outputs[41]]
     together = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
-    for frame, member, row in zip(TorchCrowd(members).draw(together, [0, 0]), members, rows, strict=True):
+    for frame, member, row in zip(TorchBatchCompositor(members).draw(together, [0, 0]), members, rows, strict=True):
         assert np.abs(frame.astype(int) - member.draw(row)).max() <= 1
 
 
@@ -280,24 +280,26 @@ def test_a_crowd_whose_heads_are_still(spoken: dict[str, Spoken]) -> None:
 def test_a_crowd_of_which_some_show_teeth(spoken: dict[str, Spoken], seed: int | None) -> None:
     one = spoken["smiling"]
     other = enrol(load_photo(ASSETS / "face.jpg", max(one.face.photo.shape[:2])), one.spec)
-    members = [compositor(one, seed), TorchCompositor(other, one.spec, seed, Lane(CpuDevice()))]
+    members = [compositor(one, seed), TorchCompositor(other, one.spec, seed, DrawStream(TorchCpuDevice()))]
     assert [member.layout.teeth for member in members] == [True, False]
     for index in (0, 41, 102):
         together = {name: np.concatenate([rows] * 2) for name, rows in one.outputs[index].items()}
-        for frame, member in zip(TorchCrowd(members).draw(together, [index] * 2), members, strict=True):
+        for frame, member in zip(TorchBatchCompositor(members).draw(together, [index] * 2), members, strict=True):
             assert np.abs(frame.astype(int) - member.draw(one.outputs[index], index)).max() <= 1
 
 
 def test_faces_that_cannot_be_drawn_together_are_refused() -> None:
-    lane = Lane(CpuDevice())
-    small, large = (TorchCompositor(drawn_face(SPEC, size), SPEC, None, lane) for size in ((200, 240), (220, 240)))
-    awake = TorchCompositor(drawn_face(SPEC), SPEC, SEED, lane)
+    draw_stream = DrawStream(TorchCpuDevice())
+    small, large = (
+        TorchCompositor(drawn_face(SPEC, size), SPEC, None, draw_stream) for size in ((200, 240), (220, 240))
+    )
+    awake = TorchCompositor(drawn_face(SPEC), SPEC, SEED, draw_stream)
     with pytest.raises(BackendError, match="220 x 240 px and 200 x 240 px cannot be drawn together"):
-        TorchCrowd([small, large])
+        TorchBatchCompositor([small, large])
     with pytest.raises(BackendError, match="whose head moves and 200 x 240 px cannot"):
-        TorchCrowd([small, awake])
+        TorchBatchCompositor([small, awake])
     with pytest.raises(BackendError, match="no faces"):
-        TorchCrowd([])
+        TorchBatchCompositor([])
 
 
 # --- on a GPU --------------------------------------------------------------------------------------------
@@ -306,7 +308,7 @@ def test_faces_that_cannot_be_drawn_together_are_refused() -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
 def test_without_a_gpu_there_is_no_lane() -> None:
     with pytest.raises(BackendError, match="no CUDA device"):
-        next_lane()
+        next_draw_stream()
 
 
 @pytest.mark.gpu
@@ -337,7 +339,7 @@ def test_a_crowd_on_a_gpu() -> None:
         {"motion": random.normal(0, 1, (1, SPEC.n_motion)).astype(np.float32), "mouth": _patch(k / 8)} for k in range(8)
     ]
     together = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
-    frames = TorchCrowd([one] * 8).draw(together, range(0, 80, 10))
+    frames = TorchBatchCompositor([one] * 8).draw(together, range(0, 80, 10))
     for k, row in enumerate(rows):
         assert np.abs(frames[k].astype(int) - one.draw(row, 10 * k)).max() <= 1
 

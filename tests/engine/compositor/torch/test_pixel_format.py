@@ -7,9 +7,9 @@ from fakes import drawn_face
 
 torch = pytest.importorskip("torch", reason="the optional torch runtime is not installed")
 
-from s2v.engine.backends.torch.device import CpuDevice  # noqa: E402
+from s2v.engine.backends.torch.device import TorchCpuDevice  # noqa: E402
 from s2v.engine.compositor.pixel_format import PixelFormat  # noqa: E402
-from s2v.engine.compositor.torch.compositor import Lane, TorchCompositor  # noqa: E402 - these need torch
+from s2v.engine.compositor.torch.compositor import DrawStream, TorchCompositor  # noqa: E402 - these need torch
 from s2v.engine.compositor.torch.pixel_format import frame_shape, write_frame  # noqa: E402
 from s2v.errors import BackendError  # noqa: E402
 from s2v.spec import LipSyncSpec  # noqa: E402
@@ -68,12 +68,12 @@ def test_formats_that_do_not_exist_or_fit_are_refused() -> None:
 @pytest.mark.parametrize("seed", [None, 3])
 def test_a_compositor_draws_in_the_format_asked_for(seed: int | None) -> None:
     spec = LipSyncSpec.of("s2v")
-    face, lane = drawn_face(spec), Lane(CpuDevice())
+    face, draw_stream = drawn_face(spec), DrawStream(TorchCpuDevice())
     outputs = {
         "motion": np.full((1, spec.n_motion), 0.8, np.float32),
         "mouth": np.full((1, 4, spec.mouth_h_px, spec.mouth_w_px), 0.7, np.float32),
     }
-    bgr = TorchCompositor(face, spec, seed, lane).draw(outputs, 40)
+    bgr = TorchCompositor(face, spec, seed, draw_stream).draw(outputs, 40)
     for pixels in ("rgb", "i420", "nv12", "i420-bt709"):
-        drawn = TorchCompositor(face, spec, seed, lane, pixels).draw(outputs, 40)  # type: ignore[arg-type]
+        drawn = TorchCompositor(face, spec, seed, draw_stream, pixels).draw(outputs, 40)  # type: ignore[arg-type]
         np.testing.assert_array_equal(drawn, converted(bgr, pixels))  # type: ignore[arg-type]

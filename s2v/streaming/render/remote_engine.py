@@ -22,7 +22,7 @@ OPEN_WITHIN_S = 60.0  # a face that is new to the process is prepared first
 SHARED_MEMORY = Path("/dev/shm")
 
 
-class DrawingProcess(Protocol):
+class RenderProcess(Protocol):
     """What an engine needs to know of the process that draws for it: how to reach it; and it leaves counts there."""
 
     batches: int
@@ -35,18 +35,18 @@ class DrawingProcess(Protocol):
     def call(self) -> Connection: ...
 
 
-class OutsideEngine:
+class RemoteEngine:
     """Fills `painter.Engine`: one thread at a time uses it and waits while the other process draws.
 
     Args:
         slots: the shape of the memory, see `slots_shape`.
     """
 
-    def __init__(self, studio: DrawingProcess, face: EnrolledFace, portrait_id: str, slots: tuple[int, ...]) -> None:
-        self._studio = studio
+    def __init__(self, renderer: RenderProcess, face: EnrolledFace, portrait_id: str, slots: tuple[int, ...]) -> None:
+        self._renderer = renderer
         memory = _shared_memory(int(np.prod(slots)))
         try:
-            self._line = studio.call()
+            self._line = renderer.call()
         except BaseException:
             memory.close()
             memory.unlink()
@@ -68,7 +68,7 @@ class OutsideEngine:
 
     @property
     def spec(self) -> LipSyncSpec:
-        return self._studio.spec
+        return self._renderer.spec
 
     def push(self, pcm: NDArray[np.float32]) -> list[DrawnFrame]:
         """See `LipSyncEngine.push`. Raises: AudioError. BackendError, also when the process has ended."""
@@ -100,8 +100,8 @@ class OutsideEngine:
             if not drawn.more:
                 break
             send(self._line, None)
-        self._studio.batches, self._studio.rows = drawn.batches, drawn.rows
-        self._studio.cpu_s = drawn.cpu_s
+        self._renderer.batches, self._renderer.rows = drawn.batches, drawn.rows
+        self._renderer.cpu_s = drawn.cpu_s
         return frames
 
 

@@ -1,4 +1,4 @@
-"""Real WebRTC viewers of one avatar over loopback."""
+"""Real WebRTC subscribers of one broadcast over loopback."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from aiortc.mediastreams import MediaStreamError
 from streaming.fakes import FakeEngine, still, tone_clip
 from streaming.webrtc.test_loopback_peer import Peer, listen, pitch_hz, run, serving, until
 
-from s2v.streaming.broadcast.subscribers import SharedTrack
-from s2v.streaming.server.call_manager import SWITCHBOARD, LiveOptions
+from s2v.streaming.broadcast.subscribers import SubscriberTrack
+from s2v.streaming.server.call_manager import CALL_MANAGER, LiveOptions
 
 pytestmark = pytest.mark.usefixtures("loopback_ice")
 
@@ -27,7 +27,7 @@ class Engines:
         return self.made[-1]
 
 
-async def viewer(client) -> Peer:
+async def subscriber(client) -> Peer:
     peer = Peer(client, None, without_microphone="shared")
     await peer.call()
     await until(lambda: peer.pc.connectionState == "connected")
@@ -44,10 +44,10 @@ async def drain(track: MediaStreamTrack, seen: list[float]) -> None:
 
 
 def test_two_viewers_see_one_drawing_in_step_and_one_leaves_without_the_other_noticing() -> None:
-    async def watch() -> None:
+    async def subscribe() -> None:
         engines = Engines()
         async with serving(LiveOptions(engines, still(), tone_clip(10.0), loop=True)) as client:
-            one, two = await viewer(client), await viewer(client)
+            one, two = await subscriber(client), await subscriber(client)
             seen: tuple[list[float], list[float]] = ([], [])
             draining = [
                 asyncio.create_task(drain(peer.tracks["video"], its))
@@ -57,56 +57,56 @@ def test_two_viewers_see_one_drawing_in_step_and_one_leaves_without_the_other_no
             for pcm in heard:
                 assert pitch_hz(pcm[-48_000:]) == pytest.approx(220, abs=2)
             await two.pc.close()
-            await until(lambda: len(client.server.app[SWITCHBOARD]) == 1)
+            await until(lambda: len(client.server.app[CALL_MANAGER]) == 1)
             count = len(seen[0])
             await until(lambda: len(seen[0]) > count + 25)
             for stamps in seen:
                 assert np.median(np.diff(stamps)) == pytest.approx(0.04, abs=1e-3)
             state = await (await client.get("/state")).json()
-            assert state["avatar"]["viewers"] == 1 and len(engines.made) == 1
-            assert state["avatar"]["frames_drawn"] >= 50
+            assert state["broadcast"]["subscribers"] == 1 and len(engines.made) == 1
+            assert state["broadcast"]["frames_drawn"] >= 50
             await one.pc.close()
             await asyncio.gather(*draining)
         assert engines.made[0].closed == 1
 
-    run(watch)
+    run(subscribe)
 
 
 def test_a_file_starts_with_the_first_viewer_and_all_are_told_that_it_has_ended() -> None:
-    async def watch() -> None:
+    async def subscribe() -> None:
         engines = Engines()
         async with serving(LiveOptions(engines, still(), tone_clip(2.0))) as client:
             await asyncio.sleep(0.3)
             assert engines.made == []
-            peers = [await viewer(client), await viewer(client)]
+            peers = [await subscriber(client), await subscriber(client)]
             for peer in peers:
                 await until(lambda peer=peer: any('"ended"' in message for message in peer.messages))
             assert len(engines.made) == 1 and 24_000 < len(engines.made[0].heard) <= 32_000
             await asyncio.gather(*(peer.pc.close() for peer in peers))
-            await until(lambda: len(client.server.app[SWITCHBOARD]) == 0)
-            again = await viewer(client)
+            await until(lambda: len(client.server.app[CALL_MANAGER]) == 0)
+            again = await subscriber(client)
             await until(lambda: len(engines.made) == 2)
             await again.pc.close()
 
-    run(watch)
+    run(subscribe)
 
 
 def test_viewers_come_and_go_and_leave_nothing() -> None:
-    async def watch() -> None:
+    async def subscribe() -> None:
         async with serving(LiveOptions(Engines(), still(), tone_clip(10.0), loop=True)) as client:
-            switchboard = client.server.app[SWITCHBOARD]
-            await (await viewer(client)).pc.close()
-            await until(lambda: len(switchboard) == 0)
+            call_manager = client.server.app[CALL_MANAGER]
+            await (await subscriber(client)).pc.close()
+            await until(lambda: len(call_manager) == 0)
             await asyncio.sleep(0.1)
             tasks = len(asyncio.all_tasks())
             for _ in range(10):
-                peer = await viewer(client)
+                peer = await subscriber(client)
                 await peer.tracks["video"].recv()
                 await peer.pc.close()
-            await until(lambda: len(switchboard) == 0)
+            await until(lambda: len(call_manager) == 0)
             await until(lambda: len(asyncio.all_tasks()) <= tasks)
-            assert len(switchboard.avatar) == 0 and len(switchboard.avatar.on.pictures) == 0
+            assert len(call_manager.broadcast) == 0 and len(call_manager.broadcast.on.pictures) == 0
             gc.collect()
-            assert not [track for track in gc.get_objects() if type(track) is SharedTrack]
+            assert not [track for track in gc.get_objects() if type(track) is SubscriberTrack]
 
-    run(watch)
+    run(subscribe)
