@@ -12,7 +12,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from s2v.engine.backends.torch.device import CpuDevice
+from s2v.engine.backends.torch.device import TorchCpuDevice
 
 # These make the host wait for a number, or for a size that depends on numbers: a capture would fail.
 WAITING = {"_local_scalar_dense", "item", "nonzero", "masked_select", "unique", "unique2", "_unique2", "is_nonzero"}
@@ -32,7 +32,7 @@ class NoWaiting(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-class RecordingDevice(CpuDevice):
+class RecordingDevice(TorchCpuDevice):
     """Fills `TorchDevice`."""
 
     def __init__(self) -> None:

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from s2v.cli import main
-from s2v.commands.compile import COMMANDS
+from s2v.commands.compile import COMMAND
 
 HAS_RTX = find_spec("tensorrt_rtx") is not None
 
 
 def run(*argv: str) -> int:
-    return main(["compile", *argv], COMMANDS)
+    return main(["compile", *argv], (COMMAND,))
 
 
 @pytest.mark.parametrize(

@@ -51,22 +51,22 @@ def test_auto_says_why_it_is_the_cpu(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_networks_that_put_out_pixels_are_drawn_on_the_cpu() -> None:
     pytest.importorskip("torch", reason="the optional torch runtime is not installed")
-    from s2v.engine.backends.torch.device import CpuDevice
+    from s2v.engine.backends.torch.device import TorchCpuDevice
 
     spec = LipSyncSpec.of("speech2vid")
     face = drawn_face(spec)
-    assert isinstance(composer("torch-cuda", side=CpuDevice())(face, spec, None), PixelCompositor)
+    assert isinstance(composer("torch-cuda", side=TorchCpuDevice())(face, spec, None), PixelCompositor)
     with pytest.raises(BackendError, match="give --compose cpu"):
-        composer("torch-cuda", "gpu", CpuDevice())(face, spec, None)
+        composer("torch-cuda", "gpu", TorchCpuDevice())(face, spec, None)
 
 
 @pytest.mark.parametrize("pixels", ["bgr", "i420", "i420-bt709"])
 def test_frames_leave_a_gpu_as_they_were_asked_for_and_the_cpu_as_bgr(pixels: PixelFormat) -> None:
     pytest.importorskip("torch", reason="the optional torch runtime is not installed")
-    from s2v.engine.backends.torch.device import CpuDevice
+    from s2v.engine.backends.torch.device import TorchCpuDevice
 
     face, outputs = drawn_face(SPEC), {name: np.zeros((1, *shape), np.float32) for name, shape in SHAPES.items()}
-    on_gpu = composer("torch-cuda", side=CpuDevice(), pixels=pixels)(face, SPEC, None).draw(outputs)
+    on_gpu = composer("torch-cuda", side=TorchCpuDevice(), pixels=pixels)(face, SPEC, None).draw(outputs)
     on_cpu = composer("onnxruntime-cpu", pixels=pixels)(face, SPEC, None).draw(outputs)
     height, width = face.photo.shape[:2]
     assert on_cpu.shape == (height, width, 3)

@@ -16,7 +16,7 @@ from fakes import drawn_face
 
 torch = pytest.importorskip("torch")
 
-from s2v.benchmarks import gpu_backend  # noqa: E402
+from s2v.benchmarks.gpu import backend as gpu_backend  # noqa: E402
 from s2v.benchmarks.gpu.backend import GpuConfig, Job, measure_backend  # noqa: E402
 from s2v.benchmarks.gpu.device import GpuDevice  # noqa: E402
 from s2v.benchmarks.gpu.measure import all_gpu_backends, measure, on_gpu, steps  # noqa: E402

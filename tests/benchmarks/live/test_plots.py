@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from s2v.benchmarks import end_to_end_plot, load_plot
+from s2v.benchmarks.live import end_to_end_plot, load_plot
 from s2v.benchmarks.live.end_to_end import EndToEndReport
 from s2v.benchmarks.live.load_report import COUNTED, LoadReport, StepReport
 from s2v.benchmarks.plots import check_plot
