@@ -22,8 +22,8 @@ from s2v.engine.compositor.cpu import MotionCompositor, lower_face_box  # noqa: 
 from s2v.engine.compositor.lids import Box  # noqa: E402
 from s2v.engine.compositor.torch.compositor import DrawStream, TorchBatchCompositor, TorchCompositor, next_draw_stream  # noqa: E402
 from s2v.engine.compositor.torch.draw import draw  # noqa: E402
-from s2v.engine.compositor.warp import Image  # noqa: E402
-from s2v.engine.face.enrolment import EnrolledFace, enrol, load_photo  # noqa: E402
+from s2v.engine.face.enrolment import EnrolledFace, enrol  # noqa: E402
+from s2v.engine.face.photo import Image, load_photo  # noqa: E402
 from s2v.errors import BackendError  # noqa: E402
 from s2v.spec import LipSyncSpec  # noqa: E402
 
