@@ -17,6 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from pictures import read_picture
 
 from s2v.commands.options.face import BUNDLED_FACE
 from s2v.media.audio_file import read_audio
@@ -192,7 +193,7 @@ LOOK = """() => {
 
 @pytest.mark.browser
 def test_a_visitor_brings_a_photo_talks_with_it_and_mutes_either_side(page: Any, tmp_path: Path) -> None:
-    mirrored = cv2.flip(cv2.imread(str(BUNDLED_FACE)), 1)
+    mirrored = cv2.flip(read_picture(BUNDLED_FACE), 1)
     mine, nobody = tmp_path / "mine.png", tmp_path / "nobody.png"
     cv2.imwrite(str(mine), cv2.resize(mirrored, (1500, 1500)))  # larger than what the page sends
     cv2.imwrite(str(nobody), np.full((400, 400, 3), 128, np.uint8))
