@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
+import torch
 
-from s2v.benchmarks.baselines.checkout import baseline_network, try_inputs  # noqa: E402
-from s2v.benchmarks.baselines.comparison import time_in_pairs  # noqa: E402
-from s2v.benchmarks.baselines.source import BaselineSource, RuntimePair  # noqa: E402
-from s2v.benchmarks.timed_run import Run, TimedRun  # noqa: E402
-from s2v.cli import main  # noqa: E402
-from s2v.errors import ModelError  # noqa: E402
+from s2v.benchmarks.baselines.checkout import baseline_network, try_inputs
+from s2v.benchmarks.baselines.comparison import time_in_pairs
+from s2v.benchmarks.baselines.source import BaselineSource, RuntimePair
+from s2v.benchmarks.timed_run import Run, TimedRun
+from s2v.cli import main
+from s2v.errors import ModelError
 
 WAV2LIP = """
 import torch
@@ -128,7 +130,8 @@ def test_settings_of_torch_are_left_as_they_were(checkout: Path) -> None:
     from s2v.benchmarks.baselines.torch_runs import _exact_fp32, _one_thread
 
     def settings() -> tuple[object, ...]:
-        cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+        cudnn: Any = torch.backends.cudnn  # not all that is in it is declared
+        matmul = torch.backends.cuda.matmul
         return torch.get_num_threads(), cudnn.conv.fp32_precision, matmul.fp32_precision, cudnn.benchmark
 
     before = settings()
