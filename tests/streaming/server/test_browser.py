@@ -103,19 +103,20 @@ def live(log_path: Path, *options: str) -> Iterator[str]:
     """`s2v live` with the bundled model and face; its address. It must end cleanly on SIGTERM."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, str(Path(__file__).parents[1] / "live_on_loopback.py"), "--port", "0", *options]
-    with log_path.open("wb") as log:
-        server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
-    try:
-        assert server.stdout is not None
-        said = re.search(r"http://127\.0\.0\.1:\d+", server.stdout.readline())
-        assert said, log_path.read_text()
-        yield said.group()
-        server.terminate()
-        assert server.wait(10) == 128 + signal.SIGTERM, log_path.read_text()
-        assert "Traceback" not in log_path.read_text()
-    finally:
-        server.kill()
-        server.wait()
+    with (
+        log_path.open("wb") as log,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment) as server,
+    ):
+        try:
+            assert server.stdout is not None
+            said = re.search(r"http://127\.0\.0\.1:\d+", server.stdout.readline())
+            assert said, log_path.read_text()
+            yield said.group()
+            server.terminate()
+            assert server.wait(10) == 128 + signal.SIGTERM, log_path.read_text()
+            assert "Traceback" not in log_path.read_text()
+        finally:
+            server.kill()
 
 
 @pytest.fixture
