@@ -40,7 +40,7 @@ class Shapes(TorchDispatchMode):
     """What touches the device runs on shapes alone; host memory is computed with as ever."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch does not say
         self._fake = FakeTensorMode(allow_non_fake_inputs=True)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -61,7 +61,7 @@ class Capturing(TorchDispatchMode):
     """Refuses what a CUDA graph cannot hold: waiting for a number, and copies of memory that is not pinned."""
 
     def __init__(self, pinned: set[int]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._pinned = pinned
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -112,7 +112,7 @@ def network(half: bool) -> int:
         runner._bring([faces])  # one more than there is room for at first
         for batch in device.batch_sizes:
             for course in ("whole", "up", "network"):
-                runner._course(batch, course)  # type: ignore[arg-type]
+                runner._course(batch, course)
     return device.captured
 
 

@@ -35,6 +35,9 @@ class _ILogger:
     def __init__(self) -> None:
         self.ready = True
 
+    def log(self, severity: _Severity, message: str) -> None:
+        raise NotImplementedError("a logger of ours says what to do with it")
+
 
 class _Flag(enum.IntEnum):
     STRONGLY_TYPED = 1
@@ -141,10 +144,14 @@ class _Builder:
         assert _BuilderFlag.TF32 not in config.flags
         (profile,) = config.profiles
         assert profile.shapes.keys() == {value.name for value in network.graph.graph.input}
-        gpus = [f"SM{c}" for c in config.capabilities] if trt.rtx else [trt.device.name]
+        if trt.rtx:
+            gpus = [f"SM{c}" for c in config.capabilities]
+        else:
+            assert trt.device is not None
+            gpus = [trt.device.name]
         largest = {name: list(shapes[2]) for name, shapes in profile.shapes.items()}
         head = {"gpus": gpus, "version": trt.__version__, "largest": largest}
-        return MAGIC + json.dumps(head).encode() + b"\n" + network.graph.SerializeToString()
+        return MAGIC + json.dumps(head).encode() + b"\n" + bytes(network.graph.SerializeToString())
 
 
 class _Config:
@@ -237,7 +244,7 @@ class _Engine:
         self.session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
         self.inputs = {value.name: value.shape for value in self.session.get_inputs()}
         self.outputs = {value.name: value.shape for value in self.session.get_outputs()}
-        self._names = [*self.inputs, *self.outputs]
+        self._names: list[str] = [*self.inputs, *self.outputs]
 
     @property
     def num_io_tensors(self) -> int:
@@ -298,6 +305,7 @@ class _Context:
 
     def execute_async_v3(self, stream_address: int) -> bool:
         device = self._engine.trt.device
+        assert device is not None
         stream = device.queue_of(stream_address)
         assert self._working is not None, "no memory to work with"
         assert self._ran or stream.noted is None, "captured before it has run once"
@@ -308,6 +316,7 @@ class _Context:
 
     def _compute(self) -> None:
         device = self._engine.trt.device
+        assert device is not None
         assert self._working is not None
         device.bytes_at(*self._working)
         tensors = {}

@@ -50,7 +50,7 @@ class QueueDevice(TorchCpuDevice):
         assert self.is_running
         self.wait()
         self.captures += 1
-        with _NothingWaits():
+        with _NothingWaits():  # type: ignore[no-untyped-call]  # torch does not say
             work()
 
         def launch() -> None:

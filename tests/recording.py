@@ -42,7 +42,7 @@ class RecordingDevice(TorchCpuDevice):
     def capture(self, work: Callable[[], None], exact: bool = False) -> Callable[[], None]:
         work()
         steps: list[tuple[Any, Any, Any, Any]] = []
-        with NoWaiting(), _Recorder(steps):
+        with NoWaiting(), _Recorder(steps):  # type: ignore[no-untyped-call]  # torch does not say
             work()
         self.recorded += len(steps)
 
@@ -58,7 +58,7 @@ class RecordingDevice(TorchCpuDevice):
 
 class _Recorder(TorchDispatchMode):
     def __init__(self, steps: list[tuple[Any, Any, Any, Any]]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._steps = steps
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from s2v import __version__
-from s2v.cli import COMMANDS, Command, main
+from s2v.cli import COMMANDS, main
+from s2v.commands.command import Command
 from s2v.commands.options.face import BUNDLED_FACE, BUNDLED_VOICE
 from s2v.errors import AudioError
 

@@ -102,6 +102,7 @@ def tiny_network(network: str) -> TinyNet:
             net = TinyNet(LipSyncSpec(network="speech2vid"), TinyPixelDecoder())
         for module in net.modules():
             if isinstance(module, nn.BatchNorm2d):
+                assert module.running_mean is not None and module.running_var is not None
                 nn.init.uniform_(module.running_mean, -0.2, 0.2)
                 nn.init.uniform_(module.running_var, 0.5, 2.0)
     return net.eval()

@@ -24,7 +24,7 @@ def graph(
     constants = [numpy_helper.from_array(np.ones(shape, np.float32), name) for name, shape in weights.items()]
     proto = helper.make_graph(nodes, "tiny", taken, [out], constants)
     opsets = [helper.make_opsetid("", 18)]
-    return helper.make_model(proto, opset_imports=opsets, ir_version=10).SerializeToString()
+    return bytes(helper.make_model(proto, opset_imports=opsets, ir_version=10).SerializeToString())
 
 
 def test_a_convolution_is_counted_by_hand() -> None:
@@ -80,7 +80,8 @@ def test_layer_by_layer_takes_at_least_as_long() -> None:
 
 def test_the_bundled_model_asks_for_what_torch_counts() -> None:
     """Two ways to the same number: shapes in the ONNX file, and torch's own counter while it runs."""
-    torch = pytest.importorskip("torch")
+    pytest.importorskip("torch")
+    import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     from s2v.engine.backends.torch.program import Program

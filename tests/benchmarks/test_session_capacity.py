@@ -33,7 +33,7 @@ class Clock:
 
 def tried(sessions: int, run_s: float, row_s: float, max_rows: int = 8) -> tuple[Trial, list[Sequence[int]]]:
     """A network that takes `run_s` for a batch and `row_s` for each of its rows."""
-    clock, batches = Clock(), []
+    clock, batches = Clock(), list[Sequence[int]]()
 
     def run(chosen: Sequence[int]) -> None:
         batches.append(list(chosen))
@@ -102,14 +102,15 @@ class Resident(FakeBackend):
 
 def test_parts_are_handed_over_where_they_can_be_and_stacked_elsewhere() -> None:
     results = []
-    for backend in (FakeBackend(), Resident()):
+    resident = Resident()
+    for backend in (FakeBackend(), resident):
         _, faces = batch_of(backend.spec, identities(backend), 5)
         run = runner_of(backend, faces)
         outputs = run([4, 0, 3])
         assert isinstance(outputs, dict) and backend.batches[-1] == 3
         results.append(outputs["motion"].copy())
     np.testing.assert_array_equal(*results)
-    assert backend.parts == [3]
+    assert resident.parts == [3]
 
 
 def test_threads_go_through_the_batcher_and_all_of_them_end() -> None:

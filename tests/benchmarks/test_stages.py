@@ -140,7 +140,7 @@ def test_what_was_drawn_goes_through_both_encoders() -> None:
 
     spec = LipSyncSpec()
     engines = [LipSyncEngine(drawn_face(spec), FakeBackend(spec), FakeCompositor) for _ in range(2)]
-    pcm, watch, told = voice(0.6), Stopwatch(), []
+    pcm, watch, told = voice(0.6), Stopwatch(), list[int]()
     seams.instrument_engine(engines[0], watch)
     encode = live_encoder(watch, CONVERT, VP8, spec.fps)
     laps, late = time_drawing(engines[0], pcm, watch, encode, paced=False, progress=told.append)

@@ -32,7 +32,9 @@ def test_other_places_are_refused() -> None:
 
 
 def test_a_gpu_asked_for_by_name_is_never_quietly_the_cpu() -> None:
-    torch = pytest.importorskip("torch", reason="the optional torch runtime is not installed")
+    pytest.importorskip("torch", reason="the optional torch runtime is not installed")
+    import torch
+
     if torch.cuda.is_available():
         pytest.skip("this machine has a CUDA device")
     with pytest.raises(BackendError, match="no CUDA device"):
@@ -40,7 +42,9 @@ def test_a_gpu_asked_for_by_name_is_never_quietly_the_cpu() -> None:
 
 
 def test_auto_says_why_it_is_the_cpu(caplog: pytest.LogCaptureFixture) -> None:
-    torch = pytest.importorskip("torch", reason="the optional torch runtime is not installed")
+    pytest.importorskip("torch", reason="the optional torch runtime is not installed")
+    import torch
+
     if torch.cuda.is_available():
         pytest.skip("this machine has a CUDA device")
     with caplog.at_level(logging.WARNING, logger="s2v"):

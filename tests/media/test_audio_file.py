@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import socket
 import wave
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -191,7 +192,7 @@ def _headless_mp4(path: Path) -> Path:
     return _written(path, path.read_bytes()[:3000])
 
 
-UNUSABLE = {
+UNUSABLE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "missing": (lambda d: d / "no.wav", "there is no file"),
     "folder": (lambda d: _folder(d / "dir.wav"), "is a folder"),
     "empty": (lambda d: _written(d / "a.wav", b""), "0 bytes"),

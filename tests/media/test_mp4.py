@@ -55,6 +55,11 @@ def _bgr(frame: av.VideoFrame) -> NDArray[np.float64]:
     return 255 * np.stack([luma + 1.8556 * blue, green, luma + 1.5748 * red], axis=-1)
 
 
+def _time(frame: av.VideoFrame) -> Fraction:
+    assert frame.pts is not None and frame.time_base is not None
+    return frame.pts * frame.time_base
+
+
 @pytest.mark.parametrize("seconds", [0.01, 0.04, 1.0, 2.2537])
 def test_every_frame_and_every_sample_comes_back_at_its_time(tmp_path: Path, seconds: float) -> None:
     voice = _write(tmp_path / "a.mp4", seconds)
@@ -63,9 +68,10 @@ def test_every_frame_and_every_sample_comes_back_at_its_time(tmp_path: Path, sec
         assert (video.start_time, audio.start_time) == (0, 0)
         assert audio.duration == len(voice)
         assert audio.time_base == Fraction(1, 48_000)
+        assert video.duration is not None and video.time_base is not None
         assert video.duration * video.time_base == Fraction(-(-len(voice) * FPS // 48_000), FPS)
     frames = _frames(tmp_path / "a.mp4")
-    assert [frame.pts * frame.time_base * FPS for frame in frames] == list(range(len(frames)))
+    assert [_time(frame) * FPS for frame in frames] == list(range(len(frames)))
     clip = read_audio(tmp_path / "a.mp4")
     assert len(clip.pcm_48k) - len(voice) in (0, 1, 2)
     if seconds >= 1:

@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from s2v.engine.lipsync import DrawnFrame
 from s2v.media.audio_file import AudioClip
 from s2v.spec import LipSyncSpec
 from s2v.streaming.sources.source import AudioChunk
 
 SIDE_PX = 128
-
-
-@dataclass(frozen=True)
-class FakeFrame:
-    """What `s2v.engine.lipsync.DrawnFrame` is."""
-
-    index: int
-    centre_sample: int
-    pixels: NDArray[np.uint8]
-    network_s: float = 0.0
-    compose_s: float = 0.0
 
 
 def still() -> NDArray[np.uint8]:
@@ -50,7 +39,7 @@ class FakeEngine:
         self._drawn = 0
         self._before_push = before_push
 
-    def push(self, pcm: NDArray[np.float32]) -> list[FakeFrame]:
+    def push(self, pcm: NDArray[np.float32]) -> list[DrawnFrame]:
         self._before_push()
         self.heard = np.concatenate([self.heard, pcm])
         frames = []
@@ -58,20 +47,20 @@ class FakeEngine:
             frames.append(self._draw())
         return frames
 
-    def flush(self) -> list[FakeFrame]:
+    def flush(self) -> list[DrawnFrame]:
         return [self._draw() for _ in range(self._drawn, self.spec.frame_count(len(self.heard)))]
 
     def close(self) -> None:
         self.closed += 1
 
-    def _draw(self) -> FakeFrame:
+    def _draw(self) -> DrawnFrame:
         centre = self.spec.frame_centre(self._drawn)
         around = self.heard[max(centre - 320, 0) : centre + 320]
         loudness = float(np.sqrt(np.mean(around**2))) if len(around) else 0.0
         picture = still()
         picture[MOUTH] = min(255, round(1500 * loudness))
         self._drawn += 1
-        return FakeFrame(self._drawn - 1, centre, picture)
+        return DrawnFrame(self._drawn - 1, centre, picture)
 
 
 class ListSource:

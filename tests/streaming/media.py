@@ -25,6 +25,7 @@ def write_sound(path: Path, pcm: NDArray[np.float32], rate_hz: int, codec: str =
     layout = LAYOUTS[len(planes)]
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate_hz, layout=layout, options=options)
+        assert isinstance(stream, av.AudioStream)
         resampler = av.AudioResampler(stream.codec_context.format, layout, rate_hz)
         for start in range(0, planes.shape[1], 4096):
             block = np.ascontiguousarray(planes[:, start : start + 4096], np.float32)

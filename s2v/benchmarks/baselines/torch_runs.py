@@ -133,7 +133,7 @@ def _eager(make: Make) -> Callable[[int], Run]:
 def _captured(make: Make) -> Callable[[int], Run]:
     def ready(batch: int) -> Run:
         forward, inputs = make(batch)
-        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         made: list[Any] = []
         try:
@@ -157,7 +157,7 @@ def _captured(make: Make) -> Callable[[int], Run]:
 
 
 def _timed_on_gpu(call: Callable[[], object]) -> Run:
-    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
 
     def run() -> TimedRun:
         torch.cuda.synchronize()

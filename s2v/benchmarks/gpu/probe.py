@@ -28,7 +28,7 @@ def torch_device() -> dict[str, str | int] | None:
         "memory_mib": properties.total_memory // 2**20,
         "memory_free_mib": torch.cuda.mem_get_info(0)[0] // 2**20,  # before: what others hold is missing
         "cuda": str(torch.version.cuda),
-        "cudnn": str(torch.backends.cudnn.version()),  # type: ignore[no-untyped-call]
+        "cudnn": str(torch.backends.cudnn.version()),
     }
 
 
@@ -57,7 +57,7 @@ def step_us(device: str = "cuda") -> float:
 
     if device == "cpu":
         return 1e6 * _fastest_s(chain, device) / STEPS
-    side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
         chain()
@@ -80,7 +80,7 @@ def _seconds(work: Callable[[], object], device: str) -> float:
         began_s = perf_counter()
         work()
         return perf_counter() - began_s
-    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     torch.cuda.synchronize()
     begin.record()
     work()

@@ -85,7 +85,7 @@ def load_syncnet(path: Path) -> nn.Module:
     if not path.is_file():
         raise DataError(f"no SyncNet weights at {path}: --syncnet takes a file of yours, none comes with the package")
     try:
-        return torch.jit.load(str(path), map_location="cpu").eval()  # type: ignore[no-any-return, no-untyped-call]
+        return torch.jit.load(str(path), map_location="cpu").eval()  # type: ignore[no-any-return]
     except RuntimeError:
         pass  # not TorchScript
     network = SyncNet()

@@ -196,7 +196,7 @@ def has_sound(path: Path) -> bool:
     Raises: DataError, damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:  # numpy leaves a damaged one open
             return len(stored["pcm"]) > 0
     except _DAMAGE as error:
         raise _damaged(path, error) from None
@@ -205,7 +205,7 @@ def has_sound(path: Path) -> bool:
 def load_features(path: Path, features: Path) -> ClipFeatures:
     """Read a feature file. Raises: DataError, damaged."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:  # numpy leaves a damaged one open
             speaker = path.relative_to(features).parts[0]
             arrays = {key: stored[key] for key in ("landmarks", "pcm", "jpeg", "jpeg_ends")}
             clip = ClipFeatures(speaker, path.stem, str(stored["person"]), **arrays)

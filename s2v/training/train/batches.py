@@ -92,7 +92,7 @@ def load_split(shards: Path, split: str, pictures: bool = True) -> tuple[list[Cl
 @contextmanager
 def _open_shard(path: Path) -> Iterator[Any]:
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:  # numpy leaves a damaged one open
             yield stored
     except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
         raise DataError(f"{path} is not a shard of s2v prepare-data ({error}): prepare again") from None

@@ -123,7 +123,7 @@ def _train_part(run: Run, part: str, clips: list[data.Clip], pictures: Pictures,
             group["lr"] = group.get("rate", 1.0) * learning_rate
         loss = next(losses)
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimiser.step()
         if mouth_training:

@@ -72,7 +72,7 @@ class MouthTraining:
         """After `backward`: fit the teeth of the people that the batch showed."""
         for group in self._optimiser.param_groups:
             group["lr"] = _MEMORY_RATE * learning_rate
-        self._optimiser.step()  # type: ignore[no-untyped-call]
+        self._optimiser.step()
         self._optimiser.zero_grad()
 
     def state(self) -> dict[str, Tensor]:

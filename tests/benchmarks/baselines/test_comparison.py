@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
+import torch
 
-from s2v.benchmarks.baselines.checkout import baseline_network, try_inputs  # noqa: E402
-from s2v.benchmarks.baselines.comparison import time_in_pairs  # noqa: E402
-from s2v.benchmarks.baselines.source import BaselineSource, RuntimePair  # noqa: E402
-from s2v.benchmarks.timed_run import Run, TimedRun  # noqa: E402
-from s2v.cli import main  # noqa: E402
-from s2v.errors import ModelError  # noqa: E402
+from s2v.benchmarks.baselines.checkout import baseline_network, try_inputs
+from s2v.benchmarks.baselines.comparison import time_in_pairs
+from s2v.benchmarks.baselines.source import BaselineSource, RuntimePair
+from s2v.benchmarks.timed_run import Run, TimedRun
+from s2v.cli import main
+from s2v.errors import ModelError
 
 WAV2LIP = """
 import torch
@@ -128,7 +130,8 @@ def test_settings_of_torch_are_left_as_they_were(checkout: Path) -> None:
     from s2v.benchmarks.baselines.torch_runs import _exact_fp32, _one_thread
 
     def settings() -> tuple[object, ...]:
-        cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+        cudnn: Any = torch.backends.cudnn  # not all that is in it is declared
+        matmul = torch.backends.cuda.matmul
         return torch.get_num_threads(), cudnn.conv.fp32_precision, matmul.fp32_precision, cudnn.benchmark
 
     before = settings()
@@ -187,13 +190,13 @@ def test_an_exported_peer_runs_through_onnx_runtime(tmp_path: Path, capsys: pyte
     ("options", "said"),
     [
         (["--wav2lip", "{}/nowhere"], "there is no"),
-        (["--baseline", "{}/baseline:models.wav2lip:Nobody", "--inputs", "1x80x16,6x96x96"], "Nobody"),
-        (["--baseline", "{}/baseline:models.wav2lip:Greedy", "--inputs", "1x80x16"], "must need no arguments"),
-        (["--baseline", "{}/baseline:models.wav2lip:NoNetwork", "--inputs", "1x80x16"], "must be a torch.nn.Module"),
-        (["--baseline", "{}/baseline:models.wav2lip:Wav2Lip", "--inputs", "1x80x16,3x96x96"], "does not take inputs"),
-        (["--baseline", "{}/baseline:models.wav2lip:Wav2Lip", "--inputs", "1x80x16"], "does not take inputs"),
-        (["--baseline", "{}/baseline:models.wav2lip", "--inputs", "1x80x16"], "package.module:Class"),
-        (["--baseline", "{}/baseline:models.wav2lip:Wav2Lip"], "--inputs"),
+        (["--peer", "{}/baseline:models.wav2lip:Nobody", "--inputs", "1x80x16,6x96x96"], "Nobody"),
+        (["--peer", "{}/baseline:models.wav2lip:Greedy", "--inputs", "1x80x16"], "must need no arguments"),
+        (["--peer", "{}/baseline:models.wav2lip:NoNetwork", "--inputs", "1x80x16"], "must be a torch.nn.Module"),
+        (["--peer", "{}/baseline:models.wav2lip:Wav2Lip", "--inputs", "1x80x16,3x96x96"], "does not take inputs"),
+        (["--peer", "{}/baseline:models.wav2lip:Wav2Lip", "--inputs", "1x80x16"], "does not take inputs"),
+        (["--peer", "{}/baseline:models.wav2lip", "--inputs", "1x80x16"], "package.module:Class"),
+        (["--peer", "{}/baseline:models.wav2lip:Wav2Lip"], "--inputs"),
         (["--wav2lip", "{}/baseline", "--inputs", "1x80x16"], "--inputs belongs"),
         (["--onnx", "{}/none.onnx"], "there is no"),
         (["--onnx", "{}/baseline/models/parts.py"], "not an ONNX model"),
@@ -235,7 +238,7 @@ def test_on_a_gpu_both_run_eagerly_and_as_graphs(checkout: Path, capsys: pytest.
     [
         [],
         ["--wav2lip", "a", "--onnx", "b"],
-        ["--baseline", "a:b:c", "--inputs", "1xa"],
+        ["--peer", "a:b:c", "--inputs", "1xa"],
         ["--wav2lip", "a", "--runs", "0"],
     ],
 )

@@ -14,19 +14,20 @@ from typing import Any
 import pytest
 from fakes import drawn_face
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
+import torch
 
-from s2v.benchmarks.gpu import backend as gpu_backend  # noqa: E402
-from s2v.benchmarks.gpu.backend import GpuConfig, Job, measure_backend  # noqa: E402
-from s2v.benchmarks.gpu.device import GpuDevice  # noqa: E402
-from s2v.benchmarks.gpu.measure import all_gpu_backends, measure, on_gpu, steps  # noqa: E402
-from s2v.benchmarks.gpu.report import BackendReport, BatchReport, GpuReport, targets_of  # noqa: E402
-from s2v.benchmarks.peaks import known_peak  # noqa: E402
-from s2v.benchmarks.report import Spread  # noqa: E402
-from s2v.benchmarks.roofline import count, least  # noqa: E402
-from s2v.cli import main  # noqa: E402
-from s2v.engine.backends import BACKEND_NAMES, bundled_model  # noqa: E402
-from s2v.errors import BackendError  # noqa: E402
+from s2v.benchmarks.gpu import backend as gpu_backend
+from s2v.benchmarks.gpu.backend import GpuConfig, Job, measure_backend
+from s2v.benchmarks.gpu.device import GpuDevice
+from s2v.benchmarks.gpu.measure import all_gpu_backends, measure, on_gpu, steps
+from s2v.benchmarks.gpu.report import BackendReport, BatchReport, GpuReport, targets_of
+from s2v.benchmarks.peaks import known_peak
+from s2v.benchmarks.report import Spread
+from s2v.benchmarks.roofline import count, least
+from s2v.cli import main
+from s2v.engine.backends import BACKEND_NAMES, bundled_model
+from s2v.errors import BackendError
 
 ROOT = Path(__file__).parents[3]
 H100 = "NVIDIA H100 80GB HBM3"

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pictures import decode_picture
 
 from s2v.benchmarks.live.click_track import (
     COLUMNS,
@@ -62,7 +63,7 @@ def test_speech_without_clicks_has_none() -> None:
 def test_the_code_survives_a_lossy_picture_and_tells_the_offset(offset: int, side: int) -> None:
     picture = np.full((side, side, 3), 120, np.uint8)
     write_code(picture, offset)
-    coded = cv2.imdecode(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 20])[1], cv2.IMREAD_COLOR)
+    coded = decode_picture(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 20])[1].tobytes())
     assert read_code(coded) == pytest.approx(offset, abs=UNIT_SAMPLES / 2)
 
 
@@ -71,7 +72,7 @@ def test_the_code_reads_the_same_in_a_picture_that_is_converted_already(offset: 
     colourful = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     i420 = to_i420(colourful)
     write_code(i420, offset)
-    back = cv2.cvtColor(i420, cv2.COLOR_YUV2BGR_I420)
+    back = np.asarray(cv2.cvtColor(i420, cv2.COLOR_YUV2BGR_I420), np.uint8)
     assert read_code(back) == pytest.approx(offset, abs=UNIT_SAMPLES / 2)
     side, (height, width) = square_px(i420), size
     squares = back[: ROWS * side, : COLUMNS * side]

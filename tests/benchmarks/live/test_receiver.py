@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import cast
 
 import av
 import numpy as np
 import pytest
+from aiortc import RTCRtpReceiver
 from aiortc.codecs.opus import OpusEncoder
 from aiortc.codecs.vpx import Vp8Encoder, vp8_depayload
 from aiortc.rtp import RtpPacket
@@ -28,7 +30,7 @@ class FakeReceiver:
 
     def take(self, sequence: int, data: bytes, marker: bool) -> object:
         packet = RtpPacket(sequence_number=sequence, timestamp=sequence, marker=int(marker))
-        packet._data = data
+        packet._data = data  # type: ignore[attr-defined]  # aiortc hangs it on, as undeclared as here
         return vars(self)[PLACE].add(packet)[1]
 
 
@@ -46,7 +48,7 @@ def pictures(offsets: list[int | None]) -> list[list[bytes]]:
 
 def test_pictures_are_kept_when_their_last_packet_comes_and_read_later() -> None:
     kept, receiver, sequence = RecordedCall(), FakeReceiver("video"), 0
-    keep(receiver, kept).close()
+    keep(cast(RTCRtpReceiver, receiver), kept).close()
     for count, payloads in enumerate(pictures([None, 800, None, -400])):
         for index, data in enumerate(payloads):
             last = index == len(payloads) - 1
@@ -73,7 +75,7 @@ def test_a_click_is_heard_where_a_player_would_have_played_it() -> None:
     pcm = np.zeros(50 * PACKET, np.float32)
     pcm[24_000:25_920] = 0.5 * np.sin(2 * np.pi * PIP_HZ * np.arange(1920) / PLAYBACK_HZ)
     kept, receiver, encoder = RecordedCall(), FakeReceiver("audio"), OpusEncoder()
-    keep(receiver, kept).close()
+    keep(cast(RTCRtpReceiver, receiver), kept).close()
     for sequence in range(50):
         part = np.rint(32767 * pcm[sequence * PACKET : (sequence + 1) * PACKET]).astype(np.int16)
         frame = av.AudioFrame.from_ndarray(part[None], format="s16", layout="mono")

@@ -100,7 +100,7 @@ def test_each_column_is_normalised_by_the_mean_after_it() -> None:
     padded = np.concatenate([np.zeros(16_000, np.float32), SPEECH, np.zeros(16_000, np.float32)])
 
     def column(m: int) -> np.ndarray:
-        return front_end.columns(padded[16_000 + m * 160 - 1 : 16_000 + m * 160 + 400])[0].astype(np.float64)
+        return np.asarray(front_end.columns(padded[16_000 + m * 160 - 1 : 16_000 + m * 160 + 400])[0], np.float64)
 
     frame = 20
     total, weight = np.array(spec.mfcc_mean) * 100.0, 100.0

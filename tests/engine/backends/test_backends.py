@@ -113,9 +113,9 @@ def test_wrong_kinds_of_numbers_are_refused(backend: Backend) -> None:
     face, mfcc = inputs(backend.spec, 1)
     identity = backend.encode_face(face)
     with pytest.raises(BackendError, match="input face is uint8, and wants float32"):
-        backend.encode_face(face.astype(np.uint8))  # type: ignore[arg-type]
+        backend.encode_face(face.astype(np.uint8))
     with pytest.raises(BackendError, match="input mfcc is float64"):
-        backend.infer(mfcc.astype(np.float64), identity)  # type: ignore[arg-type]
+        backend.infer(mfcc.astype(np.float64), identity)
     with pytest.raises(BackendError, match="input mfcc is list"):
         backend.infer(mfcc.tolist(), identity)
 

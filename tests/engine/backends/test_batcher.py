@@ -3,7 +3,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -107,7 +107,9 @@ def test_many_threads_get_exactly_their_own_rows(max_rows: int) -> None:
     assert len(runtime.threads) == 1 and threading.get_ident() not in runtime.threads
 
 
-def ask(batching: BatchingBackend, pool: ThreadPoolExecutor, seed: int, rows: int = 1) -> tuple[object, object]:
+def ask(
+    batching: BatchingBackend, pool: ThreadPoolExecutor, seed: int, rows: int = 1
+) -> tuple[Backend, Future[Tensors]]:
     """A view, and the future of what it asks."""
     view = batching.view()
     identity = {"identity": np.full((rows, 6), seed, np.float32)}
@@ -142,7 +144,7 @@ def test_a_request_of_another_shape_is_refused_alone() -> None:
             pool.submit(view.infer, windows(1, 1)[..., 1:], {"identity": np.zeros((1, 6), np.float32)}),
             pool.submit(batching.view().infer, windows(2, 1), {"identity": np.zeros((1, 6), np.float32)}),
             pool.submit(batching.view().infer, windows(1, 1), {"face": np.zeros((1, 6), np.float32)}),
-            pool.submit(batching.view().infer, "no array", {}),
+            pool.submit(batching.view().infer, "no array", {}),  # type: ignore[arg-type]
         ]
         right = [ask(batching, pool, number)[1] for number in (1, 2)]
         wait_for(batching, 6)

@@ -54,7 +54,7 @@ def test_another_face_at_the_address_of_one_that_is_gone_is_not_taken_for_it() -
 
     def at_the_same_address() -> Tensors:
         """Arrays that own nothing, of memory that stays where it is: as an allocator hands it out again."""
-        given = np.frombuffer(memoryview(block), np.float32)
+        given = np.frombuffer(block.data, np.float32)
         return {"identity": given[:3].reshape(1, 3), "teeth": given[64:74].reshape(1, 2, 5)}
 
     before = at_the_same_address()

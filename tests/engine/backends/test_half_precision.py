@@ -70,7 +70,7 @@ def test_inputs_and_outputs_stay_float32_and_the_middle_is_half() -> None:
 
 
 def test_fragile_nodes_stay_in_float32() -> None:
-    constants = {"axes": np.array([1], np.int64), "p": np.float32(3.0)}
+    constants: dict[str, np.ndarray] = {"axes": np.array([1], np.int64), "p": np.array(3.0, np.float32)}
     nodes = [node("Pow", "x,p", "a"), node("Exp", "a", "b"), node("ReduceSum", "b,axes", "c"), node("Log", "c", "out")]
     model = model_of(nodes, constants, ["out"])
     assert kept_nodes(model) == {0, 1, 2, 3}
@@ -89,7 +89,7 @@ def test_what_is_fed_by_fragile_nodes_alone_follows_them_if_it_is_cheap() -> Non
         node("Add", "b,c", "d"),  # from both
         node("Conv", "b,w", "out"),  # not cheap
     ]
-    model = model_of(nodes, {"two": np.float32(2), "w": floats(1, 4, 1, 1)}, ["out", "d"])
+    model = model_of(nodes, {"two": np.array(2, np.float32), "w": floats(1, 4, 1, 1)}, ["out", "d"])
     assert kept_nodes(model) == {0, 1}
     found = types(to_half(model.SerializeToString()))
     assert {found[name] for name in ("a", "b")} == {TensorProto.FLOAT}
@@ -98,15 +98,15 @@ def test_what_is_fed_by_fragile_nodes_alone_follows_them_if_it_is_cheap() -> Non
 
 def test_weights_that_float16_cannot_hold_stay() -> None:
     model = model_of([node("Mul", "x,big", "y"), node("Mul", "y,small", "out")],
-                     {"big": np.float32(1e6), "small": np.float32(0.5)}, ["out"])  # fmt: skip
+                     {"big": np.array(1e6, np.float32), "small": np.array(0.5, np.float32)}, ["out"])  # fmt: skip
     x = floats(1, 4, 6, 8)
     (mine,), (theirs,) = run(to_half(model.SerializeToString()), x), run(model.SerializeToString(), x)
     np.testing.assert_allclose(mine, theirs, rtol=1e-5)
 
 
 def test_shapes_scales_and_constant_nodes_are_followed() -> None:
-    constants = {"scales": np.array([1, 1, 2, 2], np.float32), "low": np.float32(-0.25)}
-    value = numpy_helper.from_array(np.float32(0.5), "ignored")
+    constants = {"scales": np.array([1, 1, 2, 2], np.float32), "low": np.array(-0.25, np.float32)}
+    value = numpy_helper.from_array(np.array(0.5, np.float32), "ignored")
     nodes = [
         node("Resize", "x,,scales", "big", mode="nearest", coordinate_transformation_mode="asymmetric"),
         helper.make_node("Constant", [], ["high"], value=value),

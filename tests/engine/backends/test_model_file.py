@@ -39,7 +39,7 @@ GOOD = {
 def model_bytes(entries: dict[str, str]) -> bytes:
     model = graph()
     helper.set_model_props(model, entries)
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())
 
 
 @pytest.fixture

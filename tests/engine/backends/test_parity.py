@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -96,7 +97,7 @@ def test_ssim_is_that_of_the_paper() -> None:
 
 
 @pytest.mark.parametrize("network", ["s2v", "speech2vid"])
-def test_voices_and_faces_are_what_the_networks_take(network: str) -> None:
+def test_voices_and_faces_are_what_the_networks_take(network: Literal["s2v", "speech2vid"]) -> None:
     spec = dataclasses.replace(SPEC, network=network)
     voice = voice_like(RANDOM, 3, spec)
     assert voice.shape == (3, 1, spec.n_cepstra, spec.n_columns)

@@ -55,7 +55,7 @@ def outputs(motion: np.ndarray | float = 0.0, alpha: float = 0.0, channel: int =
 
 def differs(one: Image, other: Image, by: int = 0) -> np.ndarray:
     """(h, w) bool, where two pictures are further apart than `by` levels."""
-    return np.abs(one.astype(int) - other).max(-1) > by
+    return np.asarray(np.abs(one.astype(int) - other).max(-1) > by)
 
 
 def outside(face: EnrolledFace) -> np.ndarray:
@@ -134,7 +134,8 @@ def test_the_jaw_opens_the_mouth_as_far_as_it_was_told(closed: MotionCompositor)
 def test_a_rolled_photo_works_as_an_upright_one(smiling_face: EnrolledFace) -> None:
     height, width = smiling_face.photo.shape[:2]
     turn = cv2.getRotationMatrix2D((width / 2, height / 2), 15, 1)
-    photo = np.asarray(cv2.warpAffine(smiling_face.photo, turn, (width, height), borderMode=cv2.BORDER_REFLECT))
+    warped = cv2.warpAffine(smiling_face.photo, turn, (width, height), borderMode=cv2.BORDER_REFLECT)
+    photo = np.asarray(warped, np.uint8)
     face = enrol(photo, SPEC)
     np.testing.assert_allclose(aperture(face.canonical), aperture(smiling_face.canonical), atol=0.02)
     compositor = MotionCompositor(face, SPEC)
@@ -233,10 +234,11 @@ def test_opaque_paint_hides_what_is_behind(closed: MotionCompositor) -> None:
     assert red.sum() > 100
 
 
-class NobodysTeeth:
+class NobodysTeeth(OwnTeeth):
     """Fills `OwnTeeth` and changes nothing; with it all of the mouth is computed."""
 
-    any = True
+    def __init__(self) -> None:
+        self.any = True
 
     def over(self, paint: np.ndarray, carry: np.ndarray) -> np.ndarray:
         return paint
@@ -278,7 +280,7 @@ def lens(gap: float, roll_degrees: float = 0.0) -> np.ndarray:
     upper = np.c_[20 * u, -gap / 2 * (1 - u**2)]
     outline = np.concatenate([upper, (upper * [1, -1])[-2:0:-1]])
     a = np.radians(roll_degrees)
-    return outline @ np.array([[np.cos(a), np.sin(a)], [-np.sin(a), np.cos(a)]]) + 32
+    return np.asarray(outline @ np.array([[np.cos(a), np.sin(a)], [-np.sin(a), np.cos(a)]]) + 32)
 
 
 @given(st.floats(-8, 8), st.floats(-180, 180))

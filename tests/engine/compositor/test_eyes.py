@@ -34,7 +34,7 @@ def drawn(face: EnrolledFace, pose: IdlePose, eyes: MovingEyes | None = None) ->
 def opening(landmarks: Points) -> np.ndarray:
     """Of both eyes, in eye widths."""
     tall = np.hypot(*(landmarks[list(UPPER_LIDS)] - landmarks[list(LOWER_LIDS)])[:, :2].T)
-    return tall / np.array([eye_width(landmarks, mesh) for mesh in EYES])
+    return np.asarray(tall / np.array([eye_width(landmarks, mesh) for mesh in EYES]))
 
 
 def eye_width(landmarks: Points, mesh: EyeMesh) -> float:
@@ -104,7 +104,8 @@ def test_a_blink_changes_nothing_but_the_eyes(face: EnrolledFace) -> None:
         points = face.landmarks[[*mesh.upper, *mesh.lower], :2]
         low, high = points.min(0), points.max(0)
         reach = 0.45 * eye_width(face.landmarks, mesh)
-        cv2.rectangle(near, *(tuple(int(n) for n in p) for p in (low - reach, high + reach)), 1, -1)
+        corner, opposite = ((int(x), int(y)) for x, y in (low - reach, high + reach))
+        cv2.rectangle(near, corner, opposite, 1, -1)
     assert not changed[near == 0].any()
     assert changed.any()
 
@@ -135,7 +136,8 @@ def test_narrow_eyes_blink(closed_face: EnrolledFace) -> None:
 def test_a_rolled_head_blinks_along_its_own_eyes(closed_face: EnrolledFace) -> None:
     height, width = closed_face.photo.shape[:2]
     turn = cv2.getRotationMatrix2D((width / 2, height / 2), 25, 1)
-    photo = np.asarray(cv2.warpAffine(closed_face.photo, turn, (width, height), borderMode=cv2.BORDER_REPLICATE))
+    warped = cv2.warpAffine(closed_face.photo, turn, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    photo = np.asarray(warped, np.uint8)
     landmarks = closed_face.landmarks.copy()
     landmarks[:, :2] = landmarks[:, :2] @ turn[:, :2].T + turn[:, 2]
     rolled = drawn(face_from_landmarks(photo, landmarks, SPEC), IdlePose(closed=1.0))

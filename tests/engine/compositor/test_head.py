@@ -63,7 +63,7 @@ def drawn(head: MovingHead, photo: Image, pose: IdlePose) -> Image:
 
 def at_points(field: np.ndarray, points: Points, origin: tuple[int, int]) -> np.ndarray:
     places = (points - origin).astype(np.float32)[None]
-    return cv2.remap(field.astype(np.float32), places, None, cv2.INTER_LINEAR)[0]
+    return np.asarray(cv2.remap(field.astype(np.float32), places, None, cv2.INTER_LINEAR)[0])
 
 
 def sharpness(picture: Image) -> float:
@@ -151,6 +151,6 @@ def test_the_fine_grid_begins_on_the_photos_own_pixels(closed_photo: Image) -> N
     assert fine.shape == (60 * FINE, 100 * FINE, 4)
     assert np.abs(fine[::FINE, ::FINE, :3].astype(int) - part).max() <= 8
     # Between two pixels of a smooth ramp lies their mean.
-    ramp = np.repeat(np.arange(0, 240, 3, np.uint8)[None, :, None], 40, 0).repeat(3, 2)
+    ramp = np.repeat(np.arange(0, 240, 3, dtype=np.uint8)[None, :, None], 40, 0).repeat(3, 2)
     steps = fine_photo(ramp)[80, 160:200, 0].astype(int)
     np.testing.assert_allclose(steps, 120 + 0.75 * np.arange(40), atol=1.01)

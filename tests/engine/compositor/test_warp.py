@@ -92,7 +92,7 @@ def shown_at(warp: LayeredWarp, face: EnrolledFace, points: list[int], moves: Po
     moved = face.pose.to_photo(face.canonical + moves)[points, :2]
     source = warp.source_map(weights)
     at = moved.astype(np.float32)[None]
-    return cv2.remap(source, at, None, cv2.INTER_LINEAR)[0] - face.landmarks[points, :2]
+    return np.asarray(cv2.remap(source, at, None, cv2.INTER_LINEAR)[0] - face.landmarks[points, :2])
 
 
 @pytest.mark.parametrize("opening", [0.5, 1.0, 2.0])

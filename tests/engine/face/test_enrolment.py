@@ -125,14 +125,14 @@ def test_a_face_that_is_not_there_cannot_be_chosen(couple: Image, index: int) ->
 
 
 def test_people_in_the_background_do_not_count(closed_photo: Image, smiling_photo: Image) -> None:
-    photo = cv2.resize(smiling_photo, (512, 512))
+    photo = np.asarray(cv2.resize(smiling_photo, (512, 512)), np.uint8)
     photo[-130:, -130:] = cv2.resize(closed_photo[40:330, 90:380], (130, 130), interpolation=cv2.INTER_AREA)
     assert len(detect_faces(photo)) == 1
     assert len(detect_faces(np.ascontiguousarray(photo[200:, 300:]))) == 1  # on a photo of his own he does
 
 
 def test_a_small_face_is_refused_with_its_size(closed_photo: Image) -> None:
-    small = cv2.resize(closed_photo, (200, 200), interpolation=cv2.INTER_AREA)
+    small = np.asarray(cv2.resize(closed_photo, (200, 200), interpolation=cv2.INTER_AREA), np.uint8)
     with pytest.raises(FaceError, match=r"too small: 3\d px between the eyes on a 200x200 photo, at least 36"):
         enrol(small, SPEC)
 
@@ -150,7 +150,7 @@ def rotated(face: EnrolledFace, yaw_degrees: float, pitch_degrees: float) -> np.
     about_y = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
     about_x = np.array([[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]])
     middle = face.landmarks[list(OUTER_EYES)].mean(0)
-    return (face.landmarks - middle) @ (about_x @ about_y).T + middle
+    return np.asarray((face.landmarks - middle) @ (about_x @ about_y).T + middle)
 
 
 @pytest.mark.parametrize(("yaw", "pitch"), [(50, 0), (-50, 0), (0, 45), (0, -45)])

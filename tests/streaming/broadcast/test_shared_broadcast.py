@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from functools import partial
 
 import numpy as np
 import pytest
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
+from streaming.client import Client, next_picture
 from streaming.fakes import FakeEngine, still, tone_clip
 from streaming.webrtc.test_loopback_peer import Peer, listen, pitch_hz, run, serving, until
 
@@ -27,18 +29,24 @@ class Engines:
         return self.made[-1]
 
 
-async def subscriber(client) -> Peer:
+async def subscriber(client: Client) -> Peer:
     peer = Peer(client, None, without_microphone="shared")
     await peer.call()
     await until(lambda: peer.pc.connectionState == "connected")
     return peer
 
 
+def told_the_end(peer: Peer) -> bool:
+    return any('"ended"' in message for message in peer.messages)
+
+
 async def drain(track: MediaStreamTrack, seen: list[float]) -> None:
     """Moments on the sender's own axis, as RTP carries it, of what is received."""
     try:
         while True:
-            seen.append((await track.recv()).time)
+            time_s = (await next_picture(track)).time
+            assert time_s is not None
+            seen.append(time_s)
     except MediaStreamError:
         pass
 
@@ -57,7 +65,7 @@ def test_two_viewers_see_one_drawing_in_step_and_one_leaves_without_the_other_no
             for pcm in heard:
                 assert pitch_hz(pcm[-48_000:]) == pytest.approx(220, abs=2)
             await two.pc.close()
-            await until(lambda: len(client.server.app[CALL_MANAGER]) == 1)
+            await until(lambda: len(client.app[CALL_MANAGER]) == 1)
             count = len(seen[0])
             await until(lambda: len(seen[0]) > count + 25)
             for stamps in seen:
@@ -80,10 +88,10 @@ def test_a_file_starts_with_the_first_viewer_and_all_are_told_that_it_has_ended(
             assert engines.made == []
             peers = [await subscriber(client), await subscriber(client)]
             for peer in peers:
-                await until(lambda peer=peer: any('"ended"' in message for message in peer.messages))
+                await until(partial(told_the_end, peer))
             assert len(engines.made) == 1 and 24_000 < len(engines.made[0].heard) <= 32_000
             await asyncio.gather(*(peer.pc.close() for peer in peers))
-            await until(lambda: len(client.server.app[CALL_MANAGER]) == 0)
+            await until(lambda: len(client.app[CALL_MANAGER]) == 0)
             again = await subscriber(client)
             await until(lambda: len(engines.made) == 2)
             await again.pc.close()
@@ -94,7 +102,7 @@ def test_a_file_starts_with_the_first_viewer_and_all_are_told_that_it_has_ended(
 def test_viewers_come_and_go_and_leave_nothing() -> None:
     async def subscribe() -> None:
         async with serving(LiveOptions(Engines(), still(), tone_clip(10.0), loop=True)) as client:
-            call_manager = client.server.app[CALL_MANAGER]
+            call_manager = client.app[CALL_MANAGER]
             await (await subscriber(client)).pc.close()
             await until(lambda: len(call_manager) == 0)
             await asyncio.sleep(0.1)
@@ -105,7 +113,9 @@ def test_viewers_come_and_go_and_leave_nothing() -> None:
                 await peer.pc.close()
             await until(lambda: len(call_manager) == 0)
             await until(lambda: len(asyncio.all_tasks()) <= tasks)
-            assert len(call_manager.broadcast) == 0 and len(call_manager.broadcast.on.pictures) == 0
+            broadcast = call_manager.broadcast
+            assert broadcast is not None and broadcast.on is not None
+            assert len(broadcast) == 0 and len(broadcast.on.pictures) == 0
             gc.collect()
             assert not [track for track in gc.get_objects() if type(track) is SubscriberTrack]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 import pytest
 from fakes import voice
+from pictures import decode_picture
 
-from s2v.engine.lipsync import DrawnFrame
+from s2v.engine.lipsync import DrawnFrame, Engine
 from s2v.errors import BackendError, FaceError, ModelError, NoFaceError
 from s2v.media.talker import Talker
 from s2v.spec import LipSyncSpec
@@ -36,9 +37,9 @@ def renderer() -> Iterator[Renderer]:
     assert not any(thread.name == "s2v-network" for thread in threading.enumerate())
 
 
-def talk(make_engine: object, seed: int) -> list[DrawnFrame]:
+def talk(make_engine: Callable[[], Engine], seed: int) -> list[DrawnFrame]:
     """Frames of half a second of speech, pushed in small pieces as live audio comes."""
-    engine = make_engine()  # type: ignore[operator]
+    engine = make_engine()
     try:
         said = voice(0.5, seed=seed)
         frames = [frame for start in range(0, len(said), 640) for frame in engine.push(said[start : start + 640])]
@@ -88,7 +89,7 @@ def test_the_sessions_of_a_face_share_its_compositor_and_those_long_unused_are_f
 
 def test_a_face_has_its_picture_and_a_bad_photo_its_reason(renderer: Renderer) -> None:
     portrait = renderer.enrol(PHOTO.read_bytes())
-    shown = cv2.imdecode(np.frombuffer(portrait.still_jpeg, np.uint8), cv2.IMREAD_COLOR)
+    shown = decode_picture(portrait.still_jpeg)
     assert shown.shape == portrait.still_bgr.shape and max(shown.shape) == 256
     assert np.abs(shown.astype(int) - portrait.still_bgr).mean() < 4
     grey = cv2.imencode(".png", np.full((300, 300, 3), 128, np.uint8))[1].tobytes()

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from aiohttp import DummyCookieJar, WSServerHandshakeError, web
 from aiohttp.test_utils import TestClient, TestServer
+from streaming.client import Client
 from streaming.fakes import FakeEngine, still
 
 from s2v.errors import StreamError
@@ -18,7 +19,7 @@ TOKEN = "open+sesame/%20="  # all that needs care in an address
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 
-def visit(access: Access, test: Callable[[TestClient], Awaitable[None]]) -> None:
+def visit(access: Access, test: Callable[[Client], Awaitable[None]]) -> None:
     """The live application with a WebSocket and a DELETE besides, behind these rules."""
 
     async def echo(request: web.Request) -> web.WebSocketResponse:
@@ -43,7 +44,7 @@ async def _no_content(_: web.Request) -> web.Response:
 
 
 def test_without_the_token_nothing_but_health_and_the_pages_own_files_is_answered() -> None:
-    async def look(client: TestClient) -> None:
+    async def look(client: Client) -> None:
         for path in ("/", "/config", "/state", "/still.jpg", "/nothing", "/metrics", "/health/", "/static", "/socket"):
             reply = await client.get(path)
             assert reply.status == 401 and list(await reply.json()) == ["error"], path
@@ -56,7 +57,7 @@ def test_without_the_token_nothing_but_health_and_the_pages_own_files_is_answere
 
 
 def test_a_program_sends_the_token_as_bearer() -> None:
-    async def look(client: TestClient) -> None:
+    async def look(client: Client) -> None:
         for scheme in ("Bearer", "bearer"):
             headers = {"Authorization": f"{scheme} {TOKEN}"}
             assert (await client.get("/config", headers=headers)).status == 200
@@ -74,7 +75,7 @@ def test_a_program_sends_the_token_as_bearer() -> None:
 def test_a_browser_gets_a_cookie_for_the_token_and_an_address_without_it() -> None:
     access = Access(TOKEN)
 
-    async def look(client: TestClient) -> None:
+    async def look(client: Client) -> None:
         entered = await client.get(access.entrance, allow_redirects=False)
         assert entered.status == 303 and entered.headers["Location"] == "/"
         said = entered.headers["Set-Cookie"]
@@ -93,7 +94,7 @@ def test_a_browser_gets_a_cookie_for_the_token_and_an_address_without_it() -> No
 
 
 def test_a_browser_without_the_token_is_asked_for_it() -> None:
-    async def look(client: TestClient) -> None:
+    async def look(client: Client) -> None:
         html = {"Accept": "text/html,*/*;q=0.8"}
         reply = await client.get("/", headers=html)
         text = await reply.text()
@@ -110,7 +111,7 @@ def test_a_browser_without_the_token_is_asked_for_it() -> None:
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://127.0.0.1:1", "http://[", ""])
 def test_a_foreign_page_may_change_nothing_and_open_no_socket(origin: str) -> None:
-    async def look(client: TestClient) -> None:
+    async def look(client: Client) -> None:
         for headers in ({"Origin": origin}, {"Origin": origin, **BEARER}):
             reply = await client.post("/offer", json={}, headers=headers)
             assert reply.status == 403 and "own page" in (await reply.json())["error"]
@@ -124,7 +125,7 @@ def test_a_foreign_page_may_change_nothing_and_open_no_socket(origin: str) -> No
 
 
 def test_our_own_page_may_also_behind_a_proxy_that_ends_tls() -> None:
-    async def look(client: TestClient) -> None:
+    async def look(client: Client) -> None:
         for scheme in ("http", "https"):
             own = {"Origin": f"{scheme}://{client.host}:{client.port}"}
             assert (await client.delete("/thing", headers=own)).status == 204
@@ -154,14 +155,14 @@ HOSTS = {
 
 @pytest.mark.parametrize("host", HOSTS)
 def test_without_a_token_the_page_has_no_other_name_than_loopback(host: str) -> None:
-    async def rebound(client: TestClient) -> None:
+    async def rebound(client: Client) -> None:
         for path in ("/", "/health"):
             reply = await client.get(path, headers={"Host": host})
             assert reply.status == (200 if HOSTS[host] else 403), path
         if not HOSTS[host]:
             assert "localhost" in (await reply.json())["error"]
 
-    async def guarded(client: TestClient) -> None:  # the cookie of a name is not sent to another
+    async def guarded(client: Client) -> None:  # the cookie of a name is not sent to another
         assert (await client.get("/config", headers={"Host": host, **BEARER})).status == 200
 
     visit(Access(), rebound)
@@ -169,7 +170,7 @@ def test_without_a_token_the_page_has_no_other_name_than_loopback(host: str) -> 
 
 
 def test_a_program_that_sends_no_host_is_no_browser() -> None:
-    async def look(client: TestClient) -> None:
+    async def look(client: Client) -> None:
         reader, writer = await asyncio.open_connection(client.host, client.port)
         writer.write(b"GET /health HTTP/1.0\r\n\r\n")
         assert b" 200 " in await reader.readline()

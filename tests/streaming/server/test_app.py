@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+from streaming.client import Client
 from streaming.fakes import SIDE_PX, FakeEngine, still, tone_clip
 
 from s2v.errors import ModelError
@@ -21,18 +22,18 @@ SECTION = "m={kind} 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=mid:{mid}\r\
 HEAD = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
 
 
-def visit(options: LiveOptions, test: Callable[[TestClient], Awaitable[None]]) -> None:
+def visit(options: LiveOptions, test: Callable[[Client], Awaitable[None]]) -> None:
     async def run() -> None:
         async with TestClient(TestServer(create_app(options))) as client:
             await test(client)
-            assert len(client.server.app[CALL_MANAGER]) == 0, "a refused offer leaves no call"
+            assert len(client.app[CALL_MANAGER]) == 0, "a refused offer leaves no call"
             assert len(asyncio.all_tasks()) < 10
 
     asyncio.run(asyncio.wait_for(run(), 30))
 
 
 def test_the_page_and_everything_it_names_is_served_without_foreign_addresses() -> None:
-    async def look(client: TestClient) -> None:
+    async def look(client: Client) -> None:
         page = await (await client.get("/")).text()
         assert "https://" not in page and "http://" not in page
         for path in ("/static/page.js", "/static/page.css", "/static/icon.svg", "/favicon.ico", "/still.jpg"):
@@ -57,10 +58,10 @@ def test_the_page_and_everything_it_names_is_served_without_foreign_addresses() 
     ],
 )
 def test_the_page_offers_what_the_server_can_do(clips: dict[str, Any], inputs: list[str], own: bool) -> None:
-    async def look(client: TestClient) -> None:
+    async def look(client: Client) -> None:
         config = await (await client.get("/config")).json()
         size = {"width": SIDE_PX, "height": SIDE_PX}
-        faces = {"faces": [{"id": "default", "name": "Default"}], "face": "default"}
+        faces: dict[str, Any] = {"faces": [{"id": "default", "name": "Default"}], "face": "default"}
         faces |= {"faces_coming": False, "uploads": False, "max_upload_bytes": 0, "max_upload_px": 0}
         assert config == {"inputs": inputs, "own_clip": own, **size, **faces, "ice_servers": []}
 
@@ -92,7 +93,7 @@ OFFERS: dict[str, Any] = {
 
 @pytest.mark.parametrize("name", OFFERS)
 def test_a_bad_offer_is_refused_in_one_line(name: str) -> None:
-    async def offer(client: TestClient) -> None:
+    async def offer(client: Client) -> None:
         body = OFFERS[name]
         content = (
             {"data": body, "headers": {"Content-Type": "application/json"}}
@@ -108,7 +109,7 @@ def test_a_bad_offer_is_refused_in_one_line(name: str) -> None:
 
 
 def test_an_offer_too_large_or_of_another_type_is_refused() -> None:
-    async def offer(client: TestClient) -> None:
+    async def offer(client: Client) -> None:
         reply = await client.post("/offer", json={"sdp": "x" * OFFER_BYTES})
         assert reply.status == 413 and "error" in await reply.json()
         reply = await client.post("/offer", data="{}", headers={"Content-Type": "text/plain"})
@@ -127,7 +128,7 @@ def test_real_offers_meet_a_full_server_or_a_broken_engine_with_a_reason() -> No
     def refuse() -> FakeEngine:
         raise ModelError("no such model: export it again")
 
-    async def post(client: TestClient, kind: str) -> tuple[int, dict[str, str]]:
+    async def post(client: Client, kind: str) -> tuple[int, dict[str, str]]:
         pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         pc.addTransceiver("audio", direction="recvonly")
         pc.addTransceiver("video", direction="recvonly")
@@ -136,28 +137,28 @@ def test_real_offers_meet_a_full_server_or_a_broken_engine_with_a_reason() -> No
         await pc.close()
         return reply.status, await reply.json()
 
-    async def broken(client: TestClient) -> None:
+    async def broken(client: Client) -> None:
         assert await post(client, "voice") == (500, {"error": "no such model: export it again"})
 
-    async def no_microphone(client: TestClient) -> None:
+    async def no_microphone(client: Client) -> None:
         status, answer = await post(client, "mic")
         assert status == 400 and "no audio" in answer["error"]
 
-    async def no_voice(client: TestClient) -> None:
+    async def no_voice(client: Client) -> None:
         status, answer = await post(client, "voice")
         assert status == 400 and "--audio" in answer["error"]
         status, answer = await post(client, "shared")
         assert status == 400 and "ask for mic" in answer["error"]
 
-    async def shared_only(client: TestClient) -> None:
+    async def shared_only(client: Client) -> None:
         status, answer = await post(client, "mic")
         assert status == 400 and "ask for shared" in answer["error"]
 
-    async def full(client: TestClient) -> None:
+    async def full(client: Client) -> None:
         status, answer = await post(client, "voice")
         assert status == 503 and "try again" in answer["error"]
 
-    async def strained(client: TestClient) -> None:
+    async def strained(client: Client) -> None:
         """A call whose engine takes twice as long as its audio lasts, and another caller."""
         assert (await post(client, "shared"))[0] == 200
         for _ in range(600):

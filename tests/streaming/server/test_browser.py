@@ -17,6 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from pictures import read_picture
 
 from s2v.commands.options.face import BUNDLED_FACE
 from s2v.media.audio_file import read_audio
@@ -102,19 +103,20 @@ def live(log_path: Path, *options: str) -> Iterator[str]:
     """`s2v live` with the bundled model and face; its address. It must end cleanly on SIGTERM."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, str(Path(__file__).parents[1] / "live_on_loopback.py"), "--port", "0", *options]
-    with log_path.open("wb") as log:
-        server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
-    try:
-        assert server.stdout is not None
-        said = re.search(r"http://127\.0\.0\.1:\d+", server.stdout.readline())
-        assert said, log_path.read_text()
-        yield said.group()
-        server.terminate()
-        assert server.wait(10) == 128 + signal.SIGTERM, log_path.read_text()
-        assert "Traceback" not in log_path.read_text()
-    finally:
-        server.kill()
-        server.wait()
+    with (
+        log_path.open("wb") as log,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment) as server,
+    ):
+        try:
+            assert server.stdout is not None
+            said = re.search(r"http://127\.0\.0\.1:\d+", server.stdout.readline())
+            assert said, log_path.read_text()
+            yield said.group()
+            server.terminate()
+            assert server.wait(10) == 128 + signal.SIGTERM, log_path.read_text()
+            assert "Traceback" not in log_path.read_text()
+        finally:
+            server.kill()
 
 
 @pytest.fixture
@@ -192,7 +194,7 @@ LOOK = """() => {
 
 @pytest.mark.browser
 def test_a_visitor_brings_a_photo_talks_with_it_and_mutes_either_side(page: Any, tmp_path: Path) -> None:
-    mirrored = cv2.flip(cv2.imread(str(BUNDLED_FACE)), 1)
+    mirrored = cv2.flip(read_picture(BUNDLED_FACE), 1)
     mine, nobody = tmp_path / "mine.png", tmp_path / "nobody.png"
     cv2.imwrite(str(mine), cv2.resize(mirrored, (1500, 1500)))  # larger than what the page sends
     cv2.imwrite(str(nobody), np.full((400, 400, 3), 128, np.uint8))

@@ -6,6 +6,7 @@ from fakes import FakeBackend
 from streaming.fakes import FakeEngine
 
 from s2v.engine.backends.batcher import BatchingBackend
+from s2v.engine.lipsync import DrawnFrame, Pcm
 from s2v.machine import usable_cores
 from s2v.streaming.server.capacity import MOST, Capacity, measure
 
@@ -60,7 +61,7 @@ def test_measuring_draws_encodes_and_closes_its_engine() -> None:
     assert found.sessions >= 1
 
     class Broken(FakeEngine):
-        def push(self, pcm: np.ndarray) -> list:
+        def push(self, pcm: Pcm) -> list[DrawnFrame]:
             raise ZeroDivisionError
 
     broken = Broken()

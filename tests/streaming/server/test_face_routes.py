@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+from pictures import decode_picture
+from streaming.client import Client, next_picture
 from streaming.fakes import SIDE_PX, FakeEngine, still, tone_clip
 from streaming.server.test_face_store import Enroller, photo
 
@@ -23,7 +23,7 @@ LIMITS = UploadLimits(max_bytes=20_000, max_px=100_000, max_faces=2, max_waiting
 PNG = {"Content-Type": "image/png"}
 
 
-def visit(test: Callable[[TestClient], Awaitable[None]], limits: UploadLimits | None = LIMITS, **more: Any) -> None:
+def visit(test: Callable[[Client], Awaitable[None]], limits: UploadLimits | None = LIMITS, **more: Any) -> None:
     enrol, gallery = more.pop("enrol", Enroller()), more.pop("gallery", ())
     options = LiveOptions(FakeEngine, still(), faces=FaceOptions(enrol, gallery, limits), **more)
 
@@ -44,14 +44,14 @@ async def error_of(reply: Any) -> str:
 
 
 def test_a_photo_becomes_a_face_with_a_picture_that_can_be_forgotten() -> None:
-    async def upload(client: TestClient) -> None:
+    async def upload(client: Client) -> None:
         reply = await client.post("/faces?name=Ada%0a%00Lovelace", data=photo(96, 64), headers=PNG)
         face = await reply.json()
         assert reply.status == 201, face
         assert face == {"id": face["id"], "name": "AdaLovelace", "width": 96, "height": 64}
         picture = await client.get(f"/faces/{face['id']}/still.jpg")
         assert picture.content_type == "image/jpeg"
-        shown = cv2.imdecode(np.frombuffer(await picture.read(), np.uint8), cv2.IMREAD_COLOR)
+        shown = decode_picture(await picture.read())
         assert shown.shape == (64, 96, 3) and abs(int(shown.mean()) - 200) < 3
         assert (await client.get("/faces/default/still.jpg")).status == 200
         config = await (await client.get("/config")).json()
@@ -87,7 +87,7 @@ async def _in_parts(data: bytes) -> AsyncIterator[bytes]:
 )
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_bad_upload_is_refused_in_one_line(data: bytes, kind: str, status: int, says: str, chunked: bool) -> None:
-    async def upload(client: TestClient) -> None:
+    async def upload(client: Client) -> None:
         body = _in_parts(data) if chunked else data
         reply = await client.post("/faces", data=body, headers={"Content-Type": kind})
         assert says in await error_of(reply)
@@ -97,14 +97,14 @@ def test_a_bad_upload_is_refused_in_one_line(data: bytes, kind: str, status: int
 
 
 def test_a_full_server_and_one_without_uploads_say_so() -> None:
-    async def fill(client: TestClient) -> None:
+    async def fill(client: Client) -> None:
         for _ in range(2):
             assert (await client.post("/faces", data=photo(), headers=PNG)).status == 201
         reply = await client.post("/faces", data=photo(), headers=PNG)
         assert reply.status == 503 and int(reply.headers["Retry-After"]) > 0
         assert "2 uploaded faces" in await error_of(reply)
 
-    async def off(client: TestClient) -> None:
+    async def off(client: Client) -> None:
         reply = await client.post("/faces", data=photo(), headers=PNG)
         assert reply.status == 403 and "takes no photos" in await error_of(reply)
         assert (await (await client.get("/config")).json())["uploads"] is False
@@ -117,7 +117,7 @@ def test_a_full_server_and_one_without_uploads_say_so() -> None:
 def test_the_server_answers_while_a_photo_is_looked_at_and_refuses_more_than_it_can_hold() -> None:
     enroller = Enroller()
 
-    async def upload(client: TestClient) -> None:
+    async def upload(client: Client) -> None:
         enroller.gate.clear()
         both = [asyncio.create_task(client.post("/faces", data=photo(), headers=PNG)) for _ in range(2)]
         while not enroller.at_once:
@@ -132,7 +132,7 @@ def test_the_server_answers_while_a_photo_is_looked_at_and_refuses_more_than_it_
 
 
 def test_a_body_that_does_not_come_frees_its_place() -> None:
-    async def dawdle(client: TestClient) -> None:
+    async def dawdle(client: Client) -> None:
         reader, writer = await asyncio.open_connection(client.host, client.port)
         head = b"POST /faces HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: 900\r\n\r\n"
         writer.write(head + b"12")
@@ -147,7 +147,7 @@ def test_a_body_that_does_not_come_frees_its_place() -> None:
 def test_a_gallery_fills_up_while_the_server_runs(tmp_path: Path) -> None:
     (tmp_path / "Ada.png").write_bytes(photo())
 
-    async def look(client: TestClient) -> None:
+    async def look(client: Client) -> None:
         async with asyncio.timeout(10):
             while len(listed := (await (await client.get("/config")).json())["faces"]) < 2:
                 await asyncio.sleep(0.01)
@@ -166,17 +166,17 @@ def test_a_gallery_fills_up_while_the_server_runs(tmp_path: Path) -> None:
 def test_a_call_shows_the_face_it_asks_for() -> None:
     from streaming.webrtc.test_loopback_peer import Peer
 
-    async def call(client: TestClient) -> None:
+    async def call(client: Client) -> None:
         face = await (await client.post("/faces", data=photo(96, 64), headers=PNG)).json()
         peers = [Peer(client, None), Peer(client, None, face["id"])]
         for peer, size in zip(peers, [(SIDE_PX, SIDE_PX), (96, 64)], strict=True):
             await peer.call()
-            frame = await asyncio.wait_for(peer.tracks["video"].recv(), 10)
+            frame = await asyncio.wait_for(next_picture(peer.tracks["video"]), 10)
             assert (frame.width, frame.height) == size
         for peer in peers:
             await peer.pc.close()
         async with asyncio.timeout(10):
-            while len(client.server.app[CALL_MANAGER]):
+            while len(client.app[CALL_MANAGER]):
                 await asyncio.sleep(0.02)
         unknown = Peer(client, None, "nobody")
         with pytest.raises(AssertionError, match="upload the photo again"):

@@ -57,7 +57,7 @@ class Enroller:
             raise SeveralFacesError("3 faces on the photo: pass --face-index 0..2", 3)
         if picture.max() < 10:
             raise NoFaceError(f"no face found on {name}")
-        return FixedPortrait(FakeEngine, picture)
+        return FixedPortrait(FakeEngine, np.asarray(picture, np.uint8))
 
 
 def visit(test: Callable[[FaceStore, Enroller, VirtualTime], Awaitable[None]], limits: UploadLimits | None) -> None:
@@ -125,7 +125,7 @@ def test_it_is_forgotten_after_its_last_use_but_not_during_a_call() -> None:
 
 
 def test_a_full_store_makes_room_by_age_only_for_what_is_neither_new_nor_in_a_call() -> None:
-    async def fill(store: FaceStore, _: Enroller, time: VirtualTime) -> None:
+    async def fill(store: FaceStore, _enroller: Enroller, time: VirtualTime) -> None:
         ids = []
         for _ in range(3):
             ids.append((await store.upload(photo(), "")).id)

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client.parser import text_string_to_metric_families
+from streaming.client import Client
 from streaming.fakes import FakeEngine, still, tone_clip
 
 from s2v.streaming.server.app import create_app
@@ -21,7 +22,7 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(asyncio.wait_for(test(), 60))
 
 
-async def read(client: TestClient) -> dict[str, float]:
+async def read(client: Client) -> dict[str, float]:
     """Every sample of /metrics, by name, its one label's value appended."""
     reply = await client.get("/metrics")
     assert reply.status == 200 and reply.headers["Content-Type"].startswith("text/plain")

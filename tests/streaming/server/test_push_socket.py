@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from aiohttp import ClientWebSocketResponse, WSCloseCode, WSMsgType
 from aiohttp.test_utils import TestClient, TestServer
+from streaming.client import Client
 from streaming.fakes import FakeEngine, still
 from streaming.sources.test_speech_buffer import resampled, speech
 
-from s2v.streaming.broadcast.broadcast import BroadcastSource
+from s2v.streaming.broadcast.broadcast import Broadcast, BroadcastSource
 from s2v.streaming.server.app import create_app
 from s2v.streaming.server.call_manager import CALL_MANAGER, LiveOptions
 from s2v.streaming.sources.peer import VoiceResampler
@@ -26,7 +27,7 @@ PUSHED = BroadcastSource("push", PushSource, waits_for_subscribers=True)
 
 
 def visit(
-    test: Callable[[TestClient], Awaitable[None]],
+    test: Callable[[Client], Awaitable[None]],
     voice: BroadcastSource | None = PUSHED,
     engine: FakeEngine | None = None,
 ) -> None:
@@ -39,23 +40,30 @@ def visit(
 
 
 @asynccontextmanager
-async def speaking(client: TestClient, rate_hz: int = 24_000) -> AsyncIterator[ClientWebSocketResponse]:
+async def speaking(client: Client, rate_hz: int = 24_000) -> AsyncIterator[ClientWebSocketResponse]:
     async with client.ws_connect(f"/audio?rate={rate_hz}") as socket:
         assert await socket.receive_json() == {"type": "ready", "rate": rate_hz, "max_buffered_s": 60.0}
         yield socket
 
 
+def broadcast_of(client: Client) -> Broadcast:
+    broadcast = client.app[CALL_MANAGER].broadcast
+    assert broadcast is not None
+    return broadcast
+
+
 async def answer(socket: ClientWebSocketResponse) -> dict[str, Any]:
-    return json.loads(await socket.receive_str(timeout=20))
+    message: dict[str, Any] = json.loads(await socket.receive_str(timeout=20))
+    return message
 
 
 def test_what_is_sent_is_drawn_and_heard_whole_and_the_sender_is_told_afterwards() -> None:
     pcm = speech(12_000, 24_000)
     meant = resampled(pcm, 24_000)
 
-    async def listen(client: TestClient, heard: list[int]) -> None:
+    async def listen(client: Client, heard: list[int]) -> None:
         """How many samples that are not silent have been sent to a subscriber."""
-        subscriber = client.server.app[CALL_MANAGER].broadcast.subscribe()
+        subscriber = broadcast_of(client).subscribe()
         running = asyncio.create_task(subscriber.run())
         try:
             while True:
@@ -64,7 +72,7 @@ def test_what_is_sent_is_drawn_and_heard_whole_and_the_sender_is_told_afterwards
             await subscriber.close()
             await running
 
-    async def say(client: TestClient) -> None:
+    async def say(client: Client) -> None:
         heard = [0]
         listening = asyncio.create_task(listen(client, heard))
         async with speaking(client) as socket:
@@ -89,7 +97,7 @@ def test_what_is_sent_is_drawn_and_heard_whole_and_the_sender_is_told_afterwards
 
 
 def test_clear_forgets_and_no_end_is_told() -> None:
-    async def say(client: TestClient) -> None:
+    async def say(client: Client) -> None:
         async with speaking(client, 16_000) as socket:
             await socket.send_bytes(bytes(2 * 16_000 * 20))
             await socket.send_json({"type": "flush"})
@@ -115,7 +123,7 @@ BAD: dict[str, Any] = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_what_is_malformed_is_answered_in_one_line_and_the_connection_stays(name: str) -> None:
-    async def say(client: TestClient) -> None:
+    async def say(client: Client) -> None:
         async with speaking(client) as socket:
             await (socket.send_bytes if isinstance(BAD[name], bytes) else socket.send_str)(BAD[name])
             reply = await answer(socket)
@@ -127,7 +135,7 @@ def test_what_is_malformed_is_answered_in_one_line_and_the_connection_stays(name
 
 
 def test_more_than_a_minute_ahead_is_refused() -> None:
-    async def say(client: TestClient) -> None:
+    async def say(client: Client) -> None:
         async with speaking(client, 8_000) as socket:
             for _ in range(8):
                 await socket.send_bytes(bytes(2 * 8_000 * 10))
@@ -142,7 +150,7 @@ def test_more_than_a_minute_ahead_is_refused() -> None:
 
 @pytest.mark.parametrize("query", ["", "?rate=", "?rate=7999", "?rate=48001", "?rate=fast", "?rate=24000&session=1"])
 def test_a_rate_that_cannot_be_used_is_refused_before_anything_is_opened(query: str) -> None:
-    async def say(client: TestClient) -> None:
+    async def say(client: Client) -> None:
         reply = await client.get(f"/audio{query}")
         assert reply.status == 400 and "\n" not in (await reply.json())["error"]
 
@@ -150,7 +158,7 @@ def test_a_rate_that_cannot_be_used_is_refused_before_anything_is_opened(query: 
 
 
 def test_a_server_without_push_says_how_to_get_one() -> None:
-    async def say(client: TestClient) -> None:
+    async def say(client: Client) -> None:
         reply = await client.get("/audio?rate=24000")
         assert reply.status == 400 and "--push" in (await reply.json())["error"]
 
@@ -158,16 +166,17 @@ def test_a_server_without_push_says_how_to_get_one() -> None:
 
 
 def test_one_program_speaks_at_a_time_and_the_next_follows_it() -> None:
-    async def say(client: TestClient) -> None:
-        subscriber = client.server.app[CALL_MANAGER].broadcast.subscribe()
+    async def say(client: Client) -> None:
+        subscriber = broadcast_of(client).subscribe()
         async with speaking(client) as first:
             async with client.ws_connect("/audio?rate=24000") as second:
                 assert "another program" in (await second.receive_json())["error"]
                 message = await second.receive(timeout=10)
                 assert message.type == WSMsgType.CLOSE and message.data == WSCloseCode.TRY_AGAIN_LATER
             await first.send_bytes(bytes(2 * 24_000))
-        source = client.server.app[CALL_MANAGER].broadcast.on.source
-        assert source.buffered_s > 0.5, "what the first has sent is still said"
+        on = broadcast_of(client).on
+        assert on is not None and isinstance(on.source, PushSource)
+        assert on.source.buffered_s > 0.5, "what the first has sent is still said"
         async with asyncio.timeout(10):
             while True:
                 async with client.ws_connect("/audio?rate=48000") as third:
@@ -180,8 +189,8 @@ def test_one_program_speaks_at_a_time_and_the_next_follows_it() -> None:
 
 
 def test_without_viewers_the_avatar_is_there_as_long_as_somebody_speaks() -> None:
-    async def say(client: TestClient) -> None:
-        broadcast = client.server.app[CALL_MANAGER].broadcast
+    async def say(client: Client) -> None:
+        broadcast = broadcast_of(client)
         for _ in range(2):
             assert broadcast.on is None
             async with speaking(client) as socket:
@@ -196,7 +205,7 @@ def test_without_viewers_the_avatar_is_there_as_long_as_somebody_speaks() -> Non
 
 
 def test_the_server_ends_while_a_program_speaks() -> None:
-    async def say(client: TestClient) -> None:
+    async def say(client: Client) -> None:
         async with client.ws_connect("/audio?rate=24000") as socket:
             await socket.receive_json()
             closing = asyncio.create_task(client.server.close())

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from streaming.client import pts_of
 from streaming.fakes import VirtualTime
 
 from s2v.streaming.session.buffers import DueFrame, FrameQueue, VoiceBuffer
@@ -101,7 +102,7 @@ def test_after_a_day_both_tracks_still_release_one_position_at_one_moment() -> N
         await face.recv()
         for _ in range(50):
             packet = await voice.recv()
-            position = packet.pts // 3
+            position = pts_of(packet) // 3
             assert clock.position() == pytest.approx(position, abs=0.01)
             frames.put(DueFrame(position + 320, np.zeros((8, 8, 3), np.uint8)))
             picture = await face.recv()

@@ -7,7 +7,9 @@ import pytest
 from aiortc.codecs.opus import OpusDecoder, OpusEncoder
 from aiortc.jitterbuffer import JitterFrame
 from aiortc.mediastreams import MediaStreamError
-from av import VideoFrame
+from av import AudioFrame, VideoFrame
+from numpy.typing import NDArray
+from streaming.client import pts_of
 from streaming.fakes import SIDE_PX, VirtualTime, still, tone
 
 from s2v.engine.compositor.pixel_format import to_i420
@@ -48,11 +50,11 @@ def test_the_voice_comes_out_as_it_went_in_stamped_on_the_timeline() -> None:
         clock, voice = MediaClock(0.2, now=time.now, sleep=time.sleep), VoiceBuffer(96_000)
         track, speech = VoiceTrack(voice, clock), tone(1.0)
         voice.write(4800, speech)
-        began_s, heard = time.now_s, {}
+        began_s, heard = time.now_s, dict[int, NDArray[np.floating]]()
         for _ in range(60):
             frame = await track.recv()
-            assert time.now_s - began_s == pytest.approx(frame.pts / 48_000)
-            heard[frame.pts] = frame.to_ndarray()[0, ::2].astype(np.float32) / 32767
+            assert time.now_s - began_s == pytest.approx(pts_of(frame) / 48_000)
+            heard[pts_of(frame)] = frame.to_ndarray()[0, ::2].astype(np.float32) / 32767
         assert sorted(heard) == list(range(min(heard), min(heard) + 60 * 960, 960))
         pcm = np.concatenate([np.zeros(min(heard), np.float32), *[heard[at] for at in sorted(heard)]])
         assert np.abs(pcm[4800:52_800] - speech).max() < 1e-4
@@ -63,11 +65,13 @@ def test_the_voice_comes_out_as_it_went_in_stamped_on_the_timeline() -> None:
 
 def test_the_voice_is_as_loud_behind_opus_as_before_it() -> None:
     said = (tone(2.0) * 32767).astype(np.int16)
-    encoder, decoder, heard = OpusEncoder(), OpusDecoder(), []
+    encoder, decoder, heard = OpusEncoder(), OpusDecoder(), list[np.ndarray]()
     for at in range(0, len(said), 960):
         payloads, stamp = encoder.encode(voice_frame(said[at : at + 960], at))
         for payload in payloads:
-            heard += [frame.to_ndarray().reshape(-1, 2) for frame in decoder.decode(JitterFrame(payload, stamp))]
+            for frame in decoder.decode(JitterFrame(payload, stamp)):
+                assert isinstance(frame, AudioFrame)
+                heard.append(frame.to_ndarray().reshape(-1, 2))
     both = np.concatenate(heard)[48_000:].astype(float).std(axis=0)
     assert 20 * np.log10(both / said[48_000:].std()) == pytest.approx(0, abs=0.2)
 
@@ -76,9 +80,9 @@ def test_a_loop_that_stood_still_skips_instead_of_bursting() -> None:
     async def send() -> None:
         time = VirtualTime()
         track = VoiceTrack(VoiceBuffer(96_000), MediaClock(0.2, now=time.now, sleep=time.sleep))
-        before = (await track.recv()).pts
+        before = pts_of(await track.recv())
         time.now_s += 30.0
-        after = (await track.recv()).pts
+        after = pts_of(await track.recv())
         assert after - before == pytest.approx(30 * 48_000, abs=1920)
 
     asyncio.run(send())
@@ -88,7 +92,7 @@ def test_the_still_goes_out_at_once_and_again_while_nothing_is_drawn() -> None:
     async def send() -> None:
         track = FaceTrack(FrameQueue(4), MediaClock(0.2), still())
         frames = [await asyncio.wait_for(track.recv(), 1.0) for _ in range(3)]
-        stamps = [frame.pts for frame in frames]
+        stamps = [pts_of(frame) for frame in frames]
         assert stamps[0] < 1600 and stamps == sorted(set(stamps))
         inside = np.s_[SIDE_PX // 4 : -SIDE_PX // 4]  # colour is coarser than brightness along the disc's edge
         assert shown(frames[2])[inside, inside] == pytest.approx(still()[inside, inside], abs=COLOUR_STEP)

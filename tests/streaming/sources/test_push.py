@@ -72,7 +72,7 @@ def test_a_loop_that_stood_still_goes_on_from_now() -> None:
 
 
 def test_endless_flushes_are_refused() -> None:
-    async def say(source: PushSource, _: VirtualTime) -> None:
+    async def say(source: PushSource, _time: VirtualTime) -> None:
         source.push(speech(48_000, 48_000), 48_000)
         for _ in range(MAX_UTTERANCES):
             source.flush()

@@ -148,29 +148,28 @@ def test_the_microphone_is_listed_and_nothing_else_is_said(sound: SoundServer) -
 
 
 def test_it_is_heard_goes_silent_when_it_vanishes_and_is_heard_again(sound: SoundServer, tmp_path: Path) -> None:
-    listener = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", LISTEN],
         env=sound.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert listener.stdin is not None and listener.stdout is not None and listener.stderr is not None
-    try:
-        lines = (json.loads(line) for line in listener.stdout)
-        heard = [chunk for chunk, _ in zip((c for c in lines if c["rms"] > 0.1), range(50), strict=False)]
-        assert np.median([chunk["hz"] for chunk in heard]) == pytest.approx(440, abs=100)
-        sound.stop()
-        away = next(chunk for chunk in lines if not chunk["connected"])
-        silent = [chunk for chunk, _ in zip(lines, range(50), strict=False)]
-        assert all(chunk["rms"] == 0 for chunk in silent)
-        passed_s = silent[-1]["at_s"] - away["at_s"]
-        assert silent[-1]["end"] - away["end"] == pytest.approx(48_000 * passed_s, rel=0.1), "time goes on"
-        sound.start()
-        sound.play(tmp_path / "tone.wav")
-        again = next(chunk for chunk in lines if chunk["rms"] > 0.1)
-        assert again["openings"] >= 2 and again["connected"]
-        listener.stdin.write("\n")
-        listener.stdin.flush()
-        assert list(lines)[-1] == {"closed": True}
-        assert listener.wait(10) == 0
-    finally:
-        listener.kill()
-        listener.wait()
+    ) as listener:  # fmt: skip
+        assert listener.stdin is not None and listener.stdout is not None and listener.stderr is not None
+        try:
+            lines = (json.loads(line) for line in listener.stdout)
+            heard = [chunk for chunk, _ in zip((c for c in lines if c["rms"] > 0.1), range(50), strict=False)]
+            assert np.median([chunk["hz"] for chunk in heard]) == pytest.approx(440, abs=100)
+            sound.stop()
+            away = next(chunk for chunk in lines if not chunk["connected"])
+            silent = [chunk for chunk, _ in zip(lines, range(50), strict=False)]
+            assert all(chunk["rms"] == 0 for chunk in silent)
+            passed_s = silent[-1]["at_s"] - away["at_s"]
+            assert silent[-1]["end"] - away["end"] == pytest.approx(48_000 * passed_s, rel=0.1), "time goes on"
+            sound.start()
+            sound.play(tmp_path / "tone.wav")
+            again = next(chunk for chunk in lines if chunk["rms"] > 0.1)
+            assert again["openings"] >= 2 and again["connected"]
+            listener.stdin.write("\n")
+            listener.stdin.flush()
+            assert list(lines)[-1] == {"closed": True}
+            assert listener.wait(10) == 0
+        finally:
+            listener.kill()

@@ -20,7 +20,7 @@ from s2v.streaming.webrtc.jitter_buffer import (
 
 def packet(sequence: int, timestamp: int = 0, data: bytes = b"", last: bool = True) -> RtpPacket:
     made = RtpPacket(sequence_number=sequence % 65_536, timestamp=timestamp % (1 << 32), marker=int(last))
-    made._data = data
+    made._data = data  # type: ignore[attr-defined]  # aiortc hangs it on, as undeclared as here
     return made
 
 

@@ -15,6 +15,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack, MediaStreamError
 from numpy.typing import NDArray
+from streaming.client import Client, next_picture, next_sound
 from streaming.fakes import SIDE_PX, FakeEngine, still, tone_clip
 
 from s2v.streaming.server.app import create_app
@@ -49,7 +50,7 @@ class Peer:
 
     def __init__(
         self,
-        client: TestClient,
+        client: Client,
         microphone: MediaStreamTrack | None,
         face: str | None = None,
         without_microphone: str = "voice",
@@ -83,7 +84,7 @@ class Peer:
 
 
 @asynccontextmanager
-async def serving(options: LiveOptions) -> AsyncIterator[TestClient]:
+async def serving(options: LiveOptions) -> AsyncIterator[Client]:
     async with TestClient(TestServer(create_app(options))) as client:
         yield client
 
@@ -103,7 +104,7 @@ async def listen(track: MediaStreamTrack, seconds: float) -> NDArray[np.float32]
     parts: list[NDArray[np.float32]] = []
     async with asyncio.timeout(seconds + 10):
         while sum(map(len, parts)) < seconds * 48_000:
-            frame = await track.recv()
+            frame = await next_sound(track)
             parts.append(frame.to_ndarray().reshape(-1, 2).mean(axis=1).astype(np.float32) / 32768)
     return np.concatenate(parts)
 
@@ -127,7 +128,7 @@ def test_a_caller_hears_their_own_voice_and_sees_the_mouth_move() -> None:
             await peer.pc.close()
 
     async def watch(track: MediaStreamTrack, count: int) -> list[NDArray[np.uint8]]:
-        return [(await track.recv()).to_ndarray(format="bgr24") for _ in range(count)]
+        return [np.asarray((await next_picture(track)).to_ndarray(format="bgr24"), np.uint8) for _ in range(count)]
 
     run(call)
 
@@ -139,7 +140,7 @@ def test_a_played_voice_ends_by_itself_and_says_so() -> None:
             peer = Peer(client, None)
             await peer.call()
             await until(lambda: any('"ended"' in message for message in peer.messages))
-            await until(lambda: len(client.server.app[CALL_MANAGER]) == 0)
+            await until(lambda: len(client.app[CALL_MANAGER]) == 0)
             assert len(engine.heard) == 16_000
             assert engine.closed == 1
             await peer.pc.close()
@@ -148,7 +149,7 @@ def test_a_played_voice_ends_by_itself_and_says_so() -> None:
 
 
 def test_twenty_callers_come_and_go_and_leave_nothing() -> None:
-    async def once(client: TestClient, number: int) -> None:
+    async def once(client: Client, number: int) -> None:
         peer = Peer(client, AudioStreamTrack() if number % 2 else None)
         await peer.call()
         if number % 3:  # the others hang up while still connecting
@@ -165,7 +166,7 @@ def test_twenty_callers_come_and_go_and_leave_nothing() -> None:
 
         options = LiveOptions(make_engine, still(), sample_clip=tone_clip(5.0), connect_within_s=2.0)
         async with serving(options) as client:
-            call_manager = client.server.app[CALL_MANAGER]
+            call_manager = client.app[CALL_MANAGER]
             await once(client, 1)
             await until(lambda: len(call_manager) == 0, 25)
             tasks, threads = len(asyncio.all_tasks()), session_threads()
@@ -193,11 +194,12 @@ def test_a_peer_that_falls_silent_is_hung_up() -> None:
             peer = Peer(client, None)
             await peer.call()
             await until(lambda: peer.pc.connectionState == "connected")
+            assert peer.pc.sctp is not None
             peer.pc.sctp.transport.transport._send = swallow  # the network is gone, nobody says goodbye
-            await until(lambda: len(client.server.app[CALL_MANAGER]) == 0)
+            await until(lambda: len(client.app[CALL_MANAGER]) == 0)
             await peer.pc.close()
 
-    async def swallow(_: bytes) -> None:
+    async def swallow(data: bytes) -> None:
         pass
 
     run(call)

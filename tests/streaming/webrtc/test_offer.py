@@ -73,21 +73,24 @@ def test_what_no_page_of_ours_sends_is_refused(change: Callable[[str], str], say
         refuse_unusable(SessionDescription.parse(change(sdp)))
 
 
+def accident(line: str, other: str, rng: random.Random) -> list[str]:
+    accidents: tuple[Callable[[], list[str]], ...] = (
+        lambda: [],
+        lambda: [line, line],
+        lambda: [line[: len(line) // 2]],
+        lambda: [other],
+        lambda: [re.sub(r"\d+", lambda _: rng.choice(("-1", "99999999999", "65536", "")), line)],
+        lambda: [rng.choice(BARE)],
+    )
+    return rng.choice(accidents)()
+
+
 def mutated(sdp: str, rng: random.Random) -> str:
     """The description after one to three accidents: a line lost, doubled, cut, swapped, renumbered or replaced."""
     lines = sdp.split("\r\n")
     for _ in range(rng.randint(1, 3)):
         at, other = rng.randrange(len(lines)), rng.randrange(len(lines))
-        accidents: tuple[Callable[[], str | list[str]], ...] = (
-            lambda at=at: [],
-            lambda at=at: [lines[at], lines[at]],
-            lambda at=at: lines[at][: len(lines[at]) // 2],
-            lambda other=other: lines[other],
-            lambda at=at: re.sub(r"\d+", lambda _: rng.choice(("-1", "99999999999", "65536", "")), lines[at]),
-            lambda at=at: rng.choice(BARE),
-        )
-        new = rng.choice(accidents)()
-        lines[at : at + 1] = [new] if isinstance(new, str) else new
+        lines[at : at + 1] = accident(lines[at], lines[other], rng)
     return "\r\n".join(lines)
 
 
@@ -98,7 +101,7 @@ def test_mutated_offers_are_answered_or_refused_and_leave_no_socket(caplog: pyte
             FakeEngine, still(), sample_clip=tone_clip(5.0), max_sessions=MUTATED + 1, connect_within_s=0.2
         )
         async with serving(options) as client:
-            call_manager, rng, sdp = client.server.app[CALL_MANAGER], random.Random(7), await real_offer()
+            call_manager, rng, sdp = client.app[CALL_MANAGER], random.Random(7), await real_offer()
             await (await client.get("/health")).read()
             before = open_files()
             statuses = set()

@@ -14,9 +14,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from aiohttp.test_utils import TestClient
-from aiortc import RTCPeerConnection
+from aiortc import RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack
+from streaming.client import Client
 from streaming.fakes import FakeEngine, still, tone_clip
 from streaming.webrtc.test_loopback_peer import Peer, serving, until
 
@@ -55,12 +55,13 @@ async def impatient(peer: Peer) -> None:
 async def vanished(peer: Peer) -> None:
     """The network is gone, and so is the goodbye."""
     await connected(peer)
+    assert peer.pc.sctp is not None
     peer.pc.sctp.transport.transport._send = swallow
-    peer.pc.sctp.transport.transport._connection.send = swallow
+    peer.pc.sctp.transport.transport._connection.send = swallow  # type: ignore[method-assign]
     await peer.pc.close()
 
 
-async def swallow(_: bytes) -> None:
+async def swallow(data: bytes) -> None:
     pass
 
 
@@ -71,7 +72,7 @@ async def never_there(peer: Peer) -> None:
     await peer.pc.close()
 
 
-async def swallow_description(_: object) -> None:
+async def swallow_description(sessionDescription: RTCSessionDescription) -> None:  # noqa: N803 - aiortc's name
     pass
 
 
@@ -89,7 +90,12 @@ async def flooding(peer: Peer) -> None:
     """Pours into its data channel; the server hangs up."""
     await connected(peer)
     channel = peer.pc.createDataChannel("flood")
-    channel.on("open", lambda: [channel.send("x" * 1000) for _ in range(2000)])
+
+    def pour() -> None:
+        for _ in range(2000):
+            channel.send("x" * 1000)
+
+    channel.on("open", pour)
     await until(lambda: peer.pc.connectionState == "closed", 20)
 
 
@@ -113,14 +119,15 @@ async def asks_again(peer: Peer) -> None:
 
 async def garbled(peer: Peer) -> None:
     await peer.pc.setLocalDescription(await offer_of(peer))
-    for change in (lambda sdp: sdp[: len(sdp) // 2], lambda sdp: sdp.replace("a=fingerprint", "a=nothing")):
-        offer = {"sdp": change(peer.pc.localDescription.sdp), "type": "offer", "input": "voice"}
+    sdp = peer.pc.localDescription.sdp
+    for changed in (sdp[: len(sdp) // 2], sdp.replace("a=fingerprint", "a=nothing")):
+        offer = {"sdp": changed, "type": "offer", "input": "voice"}
         reply = await peer.client.post("/offer", json=offer)
         assert reply.status == 400, await reply.text()
     await peer.pc.close()
 
 
-async def offer_of(peer: Peer) -> object:
+async def offer_of(peer: Peer) -> RTCSessionDescription:
     peer.pc.createDataChannel("state")
     for kind in ("audio", "video"):
         peer.pc.addTransceiver(kind, direction="recvonly")
@@ -173,7 +180,7 @@ def test_callers_of_every_kind_leave_nothing_behind() -> None:
         engines.append(FakeEngine())
         return engines[-1]
 
-    async def once(client: TestClient, number: int) -> None:
+    async def once(client: Client, number: int) -> None:
         await KINDS[number % len(KINDS)](Peer(client, AudioStreamTrack() if number // len(KINDS) % 2 else None))
 
     async def calls() -> None:
@@ -188,7 +195,7 @@ def test_callers_of_every_kind_leave_nothing_behind() -> None:
             max_sessions=20,
         )
         async with serving(options) as client:
-            call_manager = client.server.app[CALL_MANAGER]
+            call_manager = client.app[CALL_MANAGER]
             for number in range(2):  # what is made once: pools, the codecs' tables
                 await once(client, number)
             await until(lambda: len(call_manager) == 0, 30)
@@ -218,7 +225,7 @@ def test_a_full_server_gives_the_place_to_the_next_once_somebody_has_gone() -> N
                 await second.call()
             await first.pc.close()
             await second.pc.close()
-            await until(lambda: len(client.server.app[CALL_MANAGER]) == 0)
+            await until(lambda: len(client.app[CALL_MANAGER]) == 0)
             third = Peer(client, None)
             await connected(third)
             await third.pc.close()

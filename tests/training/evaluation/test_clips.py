@@ -77,7 +77,7 @@ def test_its_photo_has_closed_lips_and_looks_at_the_camera(features: Path) -> No
     photo = photo_frame(clip)
     assert clip.aperture[photo] <= np.quantile(clip.aperture, 0.15)
     closed = np.flatnonzero(clip.aperture <= np.quantile(clip.aperture, 0.15))
-    turned = {i: abs(clip.poses[i].yaw_degrees) + abs(clip.poses[i].pitch_degrees) for i in closed}
+    turned = {i: abs(clip.poses[i].yaw_degrees) + abs(clip.poses[i].pitch_degrees) for i in closed.tolist()}
     assert turned[photo] == min(turned.values())
 
 

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from fakes import FakeBackend
+from pictures import read_picture
 
 pytest.importorskip("matplotlib")
 
@@ -49,6 +50,7 @@ def test_an_unseen_talker_gets_every_figure(found: Evaluation) -> None:
     assert figures["lmd"] < 6
     assert 15 < figures["psnr_mouth"] < 45 and 0.4 < figures["ssim_mouth"] < 1
     assert 0.4 < figures["sharpness"] < 2
+    assert clip.film is not None and clip.drawn is not None and clip.prediction is not None
     assert len(clip.film) == len(clip.drawn) == len(clip.prediction) == 30
     assert len(clip.tiles) == 10
 
@@ -116,7 +118,7 @@ def test_portraits_by_phones(tmp_path: Path) -> None:
     out = tmp_path / "sheet.jpg"
     drawn = portrait_sheet([DATA / "closed_lips.jpg"], FakeBackend(), out, progress=False)
     assert (drawn.rows, drawn.refused) == (1, {})
-    page = cv2.imread(str(out))
+    page = read_picture(out)
     assert page.shape == (24 + 164, 9 * 164, 3)
     tiles = [page[24:184, 164 * i : 164 * i + 160].astype(int) for i in range(9)]
     assert all(np.abs(tile - tiles[0]).max() > 30 for tile in tiles[1:])  # each mouth differs from the one at rest

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from fakes import voice
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
+import torch
+
 python_speech_features = pytest.importorskip("python_speech_features")
 
 from torch import Tensor, nn  # noqa: E402

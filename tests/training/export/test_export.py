@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from tiny_networks import INFO, TinyNet, tiny_model, tiny_network
+from tiny_networks import INFO, TinyFaceEncoder, TinyNet, tiny_model, tiny_network
 from torch import Tensor, nn
 
 from s2v.engine.backends import open_backend
@@ -88,6 +88,7 @@ def test_a_file_that_differs_from_torch_is_not_kept(tmp_path: Path) -> None:
 def test_parity_sees_wrong_weights(error: float, low: float, high: float) -> None:
     net = tiny_network("s2v")
     with torch.no_grad():
+        assert isinstance(net.face_encoder, TinyFaceEncoder)
         net.face_encoder.last.bias[3] += error
     assert low <= max_difference(net, tiny_model("s2v").path) <= high
 

@@ -42,11 +42,12 @@ def write_video(
         for bgr in frames:
             container.mux(video.encode(av.VideoFrame.from_ndarray(bgr, format="bgr24")))
         container.mux(video.encode(None))
-        for start in range(0, len(pcm), 800) if sound is not None else ():
-            block = av.AudioFrame.from_ndarray(pcm[None, start : start + 800], format="s16", layout="mono")
-            block.sample_rate, block.time_base = 16_000, Fraction(1, 16_000)
-            block.pts = start + round(sound_from_s * 16_000)
-            container.mux(sound.encode(block))
+        if pcm is not None and sound is not None:
+            for start in range(0, len(pcm), 800):
+                block = av.AudioFrame.from_ndarray(pcm[None, start : start + 800], format="s16", layout="mono")
+                block.sample_rate, block.time_base = 16_000, Fraction(1, 16_000)
+                block.pts = start + round(sound_from_s * 16_000)
+                container.mux(sound.encode(block))
     return path
 
 

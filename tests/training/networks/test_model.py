@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
+import torch
+from torch import Tensor
 
-from torch import Tensor  # noqa: E402
-
-from s2v.errors import DataError  # noqa: E402
-from s2v.spec import LipSyncSpec  # noqa: E402
-from s2v.training.networks.model import (  # noqa: E402
+from s2v.errors import DataError
+from s2v.spec import LipSyncSpec
+from s2v.training.networks.model import (
     MotionMouth,
     Speech2Vid,
     TalkingNet,
@@ -21,7 +21,7 @@ from s2v.training.networks.model import (  # noqa: E402
     save_checkpoint,
     take_weights,
 )
-from s2v.training.train.losses import pixel_loss  # noqa: E402
+from s2v.training.train.losses import pixel_loss
 
 SPECS = {"s2v": LipSyncSpec(), "speech2vid": LipSyncSpec(network="speech2vid")}
 
@@ -144,7 +144,8 @@ def test_what_is_not_a_checkpoint_is_refused(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(DataError, match="is not a checkpoint of s2v train"):
             load_checkpoint(path)
-    for state in ({"weights": {}}, [1, 2], {"format": 99}):
+    states: tuple[object, ...] = ({"weights": {}}, [1, 2], {"format": 99})
+    for state in states:
         torch.save(state, path)
         with pytest.raises(DataError, match="not a checkpoint of this version"):
             load_checkpoint(path)

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
+import torch
+from torch import Tensor
 
-from torch import Tensor  # noqa: E402
-
-from s2v.spec import LipSyncSpec  # noqa: E402
-from s2v.training.networks.mouth_decoder import N_LOOKS, N_SETS, MouthDecoder, MouthFaceEncoder, TeethMemory, TeethPlace  # noqa: E402
+from s2v.spec import LipSyncSpec
+from s2v.training.networks.mouth_decoder import N_LOOKS, N_SETS, MouthDecoder, MouthFaceEncoder, TeethMemory, TeethPlace
 
 SPEC = replace(LipSyncSpec(), mouth_w_px=64, mouth_h_px=32)
 PLACE = TeethPlace(SPEC)
@@ -168,4 +168,5 @@ def test_lower_teeth_are_ivory_of_more_or_less_light() -> None:
 
 def colours(memory: TeethMemory) -> Tensor:
     """Everybody's own colours as logits, (n_people, 4, rows, w), to be changed in place."""
-    return memory.own.weight[:, : memory.colour.numel()].unflatten(1, memory.colour.shape)
+    own: Tensor = memory.own.weight[:, : memory.colour.numel()].unflatten(1, memory.colour.shape)
+    return own

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
 
-from hypothesis import given, settings  # noqa: E402
-from hypothesis import strategies as st  # noqa: E402
-from torch import Tensor  # noqa: E402
-
-from s2v.training.networks.mouth_light import TeethLight  # noqa: E402
+from s2v.training.networks.mouth_light import TeethLight
 
 GAINS = st.floats(0.4, 1.2)
 

@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
+import torch
 
-from s2v.engine.audio.mfcc import counts, mfcc_and_mean  # noqa: E402
-from s2v.errors import DataError  # noqa: E402
-from s2v.spec import LipSyncSpec  # noqa: E402
-from s2v.training.train.batches import (  # noqa: E402
+from s2v.engine.audio.mfcc import counts, mfcc_and_mean
+from s2v.errors import DataError
+from s2v.spec import LipSyncSpec
+from s2v.training.train.batches import (
     ROW_FRAMES,
     Clip,
     at_speed,
@@ -22,7 +23,7 @@ from s2v.training.train.batches import (  # noqa: E402
     motion_batch,
     windows_of,
 )
-from s2v.training.train.picture_batches import PICTURE_ARRAYS, Pictures  # noqa: E402
+from s2v.training.train.picture_batches import PICTURE_ARRAYS, Pictures
 
 SPEC = LipSyncSpec()
 
@@ -69,7 +70,9 @@ def test_the_spec_takes_its_mfcc_scale_from_what_is_heard(loaded: tuple[list[Cli
 
 def test_silent_clips_have_no_scale() -> None:
     with pytest.raises(DataError, match="silent"):
-        measured(SPEC, [Clip("s", np.zeros(16_000, np.float32), np.zeros((25, 10), np.float32), np.zeros(25))])
+        measured(
+            SPEC, [Clip("s", np.zeros(16_000, np.float32), np.zeros((25, 10), np.float32), np.zeros(25, np.float32))]
+        )
 
 
 def test_a_folder_without_shards_is_refused(tmp_path: Path) -> None:

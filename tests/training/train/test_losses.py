@@ -3,16 +3,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
 
-from hypothesis import given, settings  # noqa: E402
-from hypothesis import strategies as st  # noqa: E402
-from torch import Tensor  # noqa: E402
-
-from s2v.engine.compositor.lips import light_between as engine_light  # noqa: E402
-from s2v.engine.compositor.lips import paint_cover as engine_cover  # noqa: E402
-from s2v.spec import LipSyncSpec  # noqa: E402
-from s2v.training.train.losses import MotionLoss, light_between, mouth_loss, paint_cover, pixel_loss  # noqa: E402
+from s2v.engine.compositor.lips import light_between as engine_light
+from s2v.engine.compositor.lips import paint_cover as engine_cover
+from s2v.spec import LipSyncSpec
+from s2v.training.train.losses import MotionLoss, light_between, mouth_loss, paint_cover, pixel_loss
 
 SPEC = LipSyncSpec()
 
@@ -171,7 +171,7 @@ def test_a_closed_mouth_costs_nothing_and_is_no_error() -> None:
     loss = mouth_loss(mouth, batch)
     loss.backward()
     assert float(loss.detach()) == 0
-    assert torch.isfinite(mouth.grad).all()
+    assert mouth.grad is not None and torch.isfinite(mouth.grad).all()
 
 
 def test_pixels_of_the_mouth_count_four_times() -> None:

@@ -5,14 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
+import torch
 
-from s2v.errors import DataError  # noqa: E402
-from s2v.spec import LipSyncSpec  # noqa: E402
-from s2v.training.networks.model import MotionMouth  # noqa: E402
-from s2v.training.networks.mouth_decoder import N_SETS, TeethMemory  # noqa: E402
-from s2v.training.train.mouth_training import MouthTraining, tooth_area  # noqa: E402
-from s2v.training.train.picture_batches import PICTURE_ARRAYS, Pictures, picture_batch  # noqa: E402
+from s2v.errors import DataError
+from s2v.spec import LipSyncSpec
+from s2v.training.networks.model import MotionMouth
+from s2v.training.networks.mouth_decoder import N_SETS, TeethMemory
+from s2v.training.train.mouth_training import MouthTraining, tooth_area
+from s2v.training.train.picture_batches import PICTURE_ARRAYS, Pictures, picture_batch
 
 SPEC = replace(LipSyncSpec(), mouth_w_px=64, mouth_h_px=32)
 PEOPLE = ["a", "b", "c", "a"]

@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
+import torch
 
-from s2v.spec import LipSyncSpec  # noqa: E402
-from s2v.training.train.picture_batches import PICTURE_ARRAYS, Pictures, picture_batch, picture_batches  # noqa: E402
+from s2v.spec import LipSyncSpec
+from s2v.training.train.picture_batches import PICTURE_ARRAYS, Pictures, picture_batch, picture_batches
 
 SPEC = LipSyncSpec()
 

@@ -8,14 +8,15 @@ from fakes import voice
 from hypothesis import given
 from hypothesis import strategies as st
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
+import torch
+from torch import Tensor, nn
 
-from torch import Tensor, nn  # noqa: E402
-
-from s2v.spec import LipSyncSpec  # noqa: E402
-from s2v.training.networks.model import MotionMouth, TalkingNet  # noqa: E402
-from s2v.training.train.batches import Clip, Pictures, load_split, windows_of  # noqa: E402
-from s2v.training.train.validation import (  # noqa: E402
+from s2v.spec import LipSyncSpec
+from s2v.training.networks.model import MotionMouth, TalkingNet
+from s2v.training.train.batches import Clip, load_split, windows_of
+from s2v.training.train.picture_batches import Pictures
+from s2v.training.train.validation import (
     best_offset,
     correlation,
     gap_weights,
@@ -85,7 +86,7 @@ def clips() -> list[Clip]:
 
 def network_saying(clips: list[Clip], answers: list[np.ndarray]) -> MotionMouth:
     network = MotionMouth(SPEC)
-    network.frame_decoder.motion_net = Oracle([windows_of(clip, SPEC) for clip in clips], answers)
+    network.frame_decoder.add_module("motion_net", Oracle([windows_of(clip, SPEC) for clip in clips], answers))
     return network
 
 
@@ -131,7 +132,7 @@ def test_a_mouth_that_trembles_in_silence_is_told() -> None:
             return motion
 
     network = MotionMouth(SPEC)
-    network.frame_decoder.motion_net = Trembling()
+    network.frame_decoder.add_module("motion_net", Trembling())
     clip = Clip("a", voice(1.0), np.zeros((25, SPEC.n_motion), np.float32), np.zeros(25, np.float32))
     assert sync_report(network, [clip]).silence_motion == pytest.approx(0.2)
 

@@ -176,14 +176,14 @@ class TorchCudaDevice:
         self.stream.synchronize()
 
     def fence(self) -> Callable[[], None]:
-        event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        event = torch.cuda.Event()
         event.record(self.stream)
         waits: Callable[[], None] = event.synchronize
         return waits
 
     def times_ms(self, work: Work, runs: int) -> list[float]:
         """Runs are queued one behind the other, so that the time until the host has queued them does not count."""
-        events = [torch.cuda.Event(enable_timing=True) for _ in range(2 * runs)]  # type: ignore[no-untyped-call]
+        events = [torch.cuda.Event(enable_timing=True) for _ in range(2 * runs)]
         pairs = list(zip(events[::2], events[1::2], strict=True))
         for begin, end in pairs:
             begin.record(self.stream)
@@ -193,7 +193,7 @@ class TorchCudaDevice:
         return [begin.elapsed_time(end) for begin, end in pairs]
 
     def captured_bytes(self) -> int:
-        segments: list[dict[str, Any]] = torch.cuda.memory_snapshot()  # type: ignore[no-untyped-call]
+        segments: list[dict[str, Any]] = torch.cuda.memory_snapshot()
         own = [part for part in segments if tuple(part.get("segment_pool_id", ())) == tuple(self._pool)]
         return sum(int(part["total_size"]) for part in own)
 

@@ -39,7 +39,7 @@ def captured(
     pool: Any,
     errors_of: Literal["global", "thread_local"] = "thread_local",
 ) -> torch.cuda.CUDAGraph:
-    """MicrophoneCapture work as a CUDA graph. With the stream being the current one.
+    """Capture work as a CUDA graph. With the stream being the current one.
 
     Args:
         pool: of `torch.cuda.graph_pool_handle`.

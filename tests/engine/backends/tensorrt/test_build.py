@@ -33,7 +33,8 @@ def small_graph(batch: str | int = "batch", operator: str = "Relu") -> bytes:
         [helper.make_tensor_value_info("out", TensorProto.FLOAT, [batch, 4, 16, 16])],
         [numpy_helper.from_array(np.full((4, 3, 3, 3), 0.1, np.float32), "w")],
     )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10).SerializeToString()
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    return bytes(model.SerializeToString())
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from s2v.spec import LipSyncSpec
 
 KEY = EngineKey("a" * 64, "tensorrt", "10.9.0", "NVIDIA L4 sm_89", "fp16", 16)
 REPORT = {"build_s": 1.5, "parity": None}
-OTHER_VALUES = {
+OTHER_VALUES: dict[str, Any] = {
     "model_sha256": "b" * 64,
     "runtime": "tensorrt_rtx",
     "version": "10.9.1",

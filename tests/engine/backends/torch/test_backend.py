@@ -7,6 +7,7 @@ import inspect
 import threading
 import weakref
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import pytest
@@ -241,9 +242,10 @@ def test_both_devices_have_what_the_protocol_asks_for() -> None:
 
 
 def test_cudnn_is_left_as_it_was_also_after_a_failure() -> None:
-    before = torch.backends.cudnn.benchmark, torch.backends.cudnn.conv.fp32_precision
+    cudnn: Any = torch.backends.cudnn  # not all that is in it is declared
+    before = cudnn.benchmark, cudnn.conv.fp32_precision
     with pytest.raises(KeyError), _cudnn(searching=not before[0], exact=True):
-        assert torch.backends.cudnn.benchmark is not before[0]
-        assert torch.backends.cudnn.conv.fp32_precision == "ieee"
+        assert cudnn.benchmark is not before[0]
+        assert cudnn.conv.fp32_precision == "ieee"
         raise KeyError
-    assert before == (torch.backends.cudnn.benchmark, torch.backends.cudnn.conv.fp32_precision)
+    assert before == (cudnn.benchmark, cudnn.conv.fp32_precision)

@@ -17,6 +17,7 @@ from s2v.errors import BackendError
 
 Array = NDArray[Any]
 RANDOM = np.random.default_rng(3)
+Operands = tuple[Array | np.float32 | None, ...]  # None is one left out
 
 
 def floats(*shape: int) -> Array:
@@ -32,7 +33,7 @@ ROWS = floats(2, 6)
 NONE = None
 
 # operator, first input, further inputs (None is one left out), attributes
-CASES: list[tuple[str, Array, tuple[Array | None, ...], dict[str, Any]]] = [
+CASES: list[tuple[str, Array, Operands, dict[str, Any]]] = [
     ("Add", IMAGE, (floats(4, 1, 1),), {}),
     ("AveragePool", IMAGE, (), {"kernel_shape": [3, 2], "strides": [2, 2]}),
     ("AveragePool", IMAGE, (), {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}),
@@ -104,7 +105,7 @@ CASES: list[tuple[str, Array, tuple[Array | None, ...], dict[str, Any]]] = [
 ]  # fmt: skip
 
 
-def one_node(operator: str, x: Array, others: tuple[Array | None, ...], attributes: dict[str, Any]) -> bytes:
+def one_node(operator: str, x: Array, others: Operands, attributes: dict[str, Any]) -> bytes:
     names = [f"in{i}" if other is not None else "" for i, other in enumerate(others)]
     constants = [numpy_helper.from_array(np.asarray(o), n) for o, n in zip(others, names, strict=True) if o is not None]
     outputs = ["out0", "out1"] if operator == "Split" else ["out0"]
@@ -116,7 +117,8 @@ def one_node(operator: str, x: Array, others: tuple[Array | None, ...], attribut
         [helper.make_tensor_value_info(name, kind, None) for name in outputs],
         constants,
     )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10).SerializeToString()
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    return bytes(model.SerializeToString())
 
 
 def torch_graph(graph: bytes) -> TorchGraph:
@@ -125,7 +127,7 @@ def torch_graph(graph: bytes) -> TorchGraph:
 
 @pytest.mark.parametrize(("operator", "x", "others", "attributes"), CASES, ids=[case[0] for case in CASES])
 def test_torch_computes_what_onnxruntime_computes(
-    operator: str, x: Array, others: tuple[Array | None, ...], attributes: dict[str, Any]
+    operator: str, x: Array, others: Operands, attributes: dict[str, Any]
 ) -> None:
     graph = one_node(operator, x, others, attributes)
     wanted = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"]).run(None, {"x": x})
@@ -158,7 +160,7 @@ def test_an_unknown_operator_is_named() -> None:
     ],
 )
 def test_an_unsupported_form_is_refused_and_not_approximated(
-    operator: str, others: tuple[Array | None, ...], attributes: dict[str, Any], words: str
+    operator: str, others: Operands, attributes: dict[str, Any], words: str
 ) -> None:
     graph = torch_graph(one_node(operator, IMAGE, others, attributes))
     with pytest.raises(BackendError, match=words):

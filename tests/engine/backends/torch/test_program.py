@@ -35,7 +35,8 @@ def small(nodes: list[NodeProto], output: str, **constants: np.ndarray) -> bytes
         [helper.make_tensor_value_info(output, TensorProto.FLOAT, None)],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10).SerializeToString()
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    return bytes(model.SerializeToString())
 
 
 def some(shape: tuple[int, ...], kind: torch.dtype = torch.float32) -> torch.Tensor:

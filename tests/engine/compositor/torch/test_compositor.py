@@ -9,23 +9,23 @@ import numpy as np
 import pytest
 from fakes import drawn_face
 
-torch = pytest.importorskip("torch", reason="the optional torch runtime is not installed")
+pytest.importorskip("torch", reason="the optional torch runtime is not installed")
+import torch
+from recording import NoWaiting, RecordingDevice
 
-from recording import NoWaiting, RecordingDevice  # noqa: E402 - these need torch
-
-from s2v.engine.audio.windows import MfccWindows  # noqa: E402
-from s2v.engine.backends import open_backend  # noqa: E402
-from s2v.engine.backends.base import Tensors  # noqa: E402
-from s2v.engine.backends.parity import ssim  # noqa: E402
-from s2v.engine.backends.torch.device import TorchCpuDevice  # noqa: E402
-from s2v.engine.compositor.cpu import MotionCompositor, lower_face_box  # noqa: E402
-from s2v.engine.compositor.lids import Box  # noqa: E402
-from s2v.engine.compositor.torch.compositor import DrawStream, TorchBatchCompositor, TorchCompositor, next_draw_stream  # noqa: E402
-from s2v.engine.compositor.torch.draw import draw  # noqa: E402
-from s2v.engine.face.enrolment import EnrolledFace, enrol  # noqa: E402
-from s2v.engine.face.photo import Image, load_photo  # noqa: E402
-from s2v.errors import BackendError  # noqa: E402
-from s2v.spec import LipSyncSpec  # noqa: E402
+from s2v.engine.audio.windows import MfccWindows
+from s2v.engine.backends import open_backend
+from s2v.engine.backends.base import Tensors
+from s2v.engine.backends.parity import ssim
+from s2v.engine.backends.torch.device import TorchCpuDevice
+from s2v.engine.compositor.cpu import MotionCompositor, lower_face_box
+from s2v.engine.compositor.lids import Box
+from s2v.engine.compositor.torch.compositor import DrawStream, TorchBatchCompositor, TorchCompositor, next_draw_stream
+from s2v.engine.compositor.torch.draw import draw
+from s2v.engine.face.enrolment import EnrolledFace, enrol
+from s2v.engine.face.photo import Image, load_photo
+from s2v.errors import BackendError
+from s2v.spec import LipSyncSpec
 
 ASSETS = Path(__file__).parents[4] / "s2v" / "assets"
 SPEC = LipSyncSpec.of("s2v")
@@ -95,10 +95,11 @@ def test_frames_are_those_of_the_cpu(spoken: dict[str, Spoken], name: str, seed:
     np.testing.assert_array_equal(ours.still, ours.on_cpu.still)
     for index in telling(one, ours.on_cpu):
         wanted, found = ours.on_cpu.draw(one.outputs[index], index), ours.draw(one.outputs[index], index)
-        assert (found.shape, found.dtype) == (wanted.shape, np.uint8)
+        assert (found.shape, found.dtype) == (wanted.shape, np.dtype(np.uint8))
         assert difference(wanted, found) < 0.3, index  # 0.21 at most
         assert difference(wanted, found, ours.layout.mouth) < 0.7, index  # 0.41
-        assert ssim(*(picture / np.float32(255) for picture in (wanted, found))) > 0.998, index  # 0.9988
+        unit = [np.divide(picture, np.float32(255), dtype=np.float32) for picture in (wanted, found)]
+        assert ssim(*unit) > 0.998, index  # 0.9988
         if seed is not None:
             assert difference(wanted, found, ours.layout.eyes) < 0.7, index
 
@@ -138,6 +139,7 @@ def test_faces_at_the_edge_and_of_odd_sizes(photo: str, seed: int | None) -> Non
     """Also those of which no mouth, one eye, or hardly a pixel is on the photo."""
     size = {"40 px": (40, 48), "1000 px": (1000, 700)}.get(photo, (301, 360))
     face = drawn_face(SPEC, size)
+    shown: dict[str, slice | tuple[slice, slice]]
     shown = {"cut through the mouth": np.s_[:210], "cut above the mouth": np.s_[:190], "half a face": np.s_[:, :160]}
     face = replace(face, photo=np.ascontiguousarray(face.photo[shown.get(photo, np.s_[:])]))
     ours = TorchCompositor(face, SPEC, seed, DrawStream(TorchCpuDevice()))
@@ -164,7 +166,7 @@ def test_a_recording_draws_every_frame(spoken: dict[str, Spoken], seed: int | No
 
 def test_the_watch_for_waiting_operators_sees_them() -> None:
     values = torch.arange(4.0)
-    with NoWaiting():
+    with NoWaiting():  # type: ignore[no-untyped-call]
         for waiting in (lambda: values[values > 1], lambda: values.sum().item(), lambda: torch.nonzero(values)):
             with pytest.raises(AssertionError, match="asks the device"):
                 waiting()

@@ -5,14 +5,15 @@ import numpy as np
 import pytest
 from fakes import drawn_face
 
-torch = pytest.importorskip("torch", reason="the optional torch runtime is not installed")
+pytest.importorskip("torch", reason="the optional torch runtime is not installed")
+import torch
 
-from s2v.engine.backends.torch.device import TorchCpuDevice  # noqa: E402
-from s2v.engine.compositor.pixel_format import PixelFormat  # noqa: E402
-from s2v.engine.compositor.torch.compositor import DrawStream, TorchCompositor  # noqa: E402 - these need torch
-from s2v.engine.compositor.torch.pixel_format import frame_shape, write_frame  # noqa: E402
-from s2v.errors import BackendError  # noqa: E402
-from s2v.spec import LipSyncSpec  # noqa: E402
+from s2v.engine.backends.torch.device import TorchCpuDevice
+from s2v.engine.compositor.pixel_format import PixelFormat
+from s2v.engine.compositor.torch.compositor import DrawStream, TorchCompositor
+from s2v.engine.compositor.torch.pixel_format import frame_shape, write_frame
+from s2v.errors import BackendError
+from s2v.spec import LipSyncSpec
 
 NOISE = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
 PLAIN = np.concatenate([np.full((2, 96, 3), colour, np.uint8) for colour in ((0, 0, 255), (255, 255, 255), (0, 0, 0))])
@@ -75,5 +76,5 @@ def test_a_compositor_draws_in_the_format_asked_for(seed: int | None) -> None:
     }
     bgr = TorchCompositor(face, spec, seed, draw_stream).draw(outputs, 40)
     for pixels in ("rgb", "i420", "nv12", "i420-bt709"):
-        drawn = TorchCompositor(face, spec, seed, draw_stream, pixels).draw(outputs, 40)  # type: ignore[arg-type]
-        np.testing.assert_array_equal(drawn, converted(bgr, pixels))  # type: ignore[arg-type]
+        drawn = TorchCompositor(face, spec, seed, draw_stream, pixels).draw(outputs, 40)
+        np.testing.assert_array_equal(drawn, converted(bgr, pixels))
