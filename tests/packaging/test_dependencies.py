@@ -7,6 +7,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from itertools import chain
 from pathlib import Path
 
@@ -69,6 +70,7 @@ def _names(lines: list[str]) -> set[str]:
     return {canonicalize_name(Requirement(line).name) for line in lines}
 
 
+@cache
 def _imported() -> dict[str, str]:
     """Each foreign distribution that the repository's code imports, and a file that does."""
     found: dict[str, str] = {}
