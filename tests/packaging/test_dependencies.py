@@ -16,7 +16,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = SETTINGS["project"]
 # Where a package's name is not what is imported.
 DISTRIBUTION_OF = {
     "PIL": "pillow",
@@ -49,11 +50,17 @@ def test_every_dependency_has_a_lower_and_an_upper_bound(line: str) -> None:
 
 
 def test_the_locked_build_backend_is_one_that_pyproject_allows() -> None:
-    build = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["build-system"]["requires"]
+    build = SETTINGS["build-system"]["requires"]
     locked = re.search(r"^setuptools==(\S+)", (ROOT / "requirements" / "build.txt").read_text(encoding="utf-8"), re.M)
     assert locked
     assert [Requirement(line).name for line in build] == ["setuptools"]
     assert Requirement(build[0]).specifier.contains(locked[1])
+
+
+def test_style_and_types_of_every_script_are_checked() -> None:
+    scripts = {path.relative_to(ROOT).as_posix() for path in _python_scripts()}
+    assert scripts == set(SETTINGS["tool"]["ruff"]["extend-include"])
+    assert scripts <= set(SETTINGS["tool"]["mypy"]["files"])
 
 
 def test_only_one_opencv_is_asked_for() -> None:
@@ -97,6 +104,10 @@ def _python_files() -> Iterator[Path]:
     yield ROOT / "setup.py"
     for folder in ("s2v", "tests", "examples"):
         yield from sorted((ROOT / folder).rglob("*.py"))
+    yield from _python_scripts()
+
+
+def _python_scripts() -> Iterator[Path]:
     for script in sorted((ROOT / "scripts").iterdir()):
         if script.is_file() and "python" in script.read_text(encoding="utf-8").partition("\n")[0]:
             yield script
