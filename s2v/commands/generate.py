@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from s2v.commands.command import Command
-from s2v.commands.options.face import add_face_options, idle_seed
+from s2v.commands.options.face import add_face_options, avatar_options
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -36,14 +36,10 @@ def _run(args: argparse.Namespace) -> int:
         args.face,
         args.audio,
         args.output,
-        model=args.model,
-        backend=args.backend,
+        avatar_options(args),
         face_index=args.face_index,
-        max_side_px=args.max_side,
         encoding=Encoding(args.crf, args.preset, args.force),
         progress=not (args.quiet or args.json),
-        idle_seed=idle_seed(args),
-        compose=args.compose,
     )
     if args.json:
         print(report.as_json())

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import cache
+from typing import Self
 
 import numpy as np
+from fakes import drawn_face
 from numpy.typing import NDArray
 
+from s2v.engine.avatar import Avatar
+from s2v.engine.face.enrolment import EnrolledFace
+from s2v.engine.lipsync import DrawnFrame, Engine
 from s2v.media.audio_file import AudioClip
 from s2v.spec import LipSyncSpec
 from s2v.streaming.sources.source import AudioChunk
 
 SIDE_PX = 128
-
-
-@dataclass(frozen=True)
-class FakeFrame:
-    """What `s2v.engine.lipsync.DrawnFrame` is."""
-
-    index: int
-    centre_sample: int
-    pixels: NDArray[np.uint8]
-    network_s: float = 0.0
-    compose_s: float = 0.0
 
 
 def still() -> NDArray[np.uint8]:
@@ -50,7 +45,7 @@ class FakeEngine:
         self._drawn = 0
         self._before_push = before_push
 
-    def push(self, pcm: NDArray[np.float32]) -> list[FakeFrame]:
+    def push(self, pcm: NDArray[np.float32]) -> list[DrawnFrame]:
         self._before_push()
         self.heard = np.concatenate([self.heard, pcm])
         frames = []
@@ -58,20 +53,37 @@ class FakeEngine:
             frames.append(self._draw())
         return frames
 
-    def flush(self) -> list[FakeFrame]:
+    def flush(self) -> list[DrawnFrame]:
         return [self._draw() for _ in range(self._drawn, self.spec.frame_count(len(self.heard)))]
 
     def close(self) -> None:
         self.closed += 1
 
-    def _draw(self) -> FakeFrame:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *ended: object) -> None:
+        self.close()
+
+    def _draw(self) -> DrawnFrame:
         centre = self.spec.frame_centre(self._drawn)
         around = self.heard[max(centre - 320, 0) : centre + 320]
         loudness = float(np.sqrt(np.mean(around**2))) if len(around) else 0.0
         picture = still()
         picture[MOUTH] = min(255, round(1500 * loudness))
         self._drawn += 1
-        return FakeFrame(self._drawn - 1, centre, picture)
+        return DrawnFrame(self._drawn - 1, centre, picture)
+
+
+def fake_avatar(make_engine: Callable[[], Engine] = FakeEngine, picture: NDArray[np.uint8] | None = None) -> Avatar:
+    """An avatar with these engines, whatever its face: they draw `still()`, and so does it if no picture is given."""
+    shown = still() if picture is None else picture
+    return Avatar(replace(_face(), photo=shown), lambda _: make_engine(), lambda: shown)
+
+
+@cache
+def _face() -> EnrolledFace:
+    return drawn_face(LipSyncSpec(), (SIDE_PX, SIDE_PX))
 
 
 class ListSource:

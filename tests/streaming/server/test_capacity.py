@@ -3,9 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from fakes import FakeBackend
-from streaming.fakes import FakeEngine
+from numpy.typing import NDArray
+from streaming.fakes import FakeEngine, fake_avatar
 
 from s2v.engine.backends.batcher import BatchingBackend
+from s2v.engine.lipsync import DrawnFrame
 from s2v.machine import usable_cores
 from s2v.streaming.server.capacity import MOST, Capacity, measure
 
@@ -50,7 +52,7 @@ def test_measuring_draws_encodes_and_closes_its_engine() -> None:
         return engines[-1]
 
     backend = BatchingBackend(FakeBackend)
-    found = measure(make_engine, backend)
+    found = measure(fake_avatar(make_engine), backend)
     backend.close()
     assert len(engines) == 1 and engines[0].closed == 1
     assert len(engines[0].heard) == 16_000
@@ -60,10 +62,10 @@ def test_measuring_draws_encodes_and_closes_its_engine() -> None:
     assert found.sessions >= 1
 
     class Broken(FakeEngine):
-        def push(self, pcm: np.ndarray) -> list:
+        def push(self, pcm: NDArray[np.float32]) -> list[DrawnFrame]:
             raise ZeroDivisionError
 
     broken = Broken()
     with pytest.raises(ZeroDivisionError):
-        measure(lambda: broken, backend)
+        measure(fake_avatar(lambda: broken), backend)
     assert broken.closed == 1

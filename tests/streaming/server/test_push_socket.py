@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from aiohttp import ClientWebSocketResponse, WSCloseCode, WSMsgType
 from aiohttp.test_utils import TestClient, TestServer
-from streaming.fakes import FakeEngine, still
+from streaming.fakes import FakeEngine, fake_avatar
 from streaming.sources.test_speech_buffer import resampled, speech
 
 from s2v.streaming.broadcast.broadcast import BroadcastSource
@@ -31,7 +31,7 @@ def visit(
     engine: FakeEngine | None = None,
 ) -> None:
     async def run() -> None:
-        options = LiveOptions(lambda: engine or FakeEngine(), still(), broadcast_source=voice)
+        options = LiveOptions(fake_avatar(lambda: engine or FakeEngine()), broadcast_source=voice)
         async with asyncio.timeout(60), TestClient(TestServer(create_app(options))) as client:
             await test(client)
 
