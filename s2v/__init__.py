@@ -1,14 +1,84 @@
 """speech2vid: one photo and a live voice become a talking face, in a browser call or a file.
 
-Nothing heavy is imported here: `import s2v` costs milliseconds. The parts are reached by their
-own names, for example `s2v.engine.lipsync.LipSyncEngine` or `s2v.media.generate.generate`.
+    avatar = s2v.load_avatar("me.jpg")
+    s2v.generate(avatar, "speech.wav", "talking.mp4")
+
+    with avatar.engine() as engine:
+        for frame in engine.push(chunk):  # mono float32 at 16 kHz, any length
+            show(frame.pixels)  # belongs to audio sample frame.centre_sample
+
+Nothing heavy is imported here: `import s2v` costs milliseconds, and each name loads what it needs when it is used.
 """
 
 from __future__ import annotations
 
-from s2v.errors import S2vError
+from typing import TYPE_CHECKING
+
+from s2v.errors import (
+    AudioError,
+    BackendError,
+    DataError,
+    FaceError,
+    ModelError,
+    NoFaceError,
+    OutputError,
+    S2vError,
+    SeveralFacesError,
+    StreamError,
+    WindowLost,
+    WindowNotReady,
+)
 from s2v.spec import LipSyncSpec
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
-__all__ = ["LipSyncSpec", "S2vError", "__version__"]
+__all__ = [
+    "AudioError",
+    "Avatar",
+    "BackendError",
+    "DataError",
+    "DrawnFrame",
+    "Encoding",
+    "FaceError",
+    "LipSyncEngine",
+    "LipSyncSpec",
+    "ModelError",
+    "NoFaceError",
+    "OutputError",
+    "S2vError",
+    "SeveralFacesError",
+    "StreamError",
+    "WindowLost",
+    "WindowNotReady",
+    "__version__",
+    "generate",
+    "load_avatar",
+]
+
+if TYPE_CHECKING:
+    from s2v.engine.avatar import Avatar
+    from s2v.engine.avatar_factory import load_avatar
+    from s2v.engine.lipsync import DrawnFrame, LipSyncEngine
+    from s2v.media.generate import generate
+    from s2v.media.mp4 import Encoding
+else:  # a type checker that saw this function would believe in every name
+    _LAZY = {
+        "Avatar": "s2v.engine.avatar",
+        "load_avatar": "s2v.engine.avatar_factory",
+        "DrawnFrame": "s2v.engine.lipsync",
+        "LipSyncEngine": "s2v.engine.lipsync",
+        "generate": "s2v.media.generate",
+        "Encoding": "s2v.media.mp4",
+    }
+
+    def __getattr__(name):
+        """A name of the front door, loaded when it is first asked for (PEP 562)."""
+        if name not in _LAZY:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        globals()[name] = found = getattr(import_module(_LAZY[name]), name)
+        return found
+
+    def __dir__():
+        return __all__

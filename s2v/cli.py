@@ -25,6 +25,7 @@ from s2v.commands import (
     label_voices,
     live,
     make_voices,
+    predict,
     prepare_data,
     train,
 )
@@ -96,6 +97,7 @@ COMMANDS = tuple(
     for module in (
         live,
         generate,
+        predict,
         compile_command,
         bench,
         doctor,

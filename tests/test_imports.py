@@ -245,5 +245,5 @@ def test_engine_and_benchmarks_load_where_only_numpy_and_opencv_are_installed(to
 
 
 def test_live_and_generate_need_no_torch() -> None:
-    code = "import s2v.streaming.server.serve, s2v.media.generate, s2v.media.talker"
+    code = "import s2v.streaming.server.serve, s2v.streaming.render.client, s2v.media.generate"
     assert "torch" not in _loaded_by(code, "torch", "onnx", "scipy")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from s2v.commands.command import Command
-from s2v.commands.options.face import add_face_options, idle_seed
+from s2v.commands.options.face import add_face_options, avatar_options
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -31,19 +31,15 @@ def _run(args: argparse.Namespace) -> int:
     from s2v.media.generate import generate
     from s2v.media.mp4 import Encoding
 
-    _interrupt_on(signal.SIGTERM, signal.SIGHUP)  # whatever ends us, no half-written file stays
+    interrupt_on(signal.SIGTERM, signal.SIGHUP)  # whatever ends us, no half-written file stays
     report = generate(
         args.face,
         args.audio,
         args.output,
-        model=args.model,
-        backend=args.backend,
+        avatar_options(args),
         face_index=args.face_index,
-        max_side_px=args.max_side,
         encoding=Encoding(args.crf, args.preset, args.force),
         progress=not (args.quiet or args.json),
-        idle_seed=idle_seed(args),
-        compose=args.compose,
     )
     if args.json:
         print(report.as_json())
@@ -57,7 +53,7 @@ def _add_report_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress bar, no summary; warnings and errors only")
 
 
-def _interrupt_on(*signals: signal.Signals) -> None:
+def interrupt_on(*signals: signal.Signals) -> None:
     """Let these end the command like Ctrl-C does, with its clean-up; the exit code tells which it was."""
 
     def interrupt(number: int, _: object) -> NoReturn:

@@ -45,8 +45,7 @@ def _run(args: argparse.Namespace) -> int:
 
     with open_stage(args, shared=clip is not None or broadcast_source is not None) as stage:
         options = LiveOptions(
-            stage.portrait.make_engine,
-            stage.portrait.still_bgr,
+            stage.avatar,
             clip,
             sample,
             args.loop,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -40,16 +40,29 @@ class DrawnFrame:
 
 
 class Engine(Protocol):
-    """What `LipSyncEngine` offers, and whatever stands in for it. Opened, used and closed by one thread."""
+    """What `LipSyncEngine` offers, and whatever stands in for it. Opened, used and closed by one thread.
+
+    In a `with` statement it is closed at the end.
+    """
 
     @property
     def spec(self) -> LipSyncSpec: ...
+
+    @property
+    def backend_name(self) -> str: ...
+
+    @property
+    def frame_size(self) -> tuple[int, int]: ...  # (width_px, height_px), both even
 
     def push(self, pcm: Pcm) -> list[DrawnFrame]: ...
 
     def flush(self) -> list[DrawnFrame]: ...
 
     def close(self) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *ended: object) -> None: ...
 
 
 class LipSyncEngine:
@@ -120,6 +133,12 @@ class LipSyncEngine:
         """Free the face's features; safe to call twice. The backend stays open."""
         self._closed = True
         self._identity = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *ended: object) -> None:
+        self.close()
 
     def _draw(self, due: list[Window]) -> list[DrawnFrame]:
         frames: list[DrawnFrame] = []

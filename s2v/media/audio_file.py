@@ -24,9 +24,10 @@ from av.container import InputContainer
 from numpy.typing import NDArray
 
 from s2v.errors import AudioError
+from s2v.spec import LipSyncSpec
 
 PLAYBACK_HZ = 48_000
-ENGINE_HZ = 16_000
+ENGINE_HZ = LipSyncSpec.sample_rate_hz  # what every source delivers
 MAX_AUDIO_S = 3600
 _CHUNK_SAMPLES = 1 << 20
 # An odd file can point at other files or at the network (playlists): only plain files are opened.

@@ -6,6 +6,7 @@ recording -> engine (this thread) -> bounded queue -> encoder (second thread) ->
 from __future__ import annotations
 
 import json
+import os
 import queue
 import threading
 import time
@@ -13,30 +14,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from s2v.engine.face.photo import MAX_SIDE_PX
+from s2v.engine.avatar import Avatar, AvatarOptions, Photo
+from s2v.engine.avatar_factory import LocalAvatarFactory
 from s2v.engine.lipsync import DrawnFrame, Engine
 from s2v.media.audio_file import ENGINE_HZ, PLAYBACK_HZ, AudioClip, read_audio
 from s2v.media.mp4 import FILE_PIXELS, Encoding, Mp4Writer, check_output
-from s2v.media.talker import Talker
 
 CHUNK_SAMPLES = ENGINE_HZ // 5  # pushed at once: 0.2 s, five frames
 QUEUE_FRAMES = 8  # drawn and not yet encoded; when full, drawing waits
-
-
-class FileEngine(Engine, Protocol):
-    """What `generate` needs of `s2v.engine.lipsync.LipSyncEngine`."""
-
-    @property
-    def backend_name(self) -> str: ...
-
-    @property
-    def frame_size(self) -> tuple[int, int]: ...  # (width_px, height_px), both even
 
 
 @dataclass(frozen=True)
@@ -65,59 +56,54 @@ class GenerateReport:
 
 
 def generate(
-    face: Path,
-    audio: Path,
-    output: Path,
-    model: Path | None = None,
-    backend: str = "auto",
+    face: Avatar | Photo,
+    audio: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    options: AvatarOptions | None = None,
+    *,
     face_index: int | None = None,
-    max_side_px: int = MAX_SIDE_PX,
     encoding: Encoding | None = None,
     progress: bool = False,
-    idle_seed: int | None = None,
-    compose: str = "auto",
 ) -> GenerateReport:
-    """Make the face on a photo say a recording.
+    """Make a face say a recording.
 
     Args:
-        face: jpg, png or webp.
+        face: an avatar, or its photo: the path of a jpg, png or webp, its bytes, or a picture (h, w, 3) uint8 BGR.
         audio: any audio or video file that `read_audio` reads.
         output: the .mp4 to write; it appears whole or not at all.
-        model: a file of `s2v export`; None is the one that comes with the package.
-        backend: one of `s2v.engine.backends.BACKEND_NAMES`.
-        face_index: which face, from the left, if the photo shows several.
-        max_side_px: larger photos are scaled down to this.
+        options: what drives and draws the face of a photo; an avatar has its own.
+        face_index: which face, from the left, if a photo shows several.
         encoding: quality, speed, and whether a file that exists is replaced.
         progress: a bar on stderr, if that is a terminal.
-        idle_seed: blinks, gaze, head motion and breath after this seed; None holds all but the lower face still.
-        compose: one of `s2v.engine.compositor_choice.COMPOSE_PLACES`.
-    Raises: FaceError, AudioError, ModelError, BackendError, OutputError.
+    Raises: FaceError, AudioError, ModelError, BackendError, OutputError. TypeError, options for an avatar.
     """
-    encoding = encoding or Encoding()
+    if isinstance(face, Avatar) and (options is not None or face_index is not None):
+        raise TypeError("an avatar has its options and its face already: give them to load_avatar")
+    encoding, output = encoding or Encoding(), Path(output)
     started_s = time.perf_counter()
     check_output(output, encoding.overwrite)
-    clip = read_audio(audio)
-    talker = Talker.enrol(face, model, backend, face_index, max_side_px, idle_seed, compose)
-    return render(lambda: talker.make_engine(FILE_PIXELS), clip, output, encoding, progress, started_s)
+    clip = read_audio(Path(audio))
+    if not isinstance(face, Avatar):
+        face = LocalAvatarFactory(options or AvatarOptions()).enrol(face, face_index=face_index)
+    return render(face, clip, output, encoding, progress, started_s)
 
 
 def render(
-    make_engine: Callable[[], FileEngine],
+    avatar: Avatar,
     clip: AudioClip,
     output: Path,
     encoding: Encoding,
     progress: bool = False,
     started_s: float | None = None,
 ) -> GenerateReport:
-    """Draw and write all of `clip`; the engine is opened and closed here.
+    """Draw and write all of `clip` with an engine of its own.
 
     Args:
         started_s: `time.perf_counter()` when the whole job began, for the report; None is now.
     Raises: what the engine raises; OutputError.
     """
     started_s = time.perf_counter() if started_s is None else started_s
-    engine = make_engine()
-    try:
+    with avatar.engine(FILE_PIXELS) as engine:
         width_px, height_px = engine.frame_size
         drawing_s = time.perf_counter()
         with Mp4Writer(output, width_px, height_px, engine.spec.fps, PLAYBACK_HZ, encoding) as writer:
@@ -135,11 +121,9 @@ def render(
             realtime_factor=round(clip.seconds / (done_s - drawing_s), 3),
             backend=engine.backend_name,
         )
-    finally:
-        engine.close()
 
 
-def _draw_all(engine: FileEngine, clip: AudioClip, writer: Mp4Writer, progress: bool) -> int:
+def _draw_all(engine: Engine, clip: AudioClip, writer: Mp4Writer, progress: bool) -> int:
     """Feed the clip through the engine into the file; returns the number of frames."""
     expected = engine.spec.frame_count(len(clip.pcm_16k))
     frames = 0
@@ -159,7 +143,7 @@ def _draw_all(engine: FileEngine, clip: AudioClip, writer: Mp4Writer, progress: 
     return frames
 
 
-def _drawn(engine: FileEngine, clip: AudioClip) -> Iterator[tuple[NDArray[np.float32], list[DrawnFrame]]]:
+def _drawn(engine: Engine, clip: AudioClip) -> Iterator[tuple[NDArray[np.float32], list[DrawnFrame]]]:
     """Sound and the frames that it made ready, chunk by chunk, so that the file is well interleaved."""
     for start in range(0, len(clip.pcm_16k), CHUNK_SAMPLES):
         end = start + CHUNK_SAMPLES

@@ -10,9 +10,11 @@ import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from streaming.fakes import MOUTH, FakeEngine, tone, tone_clip
+from streaming.fakes import MOUTH, FakeEngine, fake_avatar, tone, tone_clip
 from streaming.media import shift_samples
 
+from s2v.engine.avatar import Avatar
+from s2v.engine.compositor.pixel_format import PixelFormat
 from s2v.errors import BackendError, OutputError
 from s2v.media.audio_file import AudioClip, read_audio
 from s2v.media.generate import generate, render
@@ -41,14 +43,14 @@ def _bursts(seconds: float, starts_s: list[float], length_s: float) -> AudioClip
 @pytest.mark.parametrize("samples", [1, 639, 640, 641, 3200, 16_000, 51_237])
 def test_every_sample_is_covered_by_a_frame_and_kept(tmp_path: Path, samples: int) -> None:
     clip = tone_clip(samples / 16_000)
-    report = render(FakeEngine, clip, tmp_path / "a.mp4", Encoding())
+    report = render(fake_avatar(), clip, tmp_path / "a.mp4", Encoding())
     assert report.frames == -(-samples * 25 // 16_000) == len(_mouth_levels(tmp_path / "a.mp4"))
     assert len(read_audio(tmp_path / "a.mp4").pcm_16k) == samples
 
 
 def test_the_mouth_moves_when_the_voice_is_heard(tmp_path: Path) -> None:
     clip = _bursts(3.0, starts_s=[0.0, 0.8, 2.0], length_s=0.4)
-    render(FakeEngine, clip, tmp_path / "a.mp4", Encoding())
+    render(fake_avatar(), clip, tmp_path / "a.mp4", Encoding())
     levels = np.array(_mouth_levels(tmp_path / "a.mp4"))
     centres_s = (np.arange(len(levels)) + 0.5) / 25
     inside = np.any([(start < centres_s) & (centres_s < start + 0.4) for start in (0.0, 0.8, 2.0)], axis=0)
@@ -69,17 +71,22 @@ def test_frames_that_leave_a_gpu_converted_make_the_same_file(tmp_path: Path) ->
     said = voice(0.6)
     clip = AudioClip(np.repeat(said, 3), said)
     backend = CountingBackend(open_backend(tiny_model("s2v").path, "torch-cpu"))
-    seen = {}
+    face, seen = drawn_face(backend.spec), {}
+    asked: list[PixelFormat] = []
+
+    def open_engine(place: str, pixels: PixelFormat) -> LipSyncEngine:
+        asked.append(pixels)
+        return LipSyncEngine(face, backend, composer_for(backend, place, pixels), idle_seed=1)
+
     for place in ("gpu", "cpu"):
-        compose = composer_for(backend, place, FILE_PIXELS)
-        face, path = drawn_face(backend.spec), tmp_path / f"{place}.mp4"
-        engine = LipSyncEngine(face, backend, compose, idle_seed=1)
-        assert engine.push(said)[0].pixels.ndim == (2 if place == "gpu" else 3)
-        engine.close()
-        render(partial(LipSyncEngine, face, backend, compose, idle_seed=1), clip, path, Encoding(crf=0))
+        path = tmp_path / f"{place}.mp4"
+        with open_engine(place, FILE_PIXELS) as engine:
+            assert engine.push(said)[0].pixels.ndim == (2 if place == "gpu" else 3)
+        render(Avatar(face, partial(open_engine, place), lambda: face.photo), clip, path, Encoding(crf=0))
         with av.open(str(path)) as container:
             seen[place] = np.stack([frame.to_ndarray() for frame in container.decode(video=0)]).astype(int)
     backend.close()
+    assert set(asked) == {FILE_PIXELS}
     assert seen["gpu"].shape == seen["cpu"].shape and len(seen["gpu"]) == 15
     assert np.percentile(np.abs(seen["gpu"] - seen["cpu"]), 99.9) <= 2, "levels"
     assert np.ptp(seen["gpu"], axis=0).max() > 4, "something moves"
@@ -89,14 +96,14 @@ def test_the_engine_hears_the_whole_clip_in_small_chunks_and_is_closed_once(tmp_
     lengths: list[int] = []
     engine = FakeEngine(before_push=lambda: lengths.append(len(engine.heard)))
     clip = tone_clip(2.7)
-    render(lambda: engine, clip, tmp_path / "a.mp4", Encoding())
+    render(fake_avatar(lambda: engine), clip, tmp_path / "a.mp4", Encoding())
     np.testing.assert_array_equal(engine.heard, clip.pcm_16k)
     assert np.diff(lengths).max() <= 16_000
     assert engine.closed == 1
 
 
 def test_the_report_adds_up_and_is_one_json_object(tmp_path: Path) -> None:
-    report = render(FakeEngine, tone_clip(1.5), tmp_path / "a.mp4", Encoding())
+    report = render(fake_avatar(), tone_clip(1.5), tmp_path / "a.mp4", Encoding())
     values = json.loads(report.as_json())
     assert values["seconds"] == 1.5
     assert values["frames"] == 38
@@ -124,7 +131,7 @@ def _failing_after(pushes: int, failure: BaseException) -> Callable[[], FakeEngi
 def test_an_end_half_way_leaves_no_file_and_no_thread(tmp_path: Path, pushes: int, failure: BaseException) -> None:
     make_engine = _failing_after(pushes, failure)
     with pytest.raises(type(failure)):
-        render(make_engine, tone_clip(4.0), tmp_path / "a.mp4", Encoding())
+        render(fake_avatar(make_engine), tone_clip(4.0), tmp_path / "a.mp4", Encoding())
     assert list(tmp_path.iterdir()) == []
     assert make_engine().closed == 1
     assert [thread for thread in threading.enumerate() if thread.name == "s2v-encoder"] == []
@@ -139,7 +146,7 @@ class WrongSizeEngine(FakeEngine):
 def test_a_failure_of_the_encoder_ends_the_drawing(tmp_path: Path) -> None:
     engine = WrongSizeEngine()
     with pytest.raises(OutputError, match="256"):
-        render(lambda: engine, tone_clip(20.0), tmp_path / "a.mp4", Encoding())
+        render(fake_avatar(lambda: engine), tone_clip(20.0), tmp_path / "a.mp4", Encoding())
     assert len(engine.heard) < 10 * 16_000
     assert list(tmp_path.iterdir()) == []
 

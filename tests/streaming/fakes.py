@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from typing import Self
 
 import numpy as np
+from fakes import drawn_face
 from numpy.typing import NDArray
 
-from s2v.engine.lipsync import DrawnFrame
+from s2v.engine.avatar import Avatar
+from s2v.engine.face.enrolment import EnrolledFace
+from s2v.engine.lipsync import DrawnFrame, Engine
 from s2v.media.audio_file import AudioClip
 from s2v.spec import LipSyncSpec
 from s2v.streaming.sources.source import AudioChunk
@@ -53,6 +59,12 @@ class FakeEngine:
     def close(self) -> None:
         self.closed += 1
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *ended: object) -> None:
+        self.close()
+
     def _draw(self) -> DrawnFrame:
         centre = self.spec.frame_centre(self._drawn)
         around = self.heard[max(centre - 320, 0) : centre + 320]
@@ -61,6 +73,17 @@ class FakeEngine:
         picture[MOUTH] = min(255, round(1500 * loudness))
         self._drawn += 1
         return DrawnFrame(self._drawn - 1, centre, picture)
+
+
+def fake_avatar(make_engine: Callable[[], Engine] = FakeEngine, picture: NDArray[np.uint8] | None = None) -> Avatar:
+    """An avatar with these engines, whatever its face: they draw `still()`, and so does it if no picture is given."""
+    shown = still() if picture is None else picture
+    return Avatar(replace(_face(), photo=shown), lambda _: make_engine(), lambda: shown)
+
+
+@cache
+def _face() -> EnrolledFace:
+    return drawn_face(LipSyncSpec(), (SIDE_PX, SIDE_PX))
 
 
 class ListSource:

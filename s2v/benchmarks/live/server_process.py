@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,6 +96,14 @@ class MarkingEngine:
     def spec(self) -> LipSyncSpec:
         return self._engine.spec
 
+    @property
+    def backend_name(self) -> str:
+        return self._engine.backend_name
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        return self._engine.frame_size
+
     def push(self, pcm: NDArray[np.float32]) -> list[DrawnFrame]:
         if found := self._finder.push(pcm):
             self._click = found[-1]
@@ -106,6 +114,12 @@ class MarkingEngine:
 
     def close(self) -> None:
         self._engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *ended: object) -> None:
+        self.close()
 
     def _mark(self, frames: list[DrawnFrame]) -> list[DrawnFrame]:
         for frame in frames:
@@ -129,6 +143,7 @@ def serving(served: ServerUnderTest) -> Iterator[Server]:
 
 def _serve(served: ServerUnderTest, pipe: Connection) -> None:
     """The child process: as `s2v live` does, one runtime for all its sessions."""
+    from s2v.engine.avatar import Avatar, AvatarOptions
     from s2v.engine.face.photo import load_photo
     from s2v.machine import use_few_arenas
     from s2v.streaming.render.client import RenderClient
@@ -138,22 +153,20 @@ def _serve(served: ServerUnderTest, pipe: Connection) -> None:
 
     use_few_arenas()  # before the runtime starts its threads
     photo = load_photo(served.face, served.size_px)
-    renderer = RenderClient(served.model, served.backend, idle_seed=0, max_side_px=served.size_px)
+    renderer = RenderClient(AvatarOptions(served.model, served.backend, max_side_px=served.size_px))
     try:
-        portrait = renderer.portrait(photo)
+        avatar = renderer.enrol(photo)
         most = served.max_sessions
         if most == "auto":
-            most = measure(portrait.make_engine, renderer, cpu_s=lambda: time.process_time() + renderer.cpu_s).sessions
-        height, width = portrait.still_bgr.shape[:2]
+            most = measure(avatar, renderer, cpu_s=lambda: time.process_time() + renderer.cpu_s).sessions
 
         def on_ready(url: str) -> None:
             asyncio.get_running_loop().add_reader(pipe.fileno(), _tell_usage, renderer, pipe)
             spec, name = renderer.spec, renderer.name
-            pipe.send(Ready(url, os.getpid(), name, width, height, spec.look_ahead_s, most))
+            pipe.send(Ready(url, os.getpid(), name, *avatar.frame_size, spec.look_ahead_s, most))
 
         options = LiveOptions(
-            lambda: MarkingEngine(portrait.make_engine()),
-            portrait.still_bgr,
+            Avatar(avatar.face, lambda pixels: MarkingEngine(avatar.engine(pixels)), lambda: avatar.still_bgr),
             max_sessions=most or NO_LIMIT,
             runtime=renderer,
         )

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from s2v.engine.avatar import AvatarOptions
 
 ASSETS = Path(__file__).parents[2] / "assets"
 BUNDLED_FACE = ASSETS / "face.jpg"
@@ -45,8 +49,12 @@ def add_face_options(parser: argparse.ArgumentParser, max_side_px: int) -> None:
     )
 
 
-def idle_seed(args: argparse.Namespace) -> int | None:
-    return None if args.no_idle else args.seed
+def avatar_options(args: argparse.Namespace) -> AvatarOptions:
+    """What these options ask for, but for the photo itself."""
+    from s2v.engine.avatar import AvatarOptions
+
+    idle_seed = None if args.no_idle else args.seed
+    return AvatarOptions(args.model, args.backend, idle_seed, args.max_side, args.compose)
 
 
 def _seed(text: str) -> int:

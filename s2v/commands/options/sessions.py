@@ -1,4 +1,4 @@
-"""Options of `s2v live` about its callers: how many, and with which faces; and the renderer that serves them."""
+"""Options of `s2v live` about its callers: how many, and with which faces; and the render process that draws them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from s2v.commands.options.face import idle_seed
+from s2v.commands.options.face import avatar_options
 
 if TYPE_CHECKING:
-    from s2v.streaming.render.client import RemotePortrait, RenderClient
+    from s2v.engine.avatar import Avatar
+    from s2v.streaming.render.client import RenderClient
     from s2v.streaming.server.face_store import FaceOptions
 
 MOST_SESSIONS = 1000
@@ -26,7 +27,7 @@ log = logging.getLogger("s2v")
 class Stage:
     """What the server shows, and to how many."""
 
-    portrait: RemotePortrait
+    avatar: Avatar
     faces: FaceOptions
     max_sessions: int
     runtime: RenderClient
@@ -45,7 +46,7 @@ def add_session_options(parser: argparse.ArgumentParser) -> None:
 
 @contextmanager
 def open_stage(args: argparse.Namespace, shared: bool) -> Iterator[Stage]:
-    """The face of --face in a renderer, which is closed at the end.
+    """The face of --face in a render process, which is ended at the end.
 
     Args: shared: every caller sees this one face, drawn once.
     Raises: S2vError, photo, model, runtime or gallery cannot be used.
@@ -58,16 +59,16 @@ def open_stage(args: argparse.Namespace, shared: bool) -> Iterator[Stage]:
 
     photo = load_photo(args.face, args.max_side)  # a wrong path is told before a runtime is opened
     gallery = photos_of(args.faces) if args.faces is not None else []
-    renderer = RenderClient(args.model, args.backend, idle_seed(args), args.max_side, args.compose)
+    renderer = RenderClient(avatar_options(args))
     try:
-        portrait = renderer.portrait(photo, args.face_index)
+        avatar = renderer.enrol(photo, face_index=args.face_index)
         sessions = args.max_sessions
         if sessions is None:
-            capacity = measure(portrait.make_engine, renderer, shared, lambda: time.process_time() + renderer.cpu_s)
+            capacity = measure(avatar, renderer, shared, lambda: time.process_time() + renderer.cpu_s)
             log.info("this machine carries %s", capacity)
             sessions = capacity.sessions
         uploads = None if args.no_uploads else UploadLimits()
-        yield Stage(portrait, FaceOptions(renderer.enrol, tuple(gallery), uploads), sessions, renderer)
+        yield Stage(avatar, FaceOptions(renderer, tuple(gallery), uploads), sessions, renderer)
     finally:
         renderer.close()
 

@@ -1,4 +1,4 @@
-"""A `Renderer` in a process of its own, as its parent sees it: same surface, and its faults end there.
+"""An avatar factory in a process of its own, as its parent sees it: same surface, and its faults end there.
 
 Python runs one thread at a time. With drawing and sending in one process, three sessions had 12 frames a second while
 a third of the machine stood idle; see docs/LOG.md, "Two processes". A process that has ended is begun anew by whoever
@@ -17,16 +17,11 @@ import time
 from collections.abc import Iterator
 from multiprocessing.connection import Client, Connection
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from s2v.engine.face.enrolment import EnrolledFace
-from s2v.engine.face.photo import MAX_SIDE_PX, Image
+from s2v.engine.avatar import Avatar, AvatarOptions, Photo, picture_of
 from s2v.errors import BackendError
 from s2v.spec import LipSyncSpec
-from s2v.streaming.render.process import FindFace, Opened, RenderConfig, draw, slots_shape
+from s2v.streaming.render.process import FindFace, FoundFace, Opened, draw
 from s2v.streaming.render.remote_engine import RemoteEngine, answer, send
 
 START_WITHIN_S = 120.0  # a busy machine opens a runtime in a few seconds
@@ -38,23 +33,15 @@ log = logging.getLogger(__name__)
 
 
 class RenderClient:
-    """Owns the process. May be used by any thread."""
+    """Owns the process. Fills `AvatarFactory`; may be used by any thread."""
 
-    def __init__(
-        self,
-        model: Path | None = None,
-        backend: str = "auto",
-        idle_seed: int | None = None,
-        max_side_px: int = MAX_SIDE_PX,
-        compose: str = "auto",
-    ) -> None:
-        """Start the process and wait until its runtime is open.
+    def __init__(self, options: AvatarOptions) -> None:
+        """Start the process and wait until its runtime, which all engines share, is open.
 
-        Args: as of `Renderer`.
-        Raises: BackendError, ModelError, as of `Renderer`; BackendError, the process does not start.
+        Raises: BackendError, ModelError: model, runtime or place to draw at cannot be used, or the process does not
+            start.
         """
-        level = logging.getLogger("s2v").getEffectiveLevel()
-        self._config = RenderConfig(model, backend, idle_seed, max_side_px, level, compose)
+        self._options = options
         self._authkey = secrets.token_bytes(32)
         self._starting = threading.Lock()
         self._closed = False
@@ -81,13 +68,20 @@ class RenderClient:
     def pid(self) -> int:
         return self._opened.pid
 
-    def enrol(self, data: bytes, name: str = "the photo", face_index: int | None = None) -> RemotePortrait:
-        """See `Renderer.enrol`. Raises: FaceError. BackendError, the process has ended and cannot be begun anew."""
-        return self._find(FindFace(data, name, face_index))
-
-    def portrait(self, photo: Image, face_index: int | None = None) -> RemotePortrait:
-        """See `Renderer.portrait`."""
-        return self._find(FindFace(photo, "the photo", face_index))
+    def enrol(self, photo: Photo, name: str = "the photo", face_index: int | None = None) -> Avatar:
+        """See `AvatarFactory.enrol`. Raises: BackendError, the process has ended and cannot be begun anew, too."""
+        if not isinstance(photo, bytes):  # they are unpacked over there: where a decoder ends, calls here do not
+            photo = picture_of(photo, name, self._options.max_side_px)
+        with self.call() as line:
+            send(line, FindFace(photo, name, face_index))
+            found = answer(line, FIND_WITHIN_S)
+        assert isinstance(found, FoundFace)
+        avatar_id = secrets.token_hex(8)
+        avatar = Avatar(
+            found.face, lambda pixels: RemoteEngine(self, found.face, avatar_id, pixels), lambda: found.still_bgr
+        )
+        _ = avatar.still_jpeg  # made here, on a thread that may wait, and not when a page asks for it
+        return avatar
 
     def close(self) -> None:
         """End the process and join it; engines that are still in use end with BackendError. Safe to call twice."""
@@ -121,18 +115,12 @@ class RenderClient:
                 self._process, self._pipe, self._opened = self._start()
             return self._process, self._opened.address
 
-    def _find(self, request: FindFace) -> RemotePortrait:
-        with self.call() as line:
-            send(line, request)
-            found = answer(line, FIND_WITHIN_S)
-        return RemotePortrait(self, found.face, found.still_bgr, found.still_jpeg)
-
     def _start(self) -> tuple[BaseProcess, Connection, Opened]:
         context = multiprocessing.get_context("spawn")  # a fork would carry threads and locks along
         ours, theirs = context.Pipe()
-        process = context.Process(
-            target=draw, args=(self._config, self._authkey, theirs), name="s2v-drawing", daemon=True
-        )
+        level = logging.getLogger("s2v").getEffectiveLevel()
+        arguments = (self._options, level, self._authkey, theirs)
+        process = context.Process(target=draw, args=arguments, name="s2v-drawing", daemon=True)
         with _signals_wait():
             process.start()
         theirs.close()
@@ -143,23 +131,6 @@ class RenderClient:
             raise
         assert isinstance(opened, Opened)
         return process, ours, opened
-
-
-class RemotePortrait:
-    """One face; fills `face_store.Portrait`."""
-
-    def __init__(
-        self, renderer: RenderClient, face: EnrolledFace, still_bgr: NDArray[np.uint8], still_jpeg: bytes
-    ) -> None:
-        self.still_bgr = still_bgr
-        self.still_jpeg = still_jpeg
-        self._renderer = renderer
-        self._face = face
-        self._id = secrets.token_hex(8)
-
-    def make_engine(self) -> RemoteEngine:
-        """An engine for one session. Raises: BackendError."""
-        return RemoteEngine(self._renderer, self._face, self._id, slots_shape(self.still_bgr))
 
 
 @contextlib.contextmanager

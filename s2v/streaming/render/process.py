@@ -1,4 +1,4 @@
-"""The render process: a `Renderer` behind a local socket, so that drawing and sending never share an interpreter.
+"""The render process: an avatar factory behind a local socket, so that drawing and sending share no interpreter.
 
 Every connection is one conversation on a thread of its own: a face to be found on a photo, or an engine from its
 opening to its close. The parent's end is `s2v.streaming.render.client`.
@@ -20,38 +20,28 @@ from dataclasses import dataclass
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Connection, Listener, answer_challenge, deliver_challenge
 from multiprocessing.shared_memory import SharedMemory
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from s2v.engine.avatar import CALL_PIXELS
 from s2v.engine.compositor.pixel_format import to_i420
 from s2v.errors import BackendError, S2vError
 
 if TYPE_CHECKING:
+    from s2v.engine.avatar import Avatar, AvatarOptions
+    from s2v.engine.avatar_factory import LocalAvatarFactory
+    from s2v.engine.backends.batcher import BatchingBackend
     from s2v.engine.face.enrolment import EnrolledFace
     from s2v.engine.lipsync import DrawnFrame
     from s2v.spec import LipSyncSpec
-    from s2v.streaming.render.renderer import Portrait, Renderer
 
 SLOTS = 2  # frames that an engine hands over at once: as many as a live chunk gives
-KEPT_PORTRAITS = 8  # besides those that engines hold
+KEPT_AVATARS = 8  # besides those that engines hold
 BACKLOG = 64
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class RenderConfig:
-    """As of `Renderer`."""
-
-    model: Path | None
-    backend: str
-    idle_seed: int | None
-    max_side_px: int
-    log_level: int
-    compose: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -78,20 +68,19 @@ class FindFace:
 class FoundFace:
     face: EnrolledFace
     still_bgr: NDArray[np.uint8]
-    still_jpeg: bytes
 
 
 @dataclass(frozen=True)
 class OpenEngine:
     """A request: an engine for one session. Answered by None; or by `WantsFace`, which is answered by the face."""
 
-    portrait_id: str
+    avatar_id: str
     memory: str  # name of the shared memory: SLOTS frames, I420 each
 
 
 @dataclass(frozen=True)
 class WantsFace:
-    """The process does not know this portrait, or no longer."""
+    """The process does not know this avatar, or no longer."""
 
 
 @dataclass(frozen=True)
@@ -105,30 +94,30 @@ class Drawn:
     rows: int
 
 
-def draw(config: RenderConfig, authkey: bytes, pipe: Connection) -> None:
+def draw(options: AvatarOptions, log_level: int, authkey: bytes, pipe: Connection) -> None:
     """Serve until the parent closes its end of the pipe. Run as the target of a process."""
     for number in (signal.SIGINT, signal.SIGTERM):  # they go to the whole group: the parent hangs up first
         signal.signal(number, signal.SIG_IGN)
     logging.basicConfig(format="s2v: %(message)s", level=logging.WARNING)
-    logging.getLogger("s2v").setLevel(config.log_level)
+    logging.getLogger("s2v").setLevel(log_level)
     _give_way()
     import cv2
 
+    from s2v.engine.avatar_factory import LocalAvatarFactory, open_shared_backend
     from s2v.machine import use_few_arenas
-    from s2v.streaming.render.renderer import Renderer
 
     cv2.setNumThreads(1)  # sessions share the cores; its own threads cost a tenth more than they draw
     use_few_arenas()  # before the runtime starts its threads
     try:
-        renderer = Renderer(config.model, config.backend, config.idle_seed, config.max_side_px, config.compose)
+        backend = open_shared_backend(options)
+        factory = LocalAvatarFactory(options, backend)
         listener, address = _listen()
     except S2vError as error:
         pipe.send(error)
-        return
+        return  # whatever is open ends with the process
     threading.Thread(target=_end_with_parent, args=(pipe,), daemon=True).start()
-    backend = renderer.backend
     pipe.send(Opened(address, os.getpid(), backend.spec, backend.name, backend.row_s))
-    handler = RequestHandler(renderer, authkey)
+    handler = RequestHandler(factory, backend, authkey)
     while True:
         try:
             line = listener.accept()
@@ -141,11 +130,12 @@ def draw(config: RenderConfig, authkey: bytes, pipe: Connection) -> None:
 class RequestHandler:
     """Answers requests, each on its own thread."""
 
-    def __init__(self, renderer: Renderer, authkey: bytes) -> None:
-        self._renderer = renderer
+    def __init__(self, factory: LocalAvatarFactory, backend: BatchingBackend, authkey: bytes) -> None:
+        self._factory = factory
+        self._backend = backend
         self._authkey = authkey
         self._lock = threading.Lock()
-        self._portraits: OrderedDict[str, Portrait] = OrderedDict()
+        self._avatars: OrderedDict[str, Avatar] = OrderedDict()
 
     def serve(self, line: Connection) -> None:
         """One conversation, until the parent hangs up."""
@@ -167,19 +157,15 @@ class RequestHandler:
                 line.send(BackendError(f"drawing failed: {error!r:.300}"))
 
     def _find(self, request: FindFace) -> FoundFace:
-        if isinstance(request.photo, bytes):
-            portrait = self._renderer.enrol(request.photo, request.name, request.face_index)
-        else:
-            portrait = self._renderer.portrait(request.photo, request.face_index)
-        return FoundFace(portrait.face, portrait.still_bgr, portrait.still_jpeg)
+        avatar = self._factory.enrol(request.photo, request.name, request.face_index)
+        return FoundFace(avatar.face, avatar.still_bgr)
 
     def _serve_engine(self, line: Connection, request: OpenEngine) -> None:
         memory = SharedMemory(request.memory)
         try:
-            portrait = self._portrait(line, request.portrait_id)
-            engine = portrait.make_engine()
+            engine = self._avatar(line, request.avatar_id).engine(CALL_PIXELS)
             try:
-                slots = np.ndarray(slots_shape(portrait.still_bgr), np.uint8, memory.buf)
+                slots = np.ndarray(slots_shape(engine.frame_size), np.uint8, memory.buf)
                 line.send(None)
                 while True:
                     pcm = line.recv()
@@ -192,36 +178,33 @@ class RequestHandler:
             memory.close()
 
     def _hand_over(self, line: Connection, slots: NDArray[np.uint8], frames: Sequence[DrawnFrame]) -> None:
-        backend = self._renderer.backend
         for first in range(0, max(len(frames), 1), SLOTS):
             part = frames[first : first + SLOTS]
             for slot, frame in zip(slots, part, strict=False):
                 put(frame.pixels, slot)
             told = [(frame.index, frame.centre_sample, frame.network_s, frame.compose_s) for frame in part]
             more = first + SLOTS < len(frames)
-            line.send(Drawn(told, more, time.process_time(), backend.batches, backend.rows))
+            line.send(Drawn(told, more, time.process_time(), self._backend.batches, self._backend.rows))
             if more:
                 line.recv()
 
-    def _portrait(self, line: Connection, portrait_id: str) -> Portrait:
-        from s2v.streaming.render.renderer import Portrait
-
+    def _avatar(self, line: Connection, avatar_id: str) -> Avatar:
         with self._lock:
-            portrait = self._portraits.get(portrait_id)
-        if portrait is None:
+            avatar = self._avatars.get(avatar_id)
+        if avatar is None:
             line.send(WantsFace())
-            portrait = Portrait(self._renderer, line.recv())
+            avatar = self._factory.avatar_of(line.recv())
         with self._lock:
-            self._portraits[portrait_id] = portrait
-            self._portraits.move_to_end(portrait_id)
-            while len(self._portraits) > KEPT_PORTRAITS:
-                self._portraits.popitem(last=False)
-        return portrait
+            self._avatars[avatar_id] = avatar
+            self._avatars.move_to_end(avatar_id)
+            while len(self._avatars) > KEPT_AVATARS:
+                self._avatars.popitem(last=False)
+        return avatar
 
 
-def slots_shape(still_bgr: NDArray[np.uint8]) -> tuple[int, int, int]:
-    """Of the shared memory: SLOTS frames as large as this one, I420."""
-    height_px, width_px = still_bgr.shape[:2]
+def slots_shape(frame_size: tuple[int, int]) -> tuple[int, int, int]:
+    """Of the shared memory: SLOTS frames of this width and height, I420."""
+    width_px, height_px = frame_size
     return SLOTS, height_px * 3 // 2, width_px
 
 

@@ -1,4 +1,4 @@
-"""An engine whose frames another process draws: they come as I420, through memory that both have."""
+"""An engine whose frames another process draws: they come through memory that both have, as I420."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import os
 from multiprocessing.connection import Connection
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from s2v.engine.avatar import CALL_PIXELS
+from s2v.engine.compositor.pixel_format import PixelFormat
 from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.lipsync import DrawnFrame
 from s2v.errors import BackendError, S2vError
 from s2v.spec import LipSyncSpec
-from s2v.streaming.render.process import Drawn, OpenEngine, WantsFace
+from s2v.streaming.render.process import Drawn, OpenEngine, WantsFace, slots_shape
 
 ANSWER_WITHIN_S = 15.0  # an engine; more than `batcher.PATIENCE_S`, whose reason is the better one
 OPEN_WITHIN_S = 60.0  # a face that is new to the process is prepared first
@@ -32,18 +35,28 @@ class RenderProcess(Protocol):
     @property
     def spec(self) -> LipSyncSpec: ...
 
+    @property
+    def name(self) -> str: ...  # of the runtime
+
     def call(self) -> Connection: ...
 
 
 class RemoteEngine:
-    """Fills `painter.Engine`: one thread at a time uses it and waits while the other process draws.
+    """Fills `Engine`: one thread at a time uses it and waits while the other process draws.
 
     Args:
-        slots: the shape of the memory, see `slots_shape`.
+        avatar_id: what the process knows this face by; when it does not, or no longer, it is sent there.
+        pixels: CALL_PIXELS are handed on as they come; for anything else frames are made BGR.
     """
 
-    def __init__(self, renderer: RenderProcess, face: EnrolledFace, portrait_id: str, slots: tuple[int, ...]) -> None:
+    def __init__(
+        self, renderer: RenderProcess, face: EnrolledFace, avatar_id: str, pixels: PixelFormat = CALL_PIXELS
+    ) -> None:
         self._renderer = renderer
+        self._as_bgr = pixels != CALL_PIXELS
+        height_px, width_px = face.photo.shape[:2]
+        self.frame_size = width_px, height_px
+        slots = slots_shape(self.frame_size)
         memory = _shared_memory(int(np.prod(slots)))
         try:
             self._line = renderer.call()
@@ -52,7 +65,7 @@ class RemoteEngine:
             memory.unlink()
             raise
         try:
-            send(self._line, OpenEngine(portrait_id, memory.name))
+            send(self._line, OpenEngine(avatar_id, memory.name))
             said = answer(self._line, OPEN_WITHIN_S)
             if isinstance(said, WantsFace):
                 send(self._line, face)
@@ -70,6 +83,10 @@ class RemoteEngine:
     def spec(self) -> LipSyncSpec:
         return self._renderer.spec
 
+    @property
+    def backend_name(self) -> str:
+        return self._renderer.name
+
     def push(self, pcm: NDArray[np.float32]) -> list[DrawnFrame]:
         """See `LipSyncEngine.push`. Raises: AudioError. BackendError, also when the process has ended."""
         return self._ask(pcm)
@@ -86,6 +103,12 @@ class RemoteEngine:
             self._memory.close()
             self._memory = None
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *ended: object) -> None:
+        self.close()
+
     def _ask(self, pcm: NDArray[np.float32] | None) -> list[DrawnFrame]:
         if self._slots is None:
             raise BackendError("this engine is closed: make another")
@@ -96,13 +119,17 @@ class RemoteEngine:
             assert isinstance(drawn, Drawn)
             for slot, told in zip(self._slots, drawn.frames, strict=False):
                 index, centre_sample, network_s, compose_s = told
-                frames.append(DrawnFrame(index, centre_sample, slot.copy(), network_s, compose_s))
+                frames.append(DrawnFrame(index, centre_sample, self._pixels(slot), network_s, compose_s))
             if not drawn.more:
                 break
             send(self._line, None)
         self._renderer.batches, self._renderer.rows = drawn.batches, drawn.rows
         self._renderer.cpu_s = drawn.cpu_s
         return frames
+
+    def _pixels(self, slot: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """A copy: the next frame comes to the same place."""
+        return np.asarray(cv2.cvtColor(slot, cv2.COLOR_YUV2BGR_I420), np.uint8) if self._as_bgr else slot.copy()
 
 
 def send(line: Connection, what: Any) -> None:

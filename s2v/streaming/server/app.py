@@ -12,7 +12,7 @@ from s2v.streaming.server.access import STATIC, guard
 from s2v.streaming.server.call_manager import CALL_MANAGER, CallManager, LiveOptions
 from s2v.streaming.server.face_routes import STORE, config_of, tend
 from s2v.streaming.server.face_routes import routes as face_routes
-from s2v.streaming.server.face_store import ONE_FACE, FaceStore, FixedPortrait, UnknownFaceError
+from s2v.streaming.server.face_store import ONE_FACE, FaceStore, UnknownFaceError
 from s2v.streaming.server.http_runner import text_of
 from s2v.streaming.server.push_socket import PushSocket
 from s2v.streaming.webrtc.offer import Offer
@@ -28,7 +28,7 @@ CONTENT_POLICY = (
 def create_app(options: LiveOptions) -> web.Application:
     """The application, ready to be served; its shutdown closes all calls."""
     others = options.faces if options.shared is None else ONE_FACE  # all see the one face
-    store = FaceStore(FixedPortrait(options.make_engine, options.still_bgr), others)
+    store = FaceStore(options.avatar, others)
     call_manager = CallManager(options, store)
     middlewares = [call_manager.metrics.middleware(), _one_line_errors, guard(options.access)]
     app = web.Application(client_max_size=OFFER_BYTES, middlewares=middlewares)
@@ -65,13 +65,13 @@ async def _icon(_: web.Request) -> web.FileResponse:
 
 
 async def _still(request: web.Request) -> web.Response:
-    return web.Response(body=request.app[STORE].default.portrait.still_jpeg, content_type="image/jpeg")
+    return web.Response(body=request.app[STORE].default.avatar.still_jpeg, content_type="image/jpeg")
 
 
 async def _config(request: web.Request) -> web.Response:
     """What the page needs to know before the first call."""
     options = request.app[CALL_MANAGER].options
-    height, width = options.still_bgr.shape[:2]
+    width, height = options.avatar.frame_size
     ice_servers = [server.as_json() for server in options.ice_servers]
     size = {"width": width, "height": height}
     own, faces = options.clip is not None, config_of(request.app[STORE])

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import statistics
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-import numpy as np
 from aiohttp import web
-from numpy.typing import NDArray
 
-from s2v.engine.lipsync import Engine
+from s2v.engine.avatar import CALL_PIXELS, Avatar
 from s2v.errors import StreamError
 from s2v.machine import give_memory_back
 from s2v.media.audio_file import AudioClip
@@ -32,10 +30,9 @@ STRAINED_S = 0.1  # faces drawn later than this after their audio: another calle
 
 @dataclass(frozen=True)
 class LiveOptions:
-    """What one server shows. `make_engine` is called once per session, on the session's engine thread."""
+    """What one server shows."""
 
-    make_engine: Callable[[], Engine]
-    still_bgr: NDArray[np.uint8]  # (h, w, 3), the face at rest, as large as the engine's frames
+    avatar: Avatar  # each session opens an engine of it, on the session's engine thread
     clip: AudioClip | None = None  # this voice drives the one face that every caller sees
     sample_clip: AudioClip | None = None  # what the page offers beside the caller's microphone
     loop: bool = False  # begin `clip` again when it ends
@@ -87,9 +84,6 @@ class CallManager:
         voice = self._sample_source() if offer.input == "voice" else None
         options, face = self.options, self._faces.hold(offer.face)
 
-        def make_session(source: AudioSource) -> Session:
-            return Session(source, face.portrait.make_engine, face.portrait.still_bgr, monitor=self.metrics)
-
         def end(call: Call) -> None:
             self._calls.discard(call)
             self._faces.release(face)
@@ -97,7 +91,7 @@ class CallManager:
                 asyncio.get_running_loop().run_in_executor(None, give_memory_back)
 
         call = Call(
-            make_session,
+            partial(self._session_of, face.avatar),
             end,
             options.connect_within_s,
             options.silent_after_s,
@@ -135,12 +129,10 @@ class CallManager:
             await self.broadcast.close()
 
     def _make_broadcast(self, voice: BroadcastSource) -> Broadcast:
-        options = self.options
+        return Broadcast(voice, partial(self._session_of, self.options.avatar))
 
-        def make_session(source: AudioSource) -> Session:
-            return Session(source, options.make_engine, options.still_bgr, monitor=self.metrics)
-
-        return Broadcast(voice, make_session)
+    def _session_of(self, avatar: Avatar, source: AudioSource) -> Session:
+        return Session(source, partial(avatar.engine, CALL_PIXELS), avatar.still_bgr, monitor=self.metrics)
 
     def _sample_source(self) -> FileSource:
         if self.options.sample_clip is None:

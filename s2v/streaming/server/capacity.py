@@ -19,7 +19,7 @@ import numpy as np
 from aiortc.codecs.vpx import Vp8Encoder
 from numpy.typing import NDArray
 
-from s2v.engine.lipsync import Engine
+from s2v.engine.avatar import CALL_PIXELS, Avatar
 from s2v.machine import usable_cores
 from s2v.media.audio_file import ENGINE_HZ
 from s2v.streaming.session.tracks import video_frame
@@ -71,7 +71,7 @@ class TimedRuntime(Protocol):
 
 
 def measure(
-    make_engine: Callable[[], Engine],
+    avatar: Avatar,
     runtime: TimedRuntime,
     shared: bool = False,
     cpu_s: Callable[[], float] = time.process_time,
@@ -83,13 +83,12 @@ def measure(
         cpu_s: processor time so far, of this process and of those that draw for it.
     Raises: S2vError, the engine cannot be used.
     """
-    engine = make_engine()
-    fps, encoder = engine.spec.fps, Vp8Encoder()
+    encoder = Vp8Encoder()
     noise = np.random.default_rng(0).normal(0, 0.1, round(TRIAL_S * ENGINE_HZ)).astype(np.float32).clip(-1, 1)
     draw: list[float] = []
     encode: list[float] = []
-    try:
-        first_s = time.monotonic()
+    with avatar.engine(CALL_PIXELS) as engine:
+        fps, first_s = engine.spec.fps, time.monotonic()
         for start in range(0, len(noise), ENGINE_HZ // fps):  # one frame a call, as in a call ...
             # ... and when it is due: one that rests in between finds its caches cold
             time.sleep(max(first_s + start / ENGINE_HZ - time.monotonic(), 0.0))
@@ -101,8 +100,6 @@ def measure(
                 began_s = time.process_time()
                 encoder.encode(_video(frame.pixels, frame.index, fps))
                 encode.append(time.process_time() - began_s)
-    finally:
-        engine.close()
     half = len(encode) // 2
     draw_s, encode_s = (float(np.median(times[half:])) for times in (draw, encode))
     return Capacity(draw_s, encode_s, runtime.row_s, usable_cores(), fps, shared)

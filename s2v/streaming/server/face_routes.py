@@ -110,7 +110,7 @@ def _name(request: web.Request) -> str:
 
 async def _still(request: web.Request) -> web.Response:
     face = request.app[STORE].get(request.match_info["id"])
-    return web.Response(body=face.portrait.still_jpeg, content_type="image/jpeg")
+    return web.Response(body=face.avatar.still_jpeg, content_type="image/jpeg")
 
 
 async def _delete(request: web.Request) -> web.Response:
@@ -120,5 +120,5 @@ async def _delete(request: web.Request) -> web.Response:
 
 
 def _described(face: Face) -> dict[str, Any]:
-    height, width = face.portrait.still_bgr.shape[:2]
+    width, height = face.avatar.frame_size
     return {"id": face.id, "name": face.name, "width": width, "height": height}

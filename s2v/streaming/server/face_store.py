@@ -19,14 +19,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
+from s2v.engine.avatar import Avatar, AvatarFactory
 from s2v.engine.face.picture_size import picture_size
-from s2v.engine.lipsync import Engine
 from s2v.errors import FaceError, S2vError, SeveralFacesError, StreamError
 from s2v.streaming.server.gallery import read_photo
 
@@ -36,25 +31,13 @@ DEFAULT_ID = "default"
 _NICENESS = 10  # of the thread that looks at photos
 
 
-class Portrait(Protocol):
-    """A face that is ready to talk."""
-
-    @property
-    def still_bgr(self) -> NDArray[np.uint8]: ...  # (h, w, 3), at rest, as large as its engines' frames
-
-    @property
-    def still_jpeg(self) -> bytes: ...
-
-    def make_engine(self) -> Engine: ...  # once per session, on the session's engine thread
-
-
 @dataclass(eq=False)
 class Face:
     """One face of the store."""
 
     id: str
     name: str
-    portrait: Portrait
+    avatar: Avatar
     uploaded: bool = False
     last_used_s: float = 0.0
     calls: int = 0  # running ones
@@ -85,23 +68,11 @@ class FacesFullError(StreamError):
     """The server has as many uploaded faces, or uploads under way, as it may: try again later."""
 
 
-class FixedPortrait:
-    """A face that was there before the store. Fills `Portrait`."""
-
-    def __init__(self, make_engine: Callable[[], Engine], still_bgr: NDArray[np.uint8]) -> None:
-        self.make_engine = make_engine
-        self.still_bgr = still_bgr
-        self.still_jpeg = cv2.imencode(".jpg", still_bgr)[1].tobytes()
-
-
-Enrol = Callable[[bytes, str], Portrait]  # a photo's bytes and what to call it in errors; raises FaceError; may block
-
-
 @dataclass(frozen=True)
 class FaceOptions:
     """Which faces beside its own one server shows."""
 
-    enrol: Enrol | None = None  # needed for both others
+    factory: AvatarFactory | None = None  # needed for both others
     gallery: tuple[Path, ...] = ()  # photos, see `photos_of`
     uploads: UploadLimits | None = None  # None: it takes none
 
@@ -121,14 +92,14 @@ class FaceStore:
 
     def __init__(
         self,
-        default: Portrait,
+        default: Avatar,
         options: FaceOptions = ONE_FACE,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.default = Face(DEFAULT_ID, "Default", default)
-        self.limits = options.uploads if options.enrol is not None else None
-        self._enrol = options.enrol
-        self.gallery = options.gallery if options.enrol is not None else ()
+        self.limits = options.uploads if options.factory is not None else None
+        self._factory = options.factory
+        self.gallery = options.gallery if options.factory is not None else ()
         self.enrolling = bool(self.gallery)  # more of it is to come
         self._faces = {DEFAULT_ID: self.default}
         self._under_way = 0
@@ -180,18 +151,18 @@ class FaceStore:
 
         Raises: FaceError, it cannot be used. FacesFullError.
         """
-        assert self.limits is not None and self._enrol is not None
+        assert self.limits is not None and self._factory is not None
         self._make_room()  # before the work; and after it, for others may have come meanwhile
         size = picture_size(data)
         if size is not None and size[0] * size[1] > self.limits.max_px:  # told from its head, nothing is unpacked
             most = self.limits.max_px // 10**6
             raise FaceError(f"the photo has {size[0]}x{size[1]} px; at most {most} million are taken: scale it down")
         try:
-            portrait = await asyncio.get_running_loop().run_in_executor(self._thread, self._enrol, data, "the photo")
+            avatar = await asyncio.get_running_loop().run_in_executor(self._thread, self._factory.enrol, data)
         except SeveralFacesError as error:
             raise FaceError(f"{error.count} faces on the photo: cut it to one person") from None
         self._make_room()
-        face = Face(secrets.token_urlsafe(18), name, portrait, uploaded=True, last_used_s=self._now())
+        face = Face(secrets.token_urlsafe(18), name, avatar, uploaded=True, last_used_s=self._now())
         self._faces[face.id] = face
         return face
 
@@ -226,10 +197,10 @@ class FaceStore:
         await asyncio.get_running_loop().run_in_executor(None, lambda: self._thread.shutdown(cancel_futures=True))
 
     def _from_gallery(self, path: Path) -> Face:
-        assert self._enrol is not None
+        assert self._factory is not None
         data = read_photo(path)
         # the same id after every start, so that a bookmarked choice stays
-        return Face("g-" + hashlib.sha256(data).hexdigest()[:16], path.stem, self._enrol(data, path.name))
+        return Face("g-" + hashlib.sha256(data).hexdigest()[:16], path.stem, self._factory.enrol(data, path.name))
 
     def _make_room(self) -> None:
         """Raises: FacesFullError, all places are taken by faces that are in use or new."""

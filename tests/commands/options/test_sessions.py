@@ -46,12 +46,12 @@ def test_the_stage_measures_what_the_machine_carries_and_is_closed_after_any_end
     model = ["--model", str(tiny_model("s2v").path), "--backend", "onnxruntime"]
     with caplog.at_level(logging.INFO, "s2v"), open_stage(parsed(*model), shared=False) as stage:
         assert stage.max_sessions >= 1
-        assert stage.faces.uploads is not None and stage.faces.enrol is not None and stage.faces.gallery == ()
-        engine = stage.portrait.make_engine()
-        (frame,) = engine.push(np.zeros(stage.runtime.spec.ready_at(0), np.float32))
-        height_px, width_px = stage.portrait.still_bgr.shape[:2]
-        assert frame.pixels.shape == (height_px * 3 // 2, width_px), "I420"
-        engine.close()
+        assert stage.faces.uploads is not None and stage.faces.factory is stage.runtime and stage.faces.gallery == ()
+        width_px, height_px = stage.avatar.frame_size
+        assert stage.avatar.still_bgr.shape == (height_px, width_px, 3)
+        with stage.avatar.engine("i420") as engine:
+            (frame,) = engine.push(np.zeros(stage.runtime.spec.ready_at(0), np.float32))
+        assert frame.pixels.shape == (height_px * 3 // 2, width_px)
     said = [record.getMessage() for record in caplog.records if "carries" in record.getMessage()]
     assert len(said) == 1 and f"carries {stage.max_sessions} session" in said[0]
     own = ["--max-sessions", "7", "--no-uploads", "--faces", str(DATA)]

@@ -11,7 +11,7 @@ import pytest
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 from streaming.client import Client, next_picture
-from streaming.fakes import FakeEngine, still, tone_clip
+from streaming.fakes import FakeEngine, fake_avatar, tone_clip
 from streaming.webrtc.test_loopback_peer import Peer, listen, pitch_hz, run, serving, until
 
 from s2v.streaming.broadcast.subscribers import SubscriberTrack
@@ -54,7 +54,7 @@ async def drain(track: MediaStreamTrack, seen: list[float]) -> None:
 def test_two_viewers_see_one_drawing_in_step_and_one_leaves_without_the_other_noticing() -> None:
     async def subscribe() -> None:
         engines = Engines()
-        async with serving(LiveOptions(engines, still(), tone_clip(10.0), loop=True)) as client:
+        async with serving(LiveOptions(fake_avatar(engines), tone_clip(10.0), loop=True)) as client:
             one, two = await subscriber(client), await subscriber(client)
             seen: tuple[list[float], list[float]] = ([], [])
             draining = [
@@ -83,7 +83,7 @@ def test_two_viewers_see_one_drawing_in_step_and_one_leaves_without_the_other_no
 def test_a_file_starts_with_the_first_viewer_and_all_are_told_that_it_has_ended() -> None:
     async def subscribe() -> None:
         engines = Engines()
-        async with serving(LiveOptions(engines, still(), tone_clip(2.0))) as client:
+        async with serving(LiveOptions(fake_avatar(engines), tone_clip(2.0))) as client:
             await asyncio.sleep(0.3)
             assert engines.made == []
             peers = [await subscriber(client), await subscriber(client)]
@@ -101,7 +101,7 @@ def test_a_file_starts_with_the_first_viewer_and_all_are_told_that_it_has_ended(
 
 def test_viewers_come_and_go_and_leave_nothing() -> None:
     async def subscribe() -> None:
-        async with serving(LiveOptions(Engines(), still(), tone_clip(10.0), loop=True)) as client:
+        async with serving(LiveOptions(fake_avatar(Engines()), tone_clip(10.0), loop=True)) as client:
             call_manager = client.app[CALL_MANAGER]
             await (await subscriber(client)).pc.close()
             await until(lambda: len(call_manager) == 0)

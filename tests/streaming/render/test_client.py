@@ -1,4 +1,4 @@
-"""The renderer in a process of its own: nobody who uses it can tell, until it dies; and then it is replaced."""
+"""The render process: nobody who uses an avatar of it can tell, until it dies; and then it is replaced."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client
 from pathlib import Path
@@ -16,12 +17,13 @@ import numpy as np
 import pytest
 from fakes import voice
 
-from s2v.engine.compositor.pixel_format import to_i420
+from s2v.engine.avatar import Avatar, AvatarOptions
+from s2v.engine.avatar_factory import LocalAvatarFactory
+from s2v.engine.compositor.pixel_format import PixelFormat, to_i420
 from s2v.engine.lipsync import DrawnFrame, Engine
 from s2v.errors import AudioError, BackendError, FaceError, ModelError, NoFaceError, SeveralFacesError
-from s2v.streaming.render.client import RemotePortrait, RenderClient
-from s2v.streaming.render.process import KEPT_PORTRAITS, SLOTS, put
-from s2v.streaming.render.renderer import Renderer
+from s2v.streaming.render.client import RenderClient
+from s2v.streaming.render.process import KEPT_AVATARS, SLOTS, put
 
 pytest.importorskip("torch", reason="the small test model is exported with torch")
 
@@ -30,16 +32,15 @@ PHOTO = DATA / "open_smile.jpg"
 SHARED_MEMORY = Path("/dev/shm")
 
 
-def model() -> Path:
+def options() -> AvatarOptions:
     from tiny_networks import tiny_model
 
-    path: Path = tiny_model("s2v").path
-    return path
+    return AvatarOptions(tiny_model("s2v").path, "onnxruntime", idle_seed=7, max_side_px=256)
 
 
 @pytest.fixture(scope="module")
 def renderer() -> Iterator[RenderClient]:
-    made = RenderClient(model(), "onnxruntime", idle_seed=7, max_side_px=256)
+    made = RenderClient(options())
     yield made
     made.close()
     made.close()
@@ -49,7 +50,7 @@ def renderer() -> Iterator[RenderClient]:
 
 
 @pytest.fixture(scope="module")
-def portrait(renderer: RenderClient) -> RemotePortrait:
+def avatar(renderer: RenderClient) -> Avatar:
     return renderer.enrol(PHOTO.read_bytes())
 
 
@@ -80,15 +81,13 @@ def talk(engine: Engine, chunk: int = 640) -> list[DrawnFrame]:
 
 
 @pytest.mark.parametrize("chunk", [640, 16_000])
-def test_frames_are_those_of_a_studio_in_this_process(
-    renderer: RenderClient, portrait: RemotePortrait, chunk: int
-) -> None:
-    inside = Renderer(model(), "onnxruntime", idle_seed=7, max_side_px=256)
-    try:
-        wanted = talk(inside.enrol(PHOTO.read_bytes()).make_engine(), chunk)
-    finally:
-        inside.close()
-    frames = talk(portrait.make_engine(), chunk)
+def test_frames_are_those_that_this_process_draws(renderer: RenderClient, avatar: Avatar, chunk: int) -> None:
+    inside = LocalAvatarFactory(options()).enrol(PHOTO.read_bytes())
+    assert avatar.frame_size == inside.frame_size and avatar.still_jpeg == inside.still_jpeg
+    wanted = talk(inside.engine(), chunk)
+    engine = avatar.engine("i420")
+    assert (engine.backend_name, engine.frame_size, engine.spec) == (renderer.name, inside.frame_size, renderer.spec)
+    frames = talk(engine, chunk)
     assert [frame.index for frame in frames] == [frame.index for frame in wanted] == list(range(18))
     assert [frame.centre_sample for frame in frames] == [frame.centre_sample for frame in wanted]
     for frame, same in zip(frames, wanted, strict=True):
@@ -96,6 +95,14 @@ def test_frames_are_those_of_a_studio_in_this_process(
         assert frame.network_s > 0 and frame.compose_s > 0
     assert chunk == 640 or len(wanted) > 3 * SLOTS, "more than fit at once"
     assert renderer.rows >= 18 and renderer.cpu_s > 0
+
+
+@pytest.mark.parametrize("pixels", ["bgr", "i420-bt709"])
+def test_other_pixels_than_those_of_calls_come_as_bgr(avatar: Avatar, pixels: PixelFormat) -> None:
+    wanted = talk(LocalAvatarFactory(options()).enrol(PHOTO).engine())
+    for frame, same in zip(talk(avatar.engine(pixels)), wanted, strict=True):
+        assert frame.pixels.shape == same.pixels.shape
+        assert np.abs(frame.pixels.astype(int) - same.pixels).mean() < 3, "colours of half the size"
 
 
 def test_a_frame_lands_in_its_slot_as_i420_whatever_it_was_drawn_as() -> None:
@@ -106,9 +113,9 @@ def test_a_frame_lands_in_its_slot_as_i420_whatever_it_was_drawn_as() -> None:
     assert np.array_equal(slots[0], slots[1]) and slots[0].any() and not slots[2].any()
 
 
-def test_an_engine_is_private_and_leaves_nothing_behind(portrait: RemotePortrait) -> None:
+def test_an_engine_is_private_and_leaves_nothing_behind(avatar: Avatar) -> None:
     names = sorted(SHARED_MEMORY.iterdir()) if SHARED_MEMORY.is_dir() else []
-    one, other = portrait.make_engine(), portrait.make_engine()
+    one, other = avatar.engine("i420"), avatar.engine("i420")
     kept = one.push(np.zeros(16_000, np.float32))
     before = [frame.pixels.copy() for frame in kept]
     other.push(voice(1.0, seed=3))
@@ -122,29 +129,35 @@ def test_an_engine_is_private_and_leaves_nothing_behind(portrait: RemotePortrait
     assert names == (sorted(SHARED_MEMORY.iterdir()) if SHARED_MEMORY.is_dir() else [])
 
 
-def test_errors_arrive_as_what_they_are(renderer: RenderClient, portrait: RemotePortrait) -> None:
+def test_errors_arrive_as_what_they_are(renderer: RenderClient, avatar: Avatar) -> None:
     with pytest.raises(NoFaceError):
-        renderer.portrait(np.full((300, 300, 3), 127, np.uint8))
+        renderer.enrol(np.full((300, 300, 3), 127, np.uint8))
     with pytest.raises(FaceError, match="not an image"):
         renderer.enrol(b"nothing of the kind")
+    with pytest.raises(FaceError, match=r"none\.jpg"):
+        renderer.enrol(DATA / "none.jpg")
+    with pytest.raises(FaceError, match=r"my face is an array of uint8, shape \(9, 9\)"):
+        renderer.enrol(np.zeros((9, 9), np.uint8), "my face")
     face = renderer.enrol(PHOTO.read_bytes()).still_bgr
     with pytest.raises(SeveralFacesError) as told:
-        renderer.portrait(np.hstack([face, face]))
+        renderer.enrol(np.hstack([face, face]))
     assert told.value.count == 2
     with pytest.raises(ModelError):
-        RenderClient(PHOTO)
-    engine = portrait.make_engine()
+        RenderClient(AvatarOptions(PHOTO))
+    with pytest.raises(BackendError, match="on 'paper'"):
+        RenderClient(replace(options(), compose="paper"))
+    engine = avatar.engine("i420")
     with pytest.raises(AudioError):
         engine.push(np.full(640, np.nan, np.float32))
     engine.close()
 
 
-def test_strangers_are_not_let_in_and_keep_nobody_waiting(renderer: RenderClient, portrait: RemotePortrait) -> None:
+def test_strangers_are_not_let_in_and_keep_nobody_waiting(renderer: RenderClient, avatar: Avatar) -> None:
     address = renderer._opened.address
     silent = Client(address)  # connected, and says nothing
     with pytest.raises((AuthenticationError, EOFError, OSError)):
         Client(address, authkey=b"guessed")
-    talk(portrait.make_engine())
+    talk(avatar.engine("i420"))
     assert silent.poll(0) and b"CHALLENGE" in silent.recv_bytes()
     silent.send_bytes(b"no")
     with pytest.raises((EOFError, OSError)):
@@ -153,26 +166,26 @@ def test_strangers_are_not_let_in_and_keep_nobody_waiting(renderer: RenderClient
     silent.close()
 
 
-def test_a_face_long_unused_is_sent_again(renderer: RenderClient, portrait: RemotePortrait) -> None:
-    wanted = talk(portrait.make_engine())
-    for _ in range(KEPT_PORTRAITS + 1):
-        renderer.enrol(PHOTO.read_bytes()).make_engine().close()
-    for frame, same in zip(talk(portrait.make_engine()), wanted, strict=True):
+def test_a_face_long_unused_is_sent_again(renderer: RenderClient, avatar: Avatar) -> None:
+    wanted = talk(avatar.engine("i420"))
+    for _ in range(KEPT_AVATARS + 1):
+        renderer.enrol(PHOTO.read_bytes()).engine().close()
+    for frame, same in zip(talk(avatar.engine("i420")), wanted, strict=True):
         assert np.array_equal(frame.pixels, same.pixels)
 
 
 def test_a_process_that_was_killed_ends_its_sessions_and_is_replaced(
-    renderer: RenderClient, portrait: RemotePortrait, caplog: pytest.LogCaptureFixture
+    renderer: RenderClient, avatar: Avatar, caplog: pytest.LogCaptureFixture
 ) -> None:
-    wanted = talk(portrait.make_engine())
-    engine, killed = portrait.make_engine(), renderer.pid
+    wanted = talk(avatar.engine("i420"))
+    engine, killed = avatar.engine("i420"), renderer.pid
     os.kill(killed, signal.SIGKILL)
     assert wait_until_gone(killed)
     with pytest.raises(BackendError, match="has ended"):
         for _ in range(10):  # the first may still be written to a socket that nobody reads
             engine.push(np.zeros(640, np.float32))
     engine.close()
-    for frame, same in zip(talk(portrait.make_engine()), wanted, strict=True):
+    for frame, same in zip(talk(avatar.engine("i420")), wanted, strict=True):
         assert np.array_equal(frame.pixels, same.pixels), "the face was sent to the new process"
     assert renderer.pid != killed and "starting another" in caplog.text
 
@@ -181,10 +194,11 @@ def test_it_does_not_outlive_its_parent() -> None:
     code = f"""
 import os, signal
 from pathlib import Path
+from s2v.engine.avatar import AvatarOptions
 from s2v.streaming.render.client import RenderClient
 
 if __name__ == "__main__":
-    renderer = RenderClient(Path({str(model())!r}), "onnxruntime")
+    renderer = RenderClient(AvatarOptions(Path({str(options().model)!r}), "onnxruntime"))
     print(renderer.pid, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """

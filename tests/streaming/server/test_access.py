@@ -7,7 +7,7 @@ import pytest
 from aiohttp import DummyCookieJar, WSServerHandshakeError, web
 from aiohttp.test_utils import TestClient, TestServer
 from streaming.client import Client
-from streaming.fakes import FakeEngine, still
+from streaming.fakes import fake_avatar
 
 from s2v.errors import StreamError
 from s2v.streaming.server.access import Access, guard, is_loopback
@@ -30,7 +30,7 @@ def visit(access: Access, test: Callable[[Client], Awaitable[None]]) -> None:
         return socket
 
     async def run() -> None:
-        app = create_app(LiveOptions(FakeEngine, still(), access=access))
+        app = create_app(LiveOptions(fake_avatar(), access=access))
         app.router.add_get("/socket", echo)
         app.router.add_delete("/thing", _no_content)
         async with TestClient(TestServer(app), cookie_jar=DummyCookieJar()) as client:
@@ -193,7 +193,7 @@ def test_generated_tokens_are_long_and_differ() -> None:
 
 def test_a_server_that_others_reach_is_not_opened_without_a_token() -> None:
     with pytest.raises(StreamError, match="--token"):
-        asyncio.run(serve(LiveOptions(FakeEngine, still()), "0.0.0.0", 0, None))
+        asyncio.run(serve(LiveOptions(fake_avatar()), "0.0.0.0", 0, None))
     assert is_loopback("::1") and is_loopback("localhost") and not is_loopback("::") and not is_loopback("")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from streaming.client import Client
-from streaming.fakes import SIDE_PX, FakeEngine, still, tone_clip
+from streaming.fakes import SIDE_PX, FakeEngine, fake_avatar, tone_clip
 
 from s2v.errors import ModelError
 from s2v.streaming.broadcast.broadcast import BroadcastSource
@@ -44,7 +44,7 @@ def test_the_page_and_everything_it_names_is_served_without_foreign_addresses() 
         assert (await (await client.get("/health")).json()) == {"status": "ok", "sessions": 0}
         assert (await (await client.get("/state")).json()) == {"sessions": 0, "served": 0, "calls": []}
 
-    visit(LiveOptions(FakeEngine, still()), look)
+    visit(LiveOptions(fake_avatar()), look)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_the_page_offers_what_the_server_can_do(clips: dict[str, Any], inputs: l
         faces |= {"faces_coming": False, "uploads": False, "max_upload_bytes": 0, "max_upload_px": 0}
         assert config == {"inputs": inputs, "own_clip": own, **size, **faces, "ice_servers": []}
 
-    visit(LiveOptions(FakeEngine, still(), **clips), look)
+    visit(LiveOptions(fake_avatar(), **clips), look)
 
 
 OFFERS: dict[str, Any] = {
@@ -105,7 +105,7 @@ def test_a_bad_offer_is_refused_in_one_line(name: str) -> None:
         assert reply.status == 400, answer
         assert list(answer) == ["error"] and "\n" not in answer["error"] and len(answer["error"]) < 250
 
-    visit(LiveOptions(FakeEngine, still()), offer)
+    visit(LiveOptions(fake_avatar()), offer)
 
 
 def test_an_offer_too_large_or_of_another_type_is_refused() -> None:
@@ -118,7 +118,7 @@ def test_an_offer_too_large_or_of_another_type_is_refused() -> None:
         assert reply.status == 404 and "error" in await reply.json()
         assert (await client.get("/static/../app.py")).status == 404
 
-    visit(LiveOptions(FakeEngine, still()), offer)
+    visit(LiveOptions(fake_avatar()), offer)
 
 
 @pytest.mark.usefixtures("loopback_ice")
@@ -169,10 +169,10 @@ def test_real_offers_meet_a_full_server_or_a_broken_engine_with_a_reason() -> No
         assert status == 503 and "behind" in answer["error"]
         await client.app[CALL_MANAGER].close()
 
-    visit(LiveOptions(refuse, still(), sample_clip=tone_clip(1.0)), broken)
+    visit(LiveOptions(fake_avatar(refuse), sample_clip=tone_clip(1.0)), broken)
     clip, slow = tone_clip(30.0), partial(FakeEngine, lambda: time.sleep(0.16))
-    visit(LiveOptions(slow, still(), broadcast_source=BroadcastSource("file", lambda: FileSource(clip))), strained)
-    visit(LiveOptions(FakeEngine, still(), sample_clip=tone_clip(1.0)), no_microphone)
-    visit(LiveOptions(FakeEngine, still(), tone_clip(1.0)), shared_only)
-    visit(LiveOptions(FakeEngine, still()), no_voice)
-    visit(LiveOptions(FakeEngine, still(), tone_clip(1.0), max_sessions=0), full)
+    visit(LiveOptions(fake_avatar(slow), broadcast_source=BroadcastSource("file", lambda: FileSource(clip))), strained)
+    visit(LiveOptions(fake_avatar(), sample_clip=tone_clip(1.0)), no_microphone)
+    visit(LiveOptions(fake_avatar(), tone_clip(1.0)), shared_only)
+    visit(LiveOptions(fake_avatar()), no_voice)
+    visit(LiveOptions(fake_avatar(), tone_clip(1.0), max_sessions=0), full)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from fakes import FakeBackend
-from streaming.fakes import FakeEngine
+from streaming.fakes import FakeEngine, fake_avatar
 
 from s2v.engine.backends.batcher import BatchingBackend
 from s2v.engine.lipsync import DrawnFrame, Pcm
@@ -51,7 +51,7 @@ def test_measuring_draws_encodes_and_closes_its_engine() -> None:
         return engines[-1]
 
     backend = BatchingBackend(FakeBackend)
-    found = measure(make_engine, backend)
+    found = measure(fake_avatar(make_engine), backend)
     backend.close()
     assert len(engines) == 1 and engines[0].closed == 1
     assert len(engines[0].heard) == 16_000
@@ -66,5 +66,5 @@ def test_measuring_draws_encodes_and_closes_its_engine() -> None:
 
     broken = Broken()
     with pytest.raises(ZeroDivisionError):
-        measure(lambda: broken, backend)
+        measure(fake_avatar(lambda: broken), backend)
     assert broken.closed == 1

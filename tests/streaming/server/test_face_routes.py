@@ -12,7 +12,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from pictures import decode_picture
 from streaming.client import Client, next_picture
-from streaming.fakes import SIDE_PX, FakeEngine, still, tone_clip
+from streaming.fakes import SIDE_PX, fake_avatar, tone_clip
 from streaming.server.test_face_store import Enroller, photo
 
 from s2v.streaming.server.app import create_app
@@ -24,8 +24,8 @@ PNG = {"Content-Type": "image/png"}
 
 
 def visit(test: Callable[[Client], Awaitable[None]], limits: UploadLimits | None = LIMITS, **more: Any) -> None:
-    enrol, gallery = more.pop("enrol", Enroller()), more.pop("gallery", ())
-    options = LiveOptions(FakeEngine, still(), faces=FaceOptions(enrol, gallery, limits), **more)
+    factory, gallery = more.pop("factory", Enroller()), more.pop("gallery", ())
+    options = LiveOptions(fake_avatar(), faces=FaceOptions(factory, gallery, limits), **more)
 
     async def run() -> None:
         tasks = len(asyncio.all_tasks())
@@ -128,7 +128,7 @@ def test_the_server_answers_while_a_photo_is_looked_at_and_refuses_more_than_it_
         enroller.gate.set()
         assert [(await task).status for task in both] == [201, 201]
 
-    visit(upload, enrol=enroller)
+    visit(upload, factory=enroller)
 
 
 def test_a_body_that_does_not_come_frees_its_place() -> None:

@@ -11,16 +11,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from streaming.fakes import FakeEngine, VirtualTime, still
+from streaming.fakes import VirtualTime, fake_avatar
 
+from s2v.engine.avatar import Avatar, Photo
 from s2v.errors import FaceError, NoFaceError, SeveralFacesError
 from s2v.streaming.server.face_store import (
     FaceOptions,
     FacesFullError,
     FaceStore,
-    FixedPortrait,
     NoUploadsError,
-    Portrait,
     UnknownFaceError,
     UploadLimits,
 )
@@ -32,7 +31,7 @@ def photo(width: int = 64, height: int = 64, level: int = 200) -> bytes:
 
 
 class Enroller:
-    """Fills `Enrol`: every picture is a face, except dark ones; tells on which threads it ran."""
+    """Fills `AvatarFactory`: every picture is a face, except dark ones; tells on which threads it ran."""
 
     def __init__(self) -> None:
         self.threads: set[str] = set()
@@ -42,7 +41,8 @@ class Enroller:
         self.gate = threading.Event()
         self.gate.set()
 
-    def __call__(self, data: bytes, name: str) -> Portrait:
+    def enrol(self, photo: Photo, name: str = "the photo", face_index: int | None = None) -> Avatar:
+        assert isinstance(photo, bytes) and face_index is None, "what callers bring"
         self.threads.add(threading.current_thread().name)
         if sys.platform == "linux":
             self.niceness.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
@@ -50,20 +50,20 @@ class Enroller:
         self.most_at_once = max(self.most_at_once, self.at_once)
         assert self.gate.wait(20)
         self.at_once -= 1
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        picture = cv2.imdecode(np.frombuffer(photo, np.uint8), cv2.IMREAD_COLOR)
         if picture is None:
             raise FaceError(f"{name} is not an image")
         if picture.max() == 1:
             raise SeveralFacesError("3 faces on the photo: pass --face-index 0..2", 3)
         if picture.max() < 10:
             raise NoFaceError(f"no face found on {name}")
-        return FixedPortrait(FakeEngine, np.asarray(picture, np.uint8))
+        return fake_avatar(picture=np.asarray(picture, np.uint8))
 
 
 def visit(test: Callable[[FaceStore, Enroller, VirtualTime], Awaitable[None]], limits: UploadLimits | None) -> None:
     async def run() -> None:
         threads, enroller, time = threading.active_count(), Enroller(), VirtualTime()
-        store = FaceStore(FixedPortrait(FakeEngine, still()), FaceOptions(enroller, (), limits), time.now)
+        store = FaceStore(fake_avatar(), FaceOptions(enroller, (), limits), time.now)
         await test(store, enroller, time)
         await store.close()
         assert not any(thread.name.startswith("s2v-enrol") for thread in threading.enumerate())
@@ -196,7 +196,7 @@ def test_a_gallery_is_enrolled_one_by_one_and_what_is_refused_is_named(
 
     async def run() -> None:
         for _ in range(2):
-            store = FaceStore(FixedPortrait(FakeEngine, still()), FaceOptions(Enroller(), paths, None))
+            store = FaceStore(fake_avatar(), FaceOptions(Enroller(), paths, None))
             await store.enrol_gallery()
             assert [face.name for face in store.listed()] == ["Default", "Ada", "Bob"], "the same photo counts once"
             assert all(store.get(face.id) is face for face in store.listed())

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from aiohttp import ClientSession, web
-from streaming.fakes import FakeEngine, still
+from streaming.fakes import fake_avatar
 
 from s2v.streaming.server.app import create_app
 from s2v.streaming.server.call_manager import LiveOptions
@@ -24,9 +24,7 @@ def serve(test: Callable[[int], Awaitable[None]], app: web.Application | None = 
     """Run `test` with the port of a server with the given patience; its offers must come within 0.3 s."""
 
     async def run() -> None:
-        runner = make_runner(
-            app or create_app(LiveOptions(FakeEngine, still(), connect_within_s=0.3)), idle_s, linger_s=0.1
-        )
+        runner = make_runner(app or create_app(LiveOptions(fake_avatar(), connect_within_s=0.3)), idle_s, linger_s=0.1)
         await runner.setup()
         try:
             await web.TCPSite(runner, "127.0.0.1", 0).start()

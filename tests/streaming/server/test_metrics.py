@@ -9,7 +9,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client.parser import text_string_to_metric_families
 from streaming.client import Client
-from streaming.fakes import FakeEngine, still, tone_clip
+from streaming.fakes import FakeEngine, fake_avatar, still, tone_clip
 
 from s2v.streaming.server.app import create_app
 from s2v.streaming.server.call_manager import LiveOptions
@@ -32,7 +32,7 @@ async def read(client: Client) -> dict[str, float]:
 
 def test_a_server_that_did_nothing_says_so() -> None:
     async def ask() -> None:
-        async with TestClient(TestServer(create_app(LiveOptions(FakeEngine, still())))) as client:
+        async with TestClient(TestServer(create_app(LiveOptions(fake_avatar())))) as client:
             found = await read(client)
         for name in COUNTED:
             assert found[f"s2v_{name.replace('_ms', '_seconds')}_total"] == 0
@@ -45,7 +45,7 @@ def test_a_server_that_did_nothing_says_so() -> None:
 def test_the_shared_runtime_and_the_places_are_told() -> None:
     async def ask() -> None:
         runtime = SimpleNamespace(batches=3, rows=7, pid=os.getpid())
-        options = LiveOptions(FakeEngine, still(), max_sessions=5, runtime=runtime)
+        options = LiveOptions(fake_avatar(), max_sessions=5, runtime=runtime)
         async with TestClient(TestServer(create_app(options))) as client:
             found = await read(client)
             assert (found["s2v_network_batches_total"], found["s2v_network_frames_total"]) == (3, 7)
@@ -59,8 +59,8 @@ def test_the_shared_runtime_and_the_places_are_told() -> None:
 def test_refused_offers_are_counted_by_their_status() -> None:
     async def ask() -> None:
         async with (
-            TestClient(TestServer(create_app(LiveOptions(FakeEngine, still(), max_sessions=0)))) as full,
-            TestClient(TestServer(create_app(LiveOptions(FakeEngine, still())))) as other,
+            TestClient(TestServer(create_app(LiveOptions(fake_avatar(), max_sessions=0)))) as full,
+            TestClient(TestServer(create_app(LiveOptions(fake_avatar())))) as other,
         ):
             await full.post("/offer", json={"type": "nonsense"})
             await full.post("/offer", json={"type": "nonsense"})

@@ -6,7 +6,7 @@ import asyncio
 import re
 
 from aiohttp.test_utils import TestClient, TestServer
-from streaming.fakes import FakeEngine, still
+from streaming.fakes import fake_avatar
 
 from s2v.streaming.server.access import STATIC
 from s2v.streaming.server.app import create_app
@@ -26,7 +26,7 @@ def test_every_module_is_imported_and_served_as_a_script() -> None:
     assert reached == set(SCRIPTS)
 
     async def look() -> None:
-        async with TestClient(TestServer(create_app(LiveOptions(FakeEngine, still())))) as client:
+        async with TestClient(TestServer(create_app(LiveOptions(fake_avatar())))) as client:
             for name in reached:
                 reply = await client.get(f"/static/{name}")
                 assert reply.status == 200 and "javascript" in reply.content_type, name

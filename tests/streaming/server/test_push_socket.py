@@ -14,7 +14,7 @@ import pytest
 from aiohttp import ClientWebSocketResponse, WSCloseCode, WSMsgType
 from aiohttp.test_utils import TestClient, TestServer
 from streaming.client import Client
-from streaming.fakes import FakeEngine, still
+from streaming.fakes import FakeEngine, fake_avatar
 from streaming.sources.test_speech_buffer import resampled, speech
 
 from s2v.streaming.broadcast.broadcast import Broadcast, BroadcastSource
@@ -32,7 +32,7 @@ def visit(
     engine: FakeEngine | None = None,
 ) -> None:
     async def run() -> None:
-        options = LiveOptions(lambda: engine or FakeEngine(), still(), broadcast_source=voice)
+        options = LiveOptions(fake_avatar(lambda: engine or FakeEngine()), broadcast_source=voice)
         async with asyncio.timeout(60), TestClient(TestServer(create_app(options))) as client:
             await test(client)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import aioice.ice
 import pytest
-from streaming.fakes import FakeEngine, still
+from streaming.fakes import fake_avatar
 
 from s2v.errors import StreamError
 from s2v.streaming.server.call_manager import LiveOptions
@@ -19,7 +19,7 @@ from s2v.streaming.webrtc.ice import offer_loopback_when_alone
 
 SERVER = """
 import os, sys
-from streaming.fakes import FakeEngine, still
+from streaming.fakes import fake_avatar
 from s2v.streaming.server.call_manager import LiveOptions
 from s2v.streaming.server.serve import run_live
 
@@ -29,7 +29,7 @@ def on_ready(address):
     print(address, flush=True)
     os.kill(os.getpid(), number)
 
-print(int(run_live(LiveOptions(FakeEngine, still()), port=0, on_ready=on_ready)) == number)
+print(int(run_live(LiveOptions(fake_avatar()), port=0, on_ready=on_ready)) == number)
 """
 
 
@@ -49,7 +49,7 @@ def test_a_place_that_cannot_be_bound_is_refused_with_the_option_to_use(host: st
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(StreamError, match=r"--port|--host") as refused:
-            asyncio.run(serve(LiveOptions(FakeEngine, still()), host, port, None))
+            asyncio.run(serve(LiveOptions(fake_avatar()), host, port, None))
     assert host in str(refused.value) and "\n" not in str(refused.value)
 
 

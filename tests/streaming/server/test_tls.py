@@ -7,7 +7,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from streaming.certificates import make_certificate
-from streaming.fakes import FakeEngine, still
+from streaming.fakes import fake_avatar
 
 from s2v.errors import StreamError
 from s2v.streaming.server.access import Access
@@ -29,7 +29,7 @@ def test_the_page_is_served_over_https_and_its_cookie_stays_there(tmp_path: Path
 
     async def run() -> None:
         looking: list[asyncio.Task[None]] = []
-        options = LiveOptions(FakeEngine, still(), access=Access("a+b"))
+        options = LiveOptions(fake_avatar(), access=Access("a+b"))
         context = server_context(certfile, keyfile)
 
         def on_ready(url: str) -> None:

@@ -16,7 +16,7 @@ from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSes
 from aiortc.mediastreams import AudioStreamTrack, MediaStreamError
 from numpy.typing import NDArray
 from streaming.client import Client, next_picture, next_sound
-from streaming.fakes import SIDE_PX, FakeEngine, still, tone_clip
+from streaming.fakes import SIDE_PX, FakeEngine, fake_avatar, tone_clip
 
 from s2v.streaming.server.app import create_app
 from s2v.streaming.server.call_manager import CALL_MANAGER, LiveOptions
@@ -116,7 +116,7 @@ def pitch_hz(pcm: NDArray[np.float32]) -> float:
 
 def test_a_caller_hears_their_own_voice_and_sees_the_mouth_move() -> None:
     async def call() -> None:
-        async with serving(LiveOptions(FakeEngine, still())) as client:
+        async with serving(LiveOptions(fake_avatar())) as client:
             peer = Peer(client, Microphone())
             await peer.call()
             heard, seen = await asyncio.gather(listen(peer.tracks["audio"], 3.0), watch(peer.tracks["video"], 40))
@@ -136,7 +136,7 @@ def test_a_caller_hears_their_own_voice_and_sees_the_mouth_move() -> None:
 def test_a_played_voice_ends_by_itself_and_says_so() -> None:
     async def call() -> None:
         engine = FakeEngine()
-        async with serving(LiveOptions(lambda: engine, still(), sample_clip=tone_clip(1.0))) as client:
+        async with serving(LiveOptions(fake_avatar(lambda: engine), sample_clip=tone_clip(1.0))) as client:
             peer = Peer(client, None)
             await peer.call()
             await until(lambda: any('"ended"' in message for message in peer.messages))
@@ -164,7 +164,7 @@ def test_twenty_callers_come_and_go_and_leave_nothing() -> None:
             engines.append(FakeEngine())
             return engines[-1]
 
-        options = LiveOptions(make_engine, still(), sample_clip=tone_clip(5.0), connect_within_s=2.0)
+        options = LiveOptions(fake_avatar(make_engine), sample_clip=tone_clip(5.0), connect_within_s=2.0)
         async with serving(options) as client:
             call_manager = client.app[CALL_MANAGER]
             await once(client, 1)
@@ -189,7 +189,7 @@ def session_threads() -> int:
 
 def test_a_peer_that_falls_silent_is_hung_up() -> None:
     async def call() -> None:
-        options = LiveOptions(FakeEngine, still(), sample_clip=tone_clip(60.0), silent_after_s=3.0)
+        options = LiveOptions(fake_avatar(), sample_clip=tone_clip(60.0), silent_after_s=3.0)
         async with serving(options) as client:
             peer = Peer(client, None)
             await peer.call()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection
 from aiortc.sdp import SessionDescription
-from streaming.fakes import FakeEngine, still, tone_clip
+from streaming.fakes import fake_avatar, tone_clip
 from streaming.webrtc.test_loopback_peer import serving, until
 from streaming.webrtc.test_rude_peers import FILES, open_files
 
@@ -97,9 +97,7 @@ def mutated(sdp: str, rng: random.Random) -> str:
 @pytest.mark.skipif(not FILES.is_dir(), reason="counts open files where Linux lists them")
 def test_mutated_offers_are_answered_or_refused_and_leave_no_socket(caplog: pytest.LogCaptureFixture) -> None:
     async def offers() -> None:
-        options = LiveOptions(
-            FakeEngine, still(), sample_clip=tone_clip(5.0), max_sessions=MUTATED + 1, connect_within_s=0.2
-        )
+        options = LiveOptions(fake_avatar(), sample_clip=tone_clip(5.0), max_sessions=MUTATED + 1, connect_within_s=0.2)
         async with serving(options) as client:
             call_manager, rng, sdp = client.app[CALL_MANAGER], random.Random(7), await real_offer()
             await (await client.get("/health")).read()

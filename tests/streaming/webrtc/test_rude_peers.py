@@ -17,7 +17,7 @@ import pytest
 from aiortc import RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack
 from streaming.client import Client
-from streaming.fakes import FakeEngine, still, tone_clip
+from streaming.fakes import FakeEngine, fake_avatar, tone_clip
 from streaming.webrtc.test_loopback_peer import Peer, serving, until
 
 from s2v.streaming.server.call_manager import CALL_MANAGER, LiveOptions
@@ -187,8 +187,7 @@ def test_callers_of_every_kind_leave_nothing_behind() -> None:
         unheard: list[object] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
         options = LiveOptions(
-            make_engine,
-            still(),
+            fake_avatar(make_engine),
             sample_clip=tone_clip(60.0),
             connect_within_s=2.0,
             silent_after_s=2.0,
@@ -217,7 +216,7 @@ def test_callers_of_every_kind_leave_nothing_behind() -> None:
 
 def test_a_full_server_gives_the_place_to_the_next_once_somebody_has_gone() -> None:
     async def calls() -> None:
-        options = LiveOptions(FakeEngine, still(), sample_clip=tone_clip(60.0), max_sessions=1, connect_within_s=2.0)
+        options = LiveOptions(fake_avatar(), sample_clip=tone_clip(60.0), max_sessions=1, connect_within_s=2.0)
         async with serving(options) as client:
             first, second = Peer(client, None), Peer(client, None)
             await connected(first)

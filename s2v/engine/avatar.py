@@ -1,0 +1,109 @@
+"""An avatar: an enrolled face, ready to be driven. What makes avatars is an `AvatarFactory`, and there is one way to
+ask each for them; `s2v.engine.avatar_factory` has the one whose frames this process draws.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from s2v.engine.compositor.pixel_format import PixelFormat
+from s2v.engine.face.enrolment import EnrolledFace
+from s2v.engine.face.photo import MAX_SIDE_PX, Image, decode_photo, fit_photo, load_photo
+from s2v.engine.lipsync import Engine
+from s2v.errors import FaceError
+
+JPEG_QUALITY = 90
+CALL_PIXELS: PixelFormat = "i420"  # what calls are encoded from
+
+# a file's path, its bytes, or (h, w, 3) BGR: what a camera or `cv2.imread` gives
+Photo = str | os.PathLike[str] | bytes | Image
+
+
+@dataclass(frozen=True)
+class AvatarOptions:
+    """What drives a face and draws it: asked for once, and the same for all avatars of a factory."""
+
+    model: Path | None = None  # of `s2v export`; None: the model that comes with the package
+    backend: str = "auto"  # one of `s2v.engine.backends.BACKEND_NAMES`
+    idle_seed: int | None = 0  # blinks, gaze, head and breath, see `LipSyncEngine`; None: only the lower face moves
+    max_side_px: int = MAX_SIDE_PX  # larger photos are scaled down to this
+    compose: str = "auto"  # where frames are drawn: one of `s2v.engine.compositor_choice.COMPOSE_PLACES`
+
+
+class Avatar:
+    """An enrolled face, ready to be driven; gives as many engines as there are streams.
+
+    It does not tell who draws their frames: this process, or another.
+    """
+
+    def __init__(
+        self, face: EnrolledFace, open_engine: Callable[[PixelFormat], Engine], draw_still: Callable[[], Image]
+    ) -> None:
+        """
+        Args:
+            open_engine: called by `engine`, on whichever thread that is.
+            draw_still: what to show before the first frame, (h, w, 3) BGR, as large as the frames; called once.
+        """
+        self.face = face
+        self._open_engine = open_engine
+        self._draw_still = draw_still
+
+    def engine(self, pixels: PixelFormat = "bgr") -> Engine:
+        """A new engine for one stream: opened, used and closed by the calling thread.
+
+        Args:
+            pixels: how frames shall come. "bgr" is (h, w, 3) always; of what else is asked for it spares a conversion
+                where frames are drawn as that, and else they are BGR.
+        Raises: BackendError, the runtime asked for cannot be used, or is closed. ModelError.
+        """
+        return self._open_engine(pixels)
+
+    @cached_property
+    def still_bgr(self) -> Image:
+        """The face at rest, (h, w, 3), as large as the frames. Not to be written to. Some 0.3 s at the first time."""
+        return self._draw_still()
+
+    @cached_property
+    def still_jpeg(self) -> bytes:
+        """The same as a file."""
+        return cv2.imencode(".jpg", self.still_bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """Width and height of every frame in pixels, both even."""
+        height, width = self.face.photo.shape[:2]
+        return width, height
+
+
+class AvatarFactory(Protocol):
+    """Makes avatars that one model drives. May be used by any thread."""
+
+    def enrol(self, photo: Photo, name: str = "the photo", face_index: int | None = None) -> Avatar:
+        """Find the face on a photo; takes some 0.3 s of the calling thread.
+
+        Args:
+            name: what to call a photo in errors that is no file.
+            face_index: which face, from the left, if there are several.
+        Raises: FaceError, the photo cannot be used. BackendError, what draws has ended.
+        """
+
+
+def picture_of(photo: Photo, name: str, max_side_px: int) -> Image:
+    """A photo as `enrol` of `s2v.engine.face.enrolment` wants it. Raises: FaceError, it is none, or too large."""
+    if isinstance(photo, str | os.PathLike):
+        return load_photo(Path(photo), max_side_px)
+    if isinstance(photo, bytes):
+        return decode_photo(photo, name, max_side_px)
+    if not isinstance(photo, np.ndarray):
+        raise FaceError(f"{name} is a {type(photo).__name__}: give a path, the bytes of a file, or an array")
+    if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
+        raise FaceError(f"{name} is an array of {photo.dtype}, shape {photo.shape}: give uint8 BGR, (height, width, 3)")
+    return fit_photo(photo, max_side_px)
