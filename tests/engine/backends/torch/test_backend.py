@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("torch", reason="torch is not installed")
 
 import torch
-from comparing import close_to, copied, inputs
+from backend_comparison import close_to, copied, inputs
 from fake_torch_device import QueueDevice
 from tiny_networks import tiny_model
 

@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("torch", reason="torch is not installed")
 
 import torch
-from comparing import close_to, copied, inputs
+from backend_comparison import close_to, copied, inputs
 
 from s2v.engine.backends import bundled_model, open_backend
 from s2v.engine.backends.base import Tensors

@@ -11,7 +11,7 @@ from fakes import drawn_face
 
 pytest.importorskip("torch", reason="the optional torch runtime is not installed")
 import torch
-from recording import NoWaiting, RecordingDevice
+from recording_device import NoWaiting, RecordingDevice
 
 from s2v.engine.audio.windows import MfccWindows
 from s2v.engine.backends import open_backend
