@@ -334,7 +334,7 @@ def test_a_gpu_draws_what_the_cpu_draws(seed: int | None, compiled: bool) -> Non
 
 @pytest.mark.gpu
 @no_gpu
-def test_a_crowd_on_a_gpu() -> None:
+def test_a_gpu_draws_a_batch_of_sessions_as_it_draws_each_alone() -> None:
     one = TorchCompositor(drawn_face(SPEC, (512, 512)), SPEC, SEED)
     random = np.random.default_rng(0)
     rows = [
