@@ -62,8 +62,8 @@ def spoken(closed_face: EnrolledFace, smiling_face: EnrolledFace) -> dict[str, S
     return spoken
 
 
-def compositor(one: Spoken, seed: int | None, **options: object) -> TorchCompositor:
-    return TorchCompositor(one.face, one.spec, seed, DrawStream(TorchCpuDevice()), **options)  # type: ignore[arg-type]
+def compositor(one: Spoken, seed: int | None) -> TorchCompositor:
+    return TorchCompositor(one.face, one.spec, seed, DrawStream(TorchCpuDevice()))
 
 
 def telling(one: Spoken, on_cpu: MotionCompositor) -> list[int]:
