@@ -181,9 +181,9 @@ def test_generate_does_not_quietly_draw_on_the_cpu(
     assert list(tmp_path.iterdir()) == []
 
 
-def _run(*argv: str, **options: object) -> subprocess.CompletedProcess[str]:
+def _run(*argv: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "s2v", *argv]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120, **options)  # type: ignore[call-overload,no-any-return]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
 
 
 def test_generate_makes_the_video_and_one_json_object(tmp_path: Path, tiny_model_path: Path) -> None:

@@ -14,7 +14,7 @@ FPS = st.sampled_from([24, 25, 30, 50])
 FRAMES = st.integers(0, 10_000_000)  # four days
 
 
-def test_the_papers_numbers() -> None:
+def test_the_default_spec_has_the_papers_numbers() -> None:
     spec = LipSyncSpec()
     assert spec.window_samples == 5840
     assert spec.samples_per_frame == 640.0

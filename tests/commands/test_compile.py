@@ -55,7 +55,7 @@ WRONG = "--max-batch 0, --max-batch 257, --max-batch x, --gpu 89, --gpu sm_89;, 
 
 
 @pytest.mark.parametrize("argv", [words.split() for words in WRONG.split(", ")])
-def test_wrong_usage(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage_exits_with_2_and_no_traceback(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         run(*argv)
     assert end.value.code == 2

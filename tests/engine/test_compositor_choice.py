@@ -25,7 +25,7 @@ def test_auto_leaves_the_outputs_of_a_cpu_to_the_cpu() -> None:
     assert composer("torch-cuda", "cpu") is make_compositor
 
 
-def test_other_places_are_refused() -> None:
+def test_a_place_to_draw_that_does_not_exist_is_refused() -> None:
     assert COMPOSE_PLACES == ("auto", "cpu", "gpu")
     with pytest.raises(BackendError, match="drawn on 'moon': choose one of auto, cpu, gpu"):
         composer("torch-cuda", "moon")

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -213,9 +214,9 @@ def test_a_frame_of_another_size_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"crf": 52}, {"crf": -1}, {"preset": "quick"}])
-def test_an_encoding_that_x264_does_not_know_is_refused(wrong: dict[str, object]) -> None:
+def test_an_encoding_that_x264_does_not_know_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(OutputError, match=str(next(iter(wrong.values())))):
-        Encoding(**wrong)  # type: ignore[arg-type]
+        Encoding(**wrong)
 
 
 FULL_DISK = """

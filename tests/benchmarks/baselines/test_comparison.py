@@ -66,8 +66,8 @@ def checkout(tmp_path: Path) -> Path:
     return folder
 
 
-def source(folder: Path, name: str = "Wav2Lip", **changed: object) -> BaselineSource:
-    return BaselineSource(folder, "models.wav2lip", name, ((1, 80, 16), (6, 96, 96)), **changed)  # type: ignore[arg-type]
+def source(folder: Path, name: str = "Wav2Lip", weights: Path | None = None) -> BaselineSource:
+    return BaselineSource(folder, "models.wav2lip", name, ((1, 80, 16), (6, 96, 96)), weights)
 
 
 def test_both_are_run_and_said_what_they_are(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:

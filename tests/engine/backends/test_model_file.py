@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from s2v.engine.backends.model_file import MAX_FILE_BYTES, read_model_file
+from s2v.engine.backends.model_file import MAX_FILE_BYTES, ModelFile, read_model_file
 from s2v.errors import ModelError
 from s2v.spec import LipSyncSpec
 
@@ -43,8 +43,8 @@ def model_bytes(entries: dict[str, str]) -> bytes:
 
 
 @pytest.fixture
-def read(tmp_path: Path) -> Callable[[bytes], object]:
-    def write_and_read(data: bytes) -> object:
+def read(tmp_path: Path) -> Callable[[bytes], ModelFile]:
+    def write_and_read(data: bytes) -> ModelFile:
         path = tmp_path / "model.onnx"
         path.write_bytes(data)
         return read_model_file(path)
@@ -84,7 +84,7 @@ def test_an_absurdly_large_file_is_refused_without_reading_it(tmp_path: Path) ->
         read_model_file(path)
 
 
-def test_onnx_of_somebody_else_names_the_command_that_writes_ours(read: Callable[[bytes], object]) -> None:
+def test_onnx_of_somebody_else_names_the_command_that_writes_ours(read: Callable[[bytes], ModelFile]) -> None:
     with pytest.raises(ModelError, match=r"not a speech2vid model.*s2v export"):
         read(model_bytes({"author": "somebody"}))
     with pytest.raises(ModelError, match="lacks s2v_face_encoder"):
@@ -92,12 +92,12 @@ def test_onnx_of_somebody_else_names_the_command_that_writes_ours(read: Callable
 
 
 @pytest.mark.parametrize("data", [b"", b"PNG", b"\x00" * 64, b"{}", FACE[:-1], b"\x08\x0a" * 20_000])
-def test_other_files_are_not_onnx(read: Callable[[bytes], object], data: bytes) -> None:
+def test_other_files_are_not_onnx(read: Callable[[bytes], ModelFile], data: bytes) -> None:
     with pytest.raises(ModelError, match="not an ONNX model, or is cut short"):
         read(data)
 
 
-def test_the_reason_says_what_is_wrong_with_the_bytes(read: Callable[[bytes], object]) -> None:
+def test_the_reason_says_what_is_wrong_with_the_bytes(read: Callable[[bytes], ModelFile]) -> None:
     for data, words in (
         (FACE[:-1], "ends 1 bytes after the end"),
         (b"\x08\x0a" * 20_000, "more than 10000 fields"),
@@ -145,7 +145,9 @@ def spec_with(**changes: object) -> str:
         (spec_with(motion_basis="a" * 300), "motion_basis"),
     ],
 )
-def test_a_spec_that_this_version_cannot_use_says_why(read: Callable[[bytes], object], spec: str, words: str) -> None:
+def test_a_spec_that_this_version_cannot_use_says_why(
+    read: Callable[[bytes], ModelFile], spec: str, words: str
+) -> None:
     with pytest.raises(ModelError) as refusal:
         read(model_bytes({**GOOD, "s2v_spec": spec}))
     assert words in str(refusal.value)
@@ -154,12 +156,12 @@ def test_a_spec_that_this_version_cannot_use_says_why(read: Callable[[bytes], ob
 
 
 @pytest.mark.parametrize("encoder", ["", "not base64!", "é", base64.b64encode(FACE[:-2]).decode(), "AAAA"])
-def test_a_damaged_face_encoder_is_refused(read: Callable[[bytes], object], encoder: str) -> None:
+def test_a_damaged_face_encoder_is_refused(read: Callable[[bytes], ModelFile], encoder: str) -> None:
     with pytest.raises(ModelError, match="face encoder is damaged"):
         read(model_bytes({**GOOD, "s2v_face_encoder": encoder}))
 
 
-def test_a_cut_anywhere_is_refused(read: Callable[[bytes], object]) -> None:
+def test_a_cut_anywhere_is_refused(read: Callable[[bytes], ModelFile]) -> None:
     data = model_bytes({key: GOOD[key] for key in ("s2v_licence", "s2v_spec", "s2v_face_encoder")})  # as exported
     for length in range(0, len(data), 3):
         with pytest.raises(ModelError):
@@ -204,7 +206,7 @@ def test_any_value_in_the_spec_is_used_or_refused(
     read_or_refuse(tmp_path_factory.getbasetemp() / "value.onnx", data)
 
 
-def test_the_two_networks_of_the_spec_are_read(read: Callable[[bytes], object]) -> None:
+def test_the_two_networks_of_the_spec_are_read(read: Callable[[bytes], ModelFile]) -> None:
     for spec in (SPEC, replace(SPEC, network="speech2vid")):
         model = read(model_bytes({**GOOD, "s2v_spec": spec.to_json()}))
-        assert model.spec == spec  # type: ignore[attr-defined]
+        assert model.spec == spec

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -22,8 +24,8 @@ def test_parts_of_any_size_go_through_in_full_batches_and_come_back_in_order() -
     ran: list[int] = []
     given: Tensors = {}
 
-    def run(parts: object) -> Tensors:
-        rows = np.concatenate([part["mfcc"] for part in parts])  # type: ignore[attr-defined]
+    def run(parts: Sequence[Tensors]) -> Tensors:
+        rows = np.concatenate([part["mfcc"] for part in parts])
         ran.append(len(rows))
         for tensor in given.values():
             tensor.fill(np.nan)  # as a runtime that writes to its own memory again

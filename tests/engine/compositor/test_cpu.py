@@ -77,7 +77,9 @@ def test_nothing_outside_the_box_changes_by_one_bit(motion: np.ndarray, alpha: f
     np.testing.assert_array_equal(DRAWN.photo, before)  # and the photo itself is only read
 
 
-def test_on_a_real_photo_too(smiling: MotionCompositor, smiling_face: EnrolledFace) -> None:
+def test_nothing_outside_the_lower_face_of_a_photo_changes(
+    smiling: MotionCompositor, smiling_face: EnrolledFace
+) -> None:
     frame = smiling.draw(outputs(2.0, 1.0))
     assert not differs(frame, smiling_face.photo)[outside(smiling_face)].any()
     assert differs(frame, smiling_face.photo).any()
@@ -151,7 +153,7 @@ def test_paint_shows_in_the_opening_and_nowhere_else(
     check_paint(closed, closed_face, first)
 
 
-def test_paint_on_a_laugh_too(smiling: MotionCompositor, smiling_face: EnrolledFace) -> None:
+def test_the_paint_of_a_laugh_stays_between_the_lips_too(smiling: MotionCompositor, smiling_face: EnrolledFace) -> None:
     check_paint(smiling, smiling_face, 2.5)
 
 

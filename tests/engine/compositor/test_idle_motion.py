@@ -115,7 +115,7 @@ def test_head_and_breath_never_jump(seed: int, first: int) -> None:
         assert abs(a.breath - b.breath) < 0.08
 
 
-def test_it_does_move() -> None:
+def test_the_idle_head_uses_most_of_its_range() -> None:
     motion = IdleMotion(1, 25)
     poses = [motion.at(frame) for frame in range(0, 1500, 5)]
     assert np.ptp([pose.shift[0] for pose in poses]) > 0.6 * SHIFT_X_UNITS

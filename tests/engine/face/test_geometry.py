@@ -88,7 +88,7 @@ def test_a_head_that_looks_down_shows_its_forehead_nearer() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(ANGLES, ANGLES, ANGLES, SCALES_PX)
-def test_pose_there_and_back(yaw: float, pitch: float, roll: float, unit_px: float) -> None:
+def test_a_pose_maps_to_the_photo_and_back_without_loss(yaw: float, pitch: float, roll: float, unit_px: float) -> None:
     pose = Pose(1 / unit_px, turned(yaw, pitch, roll), np.array([0.3, -0.7, 0.2]))
     points = canonical_face()
     np.testing.assert_allclose(pose.to_canonical(pose.to_photo(points)), points, atol=1e-9)

@@ -78,7 +78,7 @@ def test_a_machine_that_draws_few_frames_finds_out_from_these_that_it_is_slow() 
     assert budget.lasting_s(FEWEST_LASTING - 1) == 0.0, "too few to tell"
 
 
-def test_the_limits_hold() -> None:
+def test_the_playout_delay_stays_within_its_limits() -> None:
     budget = fed(0.01, 0.01)
     budget.lowest_s, budget.highest_s = 0.1, 0.8
     assert budget.wanted_s() == 0.1

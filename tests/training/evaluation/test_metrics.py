@@ -115,7 +115,7 @@ def pictures() -> tuple[np.ndarray, np.ndarray]:
     return smooth, np.clip(smooth + random.normal(0, 12, smooth.shape), 0, 255).astype(np.uint8)
 
 
-def test_psnr_of_a_known_error() -> None:
+def test_psnr_of_a_known_error_is_its_decibels() -> None:
     flat = np.full((20, 20, 3), 100, np.uint8)
     assert psnr(flat, flat + 5) == pytest.approx(20 * np.log10(255 / 5), abs=1e-4)
     assert psnr(flat, flat) == 99

@@ -114,7 +114,7 @@ def test_one_model_or_checkpoints_but_no_mixture() -> None:
         pass
 
 
-def test_portraits_by_phones(tmp_path: Path) -> None:
+def test_every_phone_gives_a_portrait_a_mouth_of_its_own(tmp_path: Path) -> None:
     out = tmp_path / "sheet.jpg"
     drawn = portrait_sheet([DATA / "closed_lips.jpg"], FakeBackend(), out, progress=False)
     assert (drawn.rows, drawn.refused) == (1, {})

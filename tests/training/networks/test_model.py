@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -153,8 +154,8 @@ def test_what_is_not_a_checkpoint_is_refused(tmp_path: Path) -> None:
 
 def test_a_checkpoint_cannot_run_code(tmp_path: Path) -> None:
     class Harm:
-        def __reduce__(self) -> tuple[object, tuple[str]]:
-            return Path.touch, (tmp_path / "harmed",)  # type: ignore[return-value]
+        def __reduce__(self) -> tuple[Callable[[Path], None], tuple[Path]]:
+            return Path.touch, (tmp_path / "harmed",)
 
     torch.save({"format": 1, "spec": Harm()}, tmp_path / "evil.pt")
     with pytest.raises(DataError):

@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -196,7 +197,9 @@ def test_what_cannot_be_trained_is_refused(shards: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("network", ["s2v", "speech2vid"])
-def test_shards_without_pictures_cannot_teach_a_mouth(shards: Path, tmp_path: Path, network: str) -> None:
+def test_shards_without_pictures_cannot_teach_a_mouth(
+    shards: Path, tmp_path: Path, network: Literal["s2v", "speech2vid"]
+) -> None:
     own = tmp_path / "shards"
     own.mkdir()
     shutil.copy(shards / "meta.json", own)
@@ -207,4 +210,4 @@ def test_shards_without_pictures_cannot_teach_a_mouth(shards: Path, tmp_path: Pa
         kept = {key: value for key, value in stored.items() if not key.startswith("picture_")}
     np.savez(own / "train-0000.npz", **kept)
     with pytest.raises(DataError, match="hold no pictures"):
-        train(TrainConfig(own, tmp_path / "out", network=network, epochs=1, rows=1), progress=False)  # type: ignore[arg-type]
+        train(TrainConfig(own, tmp_path / "out", network=network, epochs=1, rows=1), progress=False)

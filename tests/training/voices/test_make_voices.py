@@ -152,7 +152,7 @@ def test_a_wrong_table_is_named(studio: Renderer, old: str, new: str, said: str)
         read_table(path, studio.engines)
 
 
-def test_our_own_voices_and_sentences() -> None:
+def test_our_own_voices_have_licences_and_our_sentences_are_plain_text() -> None:
     table = read_table()
     assert len({voice.name for voice in table}) == len(table) >= 20
     assert {voice.sex for voice in table} == {"f", "m"} and all(voice.licence for voice in table)

@@ -1,4 +1,4 @@
-"""The TensorRT backend on a GPU that is none (`tensorrt_machine`)."""
+"""The TensorRT backend on a GPU that is none (`fake_tensorrt_machine`)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 
 pytest.importorskip("torch", reason="the small test model is exported with torch")
 
-from comparing import close_to, copied, inputs
+from backend_comparison import close_to, copied, inputs
 from fake_cuda import FakeDevice
-from tensorrt_machine import Machine, model, real_gpu
+from fake_tensorrt_machine import Machine, model, real_gpu
 from tiny_networks import tiny_model
 
 from s2v.engine.backends import _open_auto, open_backend

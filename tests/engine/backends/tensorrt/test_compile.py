@@ -1,4 +1,4 @@
-"""Engines in the cache, and how far they may differ, on a GPU that is none (`tensorrt_machine`)."""
+"""Engines in the cache, and how far they may differ, on a GPU that is none (`fake_tensorrt_machine`)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pytest
 
 pytest.importorskip("torch", reason="the small test model is exported with torch")
 
-from comparing import inputs
+from backend_comparison import inputs
 from fake_tensorrt import FakeTensorRT
-from tensorrt_machine import Machine, model
+from fake_tensorrt_machine import Machine, model
 
 from s2v.engine.backends.model_file import ModelFile
 from s2v.engine.backends.tensorrt.build import BuildOptions

@@ -11,8 +11,8 @@ import pytest
 
 pytest.importorskip("torch", reason="the small test model is exported with torch")
 
-from comparing import close_to, copied, inputs
-from tensorrt_machine import real_gpu
+from backend_comparison import close_to, copied, inputs
+from fake_tensorrt_machine import real_gpu
 
 from s2v.engine.backends import bundled_model, open_backend
 from s2v.engine.backends.base import Backend

@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("torch", reason="torch is not installed")
 
 import torch
-from comparing import close_to, copied, inputs
+from backend_comparison import close_to, copied, inputs
 from fake_torch_device import QueueDevice
 from tiny_networks import tiny_model
 
@@ -192,7 +192,7 @@ def test_times_are_of_runs_of_the_same_work() -> None:
         backend.frame_graph.gpu_ms({name: np.repeat(rows[:1], 9, axis=0) for name, rows in tensors.items()}, 1)
 
 
-def test_it_tells_what_it_holds() -> None:
+def test_device_memory_counts_the_outputs_of_every_batch_size() -> None:
     few, many = (opened(QueueDevice(most_rows=rows)).frame_graph for rows in (1, 8))
     assert len(many.outputs) == 2
     output_bytes = sum(4 * int(np.prod(shape)) for shape in many.outputs.values())

@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("torch", reason="torch is not installed")
 
 import torch
-from comparing import close_to, copied, inputs
+from backend_comparison import close_to, copied, inputs
 
 from s2v.engine.backends import bundled_model, open_backend
 from s2v.engine.backends.base import Tensors
@@ -206,7 +206,7 @@ def test_it_can_be_opened_on_one_thread_and_closed_on_another() -> None:
     assert backend.frame_graph.device_memory_bytes() == 0
 
 
-def test_times_are_plausible(backend: TorchBackend) -> None:
+def test_the_network_takes_no_longer_than_the_whole_frame(backend: TorchBackend) -> None:
     identity, mfcc = inputs(backend, 1)
     tensors = {"mfcc": mfcc, **identity}
     whole, network = (

@@ -1,4 +1,4 @@
-"""What runs on a GPU finds all of its memory there, and never waits for it: shown without one, see `apart_device`."""
+"""What runs on a GPU finds all of its memory there and never waits for it: shown without one (`shape_only_device`)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def said() -> dict[str, str]:
-    command = [sys.executable, str(TESTS / "apart_device.py")]
+    command = [sys.executable, str(TESTS / "helpers" / "shape_only_device.py")]
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=300, env=os.environ | {"OMP_NUM_THREADS": "1"}
     )

@@ -11,7 +11,7 @@ from fakes import drawn_face
 
 pytest.importorskip("torch", reason="the optional torch runtime is not installed")
 import torch
-from recording import NoWaiting, RecordingDevice
+from recording_device import NoWaiting, RecordingDevice
 
 from s2v.engine.audio.windows import MfccWindows
 from s2v.engine.backends import open_backend
@@ -62,8 +62,8 @@ def spoken(closed_face: EnrolledFace, smiling_face: EnrolledFace) -> dict[str, S
     return spoken
 
 
-def compositor(one: Spoken, seed: int | None, **options: object) -> TorchCompositor:
-    return TorchCompositor(one.face, one.spec, seed, DrawStream(TorchCpuDevice()), **options)  # type: ignore[arg-type]
+def compositor(one: Spoken, seed: int | None) -> TorchCompositor:
+    return TorchCompositor(one.face, one.spec, seed, DrawStream(TorchCpuDevice()))
 
 
 def telling(one: Spoken, on_cpu: MotionCompositor) -> list[int]:
@@ -334,7 +334,7 @@ def test_a_gpu_draws_what_the_cpu_draws(seed: int | None, compiled: bool) -> Non
 
 @pytest.mark.gpu
 @no_gpu
-def test_a_crowd_on_a_gpu() -> None:
+def test_a_gpu_draws_a_batch_of_sessions_as_it_draws_each_alone() -> None:
     one = TorchCompositor(drawn_face(SPEC, (512, 512)), SPEC, SEED)
     random = np.random.default_rng(0)
     rows = [

@@ -15,12 +15,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 import torch
 from fakes import drawn_face
-from recording import WAITING
+from recording_device import WAITING
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -75,7 +75,7 @@ class Capturing(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-class ApartDevice(TorchCpuDevice):
+class ShapeOnlyDevice(TorchCpuDevice):
     """Fills `TorchDevice`; sizes, layouts and batch sizes as on a GPU."""
 
     def __init__(self) -> None:
@@ -105,7 +105,7 @@ class ApartDevice(TorchCpuDevice):
 
 def network(half: bool) -> int:
     """All that a runner captures, and what a face goes through. Returns: how much was captured."""
-    device, graph = ApartDevice(), bundled_model().frame_graph
+    device, graph = ShapeOnlyDevice(), bundled_model().frame_graph
     runner = TorchRunner(to_half(graph) if half else graph, device, exact=not half)
     faces = {name: np.zeros((5, *shape), np.float32) for name, shape in runner.inputs.items() if name != "mfcc"}
     with device.running():
@@ -118,7 +118,7 @@ def network(half: bool) -> int:
 
 def encoder() -> int:
     """The face encoder is not captured: it runs once a face."""
-    device = ApartDevice()
+    device = ShapeOnlyDevice()
     graph = TorchGraph(bundled_model().face_graph, device)
     with device.running():
         shapes = {name: (1, *shape) for name, shape in graph.inputs.items()}
@@ -128,7 +128,7 @@ def encoder() -> int:
 
 def drawing(alive: bool, pixels: PixelFormat, crowd: int = 0) -> int:
     """All that is captured of one face or of several. Returns: how much that was."""
-    spec, device = bundled_model().spec, ApartDevice()
+    spec, device = bundled_model().spec, ShapeOnlyDevice()
     one = TorchCompositor(drawn_face(spec), spec, 7 if alive else None, DrawStream(device), pixels)
     if crowd:
         TorchBatchCompositor([one] * crowd, pixels=pixels)
@@ -137,7 +137,7 @@ def drawing(alive: bool, pixels: PixelFormat, crowd: int = 0) -> int:
 
 def mixed() -> int:
     """Must fail: a sum of both memories."""
-    with ApartDevice().running():
+    with ShapeOnlyDevice().running():
         return len(torch.zeros(2, device=APART) + torch.zeros(2))
 
 
@@ -154,7 +154,7 @@ def asking() -> int:
 
 def captured(work: Callable[[torch.Tensor], object]) -> int:
     """Args: work: on two numbers of the device."""
-    device = ApartDevice()
+    device = ShapeOnlyDevice()
     with device.running():
         numbers = torch.zeros(2, device=APART)
 
