@@ -25,10 +25,10 @@ FROM ${BASE}
 RUN apt-get update \
  && apt-get install -y --no-install-recommends libgl1 libegl1 libgles2 libglib2.0-0 \
  && rm -rf /var/lib/apt/lists/* \
- && useradd --system --create-home --home-dir /home/s2v s2v
+ && useradd --uid 10001 --create-home s2v
 COPY --from=build /opt/s2v /opt/s2v
 ENV PATH=/opt/s2v/bin:$PATH PYTHONUNBUFFERED=1
-USER s2v
+USER 10001
 WORKDIR /home/s2v
 EXPOSE 8080
 # Open to everybody, and says nothing but that it runs. With --certfile it is https: give another check.

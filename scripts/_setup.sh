@@ -80,7 +80,7 @@ is_new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/
 find_python() {
   local name
   if [ -n "${S2V_PYTHON:-}" ]; then
-    command -v "$S2V_PYTHON" >/dev/null && is_new_enough "$S2V_PYTHON" || fail "S2V_PYTHON=$S2V_PYTHON is not Python 3.11 or newer"
+    is_new_enough "$S2V_PYTHON" || fail "S2V_PYTHON=$S2V_PYTHON is not Python 3.11 or newer"
     command -v "$S2V_PYTHON"
     return
   fi
@@ -280,10 +280,10 @@ PYTHON
 
 install_newest() {
   step "installing the newest of everything else"
-  pip_install --upgrade --upgrade-strategy eager -c "$S2V_VENV/torch.txt" -e "$S2V_ROOT[mic,train,dev]" || pip_failed speech2vid
+  pip_install --upgrade --upgrade-strategy eager -c "$S2V_VENV/torch.txt" -e "${S2V_ROOT}[mic,train,dev]" || pip_failed speech2vid
 }
 
 install_newest_tensorrt_rtx() {
   step "installing the newest TensorRT for RTX, with which the tests build an engine"
-  pip_install --upgrade -c "$S2V_VENV/torch.txt" -e "$S2V_ROOT[rtx]" || no_tensorrt_rtx
+  pip_install --upgrade -c "$S2V_VENV/torch.txt" -e "${S2V_ROOT}[rtx]" || no_tensorrt_rtx
 }
