@@ -68,9 +68,9 @@ def _on_gpu(face: EnrolledFace, spec: LipSyncSpec, idle_seed: int | None, side: 
     try:
         made = compose.TorchCompositor(face, spec, idle_seed, draw_stream, pixels)
     except RuntimeError as error:  # torch's, and the driver's through torch
-        reason = f"{draw_stream.side.name} cannot draw ({one_line(error)})"
+        reason = f"{draw_stream.device.name} cannot draw ({one_line(error)})"
         raise BackendError(f"{reason}: look at nvidia-smi, or use --compose cpu") from error
-    _say_once(logging.INFO, f"frames are drawn on {draw_stream.side.name}")
+    _say_once(logging.INFO, f"frames are drawn on {draw_stream.device.name}")
     return made
 
 

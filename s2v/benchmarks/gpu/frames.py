@@ -98,7 +98,7 @@ def _one_face(
         width_px=width,
         height_px=height,
         pixels=pixels,
-        idle=compositor.layout.alive,
+        idle=compositor.layout.idle,
         batch=1,
         runs=runs,
         compose_ms=composed,
@@ -150,7 +150,7 @@ def _face_batch(
         width_px=width,
         height_px=height,
         pixels=pixels,
-        idle=members[0].layout.alive,
+        idle=members[0].layout.idle,
         batch=len(members),
         runs=runs,
         compose_ms=composed,
@@ -167,7 +167,7 @@ def _face_batch(
 
 def _parity(backend: Backend, compositor: TorchCompositor, identity: Tensors) -> dict[str, float | bool]:
     """The same outputs drawn here and by OpenCV, some frames, one of them in the middle of a blink."""
-    on_cpu = make_compositor(compositor.face, compositor.spec, IDLE_SEED if compositor.layout.alive else None)
+    on_cpu = make_compositor(compositor.face, compositor.spec, IDLE_SEED if compositor.layout.idle else None)
     mfcc, faces = batch_of(backend.spec, identity, COMPARED)
     outputs = _kept(backend.infer(mfcc, faces))
     indices = [*range(0, 25 * (COMPARED - 1), 25), _blink(compositor)]

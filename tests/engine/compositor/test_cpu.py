@@ -9,16 +9,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from s2v.engine.backends.base import Tensors
-from s2v.engine.compositor.cpu import (
-    MotionCompositor,
-    PixelCompositor,
-    face_warp,
-    lower_face_box,
-    make_compositor,
-    mouth_grid,
-)
-from s2v.engine.compositor.lips import LipLine, light_between, opening_mask, paint_cover
-from s2v.engine.compositor.teeth import OwnTeeth
+from s2v.engine.compositor.cpu import MotionCompositor, PixelCompositor, make_compositor
+from s2v.engine.compositor.face_tables import face_warp_tables, lower_face_box, mouth_grid
+from s2v.engine.compositor.lips import LipLine, light_between, lip_line_colour, opening_mask, paint_cover
+from s2v.engine.compositor.teeth import OwnTeeth, own_teeth
+from s2v.engine.compositor.warp import LayeredWarp
 from s2v.engine.face.enrolment import EnrolledFace, enrol
 from s2v.engine.face.geometry import LOWER_INNER_LIP, MOUTH_CORNERS, UPPER_INNER_LIP
 from s2v.engine.face.motion_basis import MotionBasis, aperture, lip_gaps
@@ -157,7 +152,7 @@ def test_paint_on_a_laugh_too(smiling: MotionCompositor, smiling_face: EnrolledF
 def check_paint(compositor: MotionCompositor, face: EnrolledFace, first: float) -> None:
     painted = painted_at(compositor, first, alpha=1.0)
     height, width = painted.shape
-    warp = face_warp(face, SPEC, np.eye(2, 3), (width, height), step=8)
+    warp = LayeredWarp(face_warp_tables(face, SPEC, np.eye(2, 3), (width, height), step=8))
     opening = np.zeros((height, width), np.uint8)
     outline = warp.mouth_outline(np.append(outputs(first)["motion"][0], np.float32(1)))
     cv2.fillPoly(opening, [outline.round().astype(np.int32)], 255)
@@ -200,12 +195,12 @@ def basis_coefficients(face: EnrolledFace) -> np.ndarray:
 def test_a_closed_mouth_has_no_teeth_of_its_own(closed_face: EnrolledFace, smiling_face: EnrolledFace) -> None:
     for face, shown in ((closed_face, False), (smiling_face, True)):
         height, width = face.photo.shape[:2]
-        assert OwnTeeth(face, 0, 0, (width, height)).any == shown
+        assert (own_teeth(face, 0, 0, (width, height)) is not None) == shown
 
 
 def test_paint_beside_a_photos_own_teeth_is_made_as_bright(smiling_face: EnrolledFace) -> None:
     height, width = smiling_face.photo.shape[:2]
-    teeth = OwnTeeth(smiling_face, 0, 0, (width, height))
+    teeth = OwnTeeth(own_teeth(smiling_face, 0, 0, (width, height)))
     paint = np.full((height, width, 3), 120, np.float32)
     shown = teeth.over(paint, np.eye(2, 3))
     x, y = smiling_face.landmarks[[13, 14], :2].mean(0).round().astype(int)
@@ -219,12 +214,16 @@ def test_a_line_is_drawn_where_lips_meet_that_were_apart(closed_face: EnrolledFa
     outline = lens(0.0)
     for face, drawn in ((closed_face, False), (smiling_face, True)):
         mouth = np.full((64, 64, 3), 220, np.uint8)
-        LipLine(face).draw(mouth, outline)
+        line_of(face).draw(mouth, outline)
         assert (mouth[32, 32].max() < 180) == drawn
         assert (mouth[8] == 220).all()
     wide = np.full((64, 64, 3), 220, np.uint8)
-    LipLine(smiling_face).draw(wide, lens(20.0))
+    line_of(smiling_face).draw(wide, lens(20.0))
     assert (wide == 220).all()
+
+
+def line_of(face: EnrolledFace) -> LipLine:
+    return LipLine(lip_line_colour(face), face.pose.unit_px)
 
 
 def test_opaque_paint_hides_what_is_behind(closed: MotionCompositor) -> None:
@@ -233,8 +232,8 @@ def test_opaque_paint_hides_what_is_behind(closed: MotionCompositor) -> None:
     assert red.sum() > 100
 
 
-class NobodysTeeth:
-    """Fills `OwnTeeth` and changes nothing; with it all of the mouth is computed."""
+class NobodysTeeth(OwnTeeth):
+    """Says that there are some, and changes nothing; with it all of the mouth is computed."""
 
     any = True
 
@@ -247,7 +246,7 @@ def test_the_part_that_is_painted_looks_as_if_all_of_the_mouth_was(
     closed_face: EnrolledFace, idle_seed: int | None
 ) -> None:
     part, whole = (MotionCompositor(closed_face, SPEC, idle_seed) for _ in range(2))
-    whole._own_teeth = NobodysTeeth()
+    whole.own_teeth = NobodysTeeth(None)
     said = outputs(0.0)
     said["mouth"][:] = np.random.default_rng(0).random(said["mouth"].shape)
     for index, first in enumerate([-1.0, 0.0, 0.05, 0.5, 1.5, 4.0]):

@@ -15,16 +15,16 @@ def test_a_device_has_one_lane_as_long_as_somebody_uses_it() -> None:
     one, other = TorchCpuDevice(), TorchCpuDevice()
     draw_stream = draw_stream_of(one)
     assert draw_stream_of(one) is draw_stream
-    assert draw_stream.side is one
+    assert draw_stream.device is one
     assert draw_stream_of(other) is not draw_stream
     del draw_stream
     gc.collect()
-    assert draw_stream_of(one).side is one
+    assert draw_stream_of(one).device is one
 
 
 def test_work_beside_is_done_when_it_is_waited_for() -> None:
     done = []
-    joined = DrawStream(TorchCpuDevice()).beside(lambda: done.append(1) or len(done))
+    joined = DrawStream(TorchCpuDevice()).fork(lambda: done.append(1) or len(done))
     assert joined() == 1
     assert done == [1]
 
@@ -34,24 +34,24 @@ def test_work_beside_is_done_when_it_is_waited_for() -> None:
 def test_lanes_of_a_gpu_are_few_and_their_streams_are_their_own() -> None:
     draw_streams = [next_draw_stream() for _ in range(3 * LANES)]
     assert len({id(draw_stream) for draw_stream in draw_streams}) == LANES
-    assert len({draw_stream.side.stream.cuda_stream for draw_stream in draw_streams}) == LANES
+    assert len({draw_stream.device.stream.cuda_stream for draw_stream in draw_streams}) == LANES
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_work_beside_runs_on_another_stream_and_is_waited_for() -> None:
     draw_stream = next_draw_stream()
-    with draw_stream.lock, draw_stream.side.running():
-        streams, total = set(), torch.zeros(1, device=draw_stream.side.device)
+    with draw_stream.lock, draw_stream.device.running():
+        streams, total = set(), torch.zeros(1, device=draw_stream.device.device)
         for step in range(50):
 
             def work(step: int = step) -> torch.Tensor:
                 streams.add(torch.cuda.current_stream().cuda_stream)
-                return torch.full((1 << 20,), float(step), device=draw_stream.side.device).mean(0, keepdim=True)
+                return torch.full((1 << 20,), float(step), device=draw_stream.device.device).mean(0, keepdim=True)
 
-            joined = draw_stream.beside(work)
+            joined = draw_stream.fork(work)
             total += joined()
-        draw_stream.side.wait()
+        draw_stream.device.wait()
         assert total.item() == sum(range(50))
-    assert draw_stream.side.stream is not None
-    assert draw_stream.side.stream.cuda_stream not in streams
+    assert draw_stream.device.stream is not None
+    assert draw_stream.device.stream.cuda_stream not in streams
