@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "s2v"
 FILES = sorted(PACKAGE.rglob("*.py"))
+ENGINE = [path for path in FILES if path.is_relative_to(PACKAGE / "engine")]
 # Of other people's libraries, which offer no public name for it.
 OF_LIBRARIES = {
     "engine/backends/torch/streams.py": {"_C", "_cuda_endAllocateToPool"},
@@ -46,9 +47,8 @@ def foreign(source: str) -> Iterator[str]:
         if isinstance(node, ast.ImportFrom):
             names = [alias.name for alias in node.names] + (node.module or "").split(".")
             yield from (f"{node.lineno}: {name}" for name in names if _is_private(name))
-        elif isinstance(node, ast.Attribute) and _is_private(node.attr) and not _is_self(node.value):
-            if node.attr not in own:
-                yield f"{node.lineno}: {node.attr}"
+        elif isinstance(node, ast.Attribute) and not _is_self(node.value):
+            yield from (f"{node.lineno}: {name}" for name in [node.attr] if _is_private(name) and name not in own)
 
 
 def test_the_search_finds_what_it_is_for() -> None:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.engine.backends.base import Tensors
+from s2v.engine.backends.base import ComputeDevice, Outputs
 from s2v.engine.compositor.animated_photo import AT_REST, AnimatedPhoto
 from s2v.engine.compositor.eyes import MovingEyes
 from s2v.engine.compositor.face_tables import IdleTables, face_tables, idle_tables, lower_face_box
@@ -33,7 +33,13 @@ class Compositor(Protocol):
 
     still: Image  # (h, w, 3) BGR: the photo at rest, what is shown before anybody speaks
 
-    def draw(self, outputs: Tensors, index: int = 0) -> Image:
+    def draws_from(self, device: ComputeDevice) -> bool:
+        """Whether outputs may stay on this device (`DeviceOutputsBackend.infer_resident`), for frames are drawn there.
+
+        If not, `draw` wants them in host memory.
+        """
+
+    def draw(self, outputs: Outputs, index: int = 0) -> Image:
         """One frame, a new array, from one frame's network outputs (batch of 1).
 
         (h, w, 3) BGR, but for a compositor that was made for another `PixelFormat`.
@@ -77,15 +83,19 @@ class MotionCompositor:
         """What head and eyes do in a frame."""
         return self.animated.pose(index) if self.animated else AT_REST
 
-    def draw(self, outputs: Tensors, index: int = 0) -> Image:
+    def draws_from(self, device: ComputeDevice) -> bool:
+        """See `Compositor.draws_from`: OpenCV draws in host memory."""
+        return False
+
+    def draw(self, outputs: Outputs, index: int = 0) -> Image:
         """See `Compositor.draw`; needs `motion` (1, K) and `mouth` (1, 4, h, w)."""
         pose = self.pose(index)
-        frame, weights = self._warped(outputs["motion"][0], pose)
+        frame, weights = self._warped(np.asarray(outputs["motion"], np.float32)[0], pose)
         if all(self._window_size):
             mouth = frame[self._window]
             carry = self._carry(pose)
             outline = self._outline(weights, carry)
-            self._paint(mouth, outputs["mouth"][0], outline, carry)
+            self._paint(mouth, np.asarray(outputs["mouth"], np.float32)[0], outline, carry)
             self._lip_line.draw(mouth, outline)
         return frame
 
@@ -151,9 +161,13 @@ class PixelCompositor:
         self._soft = cv2.GaussianBlur(edge, (0, 0), spec.face_px * 0.035)
         self._alpha = cv2.warpAffine(self._soft, self._grid, self._size)[..., None]
 
-    def draw(self, outputs: Tensors, index: int = 0) -> Image:
+    def draws_from(self, device: ComputeDevice) -> bool:
+        """See `Compositor.draws_from`: OpenCV draws in host memory."""
+        return False
+
+    def draw(self, outputs: Outputs, index: int = 0) -> Image:
         """See `Compositor.draw`; needs `pixels` (1, 3, face_px, face_px)."""
-        crop = np.ascontiguousarray(outputs["pixels"][0].transpose(1, 2, 0))
+        crop = np.ascontiguousarray(np.asarray(outputs["pixels"], np.float32)[0].transpose(1, 2, 0))
         grid, alpha = self._grid, self._alpha
         if self.animated:
             pose = self.animated.pose(index)

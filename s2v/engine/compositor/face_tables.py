@@ -24,7 +24,6 @@ from s2v.engine.face.photo import Image
 from s2v.spec import LipSyncSpec
 
 COARSE_CELLS = 56  # across the face: flows are smooth, more cells change nothing one can see
-LEAST_BLUR_PX = 0.3  # of the mouth patch, in its pixels; less cannot be seen
 
 
 @dataclass(frozen=True)
@@ -131,12 +130,12 @@ def _mouth_tables(face: EnrolledFace, spec: LipSyncSpec, box: Box, reach_px: int
     size = (right - left, bottom - top)
     low_x, low_y = (int(n) for n in np.clip(np.floor(mouth.min(0)).astype(int) - reach_px, 0, size))
     high_x, high_y = (int(n) for n in np.clip(np.ceil(mouth.max(0)).astype(int) + 1 + reach_px, 0, size))
-    blur = paint_blur(blur_px(face), float(np.sqrt(abs(np.linalg.det(patch_to_photo[:, :2])))))
+    patch_px = float(np.sqrt(abs(np.linalg.det(patch_to_photo[:, :2]))))
     return MouthTables(
         window=(left + low_x, top + low_y, left + high_x, top + high_y),
         patch_size=(spec.mouth_w_px, spec.mouth_h_px),
         patch_to_window=patch_to_box - np.array([[0, 0, low_x], [0, 0, low_y]]),
-        blur_px=blur if blur > LEAST_BLUR_PX else 0.0,
+        blur_px=paint_blur(blur_px(face), patch_px),
         teeth=own_teeth(face, left + low_x, top + low_y, (high_x - low_x, high_y - low_y)),
         line_colour=lip_line_colour(face),
     )

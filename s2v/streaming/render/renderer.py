@@ -51,7 +51,7 @@ class Renderer:
         self._kept: list[Compositor] = []  # the one used last is the last
         try:
             refuse_other_rate(self.backend.spec, model)
-            self.compose: Compose = composer(self.backend.name, compose, pixels="i420")  # what calls are encoded from
+            self.compose: Compose = composer(self.backend.device, compose, pixels="i420")  # what calls are encoded from
         except BaseException:
             self.close()
             raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import count
 from types import FunctionType
@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from s2v.engine.backends.base import Outputs
 from s2v.engine.backends.graphs import one_line
 from s2v.engine.compositor.pixel_format import PixelFormat
 from s2v.engine.compositor.torch.draw import P, R, StepCompiler, draw, uncompiled
@@ -26,8 +27,6 @@ from s2v.engine.face.photo import Image
 from s2v.errors import BackendError
 
 _log = logging.getLogger("s2v")
-
-Outputs = Mapping[str, NDArray[np.float32] | Tensor]
 
 
 class TorchCanvas:

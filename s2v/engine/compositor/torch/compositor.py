@@ -12,11 +12,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from s2v.engine.backends.base import ComputeDevice, Outputs
 from s2v.engine.compositor.cpu import MotionCompositor
 from s2v.engine.compositor.idle_motion import IdlePose
 from s2v.engine.compositor.pixel_format import PixelFormat
-from s2v.engine.compositor.torch.canvas import Outputs, TorchCanvas
-from s2v.engine.compositor.torch.draw_stream import DrawStream, draw_stream_of, next_draw_stream
+from s2v.engine.compositor.torch.canvas import TorchCanvas
+from s2v.engine.compositor.torch.draw_stream import DrawStream, next_draw_stream
 from s2v.engine.compositor.torch.face_tensors import FaceTensors, face_tensors, stacked
 from s2v.engine.compositor.torch.frame_inputs import PoseInputs
 from s2v.engine.compositor.torch.layout import Layout
@@ -24,8 +25,6 @@ from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.face.photo import Image
 from s2v.errors import BackendError
 from s2v.spec import LipSyncSpec
-
-__all__ = ["DrawStream", "TorchBatchCompositor", "TorchCompositor", "draw_stream_of", "next_draw_stream"]
 
 
 class TorchCompositor:
@@ -78,9 +77,9 @@ class TorchCompositor:
             frame: NDArray[np.uint8] = pixels()[0].copy()
         return frame
 
-    def draws_from(self, backend: object) -> bool:
-        """Whether a backend's outputs can stay on the device: `infer_resident` instead of `infer`."""
-        return getattr(backend, "side", None) is self.draw_stream.device
+    def draws_from(self, device: ComputeDevice) -> bool:
+        """See `Compositor.draws_from`."""
+        return device is self.draw_stream.device
 
     def pose(self, index: int) -> IdlePose:
         """What head and eyes do in a frame."""

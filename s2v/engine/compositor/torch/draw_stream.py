@@ -16,6 +16,7 @@ from weakref import WeakValueDictionary
 
 import torch
 
+from s2v.engine.backends.base import ComputeDevice
 from s2v.engine.backends.torch.device import TorchCudaDevice, TorchDevice
 from s2v.engine.backends.torch.streams import own_stream
 
@@ -72,6 +73,11 @@ def draw_stream_of(device: TorchDevice) -> DrawStream:
         if draw_stream is None:
             draw_stream = _of_devices[id(device)] = DrawStream(device)
         return draw_stream
+
+
+def draw_stream_for(device: ComputeDevice) -> DrawStream:
+    """To draw what a network on this device puts out: behind it, if torch runs it; else `next_draw_stream`."""
+    return draw_stream_of(device) if isinstance(device, TorchDevice) else next_draw_stream()
 
 
 def next_draw_stream() -> DrawStream:

@@ -21,8 +21,9 @@ from s2v.engine.backends.torch.device import TorchCpuDevice  # noqa: E402
 from s2v.engine.compositor.cpu import MotionCompositor  # noqa: E402
 from s2v.engine.compositor.face_tables import lower_face_box  # noqa: E402
 from s2v.engine.compositor.maps import Box  # noqa: E402
-from s2v.engine.compositor.torch.compositor import DrawStream, TorchBatchCompositor, TorchCompositor, next_draw_stream  # noqa: E402
+from s2v.engine.compositor.torch.compositor import TorchBatchCompositor, TorchCompositor  # noqa: E402
 from s2v.engine.compositor.torch.draw import draw  # noqa: E402
+from s2v.engine.compositor.torch.draw_stream import DrawStream, next_draw_stream  # noqa: E402
 from s2v.engine.compositor.torch.face_tensors import face_tensors  # noqa: E402
 from s2v.engine.compositor.torch.frame_inputs import PoseInputs  # noqa: E402
 from s2v.engine.face.enrolment import EnrolledFace, enrol  # noqa: E402

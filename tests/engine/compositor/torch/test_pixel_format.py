@@ -9,7 +9,8 @@ torch = pytest.importorskip("torch", reason="the optional torch runtime is not i
 
 from s2v.engine.backends.torch.device import TorchCpuDevice  # noqa: E402
 from s2v.engine.compositor.pixel_format import PixelFormat  # noqa: E402
-from s2v.engine.compositor.torch.compositor import DrawStream, TorchCompositor  # noqa: E402 - these need torch
+from s2v.engine.compositor.torch.compositor import TorchCompositor  # noqa: E402 - these need torch
+from s2v.engine.compositor.torch.draw_stream import DrawStream  # noqa: E402
 from s2v.engine.compositor.torch.pixel_format import frame_shape, write_frame  # noqa: E402
 from s2v.errors import BackendError  # noqa: E402
 from s2v.spec import LipSyncSpec  # noqa: E402
@@ -75,5 +76,5 @@ def test_a_compositor_draws_in_the_format_asked_for(seed: int | None) -> None:
     }
     bgr = TorchCompositor(face, spec, seed, draw_stream).draw(outputs, 40)
     for pixels in ("rgb", "i420", "nv12", "i420-bt709"):
-        drawn = TorchCompositor(face, spec, seed, draw_stream, pixels).draw(outputs, 40)  # type: ignore[arg-type]
-        np.testing.assert_array_equal(drawn, converted(bgr, pixels))  # type: ignore[arg-type]
+        drawn = TorchCompositor(face, spec, seed, draw_stream, pixels).draw(outputs, 40)
+        np.testing.assert_array_equal(drawn, converted(bgr, pixels))
