@@ -20,7 +20,7 @@ from s2v.engine.backends.base import ComputeDevice
 from s2v.engine.backends.torch.device import TorchCudaDevice, TorchDevice
 from s2v.engine.backends.torch.streams import own_stream
 
-LANES = 4  # of a process, for faces that do not share the stream of their network
+N_DRAW_STREAMS = 4  # of a process, for faces that do not share the stream of their network
 _FORKS = 2  # streams of a draw_stream besides its first
 
 R = TypeVar("R")
@@ -82,7 +82,7 @@ def draw_stream_for(device: ComputeDevice) -> DrawStream:
 
 def next_draw_stream() -> DrawStream:
     """One of this process's draw_streams on the first GPU, in turn. Raises: BackendError, torch sees no GPU."""
-    return _cuda_draw_stream(next(_turns) % LANES)
+    return _cuda_draw_stream(next(_turns) % N_DRAW_STREAMS)
 
 
 @cache

@@ -311,7 +311,7 @@ def test_faces_that_cannot_be_drawn_together_are_refused() -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
-def test_without_a_gpu_there_is_no_lane() -> None:
+def test_without_a_gpu_there_is_no_draw_stream() -> None:
     with pytest.raises(BackendError, match="no CUDA device"):
         next_draw_stream()
 

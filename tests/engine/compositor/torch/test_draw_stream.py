@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the optional torch runtime is not installed")
 
 from s2v.engine.backends.torch.device import TorchCpuDevice  # noqa: E402 - it needs torch
-from s2v.engine.compositor.torch.draw_stream import LANES, DrawStream, draw_stream_of, next_draw_stream  # noqa: E402
+from s2v.engine.compositor.torch.draw_stream import N_DRAW_STREAMS, DrawStream, draw_stream_of, next_draw_stream  # noqa: E402
 
 
 def test_a_device_has_one_lane_as_long_as_somebody_uses_it() -> None:
@@ -32,9 +32,9 @@ def test_work_beside_is_done_when_it_is_waited_for() -> None:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_lanes_of_a_gpu_are_few_and_their_streams_are_their_own() -> None:
-    draw_streams = [next_draw_stream() for _ in range(3 * LANES)]
-    assert len({id(draw_stream) for draw_stream in draw_streams}) == LANES
-    assert len({draw_stream.device.stream.cuda_stream for draw_stream in draw_streams}) == LANES
+    draw_streams = [next_draw_stream() for _ in range(3 * N_DRAW_STREAMS)]
+    assert len({id(draw_stream) for draw_stream in draw_streams}) == N_DRAW_STREAMS
+    assert len({draw_stream.device.stream.cuda_stream for draw_stream in draw_streams}) == N_DRAW_STREAMS
 
 
 @pytest.mark.gpu
