@@ -29,12 +29,12 @@ def instrument_engine(engine: LipSyncEngine, watch: Stopwatch) -> None:
     watch.put_on(compositor, "draw", PAINT)
     if isinstance(compositor, MotionCompositor):
         watch.put_on(compositor, "_warped", WARP_PIXELS)
-        watch.put_on(compositor._warp, "source_map", WARP_MAP)
-    if isinstance(compositor, MotionCompositor | PixelCompositor) and compositor._alive is not None:
-        alive = compositor._alive
-        watch.put_on(alive, "pose", IDLE)
-        watch.put_on(alive, "forward", IDLE)
-        watch.put_on(alive, "draw", WARP_PIXELS)
-        watch.put_on(alive._head, "source_map", IDLE)
-        watch.put_on(alive._eyes, "move", IDLE)
-        watch.put_on(alive._head, "look_up", WARP_PIXELS)
+        watch.put_on(compositor.warp, "source_map", WARP_MAP)
+    if isinstance(compositor, MotionCompositor | PixelCompositor) and compositor.animated is not None:
+        animated = compositor.animated
+        watch.put_on(animated, "pose", IDLE)
+        watch.put_on(animated, "forward", IDLE)
+        watch.put_on(animated, "draw", WARP_PIXELS)
+        watch.put_on(animated.head, "source_map", IDLE)
+        watch.put_on(animated.eyes, "move", IDLE)
+        watch.put_on(animated.head, "look_up", WARP_PIXELS)

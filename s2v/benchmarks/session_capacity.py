@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from s2v.benchmarks.our_network import batch_of
 from s2v.benchmarks.report import Spread
-from s2v.engine.backends.base import Backend, Tensors
+from s2v.engine.backends.base import Backend, ResidentBackend, Tensors
 from s2v.engine.backends.batcher import BackendView, BatchingBackend
 from s2v.errors import BackendError
 
@@ -157,9 +157,8 @@ def runner_of(backend: Backend, faces: Tensors) -> Callable[[Sequence[int]], obj
         (mfcc[index % 16 : index % 16 + 1], {name: rows[index : index + 1] for name, rows in faces.items()})
         for index in range(len(next(iter(faces.values()))))
     ]
-    infer_parts = getattr(backend, "infer_parts", None)
-    if infer_parts is not None:
-        return lambda chosen: infer_parts([parts[index] for index in chosen])
+    if isinstance(backend, ResidentBackend):
+        return lambda chosen: backend.infer_parts([parts[index] for index in chosen])
 
     def stacked(chosen: Sequence[int]) -> object:
         at = list(chosen)

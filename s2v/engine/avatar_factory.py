@@ -81,7 +81,7 @@ class LocalAvatarFactory:
         # what draws in a call is made with the face; what will draw for an own runtime is not known before it is open
         self._compose_still: Compose = make_compositor
         if shared is not None:
-            self._compose_still = composer(shared.name, options.compose, pixels=CALL_PIXELS)
+            self._compose_still = composer(shared.device, options.compose, pixels=CALL_PIXELS)
         self._detecting = threading.Lock()  # one face search at a time: they are heavy
         self._keeping = threading.Lock()
         self._kept: list[Compositor] = []  # the one used last is the last

@@ -8,9 +8,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import cache
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
-from s2v.engine.backends.base import Backend
+from s2v.engine.backends.base import Backend, ComputeDevice, DeviceOutputsBackend
 from s2v.engine.backends.graphs import one_line
 from s2v.engine.compositor.cpu import Compositor, make_compositor
 from s2v.engine.compositor.pixel_format import PixelFormat
@@ -25,24 +25,27 @@ Compose = Callable[[EnrolledFace, LipSyncSpec, int | None], Compositor]
 _log = logging.getLogger("s2v")
 
 
-def composer(name: str, place: str = "auto", side: Any = None, pixels: PixelFormat = "bgr") -> Compose:
+def composer(
+    device: ComputeDevice, place: str = "auto", pixels: PixelFormat = "bgr", behind_network: bool = False
+) -> Compose:
     """What makes compositors for the outputs of a backend.
 
     Args:
-        name: of the backend, `Backend.name`. place: one of COMPOSE_PLACES.
-        side: the torch backend's own device, if whoever draws also runs the network; else drawing has its own stream.
+        device: of the backend. place: one of COMPOSE_PLACES.
         pixels: what frames are when they leave a GPU, so that nobody converts them after it; the CPU's are BGR.
+        behind_network: whoever draws also runs the network: torch draws on the network's own stream, and its outputs
+            need not come down; else drawing has streams of its own.
     Raises: BackendError, an unknown place; what it returns raises BackendError if "gpu" cannot be used.
     """
     if place not in COMPOSE_PLACES:
         raise BackendError(f"frames cannot be drawn on {place!r:.80}: choose one of {', '.join(COMPOSE_PLACES)}")
-    on_cuda = name.startswith("torch-cuda")
+    on_cuda = device.kind == "cuda" and device.runs_torch
     if place == "cpu" or (place == "auto" and not on_cuda):
         return make_compositor
 
     def on_gpu(face: EnrolledFace, spec: LipSyncSpec, idle_seed: int | None = None) -> Compositor:
         try:
-            return _on_gpu(face, spec, idle_seed, side if on_cuda else None, pixels)
+            return _on_gpu(face, spec, idle_seed, device if on_cuda and behind_network else None, pixels)
         except BackendError as error:
             if place == "gpu":
                 raise
@@ -54,23 +57,27 @@ def composer(name: str, place: str = "auto", side: Any = None, pixels: PixelForm
 
 def composer_for(backend: Backend, place: str = "auto", pixels: PixelFormat = "bgr") -> Compose:
     """The same for a backend whose caller also draws. Raises: BackendError."""
-    return composer(backend.name, place, getattr(backend, "side", None), pixels)
+    return composer(backend.device, place, pixels, behind_network=isinstance(backend, DeviceOutputsBackend))
 
 
-def _on_gpu(face: EnrolledFace, spec: LipSyncSpec, idle_seed: int | None, side: Any, pixels: PixelFormat) -> Compositor:
+def _on_gpu(
+    face: EnrolledFace, spec: LipSyncSpec, idle_seed: int | None, device: ComputeDevice | None, pixels: PixelFormat
+) -> Compositor:
+    """Args: device: to draw on the stream of; None is a stream of its own."""
     try:
-        from s2v.engine.compositor.torch import compositor as compose
+        from s2v.engine.compositor.torch.compositor import TorchCompositor
+        from s2v.engine.compositor.torch.draw_stream import draw_stream_for, next_draw_stream
     except ImportError as error:
         raise BackendError(
             f"the GPU is drawn on with torch ({error}): pip install torch, or use --compose cpu"
         ) from error
-    draw_stream = compose.next_draw_stream() if side is None else compose.draw_stream_of(side)
+    draw_stream = next_draw_stream() if device is None else draw_stream_for(device)
     try:
-        made = compose.TorchCompositor(face, spec, idle_seed, draw_stream, pixels)
+        made = TorchCompositor(face, spec, idle_seed, draw_stream, pixels)
     except RuntimeError as error:  # torch's, and the driver's through torch
-        reason = f"{draw_stream.side.name} cannot draw ({one_line(error)})"
+        reason = f"{draw_stream.device.name} cannot draw ({one_line(error)})"
         raise BackendError(f"{reason}: look at nvidia-smi, or use --compose cpu") from error
-    _say_once(logging.INFO, f"frames are drawn on {draw_stream.side.name}")
+    _say_once(logging.INFO, f"frames are drawn on {draw_stream.device.name}")
     return made
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from s2v.engine.audio.windows import MfccWindows
-from s2v.engine.backends.base import Backend, Tensors
+from s2v.engine.backends.base import Backend, DeviceOutputsBackend, Outputs, Tensors
 from s2v.engine.compositor.cpu import Compositor
 from s2v.engine.compositor_choice import composer_for
 from s2v.engine.face.enrolment import EnrolledFace
@@ -95,8 +95,9 @@ class LipSyncEngine:
         self._identity: Tensors = {name: np.broadcast_to(row, (MAX_BATCH, *row.shape[1:])) for name, row in own.items()}
         self._compositor = (compose or composer_for(backend))(face, self.spec, idle_seed)
         # A compositor on the backend's own device takes its outputs where they are: they need not come down.
-        draws_from = getattr(self._compositor, "draws_from", None)
-        self._resident: Any = backend if draws_from is not None and draws_from(backend) else None
+        self._resident: DeviceOutputsBackend | None = None
+        if isinstance(backend, DeviceOutputsBackend) and self._compositor.draws_from(backend.device):
+            self._resident = backend
         self._closed = False
 
     @property
@@ -149,8 +150,12 @@ class LipSyncEngine:
     def _draw_batch(self, due: list[Window]) -> list[DrawnFrame]:
         began_s = time.perf_counter()
         mfcc = np.stack([window for _, window in due])[:, None]
-        infer = self._backend.infer if self._resident is None else self._resident.infer_resident
-        outputs = infer(mfcc, {name: rows[: len(due)] for name, rows in self._identity.items()})
+        identity = {name: rows[: len(due)] for name, rows in self._identity.items()}
+        outputs: Outputs = (
+            self._backend.infer(mfcc, identity)
+            if self._resident is None
+            else self._resident.infer_resident(mfcc, identity)
+        )
         inferred_s = done_s = time.perf_counter()
         frames = []
         for row, (index, _) in enumerate(due):

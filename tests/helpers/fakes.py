@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.engine.backends.base import Tensors
+from s2v.engine.backends.base import CPU, ComputeDevice, Outputs, Tensors
 from s2v.engine.face.enrolment import EnrolledFace, face_from_landmarks
 from s2v.engine.face.geometry import canonical_face
 from s2v.engine.face.photo import Image
@@ -20,6 +20,8 @@ class FakeBackend:
     """
 
     name = "fake"
+    device: ComputeDevice = CPU
+    batch_sizes: tuple[int, ...] = ()
 
     def __init__(self, spec: LipSyncSpec | None = None) -> None:
         self.spec = spec or LipSyncSpec()
@@ -76,9 +78,12 @@ class FakeCompositor:
     def __init__(self, face: EnrolledFace, spec: LipSyncSpec, idle_seed: int | None = None) -> None:
         self.still: Image = face.photo.copy()
 
-    def draw(self, outputs: Tensors, index: int = 0) -> Image:
-        assert all(len(rows) == 1 for rows in outputs.values()), "one frame at a time"
-        content = b"".join(outputs[name].tobytes() for name in sorted(outputs))
+    def draws_from(self, device: ComputeDevice) -> bool:
+        return False
+
+    def draw(self, outputs: Outputs, index: int = 0) -> Image:
+        assert all(rows.shape[0] == 1 for rows in outputs.values()), "one frame at a time"
+        content = b"".join(np.asarray(outputs[name]).tobytes() for name in sorted(outputs))
         frame = self.still.copy()
         frame.ravel()[:] = np.resize(np.frombuffer(content, np.uint8), frame.size)
         return frame

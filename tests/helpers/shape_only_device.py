@@ -31,7 +31,8 @@ from s2v.engine.backends.half_precision import to_half
 from s2v.engine.backends.torch.device import TorchCpuDevice, Work
 from s2v.engine.backends.torch.runner import TorchGraph, TorchRunner
 from s2v.engine.compositor.pixel_format import PixelFormat
-from s2v.engine.compositor.torch.compositor import DrawStream, TorchBatchCompositor, TorchCompositor
+from s2v.engine.compositor.torch.compositor import TorchBatchCompositor, TorchCompositor
+from s2v.engine.compositor.torch.draw_stream import DrawStream
 
 APART = "apart"
 

@@ -64,13 +64,12 @@ def test_frames_that_leave_a_gpu_converted_make_the_same_file(tmp_path: Path) ->
     from fakes import drawn_face, voice
     from tiny_networks import tiny_model
 
-    from s2v.engine.backends import open_backend
     from s2v.engine.compositor_choice import composer_for
     from s2v.engine.lipsync import LipSyncEngine
 
     said = voice(0.6)
     clip = AudioClip(np.repeat(said, 3), said)
-    backend = CountingBackend(open_backend(tiny_model("s2v").path, "torch-cpu"))
+    backend = CountingBackend(tiny_model("s2v").path)
     face, seen = drawn_face(backend.spec), {}
     asked: list[PixelFormat] = []
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from s2v.benchmarks.gpu.device import GpuDevice
 from s2v.benchmarks.gpu.frames import measure_frames
@@ -20,8 +20,12 @@ from s2v.benchmarks.roofline import count, least
 from s2v.benchmarks.session_capacity import SessionsReport, runner_of
 from s2v.engine.backends import open_backend
 from s2v.engine.backends.base import Backend, Tensors
+from s2v.engine.backends.graphs import ResidentGraph
 from s2v.engine.backends.model_file import ModelFile
 from s2v.engine.backends.parity import compare
+from s2v.engine.backends.registry import RUNTIMES
+from s2v.engine.backends.resident import ResidentGraphBackend
+from s2v.engine.backends.warm_up import MAX_ROWS
 from s2v.engine.face.enrolment import EnrolledFace
 from s2v.errors import S2vError
 
@@ -81,7 +85,7 @@ def measure_backend(job: Job, name: str, gpu: bool, threads: bool = True) -> Bac
         backend = open_backend(config.model, name)
         stack.callback(lambda: parts.attempt("closing", backend.close))  # a GPU that has failed refuses even that
         open_s = time.perf_counter() - began_s
-        precision: Precision = "fp16" if gpu and not backend.name.endswith("fp32") else "fp32"
+        precision: Precision = "fp16" if gpu and not RUNTIMES[name].in_float32 else "fp32"
         identity = identities(backend)
         memory = parts.attempt("memory", lambda: _memory(backend, identity, config.faces)) if gpu else None
         most = config.most_sessions if gpu else min(config.most_sessions, MOST_ON_CPU)
@@ -98,7 +102,7 @@ def measure_backend(job: Job, name: str, gpu: bool, threads: bool = True) -> Bac
         batches = [found for found in tried if found is not None]
         parity = parts.attempt("parity", lambda: _parity(job, backend))
         notes: list[str] = []
-        frames = parts.attempt("whole frames", lambda: _frames(job, backend, batches, gpu, notes))
+        frames = parts.attempt("whole frames", lambda: _frames(job, name, backend, batches, gpu, notes))
         sessions: SessionsReport | None = None
         if face_batch is not None:
             sessions = parts.attempt("sessions", partial(one_loop, backend, face_batch, most, config.session_s))
@@ -142,17 +146,20 @@ class _Parts:
 
 def _batches(asked: tuple[int, ...], backend: Backend) -> list[int]:
     """What was asked for; by default, none that this backend only pads to the next size."""
-    own = getattr(backend, "batch_sizes", asked)
+    own = backend.batch_sizes or asked
     return [n for n in asked if asked != DEFAULT_BATCHES or n in own or n > own[-1]]
 
 
-def _frames(job: Job, backend: Backend, batches: list[BatchReport], gpu: bool, notes: list[str]) -> list[FrameReport]:
+def _frames(
+    job: Job, name: str, backend: Backend, batches: list[BatchReport], gpu: bool, notes: list[str]
+) -> list[FrameReport]:
     medians = {one.batch: one.network_ms.p50 for one in batches if one.network_ms.p50 is not None}
     if job.face is None:
         notes.append(f"network {job.model.spec.network} is pasted on the CPU: no whole frames")
         return []
     try:
-        return list(measure_frames(backend, job.face, gpu, medians, job.config.frames, job.config.face_batch))
+        compiled, config = gpu and RUNTIMES[name].is_compiled, job.config
+        return list(measure_frames(backend, job.face, gpu, compiled, medians, config.frames, config.face_batch))
     except ImportError as error:
         notes.append(f"no whole frames: they are drawn with torch ({error})")
         return []
@@ -166,10 +173,10 @@ def _measure_batch(
     wall_ms = _wall_ms(lambda: backend.infer(mfcc, faces), runs)
     network_ms: list[float] = []
     gpu_ms: list[float] = []
-    sizes: tuple[int, ...] = getattr(backend, "batch_sizes", (batch,))
+    sizes = backend.batch_sizes or (batch,)
     fits = batch <= sizes[-1]
     if gpu and fits:
-        graph: Any = backend.frame_graph  # type: ignore[attr-defined]  # all that run on a GPU are resident
+        graph = _timed(backend)
         tensors = {"mfcc": mfcc, **faces}
         network_ms, gpu_ms = (
             time_it(tensors, WARM_UP + runs)[WARM_UP:] for time_it in (graph.network_ms, graph.gpu_ms)
@@ -206,17 +213,17 @@ def _wall_ms(work: Callable[[], object], runs: int) -> list[float]:
 def _parity(job: Job, backend: Backend) -> ParityReport | None:
     """Against the first reference that can be opened and is not the same runtime; None if there is none."""
     for name in REFERENCES:
-        if backend.name.startswith(name):
-            continue
         try:
             reference = open_backend(job.config.model, name)
         except S2vError as error:
             _log.info("no reference %s: %s", name, error)
             continue
         with closing(reference):
+            if reference.name == backend.name:
+                continue
             identity = identities(reference)
             wanted, got = (FrameGraph(one, identity) for one in (reference, backend))
-            sizes = getattr(backend, "batch_sizes", (8,))
+            sizes = backend.batch_sizes or (MAX_ROWS,)
             found = compare(wanted, got, identity, job.model.spec, sizes[-1])
         return ParityReport(
             reference.name,
@@ -231,7 +238,7 @@ def _parity(job: Job, backend: Backend) -> ParityReport | None:
 
 def _memory(backend: Backend, identity: Tensors, n_faces: tuple[int, int]) -> tuple[float, float]:
     """MiB on the device with a few faces, and KiB that each of many faces takes."""
-    graph: Any = backend.frame_graph  # type: ignore[attr-defined]
+    graph = _timed(backend)
     few = graph.device_memory_bytes()
     faces = batch_of(backend.spec, identity, n_faces[-1])[1]  # a copy of its own for each: as many faces to the backend
     run = runner_of(backend, faces)
@@ -241,6 +248,12 @@ def _memory(backend: Backend, identity: Tensors, n_faces: tuple[int, int]) -> tu
             run([session])
         held.append(graph.device_memory_bytes())
     return round(few / 2**20, 2), round((held[1] - held[0]) / (n_faces[1] - n_faces[0]) / 2**10, 2)
+
+
+def _timed(backend: Backend) -> ResidentGraph:
+    """The frame graph, which tells its own times: all that run on a GPU have one."""
+    assert isinstance(backend, ResidentGraphBackend), f"{backend.name} has no device of its own"
+    return backend.frame_graph
 
 
 def _rate(batch: int, spread: Spread) -> float | None:

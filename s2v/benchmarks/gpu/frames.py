@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from s2v.benchmarks.gpu.report import FrameReport
 from s2v.benchmarks.our_network import batch_of, identities
 from s2v.benchmarks.report import Spread
-from s2v.engine.backends.base import Backend, Tensors
+from s2v.engine.backends.base import Backend, DeviceOutputsBackend, Outputs, Tensors
 from s2v.engine.backends.parity import MIN_SSIM, ssim
 from s2v.engine.compositor.cpu import make_compositor
 from s2v.engine.face.enrolment import EnrolledFace
 
 if TYPE_CHECKING:
+    from s2v.engine.compositor.pixel_format import PixelFormat
     from s2v.engine.compositor.torch.compositor import TorchCompositor
     from s2v.engine.compositor.torch.draw_stream import DrawStream
 
@@ -24,15 +26,24 @@ IDLE_SEED = 7
 COMPARED = 8  # frames, spread over those until the first blink is over
 WARM_UP = 5
 RUNS = 200  # of each, at most
-_CASES = ((True, "bgr"), (True, "nv12"), (False, "nv12"))  # idle motion, pixel format
+# Idle motion, pixel format.
+_CASES: tuple[tuple[bool, PixelFormat], ...] = ((True, "bgr"), (True, "nv12"), (False, "nv12"))
 
 
 def measure_frames(
-    backend: Backend, face: EnrolledFace, on_gpu: bool, network_ms: dict[int, float], frames: int, face_batch: int
+    backend: Backend,
+    face: EnrolledFace,
+    on_gpu: bool,
+    compiled: bool,
+    network_ms: dict[int, float],
+    frames: int,
+    face_batch: int,
 ) -> Iterator[FrameReport]:
     """Nothing for runtimes whose frames are drawn on the CPU.
 
-    Args: network_ms: medians by batch size. frames: how many to draw of each kind. face_batch: faces of a batch.
+    Args:
+        compiled: let torch.compile fuse the drawing.
+        network_ms: medians by batch size. frames: how many to draw of each kind. face_batch: faces of a batch.
     Raises: BackendError, torch cannot draw on this device.
     """
     draw_stream = _draw_stream(backend, on_gpu)
@@ -41,9 +52,8 @@ def measure_frames(
     from s2v.engine.compositor.torch.compositor import TorchCompositor
 
     identity = identities(backend, 1)
-    compiled = backend.name.endswith("compiled")
     for idle, pixels in _CASES[: 2 if compiled else 3]:  # compiling takes a minute for each layout
-        compositor = TorchCompositor(face, backend.spec, IDLE_SEED if idle else None, draw_stream, pixels, compiled)  # type: ignore[arg-type]
+        compositor = TorchCompositor(face, backend.spec, IDLE_SEED if idle else None, draw_stream, pixels, compiled)
         yield _one_face(backend, compositor, identity, pixels, on_gpu, network_ms, min(frames, RUNS))
         if on_gpu and idle and pixels == "nv12":
             yield _face_batch(
@@ -53,30 +63,26 @@ def measure_frames(
 
 def _draw_stream(backend: Backend, on_gpu: bool) -> DrawStream | None:
     """The backend's own stream where it has one; a stream of torch's for TensorRT, whose outputs come from the host."""
-    side = getattr(backend, "side", None)
-    if side is None and not on_gpu:
+    if not (on_gpu or backend.device.runs_torch):
         return None
-    from s2v.engine.compositor.torch.draw_stream import draw_stream_of, next_draw_stream
+    from s2v.engine.compositor.torch.draw_stream import draw_stream_for
 
-    return next_draw_stream() if side is None else draw_stream_of(side)
+    return draw_stream_for(backend.device)
 
 
 def _one_face(
     backend: Backend,
     compositor: TorchCompositor,
     identity: Tensors,
-    pixels: str,
+    pixels: PixelFormat,
     on_gpu: bool,
     network_ms: dict[int, float],
     runs: int,
 ) -> FrameReport:
     mfcc, faces = batch_of(backend.spec, identity, 1)
-    infer: Any = getattr(
-        backend, "infer_resident", backend.infer
-    )  # outputs that stay where they are needed, if they can
 
     def frame() -> None:
-        compositor.draw(infer(mfcc, faces))
+        compositor.draw(_outputs(backend, compositor, mfcc, faces))
 
     wall_ms = []
     for _ in range(WARM_UP + runs):
@@ -98,7 +104,7 @@ def _one_face(
         width_px=width,
         height_px=height,
         pixels=pixels,
-        idle=compositor.layout.alive,
+        idle=compositor.layout.idle,
         batch=1,
         runs=runs,
         compose_ms=composed,
@@ -113,15 +119,25 @@ def _one_face(
     )
 
 
-def _both_ms(backend: Any, compositor: TorchCompositor, mfcc: Any, faces: Tensors, runs: int) -> list[float]:
+def _outputs(backend: Backend, compositor: TorchCompositor, mfcc: NDArray[np.float32], faces: Tensors) -> Outputs:
+    """Left where the compositor draws, if they can be."""
+    if isinstance(backend, DeviceOutputsBackend) and compositor.draws_from(backend.device):
+        return backend.infer_resident(mfcc, faces)
+    return backend.infer(mfcc, faces)
+
+
+def _both_ms(
+    backend: Backend, compositor: TorchCompositor, mfcc: NDArray[np.float32], faces: Tensors, runs: int
+) -> list[float]:
     """One frame after the other from the upload of a window to the drawn frame, by CUDA events: the time in which the
     host says what to do next counts. Nothing for a backend whose outputs do not stay on the device."""
-    if not hasattr(backend, "infer_resident"):
+    if not isinstance(backend, DeviceOutputsBackend):
         return []
-    side, found = backend.side, []
-    with compositor.draw_stream.lock, side.running():
+    device = compositor.draw_stream.device
+    found: list[float] = []
+    with compositor.draw_stream.lock, device.running():
         for _ in range(WARM_UP + runs):
-            found += side.times_ms(lambda: compositor.queue(backend.infer_resident(mfcc, faces)), 1)
+            found += device.times_ms(lambda: compositor.queue(backend.infer_resident(mfcc, faces)), 1)
     return found[WARM_UP:]
 
 
@@ -130,14 +146,14 @@ def _face_batch(
     members: list[TorchCompositor],
     compiled: bool,
     identity: Tensors,
-    pixels: str,
+    pixels: PixelFormat,
     network_ms: dict[int, float],
     runs: int,
 ) -> FrameReport:
     """Many faces in one batch, all of them the same: drawing does not depend on whose they are."""
     from s2v.engine.compositor.torch.compositor import TorchBatchCompositor
 
-    face_batch = TorchBatchCompositor(members, pixels=pixels, compiled=compiled)  # type: ignore[arg-type]
+    face_batch = TorchBatchCompositor(members, pixels=pixels, compiled=compiled)
     mfcc, faces = batch_of(backend.spec, identity, len(members))
     outputs = _kept(backend.infer(mfcc, faces))
     runs = max(runs // 10, 1)
@@ -150,7 +166,7 @@ def _face_batch(
         width_px=width,
         height_px=height,
         pixels=pixels,
-        idle=members[0].layout.alive,
+        idle=members[0].layout.idle,
         batch=len(members),
         runs=runs,
         compose_ms=composed,
@@ -167,7 +183,7 @@ def _face_batch(
 
 def _parity(backend: Backend, compositor: TorchCompositor, identity: Tensors) -> dict[str, float | bool]:
     """The same outputs drawn here and by OpenCV, some frames, one of them in the middle of a blink."""
-    on_cpu = make_compositor(compositor.face, compositor.spec, IDLE_SEED if compositor.layout.alive else None)
+    on_cpu = make_compositor(compositor.face, compositor.spec, IDLE_SEED if compositor.layout.idle else None)
     mfcc, faces = batch_of(backend.spec, identity, COMPARED)
     outputs = _kept(backend.infer(mfcc, faces))
     indices = [*range(0, 25 * (COMPARED - 1), 25), _blink(compositor)]

@@ -16,8 +16,9 @@ from s2v.benchmarks.gpu.device import GpuDevice, find_gpu
 from s2v.benchmarks.gpu.report import BackendReport, GpuReport, targets_of
 from s2v.benchmarks.report import machine
 from s2v.benchmarks.roofline import count
-from s2v.engine.backends import BACKEND_NAMES, bundled_model
+from s2v.engine.backends import bundled_model
 from s2v.engine.backends.model_file import read_model_file
+from s2v.engine.backends.registry import RUNTIMES
 from s2v.errors import BackendError, S2vError
 
 LATEST_S = 300.0  # of those that nobody asked for by name, none begins later: GPUs are lent for minutes
@@ -27,13 +28,13 @@ _log = logging.getLogger("s2v")
 
 def on_gpu(name: str) -> bool:
     """Whether a backend of this name runs on a GPU."""
-    return name.startswith(("torch-cuda", "tensorrt"))
+    return name in RUNTIMES and RUNTIMES[name].needs_gpu
 
 
 def all_gpu_backends() -> tuple[str, ...]:
     """Those that `open_backend` knows, each kind of arithmetic once; what is only for comparing comes last."""
-    names = [name for name in BACKEND_NAMES if on_gpu(name) and name != "tensorrt"]  # that is tensorrt-fp16
-    return tuple(sorted(names, key=lambda name: name.endswith("fp32")))
+    names = [name for name in RUNTIMES if on_gpu(name) and name != "tensorrt"]  # that is tensorrt-fp16
+    return tuple(sorted(names, key=lambda name: RUNTIMES[name].in_float32))
 
 
 def steps(config: GpuConfig) -> int:

@@ -29,7 +29,7 @@ def sessions_with_faces(backend: Backend, identity: Tensors, most: int) -> Run:
 
 def one_loop(backend: Backend, run: Run, most: int, seconds: float) -> SessionsReport:
     """Args: run: of `sessions_with_faces`. seconds: counted of each trial."""
-    sizes = _sizes(backend, getattr(backend, "batch_sizes", (MAX_ROWS,))[-1])
+    sizes = _sizes(backend, (backend.batch_sizes or (MAX_ROWS,))[-1])
     for size in sizes:  # each is prepared when it is first used
         run(range(min(size, most)))
     frame_s = 1 / backend.spec.fps
@@ -62,5 +62,5 @@ def with_threads(open_runtime: Callable[[], Backend], most: int, seconds: float)
 
 def _sizes(backend: Backend, most: int) -> list[int]:
     """Batch sizes that a backend prepares, up to the one that holds `most` rows."""
-    sizes: Sequence[int] = getattr(backend, "batch_sizes", range(1, most + 1))
+    sizes: Sequence[int] = backend.batch_sizes or range(1, most + 1)
     return [size for size in sizes if size <= most] or [most]

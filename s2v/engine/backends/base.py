@@ -1,9 +1,10 @@
-"""What every runtime must offer, and how one is chosen by name."""
+"""What every runtime must offer, and what some can besides: protocols, asked for with `isinstance`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, cast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,47 @@ from s2v.spec import LipSyncSpec
 
 Tensors = dict[str, NDArray[np.float32]]
 Part = tuple[NDArray[np.float32], Tensors]  # what `infer` takes, of one session
+DeviceKind = Literal["cpu", "cuda"]
+
+
+class ComputeDevice(Protocol):
+    """Where a backend computes: one object for each queue of work there, whose results only its holders find there."""
+
+    @property
+    def name(self) -> str:
+        """ "cpu", "NVIDIA L4"."""
+
+    @property
+    def kind(self) -> DeviceKind:
+        """Of "cpu", results lie in host memory."""
+
+    @property
+    def runs_torch(self) -> bool:
+        """Whether torch computes there, and so can draw there, too."""
+
+
+@dataclass(frozen=True)
+class PlainDevice:
+    """Fills `ComputeDevice` for runtimes other than torch."""
+
+    name: str
+    kind: DeviceKind
+    runs_torch: bool = False
+
+
+CPU = PlainDevice("cpu", "cpu")
+
+
+class OutputRows(Protocol):
+    """One output of a batch, of numpy in host memory or of torch on a device: rows are cut off both alike."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __getitem__(self, rows: slice, /) -> OutputRows: ...
+
+
+Outputs = Mapping[str, OutputRows]  # of `Backend.infer`, wherever they lie
 
 
 class Backend(Protocol):
@@ -19,6 +61,11 @@ class Backend(Protocol):
 
     name: str  # "onnxruntime-cpu", "openvino-bf16": what logs and benchmark rows print
     spec: LipSyncSpec
+    batch_sizes: tuple[int, ...]  # rows of one run, ascending; others are padded. Empty: any number runs as it is
+
+    @property
+    def device(self) -> ComputeDevice:
+        """Where it computes: always the same object."""
 
     def encode_face(self, face: NDArray[np.float32]) -> Tensors:
         """Identity features, once per face.
@@ -46,14 +93,13 @@ class Backend(Protocol):
         """Free the runtime; safe to call twice."""
 
 
+@runtime_checkable
 class ResidentBackend(Backend, Protocol):
-    """A backend with a device of its own, where each face is uploaded once and stays.
+    """A backend with a device of its own, and `batch_sizes`, where each face is uploaded once and stays.
 
     A face is recognised by the memory of its identity: hand in the same arrays, or views of them, in every call, and
     never write to them.
     """
-
-    batch_sizes: tuple[int, ...]  # rows of one run, ascending; it pads others to the next
 
     def infer_parts(self, parts: Sequence[Part]) -> Tensors:
         """As `infer`, with the frames of several sessions, one after the other, in one run.
@@ -62,6 +108,13 @@ class ResidentBackend(Backend, Protocol):
         """
 
 
-def as_resident(backend: Backend) -> ResidentBackend | None:
-    """The backend as one that keeps faces on its device, if it does."""
-    return cast(ResidentBackend, backend) if hasattr(backend, "infer_parts") else None
+@runtime_checkable
+class DeviceOutputsBackend(Backend, Protocol):
+    """A backend whose outputs can stay on its device, for a compositor that draws there (`Compositor.draws_from`)."""
+
+    def infer_resident(self, mfcc: NDArray[np.float32], identity: Tensors) -> Outputs:
+        """As `infer`, but the outputs stay on the device, and nothing is waited for.
+
+        Returns: what work that is queued on the device afterwards finds there; the next call writes to it.
+        Raises: BackendError, as `infer`, or more rows than the largest of `batch_sizes`.
+        """

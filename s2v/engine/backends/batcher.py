@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.engine.backends.base import Backend, Part, Tensors, as_resident
+from s2v.engine.backends.base import Backend, ComputeDevice, Part, ResidentBackend, Tensors
 from s2v.engine.backends.warm_up import most_rows, run_each_size
 from s2v.errors import BackendError
 from s2v.spec import LipSyncSpec
@@ -69,6 +69,8 @@ class BatchingBackend:
         runtime = opened.result()
         self.name: str = runtime.name
         self.spec: LipSyncSpec = runtime.spec
+        self.device: ComputeDevice = runtime.device
+        self.batch_sizes: tuple[int, ...] = runtime.batch_sizes
 
     def view(self) -> BackendView:
         """A backend for one session; many may exist at once.
@@ -168,6 +170,8 @@ class BackendView:
     def __init__(self, shared: BatchingBackend) -> None:
         self.name: str = shared.name
         self.spec: LipSyncSpec = shared.spec
+        self.device: ComputeDevice = shared.device
+        self.batch_sizes: tuple[int, ...] = shared.batch_sizes
         self._shared = shared
         self._asked: _Request | None = None
         self._closed = False
@@ -222,8 +226,8 @@ def _encode_face(runtime: Backend, batch: list[_Request]) -> Tensors:
 
 def _infer(runtime: Backend, batch: list[_Request]) -> Tensors:
     parts = [_part(request.tensors) for request in batch]
-    if (resident := as_resident(runtime)) is not None:
-        return resident.infer_parts(parts)
+    if isinstance(runtime, ResidentBackend):
+        return runtime.infer_parts(parts)
     if len(parts) == 1:
         return runtime.infer(*parts[0])
     mfcc = np.concatenate([part for part, _ in parts])

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.engine.backends.base import Tensors
+from s2v.engine.backends.base import CPU, ComputeDevice, Tensors
 from s2v.engine.backends.model_file import ModelFile
 from s2v.errors import BackendError, ModelError
 from s2v.spec import LipSyncSpec
@@ -66,10 +66,13 @@ class ResidentGraph(TimedGraph, Protocol):
 class GraphBackend:
     """Fills `Backend` with two graphs of any runtime."""
 
-    def __init__(self, name: str, model: ModelFile, face: Graph, frame: Graph) -> None:
+    batch_sizes: tuple[int, ...] = ()
+
+    def __init__(self, name: str, model: ModelFile, face: Graph, frame: Graph, device: ComputeDevice = CPU) -> None:
         """Raises: ModelError, the graphs do not fit each other or the spec."""
         _check_halves(model, face, frame)
         self.name = name
+        self.device = device
         self.spec: LipSyncSpec = model.spec
         self._face: Graph | None = face
         self._frame: Graph | None = frame

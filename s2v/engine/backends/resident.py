@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.engine.backends.base import Part, Tensors
+from s2v.engine.backends.base import ComputeDevice, Part, Tensors
 from s2v.engine.backends.graphs import Graph, GraphBackend, ResidentGraph, Shape, one_line
 from s2v.engine.backends.model_file import ModelFile
 from s2v.errors import BackendError
@@ -21,12 +21,12 @@ class ResidentGraphBackend(GraphBackend):
 
     frame_graph: ResidentGraph
 
-    def __init__(self, name: str, model: ModelFile, face: Graph, frame: ResidentGraph) -> None:
+    def __init__(self, name: str, model: ModelFile, face: Graph, frame: ResidentGraph, device: ComputeDevice) -> None:
         """Takes over `frame`. Raises: ModelError, the graphs do not fit each other or the spec."""
         self.frame_graph = frame
         self.batch_sizes = frame.batch_sizes
         try:
-            super().__init__(name, model, face, frame)
+            super().__init__(name, model, face, frame, device)
         except BaseException:
             frame.close()
             raise

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from s2v.engine.backends.base import Backend, as_resident
+from s2v.engine.backends.base import Backend, ResidentBackend
 from s2v.engine.backends.resident import padded_batch
 
 MAX_ROWS = 8  # frames in one run; also what bounds the memory of a stacked batch
@@ -16,8 +16,7 @@ TRIALS = 2  # of each batch size; the slower ones were disturbed
 
 def most_rows(runtime: Backend) -> int:
     """Frames that one run should have at most."""
-    resident = as_resident(runtime)
-    return MAX_ROWS if resident is None else min(resident.batch_sizes[-1], MAX_RESIDENT_ROWS)
+    return min(runtime.batch_sizes[-1], MAX_RESIDENT_ROWS) if isinstance(runtime, ResidentBackend) else MAX_ROWS
 
 
 def run_each_size(runtime: Backend, max_rows: int) -> float:
@@ -43,8 +42,7 @@ def run_each_size(runtime: Backend, max_rows: int) -> float:
 
 def _sizes(runtime: Backend, max_rows: int) -> list[int]:
     """The batch sizes that the runtime can be asked for, or what it pads them to."""
-    resident = as_resident(runtime)
-    if resident is None:
+    sizes = runtime.batch_sizes
+    if not sizes:
         return list(range(1, max_rows + 1))
-    sizes = resident.batch_sizes
     return sorted({padded_batch(rows, sizes) for rows in range(1, min(max_rows, sizes[-1]) + 1)})

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from s2v.engine.compositor.eyes import MovingEyes, lay_over
 from s2v.engine.compositor.head import MovingHead
 from s2v.engine.compositor.idle_motion import IdleMotion, IdlePose
-from s2v.engine.compositor.lids import Box
-from s2v.engine.compositor.warp import Map
+from s2v.engine.compositor.maps import Box, Map
 from s2v.engine.face.geometry import Points
 from s2v.engine.face.photo import Image
 
@@ -25,10 +24,9 @@ class AnimatedPhoto:
 
     def __init__(self, photo: Image, head: MovingHead, eyes: MovingEyes, motion: IdleMotion) -> None:
         self._photo = photo
-        self._head = head
-        self._eyes = eyes
+        self.head = head
+        self.eyes = eyes
         self._motion = motion
-        self.reach_px = head.reach_px
 
     def pose(self, frame: int) -> IdlePose:
         """What is to be seen in video frame `frame`, 0 or later."""
@@ -36,7 +34,7 @@ class AnimatedPhoto:
 
     def forward(self, pose: IdlePose) -> Points:
         """(2, 3) from a pixel of the face on the photo to where the head carries it."""
-        return self._head.forward(pose)
+        return self.head.forward(pose)
 
     def draw(self, pose: IdlePose, box: Box, bend: Callable[[Map], Map] | None = None) -> Image:
         """One frame, (h, w, 3) BGR, a new array.
@@ -45,13 +43,13 @@ class AnimatedPhoto:
             box: left, top, right, bottom of the frame, inside the box the head was made to keep.
             bend: the mouth's map: from where the head moved a point (h, w, 2) of `box` to the photo pixel it shows.
         """
-        left, top, right, bottom = self._head.box
-        source = self._head.source_map(pose)
-        lids = self._eyes.move(source, (left, top), pose)
+        left, top, right, bottom = self.head.box
+        source = self.head.source_map(pose)
+        lids = self.eyes.move(source, (left, top), pose)
         if bend is not None:
             part = source[box[1] - top : box[3] - top, box[0] - left : box[2] - left]
             part[:] = bend(part)
         frame = self._photo.copy()
-        self._head.look_up(source, frame)
+        self.head.look_up(source, frame)
         lay_over(frame[top:bottom, left:right], lids)
         return frame

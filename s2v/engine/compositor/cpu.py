@@ -12,23 +12,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.engine.backends.base import Tensors
+from s2v.engine.backends.base import ComputeDevice, Outputs
 from s2v.engine.compositor.animated_photo import AT_REST, AnimatedPhoto
 from s2v.engine.compositor.eyes import MovingEyes
+from s2v.engine.compositor.face_tables import IdleTables, face_tables, idle_tables, lower_face_box
 from s2v.engine.compositor.head import MovingHead
 from s2v.engine.compositor.idle_motion import IdleMotion, IdlePose
 from s2v.engine.compositor.lips import OPENING_MARGIN, LipLine, light_between, opening_mask, paint_cover
-from s2v.engine.compositor.photo_blur import blur_px, paint_blur
+from s2v.engine.compositor.maps import remap
 from s2v.engine.compositor.teeth import OwnTeeth
-from s2v.engine.compositor.warp import LayeredWarp, remap
+from s2v.engine.compositor.warp import LayeredWarp
 from s2v.engine.face.enrolment import EnrolledFace, face_grid
-from s2v.engine.face.geometry import FACE_OVAL, LOWER_INNER_LIP, MOUTH_CORNERS, N_MESH, UPPER_INNER_LIP, Points
-from s2v.engine.face.motion_basis import MotionBasis
+from s2v.engine.face.geometry import Points
 from s2v.engine.face.photo import Image
 from s2v.spec import LipSyncSpec
-
-_LEAST_BLUR = 0.3  # of the mouth patch, in its pixels; less cannot be seen
-_COARSE_CELLS = 56  # across the face: flows are smooth, more cells change nothing one can see
 
 
 class Compositor(Protocol):
@@ -36,7 +33,13 @@ class Compositor(Protocol):
 
     still: Image  # (h, w, 3) BGR: the photo at rest, what is shown before anybody speaks
 
-    def draw(self, outputs: Tensors, index: int = 0) -> Image:
+    def draws_from(self, device: ComputeDevice) -> bool:
+        """Whether outputs may stay on this device (`DeviceOutputsBackend.infer_resident`), for frames are drawn there.
+
+        If not, `draw` wants them in host memory.
+        """
+
+    def draw(self, outputs: Outputs, index: int = 0) -> Image:
         """One frame, a new array, from one frame's network outputs (batch of 1).
 
         (h, w, 3) BGR, but for a compositor that was made for another `PixelFormat`.
@@ -60,87 +63,83 @@ class MotionCompositor:
     """Network "s2v": motion coefficients warp the photo, a mouth patch fills the opening."""
 
     def __init__(self, face: EnrolledFace, spec: LipSyncSpec, idle_seed: int | None = None) -> None:
-        self._photo = face.photo
-        self._corners = left, top, right, bottom = lower_face_box(face)
+        self.tables = tables = face_tables(face, spec, idle=idle_seed is not None)
+        self.warp = LayeredWarp(tables.warp)
+        self.animated = animated_photo(face.photo, tables.idle, idle_seed, spec.fps)
+        self.own_teeth = OwnTeeth(tables.mouth.teeth)
+        self._lip_line = LipLine(tables.mouth.line_colour, tables.unit_px)
+        left, top, right, bottom = tables.box
         self._box = np.s_[top:bottom, left:right]
-        self._alive = animated_photo(face, spec, idle_seed)
-        size = (right - left, bottom - top)
-        to_photo = np.array([[1.0, 0, left], [0, 1.0, top]])
-        self._warp = face_warp(face, spec, to_photo, size, step=max(size) / _COARSE_CELLS)
-        patch_to_photo = mouth_grid(face, spec)
-        self._patch_to_box = patch_to_photo - np.array([[0, 0, left], [0, 0, top]])
-        corners = np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) * [spec.mouth_w_px - 1, spec.mouth_h_px - 1]
-        mouth = corners @ self._patch_to_box[:, :2].T + self._patch_to_box[:, 2]
-        reach = self._alive.reach_px if self._alive else 0
-        low = np.clip(np.floor(mouth.min(0)).astype(int) - reach, 0, size)
-        high = np.clip(np.ceil(mouth.max(0)).astype(int) + 1 + reach, 0, size)
-        self._mouth = np.s_[low[1] : high[1], low[0] : high[0]]
-        self._mouth_size = (int(high[0] - low[0]), int(high[1] - low[1]))
-        self._patch_to_mouth = self._patch_to_box - np.array([[0, 0, low[0]], [0, 0, low[1]]])
-        self._own_teeth = OwnTeeth(face, left + int(low[0]), top + int(low[1]), self._mouth_size)
-        self._unit_px = face.pose.unit_px
-        patch_px = float(np.sqrt(abs(np.linalg.det(patch_to_photo[:, :2]))))
-        self._blur = paint_blur(blur_px(face), patch_px)
-        self._lip_line = LipLine(face)
+        left, top, right, bottom = tables.mouth.window
+        self._window = np.s_[top:bottom, left:right]
+        self._window_size = (right - left, bottom - top)
+        self._window_in_box = np.array([left - tables.box[0], top - tables.box[1]])
+        self._patch_to_window = np.vstack([tables.mouth.patch_to_window, [0, 0, 1]])
         self.still, weights = self._warped(np.zeros(spec.n_motion, np.float32), AT_REST)
-        if all(self._mouth_size):
-            self._lip_line.draw(self.still[self._box][self._mouth], self._outline(weights, self._carry(AT_REST)))
+        if all(self._window_size):
+            self._lip_line.draw(self.still[self._window], self._outline(weights, self._carry(AT_REST)))
 
-    def draw(self, outputs: Tensors, index: int = 0) -> Image:
+    def pose(self, index: int) -> IdlePose:
+        """What head and eyes do in a frame."""
+        return self.animated.pose(index) if self.animated else AT_REST
+
+    def draws_from(self, device: ComputeDevice) -> bool:
+        """See `Compositor.draws_from`: OpenCV draws in host memory."""
+        return False
+
+    def draw(self, outputs: Outputs, index: int = 0) -> Image:
         """See `Compositor.draw`; needs `motion` (1, K) and `mouth` (1, 4, h, w)."""
-        pose = self._alive.pose(index) if self._alive else AT_REST
-        frame, weights = self._warped(outputs["motion"][0], pose)
-        width, height = self._mouth_size
-        if width and height:
-            mouth = frame[self._box][self._mouth]
+        pose = self.pose(index)
+        frame, weights = self._warped(np.asarray(outputs["motion"], np.float32)[0], pose)
+        if all(self._window_size):
+            mouth = frame[self._window]
             carry = self._carry(pose)
             outline = self._outline(weights, carry)
-            self._paint(mouth, outputs["mouth"][0], outline, carry)
+            self._paint(mouth, np.asarray(outputs["mouth"], np.float32)[0], outline, carry)
             self._lip_line.draw(mouth, outline)
         return frame
 
     def _paint(self, mouth: Image, painted: NDArray[np.float32], outline: Points, carry: Points) -> None:
         """Lay the network's mouth (4, h, w) between the lips of a picture of the mouth, in place."""
-        gate = opening_mask(outline, self._mouth_size, self._unit_px * OPENING_MARGIN)
+        gate = opening_mask(outline, self._window_size, self.tables.unit_px * OPENING_MARGIN)
         left, top, width, height = cv2.boundingRect((gate > 0).astype(np.uint8))
         if not width:  # closed lips
             return
-        if self._own_teeth.any:  # they are matched to all of the paint
-            left, top, (width, height) = 0, 0, self._mouth_size
+        if self.own_teeth.any:  # they are matched to all of the paint
+            left, top, (width, height) = 0, 0, self._window_size
         gate = gate[top : top + height, left : left + width]
         patch = np.asarray(cv2.merge(list(painted)), np.float32)
-        if self._blur > _LEAST_BLUR:
-            patch = np.asarray(cv2.GaussianBlur(patch, (0, 0), self._blur), np.float32)
-        grid = carry @ np.vstack([self._patch_to_mouth, [0, 0, 1]]) - np.array([[0, 0, left], [0, 0, top]])
+        if blur_px := self.tables.mouth.blur_px:
+            patch = np.asarray(cv2.GaussianBlur(patch, (0, 0), blur_px), np.float32)
+        grid = carry @ self._patch_to_window - np.array([[0, 0, left], [0, 0, top]])
         paint = cv2.warpAffine(patch, grid, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT)
         *colours, alpha = cv2.split(paint)
         cover = cv2.merge([paint_cover(np.clip(alpha, 0, 1), gate)] * 3)  # faster than broadcasting
-        shown = self._own_teeth.over(np.float32(255) * cv2.merge(colours), carry)
-        shown = shown * cv2.merge([light_between(gate, self._unit_px)] * 3)
+        shown = self.own_teeth.over(np.float32(255) * cv2.merge(colours), carry)
+        shown = shown * cv2.merge([light_between(gate, self.tables.unit_px)] * 3)
         part = mouth[top : top + height, left : left + width]
         part[:] = np.clip(part + cover * (shown - part) + 0.5, 0, 255).astype(np.uint8)
 
     def _warped(self, motion: NDArray[np.float32], pose: IdlePose) -> tuple[Image, NDArray[np.float32]]:
         weights = np.append(motion, np.float32(1))
-        if self._alive:
-            bend = partial(self._warp.source_map, weights)
-            return self._alive.draw(pose, self._corners, bend), weights
-        source = self._warp.source_map(weights)
-        frame = self._photo.copy()
-        frame[self._box] = remap(self._photo, source)
+        if self.animated:
+            bend = partial(self.warp.source_map, weights)
+            return self.animated.draw(pose, self.tables.box, bend), weights
+        source = self.warp.source_map(weights)
+        frame = self.tables.photo.copy()
+        frame[self._box] = remap(self.tables.photo, source)
         return frame, weights
 
     def _carry(self, pose: IdlePose) -> Points:
-        """(2, 3) from the mouth's pixels at rest to where the head has carried them."""
-        if self._alive is None:
+        """(2, 3) from the window's pixels at rest to where the head has carried them."""
+        if self.animated is None:
             return np.eye(2, 3)
-        left, top = self._corners[0] + self._mouth[1].start, self._corners[1] + self._mouth[0].start
-        return carried(self._alive.forward(pose), left, top)
+        left, top, *_ = self.tables.mouth.window
+        return carried(self.animated.forward(pose), left, top)
 
     def _outline(self, weights: NDArray[np.float32], carry: Points) -> Points:
-        """The inner edge of the lips in pixels of the mouth, (20, 2)."""
-        offset = np.array([self._mouth[1].start, self._mouth[0].start])
-        outline: Points = (self._warp.mouth_outline(weights) - offset) @ carry[:, :2].T + carry[:, 2]
+        """The inner edge of the lips in pixels of the window, (20, 2)."""
+        outline: Points = (self.warp.mouth_outline(weights) - self._window_in_box) @ carry[:, :2].T + carry[:, 2]
         return outline
 
 
@@ -151,8 +150,9 @@ class PixelCompositor:
         self._photo = face.photo
         self._corners = left, top, right, bottom = lower_face_box(face)
         self._box = np.s_[top:bottom, left:right]
-        self._alive = animated_photo(face, spec, idle_seed)
-        self.still = self._alive.draw(AT_REST, self._corners) if self._alive else face.photo.copy()
+        idle = None if idle_seed is None else idle_tables(face)
+        self.animated = animated_photo(face.photo, idle, idle_seed, spec.fps)
+        self.still = self.animated.draw(AT_REST, self._corners) if self.animated else face.photo.copy()
         self._size = (right - left, bottom - top)
         self._grid = face_grid(face.plane, spec) - np.array([[0, 0, left], [0, 0, top]])
         edge = np.zeros((spec.face_px, spec.face_px), np.float32)
@@ -161,15 +161,19 @@ class PixelCompositor:
         self._soft = cv2.GaussianBlur(edge, (0, 0), spec.face_px * 0.035)
         self._alpha = cv2.warpAffine(self._soft, self._grid, self._size)[..., None]
 
-    def draw(self, outputs: Tensors, index: int = 0) -> Image:
+    def draws_from(self, device: ComputeDevice) -> bool:
+        """See `Compositor.draws_from`: OpenCV draws in host memory."""
+        return False
+
+    def draw(self, outputs: Outputs, index: int = 0) -> Image:
         """See `Compositor.draw`; needs `pixels` (1, 3, face_px, face_px)."""
-        crop = np.ascontiguousarray(outputs["pixels"][0].transpose(1, 2, 0))
+        crop = np.ascontiguousarray(np.asarray(outputs["pixels"], np.float32)[0].transpose(1, 2, 0))
         grid, alpha = self._grid, self._alpha
-        if self._alive:
-            pose = self._alive.pose(index)
-            grid = carried(self._alive.forward(pose), *self._corners[:2]) @ np.vstack([grid, [0, 0, 1]])
+        if self.animated:
+            pose = self.animated.pose(index)
+            grid = carried(self.animated.forward(pose), *self._corners[:2]) @ np.vstack([grid, [0, 0, 1]])
             alpha = cv2.warpAffine(self._soft, grid, self._size)[..., None]
-            frame = self._alive.draw(pose, self._corners)
+            frame = self.animated.draw(pose, self._corners)
         else:
             frame = self._photo.copy()
         paint = cv2.warpAffine(crop, grid, self._size, flags=cv2.INTER_CUBIC)
@@ -178,13 +182,11 @@ class PixelCompositor:
         return frame
 
 
-def animated_photo(face: EnrolledFace, spec: LipSyncSpec, seed: int | None) -> AnimatedPhoto | None:
-    """A face's idle motion after a seed; None, which moves nothing, for None."""
-    if seed is None:
+def animated_photo(photo: Image, idle: IdleTables | None, seed: int | None, fps: int) -> AnimatedPhoto | None:
+    """A face's idle motion after a seed; None, which moves nothing, without one."""
+    if seed is None or idle is None:
         return None
-    head = MovingHead(face.photo, face.landmarks, face.plane, keep=lower_face_box(face))
-    eyes = MovingEyes(face.photo, face.landmarks, pad_px=head.reach_px)
-    return AnimatedPhoto(face.photo, head, eyes, IdleMotion(seed, spec.fps))
+    return AnimatedPhoto(photo, MovingHead(idle.head), MovingEyes(idle.eyes), IdleMotion(seed, fps))
 
 
 def carried(forward: Points, left: int, top: int) -> Points:
@@ -192,40 +194,3 @@ def carried(forward: Points, left: int, top: int) -> Points:
     shift = forward[:, :2] @ [left, top] - [left, top]
     moved: Points = np.c_[forward[:, :2], forward[:, 2] + shift]
     return moved
-
-
-def lower_face_box(face: EnrolledFace) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom in photo pixels of all that may move."""
-    at = face.plane.to_plane(face.landmarks[:N_MESH, :2])
-    oval = at[list(FACE_OVAL)]
-    middle, half = (oval.min(0) + oval.max(0)) / 2, (oval.max(0) - oval.min(0)) / 2
-    low, high = middle - 1.3 * half, middle + 1.3 * half
-    low[1] = 0.22
-    corners = face.plane.to_photo(np.array([[x, y] for x in (low[0], high[0]) for y in (low[1], high[1])]))
-    height, width = face.photo.shape[:2]
-    left, top = np.clip(np.floor(corners.min(0)), 0, [width - 2, height - 2]).astype(int)
-    right, bottom = np.clip(np.ceil(corners.max(0)), [left + 2, top + 2], [width, height]).astype(int)
-    return int(left), int(top), int(right), int(bottom)
-
-
-def face_warp(face: EnrolledFace, spec: LipSyncSpec, grid: Points, size: tuple[int, int], step: float) -> LayeredWarp:
-    """The warp of a face in a model's motion basis: n_motion coefficients, then the photo's own rest."""
-    everywhere = np.arange(N_MESH)
-    moves = MotionBasis.load(spec.motion_basis).displacement(everywhere)[: spec.n_motion]
-    displacement = np.concatenate([moves, face.rest[None]])
-    return LayeredWarp(face.canonical, face.pose, face.plane, displacement, grid, size, step)
-
-
-def mouth_grid(face: EnrolledFace, spec: LipSyncSpec) -> Points:
-    """(2, 3) map from a pixel of the mouth patch to a pixel of the photo.
-
-    The patch is as wide as the spec says in face units, whatever the mouth: teeth do not grow with a smile.
-    """
-    at_rest = face.plane.to_plane(face.pose.to_photo(face.canonical + face.rest)[:, :2])
-    pixel = spec.mouth_width / spec.mouth_w_px
-    left = at_rest[list(MOUTH_CORNERS), 0].mean() - spec.mouth_w_px * pixel / 2
-    middle_of_lips = at_rest[[UPPER_INNER_LIP[5], LOWER_INNER_LIP[5]], 1].mean()
-    top = middle_of_lips - spec.mouth_above_lips * spec.mouth_h_px * pixel
-    patch_to_plane = np.array([[pixel, 0, left + pixel / 2], [0, pixel, top + pixel / 2], [0, 0, 1]])
-    grid: Points = face.plane.matrix @ patch_to_plane
-    return grid

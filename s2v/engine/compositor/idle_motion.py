@@ -1,6 +1,6 @@
 """What a face does while it says nothing: when it blinks, where it looks, how its head sways.
 
-FrameInputs only, no pixels: `head.py` and `eyes.py` draw them. Everything is a function of the
+Numbers only, no pixels: `head.py` and `eyes.py` draw them. Everything is a function of the
 seed and the frame's index alone, so frames may be asked for in any order, again, or not at all.
 """
 
@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from s2v.engine.compositor.maps import smoothstep
 
 EASE_IN_S = 1.0  # the first frame is the photo at rest; everything grows from there
 SEED_LIMIT = 2**63  # seeds are whole numbers from 0 to below this
@@ -153,13 +155,8 @@ def lid_course(t_s: float) -> float:
     if t_s < CLOSING_S:
         return smoothstep(t_s / CLOSING_S)
     rising = min(max((t_s - CLOSING_S - SHUT_S) / OPENING_S, 0.0), 1.0)
-    return 1.0 - smoothstep(rising**0.8)
-
-
-def smoothstep(x: float) -> float:
-    """0 below 0, 1 above 1, smooth between."""
-    t = min(max(x, 0.0), 1.0)
-    return t * t * (3 - 2 * t)
+    opened: float = rising**0.8
+    return 1.0 - smoothstep(opened)
 
 
 def _fill(gaps: NDArray[np.float64], length_s: float) -> NDArray[np.float64]:

@@ -11,12 +11,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.engine.compositor.warp import Map, remap, smoothstep
+from s2v.engine.compositor.maps import Box, Map, remap, smoothstep
 from s2v.engine.face.geometry import Points
 from s2v.engine.face.photo import Image
 
 Curve = tuple[float, ...]
-Box = tuple[int, int, int, int]  # left, top, right, bottom in photo pixels
 
 FOLD_SOFT = 0.05  # eye widths: where the lid comes out from behind the fold
 _STRIP = (0.08, 0.22)  # eye widths: so much of the photo above the upper lid's edge, with its lashes, rides with it

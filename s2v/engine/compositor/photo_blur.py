@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.engine.compositor.eyes import EYES
+from s2v.engine.compositor.eye_tables import EYES
 from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.face.geometry import OUTER_LIPS
 from s2v.engine.face.photo import Image
@@ -23,6 +23,7 @@ _STRONG_PERCENTILE = 58  # of the gradients on edges; weaker ones are shading
 _SHARPEST_PERCENTILE = 25  # of the blurs found: not every edge of a face is a step
 _MIN_EDGES = 20
 _PIXEL = 0.6  # standard deviation, in pixels, of what a lens and a sensor do to the sharpest edge
+_LEAST_PX = 0.3  # of the paint's own pixels: less cannot be seen
 _PAINT_PX = 0.7  # blur of painted teeth, in their own pixels: training saw them at about the size of the photos'
 
 
@@ -51,10 +52,11 @@ def paint_blur(photo_blur_px: float, photo_px_per_paint_px: float) -> float:
     """Standard deviation, in pixels of the paint, that makes paint as soft as the photo it will be laid on.
 
     A photo of fewer pixels than the paint has counts as blurred by its own pixels: sampling paint without that would
-    leave it jagged. Paint has a blur of its own.
+    leave it jagged. Paint has a blur of its own. 0 for so little that it cannot be seen.
     """
     softness = np.hypot(photo_blur_px, _PIXEL) / photo_px_per_paint_px
-    return float(np.sqrt(max(0.0, softness**2 - _PAINT_PX**2)))
+    lacking = float(np.sqrt(max(0.0, softness**2 - _PAINT_PX**2)))
+    return lacking if lacking > _LEAST_PX else 0.0
 
 
 def _features(face: EnrolledFace) -> tuple[Image, NDArray[np.uint8]]:

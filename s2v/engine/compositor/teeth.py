@@ -21,25 +21,19 @@ _LONGEST = 0.12  # face units: an upper tooth is hardly longer; below is tongue,
 _MIN_LUMA = 0.33  # of full white: a mouth that shows no bright pixels shows no teeth
 _MIN_SHARE = 0.35  # of the opening that must be bright
 _DARKEST = 0.4  # of full light; what lies darker on the photo is not brightened further
-_MATCHING = (0.5, 1.8)  # how far the paint beside them may be darkened or brightened to match
+MATCHING = (0.5, 1.8)  # how far the paint beside them may be darkened or brightened to match
 
 
 class OwnTeeth:
-    """What to lay over the paint, for a window of the photo.
+    """What to lay over the paint, for a window of the photo. Args: teeth: of `own_teeth`."""
 
-    Args:
-        face: enrolled. left, top, size: the window in pixels of the photo, size is (width, height).
-    """
+    def __init__(self, teeth: NDArray[np.float32] | None) -> None:
+        self._teeth = teeth
 
-    def __init__(self, face: EnrolledFace, left: int, top: int, size: tuple[int, int]) -> None:
-        cover = _found(face, np.array([left, top]), size)
-        self.any = cover is not None  # whether the photo shows teeth
-        if cover is None:
-            return
-        pixels = face.photo[top : top + size[1], left : left + size[0]].astype(np.float32)
-        # As they would be in full light, for `over`'s caller shades all that lies between the lips.
-        pixels /= np.maximum(_light(face, np.array([left, top]), size), _DARKEST)[..., None]
-        self._teeth = np.ascontiguousarray(np.concatenate([pixels, cover[..., None]], axis=2))
+    @property
+    def any(self) -> bool:
+        """Whether the photo shows teeth."""
+        return self._teeth is not None
 
     def over(self, paint: NDArray[np.float32], carry: Points) -> NDArray[np.float32]:
         """The photo's own teeth over paint (h, w, 3) in [0, 255], which is made as bright as they are; both unshaded.
@@ -47,16 +41,33 @@ class OwnTeeth:
         Args:
             carry: (2, 3) map from where the window's pixels were on the photo to where they are now.
         """
-        if not self.any:
-            return paint
         teeth = self._teeth
+        if teeth is None:
+            return paint
         if not np.array_equal(carry, np.eye(2, 3)):
-            teeth = cv2.warpAffine(teeth, carry, paint.shape[1::-1], flags=cv2.INTER_CUBIC)
+            teeth = np.asarray(cv2.warpAffine(teeth, carry, paint.shape[1::-1], flags=cv2.INTER_CUBIC), np.float32)
         pixels, cover = teeth[..., :3], np.clip(teeth[..., 3:], 0, 1)
         light = (cover * pixels).sum((0, 1)) / ((cover * paint).sum((0, 1)) + 1e-3)
-        matched = paint * np.clip(light, *_MATCHING).astype(np.float32)
+        matched = paint * np.clip(light, *MATCHING).astype(np.float32)
         covered: NDArray[np.float32] = matched + cover * (pixels - matched)
         return covered
+
+
+def own_teeth(face: EnrolledFace, left: int, top: int, size: tuple[int, int]) -> NDArray[np.float32] | None:
+    """A window of the photo where it shows teeth: (h, w, 4) BGR in [0, 255] and cover in [0, 1]; None if it shows none.
+
+    The teeth are as they would be in full light, for `OwnTeeth.over`'s caller shades all that lies between the lips.
+
+    Args:
+        face: enrolled. left, top, size: the window in pixels of the photo, size is (width, height).
+    """
+    corner = np.array([left, top])
+    cover = _found(face, corner, size)
+    if cover is None:
+        return None
+    pixels = face.photo[top : top + size[1], left : left + size[0]].astype(np.float32)
+    pixels /= np.maximum(_light(face, corner, size), _DARKEST)[..., None]
+    return np.ascontiguousarray(np.concatenate([pixels, cover[..., None]], axis=2))
 
 
 def _light(face: EnrolledFace, corner: NDArray[np.int_], size: tuple[int, int]) -> NDArray[np.float32]:

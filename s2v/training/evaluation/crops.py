@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from s2v.engine.compositor.cpu import lower_face_box
+from s2v.engine.compositor.face_tables import lower_face_box
 from s2v.engine.face.enrolment import EnrolledFace, sample
 from s2v.engine.face.geometry import FacePlane, Points, Pose
 from s2v.engine.face.photo import Image

@@ -20,9 +20,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from s2v.engine.compositor.cpu import face_warp, mouth_grid
+from s2v.engine.compositor.face_tables import face_warp_tables, mouth_grid
 from s2v.engine.compositor.lips import OPENING_MARGIN, opening_mask
-from s2v.engine.compositor.warp import LayeredWarp, remap
+from s2v.engine.compositor.maps import remap
+from s2v.engine.compositor.warp import LayeredWarp
 from s2v.engine.face.enrolment import EnrolledFace, face_from_landmarks, face_grid, sample
 from s2v.engine.face.geometry import LOWER_INNER_LIP, N_MESH, UPPER_INNER_LIP, Points, head_pose
 from s2v.engine.face.motion_basis import MotionBasis, aperture, neutral_face
@@ -200,7 +201,7 @@ def photo_pictures(photos: list[ClipFeatures], spec: LipSyncSpec) -> Iterator[di
 
 def _closed_photo(face: EnrolledFace, spec: LipSyncSpec) -> Image:
     height, width = face.photo.shape[:2]
-    warp = face_warp(face, spec, np.eye(2, 3), (width, height), step=max(width, height) / 96)
+    warp = LayeredWarp(face_warp_tables(face, spec, np.eye(2, 3), (width, height), step=max(width, height) / 96))
     source = warp.source_map(np.append(np.zeros(spec.n_motion), 1.0).astype(np.float32))
     return remap(face.photo, source)
 
@@ -216,7 +217,7 @@ def reopened(face: EnrolledFace, closed: EnrolledFace, spec: LipSyncSpec) -> Ima
 def mouth_warp(face: EnrolledFace, spec: LipSyncSpec, grid: Points | None = None) -> LayeredWarp:
     """The warp of a face seen through the mouth patch."""
     patch = mouth_grid(face, spec) if grid is None else grid
-    return face_warp(face, spec, patch, (spec.mouth_w_px, spec.mouth_h_px), step=3)
+    return LayeredWarp(face_warp_tables(face, spec, patch, (spec.mouth_w_px, spec.mouth_h_px), step=3))
 
 
 def picture(

@@ -9,10 +9,9 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from fakes import drawn_face
+from fakes import FakeBackend, drawn_face
 
 pytest.importorskip("torch")
 import torch
@@ -131,13 +130,10 @@ def test_a_part_that_breaks_does_not_cost_the_others(caplog: pytest.LogCaptureFi
 
 
 def test_by_default_no_batch_is_measured_that_is_only_padded_to_the_next() -> None:
-    class Few:
-        batch_sizes = (1, 4, 16)
-
-    few: Any = Few()
+    few, anything = FakeBackend(), FakeBackend()
+    few.batch_sizes = (1, 4, 16)
     assert gpu_backend._batches(gpu_backend.DEFAULT_BATCHES, few) == [1, 4, 16, 32, 64, 128, 256]
     assert gpu_backend._batches((1, 2), few) == [1, 2]
-    anything: Any = object()
     assert gpu_backend._batches(gpu_backend.DEFAULT_BATCHES, anything) == [*gpu_backend.DEFAULT_BATCHES]
 
 

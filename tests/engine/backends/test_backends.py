@@ -15,8 +15,9 @@ import torch
 from numpy.typing import NDArray
 from tiny_networks import tiny_model, tiny_network
 
-from s2v.engine.backends import BACKEND_NAMES, _gpu_backends, _open_auto, bundled_model, open_backend
+from s2v.engine.backends import BACKEND_NAMES, bundled_model, open_backend
 from s2v.engine.backends.base import Backend, Tensors
+from s2v.engine.backends.registry import gpu_backends, open_auto
 from s2v.errors import BackendError, ModelError
 from s2v.spec import LipSyncSpec
 
@@ -164,7 +165,7 @@ def test_cuda_by_name_is_never_quietly_the_cpu() -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
 def test_auto_says_why_it_is_not_a_gpu_and_draws_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
-    backend = _open_auto(bundled_model(), 1, ("torch-cuda",))
+    backend = open_auto(bundled_model(), 1, ("torch-cuda",))
     assert backend.name.startswith(("openvino", "onnxruntime"))
     assert "backend auto: torch-cuda cannot be used: torch" in caplog.text
 
@@ -179,7 +180,7 @@ def test_auto_chooses_and_says_so_once(caplog: pytest.LogCaptureFixture) -> None
     assert said in (["backend auto: chose openvino"], [])  # another test of this process may have been the first
 
 
-@pytest.mark.skipif(bool(_gpu_backends()), reason="this machine has an NVIDIA driver")
+@pytest.mark.skipif(bool(gpu_backends()), reason="this machine has an NVIDIA driver")
 def test_auto_does_not_load_torch_where_no_nvidia_driver_is() -> None:
     program = "import sys; from s2v.engine.backends import open_backend as o; o(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

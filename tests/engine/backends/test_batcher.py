@@ -265,7 +265,7 @@ def test_a_runtime_that_cannot_be_opened_is_refused_with_its_own_error_and_leave
 class ResidentRuntime(GatedBackend):
     """Takes the parts of several sessions as they are; has sizes as a GPU has."""
 
-    batch_sizes = (1, 2, 4, 6, 8, 100)
+    batch_sizes: tuple[int, ...] = (1, 2, 4, 6, 8, 100)
 
     def __init__(self) -> None:
         super().__init__()

@@ -8,7 +8,8 @@ import pytest
 from fakes import FakeBackend, drawn_face, voice
 
 from s2v.engine.backends.base import Tensors
-from s2v.engine.compositor.cpu import Compositor, animated_photo, make_compositor, mouth_grid
+from s2v.engine.compositor.cpu import Compositor, animated_photo, make_compositor
+from s2v.engine.compositor.face_tables import idle_tables, mouth_grid
 from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.face.geometry import N_MESH
 from s2v.engine.face.photo import Image
@@ -95,7 +96,7 @@ def test_the_mouth_says_the_same_wherever_the_head_is(
 ) -> None:
     """Carried back to where it was, the mouth is the one drawn without idle motion, paint included."""
     said = talking(spec, closed_face)
-    plan = animated_photo(closed_face, spec, SEED)
+    plan = animated_photo(closed_face.photo, idle_tables(closed_face), SEED, spec.fps)
     assert plan is not None
     forward = plan.forward(plan.pose(frame))
     assert np.abs(forward - np.eye(2, 3)).max() > 0.1

@@ -9,18 +9,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from s2v.engine.backends.base import Tensors
-from s2v.engine.compositor.cpu import (
-    MotionCompositor,
-    PixelCompositor,
-    face_warp,
-    lower_face_box,
-    make_compositor,
-    mouth_grid,
-)
-from s2v.engine.compositor.lips import LipLine, light_between, opening_mask, paint_cover
-from s2v.engine.compositor.teeth import OwnTeeth
-from s2v.engine.face.enrolment import EnrolledFace, enrol
-from s2v.engine.face.geometry import LOWER_INNER_LIP, MOUTH_CORNERS, UPPER_INNER_LIP
+from s2v.engine.compositor.cpu import MotionCompositor, PixelCompositor, make_compositor
+from s2v.engine.compositor.face_tables import face_warp_tables, lower_face_box, mouth_grid
+from s2v.engine.compositor.lips import LipLine, light_between, lip_line_colour, opening_mask, paint_cover
+from s2v.engine.compositor.teeth import OwnTeeth, own_teeth
+from s2v.engine.compositor.warp import LayeredWarp
+from s2v.engine.face.enrolment import EnrolledFace, enrol, face_from_landmarks
+from s2v.engine.face.geometry import FACE_OVAL, LOWER_INNER_LIP, MOUTH_CORNERS, UPPER_INNER_LIP
 from s2v.engine.face.motion_basis import MotionBasis, aperture, lip_gaps
 from s2v.engine.face.photo import Image
 from s2v.spec import LipSyncSpec
@@ -118,6 +113,24 @@ def test_frames_are_new_arrays_and_the_same_for_the_same_input(closed: MotionCom
     assert closed.still.any()
 
 
+@pytest.mark.parametrize("roll_degrees", [0.0, 12.0])
+def test_the_box_begins_under_the_eyes_and_is_a_third_wider_and_lower_than_the_face(roll_degrees: float) -> None:
+    """In the face's own plane: from 0.22 face units under the eyes' line, and 1.3 times as far from the middle."""
+    face = drawn_face(SPEC, (800, 960))
+    turn = cv2.getRotationMatrix2D((400, 400), roll_degrees, 0.8)
+    landmarks = face.landmarks.copy()
+    landmarks[:, :2] = landmarks[:, :2] @ turn[:, :2].T + turn[:, 2]
+    face = face_from_landmarks(face.photo, landmarks, SPEC)
+    oval = face.plane.to_plane(face.landmarks[list(FACE_OVAL), :2])
+    middle, half = (oval.max(0) + oval.min(0)) / 2, np.ptp(oval, axis=0) / 2
+    sides = [middle[0] - 1.3 * half[0], middle[0] + 1.3 * half[0]], [0.22, middle[1] + 1.3 * half[1]]
+    corners = face.plane.to_photo(np.array([[x, y] for x in sides[0] for y in sides[1]]))
+    left, top, right, bottom = lower_face_box(face)
+    assert left > 0 and top > 0 and right < 800 and bottom < 960, "nothing is cut off by the photo's edge"
+    assert 0 <= (corners.min(0) - [left, top]).min() <= (corners.min(0) - [left, top]).max() < 1
+    assert 0 <= ([right, bottom] - corners.max(0)).min() <= ([right, bottom] - corners.max(0)).max() < 1
+
+
 # --- the mouth -----------------------------------------------------------------------------------------
 
 
@@ -160,7 +173,7 @@ def test_the_paint_of_a_laugh_stays_between_the_lips_too(smiling: MotionComposit
 def check_paint(compositor: MotionCompositor, face: EnrolledFace, first: float) -> None:
     painted = painted_at(compositor, first, alpha=1.0)
     height, width = painted.shape
-    warp = face_warp(face, SPEC, np.eye(2, 3), (width, height), step=8)
+    warp = LayeredWarp(face_warp_tables(face, SPEC, np.eye(2, 3), (width, height), step=8))
     opening = np.zeros((height, width), np.uint8)
     outline = warp.mouth_outline(np.append(outputs(first)["motion"][0], np.float32(1)))
     cv2.fillPoly(opening, [outline.round().astype(np.int32)], 255)
@@ -203,12 +216,12 @@ def basis_coefficients(face: EnrolledFace) -> np.ndarray:
 def test_a_closed_mouth_has_no_teeth_of_its_own(closed_face: EnrolledFace, smiling_face: EnrolledFace) -> None:
     for face, shown in ((closed_face, False), (smiling_face, True)):
         height, width = face.photo.shape[:2]
-        assert OwnTeeth(face, 0, 0, (width, height)).any == shown
+        assert (own_teeth(face, 0, 0, (width, height)) is not None) == shown
 
 
 def test_paint_beside_a_photos_own_teeth_is_made_as_bright(smiling_face: EnrolledFace) -> None:
     height, width = smiling_face.photo.shape[:2]
-    teeth = OwnTeeth(smiling_face, 0, 0, (width, height))
+    teeth = OwnTeeth(own_teeth(smiling_face, 0, 0, (width, height)))
     paint = np.full((height, width, 3), 120, np.float32)
     shown = teeth.over(paint, np.eye(2, 3))
     x, y = smiling_face.landmarks[[13, 14], :2].mean(0).round().astype(int)
@@ -222,12 +235,16 @@ def test_a_line_is_drawn_where_lips_meet_that_were_apart(closed_face: EnrolledFa
     outline = lens(0.0)
     for face, drawn in ((closed_face, False), (smiling_face, True)):
         mouth = np.full((64, 64, 3), 220, np.uint8)
-        LipLine(face).draw(mouth, outline)
+        line_of(face).draw(mouth, outline)
         assert (mouth[32, 32].max() < 180) == drawn
         assert (mouth[8] == 220).all()
     wide = np.full((64, 64, 3), 220, np.uint8)
-    LipLine(smiling_face).draw(wide, lens(20.0))
+    line_of(smiling_face).draw(wide, lens(20.0))
     assert (wide == 220).all()
+
+
+def line_of(face: EnrolledFace) -> LipLine:
+    return LipLine(lip_line_colour(face), face.pose.unit_px)
 
 
 def test_opaque_paint_hides_what_is_behind(closed: MotionCompositor) -> None:
@@ -236,11 +253,28 @@ def test_opaque_paint_hides_what_is_behind(closed: MotionCompositor) -> None:
     assert red.sum() > 100
 
 
-class NobodysTeeth(OwnTeeth):
-    """Fills `OwnTeeth` and changes nothing; with it all of the mouth is computed."""
+def test_colours_are_rounded_and_not_cut_off(closed: MotionCompositor, closed_face: EnrolledFace) -> None:
+    """Of paint that gets brighter little by little, frames are neither darker nor brighter on the average."""
+    x, y = closed_face.landmarks[[13, 14], :2].mean(0).round().astype(int)
+    y += round(0.03 * closed_face.pose.unit_px)  # in the middle of an opening as wide as that
+    shares = np.linspace(0.0, 0.1, 101, dtype=np.float32)
+    said = outputs(3.0, 1.0)
 
-    def __init__(self) -> None:
-        self.any = True
+    def levels(share: float) -> np.ndarray:
+        said["mouth"][:, :3] = share
+        return np.asarray(closed.draw(said)[y, x], float)
+
+    bright = levels(1.0)  # known to half a level, and so a tenth of it to a twentieth
+    assert (bright > 150).all()
+    assert np.mean([levels(share) - share * bright for share in shares]) == pytest.approx(0, abs=0.1)
+
+
+class NobodysTeeth(OwnTeeth):
+    """Says that there are some, and changes nothing; with it all of the mouth is computed."""
+
+    @property
+    def any(self) -> bool:
+        return True
 
     def over(self, paint: np.ndarray, carry: np.ndarray) -> np.ndarray:
         return paint
@@ -251,7 +285,7 @@ def test_the_part_that_is_painted_looks_as_if_all_of_the_mouth_was(
     closed_face: EnrolledFace, idle_seed: int | None
 ) -> None:
     part, whole = (MotionCompositor(closed_face, SPEC, idle_seed) for _ in range(2))
-    whole._own_teeth = NobodysTeeth()
+    whole.own_teeth = NobodysTeeth(None)
     said = outputs(0.0)
     said["mouth"][:] = np.random.default_rng(0).random(said["mouth"].shape)
     for index, first in enumerate([-1.0, 0.0, 0.05, 0.5, 1.5, 4.0]):
@@ -351,6 +385,16 @@ def test_pixels_are_pasted_on_the_mouth_and_fade_before_the_box_ends(closed_face
     left, top, right, bottom = lower_face_box(closed_face)
     box = differs(frame, closed_face.photo)[top:bottom, left:right]
     assert not (box[0].any() or box[-1].any() or box[:, 0].any() or box[:, -1].any())
+
+
+def test_pasted_colours_are_rounded_and_not_cut_off(closed_face: EnrolledFace) -> None:
+    compositor = PixelCompositor(closed_face, SPEC)
+    x, y = closed_face.landmarks[[13, 14], :2].mean(0).round().astype(int)
+    errors = []
+    for level in np.linspace(100.0, 110.0, 101):
+        crop = np.full((1, 3, SPEC.face_px, SPEC.face_px), level / 255, np.float32)
+        errors.append(compositor.draw({"pixels": crop})[y, x].mean() - level)
+    assert np.mean(errors) == pytest.approx(0, abs=0.1)
 
 
 def test_the_spec_chooses_the_compositor(closed_face: EnrolledFace) -> None:

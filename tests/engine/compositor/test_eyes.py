@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from fakes import drawn_face
 
-from s2v.engine.compositor.eyes import EYES, EyeMesh, MovingEyes, lay_over
+from s2v.engine.compositor.eye_tables import EYES, EyeMesh, eye_tables
+from s2v.engine.compositor.eyes import MovingEyes, lay_over
 from s2v.engine.compositor.idle_motion import IdlePose
-from s2v.engine.compositor.warp import Map, remap
+from s2v.engine.compositor.maps import Map, remap
 from s2v.engine.face.enrolment import EnrolledFace, enrol, face_from_landmarks
 from s2v.engine.face.geometry import Points
 from s2v.engine.face.photo import Image
@@ -23,9 +24,13 @@ def rest_map(photo: Image) -> Map:
     return np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
 
 
+def eyes_of(face: EnrolledFace) -> MovingEyes:
+    return MovingEyes(eye_tables(face.photo, face.landmarks, 2))
+
+
 def drawn(face: EnrolledFace, pose: IdlePose, eyes: MovingEyes | None = None) -> Image:
     source = rest_map(face.photo)
-    lids = (eyes or MovingEyes(face.photo, face.landmarks, 2)).move(source, (0, 0), pose)
+    lids = (eyes or eyes_of(face)).move(source, (0, 0), pose)
     frame = remap(face.photo, source)
     lay_over(frame, lids)
     return frame
@@ -111,7 +116,7 @@ def test_a_blink_changes_nothing_but_the_eyes(face: EnrolledFace) -> None:
 
 
 def test_closing_grows_step_by_step(closed_face: EnrolledFace) -> None:
-    eyes = MovingEyes(closed_face.photo, closed_face.landmarks, 2)
+    eyes = eyes_of(closed_face)
     amounts = [
         np.abs(drawn(closed_face, IdlePose(closed=closed), eyes).astype(int) - closed_face.photo).sum()
         for closed in (0.0, 0.02, 0.25, 0.5, 0.75, 1.0)
@@ -175,9 +180,7 @@ def test_irises_move_by_what_they_are_told_and_lids_stay(closed_face: EnrolledFa
 
 def test_a_look_aside_bends_only_what_is_between_the_lids(closed_face: EnrolledFace) -> None:
     source = rest_map(closed_face.photo)
-    assert (
-        MovingEyes(closed_face.photo, closed_face.landmarks, 2).move(source, (0, 0), IdlePose(gaze=(0.04, 0.01))) == []
-    )
+    assert eyes_of(closed_face).move(source, (0, 0), IdlePose(gaze=(0.04, 0.01))) == []
     moved = np.abs(source - rest_map(closed_face.photo)).max(-1) > 0
     open_eyes = np.zeros(moved.shape, bool)
     for mesh in EYES:
@@ -189,5 +192,5 @@ def test_a_look_aside_bends_only_what_is_between_the_lids(closed_face: EnrolledF
 
 def test_eyes_at_rest_leave_the_map_alone(closed_face: EnrolledFace) -> None:
     source = rest_map(closed_face.photo)
-    assert MovingEyes(closed_face.photo, closed_face.landmarks, 2).move(source, (0, 0), IdlePose(breath=1.0)) == []
+    assert eyes_of(closed_face).move(source, (0, 0), IdlePose(breath=1.0)) == []
     np.testing.assert_array_equal(source, rest_map(closed_face.photo))

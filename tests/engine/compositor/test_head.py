@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from fakes import drawn_face
 
-from s2v.engine.compositor.cpu import lower_face_box
-from s2v.engine.compositor.head import FINE, MovingHead, fine_photo
+from s2v.engine.compositor.face_tables import lower_face_box
+from s2v.engine.compositor.head import MovingHead
+from s2v.engine.compositor.head_tables import FINE, HeadTables, fine_photo, head_tables
 from s2v.engine.compositor.idle_motion import ROLL_DEGREES, SHIFT_X_UNITS, SHIFT_Y_UNITS, IdleMotion, IdlePose
 from s2v.engine.face.enrolment import EnrolledFace, face_from_landmarks
 from s2v.engine.face.geometry import N_MESH, Points
@@ -21,8 +22,12 @@ EXTREMES = [
 ]
 
 
+def tables_of(face: EnrolledFace) -> HeadTables:
+    return head_tables(face.photo, face.landmarks, face.plane, lower_face_box(face))
+
+
 def head_of(face: EnrolledFace) -> MovingHead:
-    return MovingHead(face.photo, face.landmarks, face.plane, lower_face_box(face))
+    return MovingHead(tables_of(face))
 
 
 def cropped(face: EnrolledFace, left: int, top: int, right: int, bottom: int) -> EnrolledFace:
@@ -108,7 +113,7 @@ def test_the_border_of_the_photo_stays(head: MovingHead, face: EnrolledFace, pos
     frame = drawn(head, face.photo, pose)
     height, width = frame.shape[:2]
     unmoved = np.ones((height, width), bool)
-    for left, top, right, bottom in head._bands:
+    for left, top, right, bottom in tables_of(face).bands:
         unmoved[top:bottom, left:right] = False
     assert (frame == face.photo).all(-1)[unmoved].all()
     whole = np.zeros((height, width, 2))
@@ -119,8 +124,8 @@ def test_the_border_of_the_photo_stays(head: MovingHead, face: EnrolledFace, pos
 
 
 def test_a_face_without_room_around_it_moves_less(closed_face: EnrolledFace, tight: EnrolledFace) -> None:
-    assert head_of(closed_face).scale == 1
-    assert head_of(tight).scale < 0.5
+    assert tables_of(closed_face).scale == 1
+    assert tables_of(tight).scale < 0.5
 
 
 def test_breath_lifts_the_shoulders_and_not_the_lips(closed_face: EnrolledFace) -> None:

@@ -36,3 +36,8 @@ def test_paint_is_softened_for_soft_photos_and_for_small_ones() -> None:
     assert 0.5 < paint_blur(0, 0.4) < paint_blur(1.0, 0.4)
     assert paint_blur(2.0, 1.0) == pytest.approx(2.0, rel=0.1)
     assert paint_blur(2.0, 4.0) == 0  # magnified paint is softer than that by itself
+
+
+def test_a_blur_of_less_than_a_third_of_a_pixel_is_left_out() -> None:
+    assert paint_blur(0, 0.790) == 0  # 0.296
+    assert paint_blur(0, 0.785) == pytest.approx(0.307, abs=0.001)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2v.engine.compositor.cpu import face_warp
+from s2v.engine.compositor.face_tables import face_warp_tables
 from s2v.engine.compositor.warp import LayeredWarp
 from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.face.geometry import (
@@ -36,7 +36,7 @@ def warp(closed_face: EnrolledFace) -> LayeredWarp:
 
 def whole_photo(face: EnrolledFace) -> LayeredWarp:
     height, width = face.photo.shape[:2]
-    return face_warp(face, SPEC, np.eye(2, 3), (width, height), step=6)
+    return LayeredWarp(face_warp_tables(face, SPEC, np.eye(2, 3), (width, height), step=6))
 
 
 def coefficients(first: float = 0.0, rest: float = 0.0) -> np.ndarray:
@@ -145,7 +145,7 @@ def test_the_outline_of_the_mouth_follows_the_weights(warp: LayeredWarp, closed_
 def test_a_warp_seen_through_another_grid_shows_the_same(warp: LayeredWarp, closed_face: EnrolledFace) -> None:
     # Half the pixels, from (100, 200) on: output (i, j) is photo (100 + 2 i, 200 + 2 j).
     grid = np.array([[2.0, 0, 100], [0, 2.0, 200]])
-    half = face_warp(closed_face, SPEC, grid, (150, 150), step=3)
+    half = LayeredWarp(face_warp_tables(closed_face, SPEC, grid, (150, 150), step=3))
     whole = warp.source_map(coefficients(1.0))[200:500:2, 100:400:2]
     off = np.linalg.norm(half.source_map(coefficients(1.0)) - whole, axis=-1)
     # Where the layers part the two round differently; everywhere else they agree.

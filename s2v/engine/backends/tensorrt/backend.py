@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from s2v.engine.backends.base import Backend
+from s2v.engine.backends.base import Backend, PlainDevice
 from s2v.engine.backends.graphs import one_line
 from s2v.engine.backends.model_file import ModelFile
 from s2v.engine.backends.onnx import OnnxRuntimeGraph
@@ -54,7 +54,7 @@ def open_on(
     if frame is None:
         raise BackendError(f"an engine for {compiled.key.target} does not run on {device.name}: leave the targets out")
     _log.info("backend tensorrt: %s", compiled.engine.name)
-    return TensorRTBackend(f"{tensorrt.name}-{options.precision}", model, face, frame)
+    return TensorRTBackend(f"{tensorrt.name}-{options.precision}", model, face, frame, PlainDevice(device.name, "cuda"))
 
 
 def _saying() -> Callable[[str, int, int], None]:

@@ -24,33 +24,32 @@ from s2v.engine.backends.torch.device import TorchCpuDevice, TorchCudaDevice, To
 from s2v.engine.backends.torch.runner import TorchGraph, TorchRunner
 from s2v.errors import BackendError, ModelError
 
-Device = Literal["auto", "cpu", "cuda"]
+DeviceChoice = Literal["auto", "cpu", "cuda"]
 Precision = Literal["fp16", "fp32"]
 
 _log = logging.getLogger("s2v")
 
 
 class TorchBackend(ResidentGraphBackend):
-    """Fills `ResidentBackend`; its outputs can stay on the device."""
+    """Fills `ResidentBackend` and `DeviceOutputsBackend`."""
 
     frame_graph: TorchRunner
+    device: TorchDevice
 
     def __init__(self, name: str, model: ModelFile, face: TorchGraph, frame: TorchRunner) -> None:
         """Takes over `frame`. Raises: ModelError, the graphs do not fit each other or the spec."""
-        super().__init__(name, model, face, frame)
-        self.side: TorchDevice = frame.device
+        super().__init__(name, model, face, frame, frame.device)
 
     @property
     def stream(self) -> torch.cuda.Stream | None:
         """Where all work is queued; None on the CPU."""
-        return self.side.stream
+        return self.device.stream
 
     def infer_resident(self, mfcc: NDArray[np.float32], identity: Tensors) -> dict[str, torch.Tensor]:
-        """As `infer`, but the outputs stay on the device, and nothing is waited for.
+        """See `DeviceOutputsBackend.infer_resident`.
 
-        Returns: float32, contiguous: what is queued on `stream` afterwards finds them there. Always the same memory for
-            batches of one padded size (`batch_sizes`); the next call writes to it.
-        Raises: BackendError, as `infer`, or more rows than the largest of `batch_sizes`.
+        Returns: float32, contiguous, to be found by what is queued on `stream` afterwards. Always the same memory for
+            batches of one padded size (`batch_sizes`).
         """
         return self.infer_parts_resident([(mfcc, identity)])
 
@@ -60,7 +59,11 @@ class TorchBackend(ResidentGraphBackend):
 
 
 def open_model(
-    model: ModelFile, threads: int, device: Device = "auto", precision: Precision | None = None, compiled: bool = False
+    model: ModelFile,
+    threads: int,
+    device: DeviceChoice = "auto",
+    precision: Precision | None = None,
+    compiled: bool = False,
 ) -> Backend:
     """Args:
         threads: on the CPU, for the whole process, as torch has it.
@@ -113,6 +116,6 @@ def _refuse_without_compiler(device: TorchDevice) -> None:
 
 
 def _name(device: TorchDevice, precision: Precision, compiled: bool) -> str:
-    kind = device.device.type
+    kind = device.kind
     usual = "fp16" if kind == "cuda" else "fp32"
     return "-".join(["torch", kind, *([precision] if precision != usual else []), *(["compiled"] if compiled else [])])

@@ -13,11 +13,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from s2v.engine.backends.base import ComputeDevice, DeviceKind
 from s2v.engine.backends.graphs import one_line
 from s2v.engine.backends.resident import batch_sizes
 from s2v.engine.backends.torch.streams import captured, own_stream, reason
@@ -32,10 +33,10 @@ _CAPTURING = threading.RLock()  # one capture at a time in a process, as torch a
 _log = logging.getLogger("s2v")
 
 
-class TorchDevice(Protocol):
+@runtime_checkable
+class TorchDevice(ComputeDevice, Protocol):
     """One device. Used by one thread at a time."""
 
-    name: str  # "cpu", "NVIDIA L4"
     device: torch.device
     stream: torch.cuda.Stream | None  # where all work is queued; None where calls return when they are done
     batch_sizes: tuple[int, ...]  # what is worth preparing for
@@ -75,6 +76,9 @@ class TorchDevice(Protocol):
 
 class TorchCpuDevice:
     """Fills `TorchDevice`. Nothing is queued, so nothing is captured: work is called again."""
+
+    kind: DeviceKind = "cpu"
+    runs_torch = True
 
     def __init__(self) -> None:
         self.name = "cpu"
@@ -117,6 +121,9 @@ class TorchCpuDevice:
 
 class TorchCudaDevice:
     """Fills `TorchDevice` with an NVIDIA GPU."""
+
+    kind: DeviceKind = "cuda"
+    runs_torch = True
 
     def __init__(self, number: int = 0) -> None:
         """Raises: BackendError, torch sees no such GPU, or cannot use it."""

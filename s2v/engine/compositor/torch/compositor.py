@@ -12,21 +12,19 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.engine.compositor.animated_photo import AT_REST
+from s2v.engine.backends.base import ComputeDevice, Outputs
 from s2v.engine.compositor.cpu import MotionCompositor
 from s2v.engine.compositor.idle_motion import IdlePose
 from s2v.engine.compositor.pixel_format import PixelFormat
-from s2v.engine.compositor.torch.canvas import Outputs, TorchCanvas
-from s2v.engine.compositor.torch.draw_stream import DrawStream, draw_stream_of, next_draw_stream
-from s2v.engine.compositor.torch.face_tables import FaceTables, face_tables, stacked
+from s2v.engine.compositor.torch.canvas import TorchCanvas
+from s2v.engine.compositor.torch.draw_stream import DrawStream, next_draw_stream
+from s2v.engine.compositor.torch.face_tensors import FaceTensors, face_tensors, stacked
 from s2v.engine.compositor.torch.frame_inputs import PoseInputs
 from s2v.engine.compositor.torch.layout import Layout
 from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.face.photo import Image
 from s2v.errors import BackendError
 from s2v.spec import LipSyncSpec
-
-__all__ = ["DrawStream", "TorchBatchCompositor", "TorchCompositor", "draw_stream_of", "next_draw_stream"]
 
 
 class TorchCompositor:
@@ -55,13 +53,13 @@ class TorchCompositor:
         self.on_cpu = MotionCompositor(face, spec, idle_seed)  # it knows when to blink, and how the head moves
         self.still: Image = self.on_cpu.still
         self.draw_stream = draw_stream or next_draw_stream()
-        self.layout = Layout.of(self.on_cpu, spec)
-        self._numbers = PoseInputs(self.on_cpu, self.layout)
+        self.layout = Layout.of(self.on_cpu.tables)
+        self._pose_inputs = PoseInputs(self.on_cpu.tables, self.layout)
         self._lock = threading.Lock()
-        side = self.draw_stream.side
-        with self.draw_stream.lock, side.running():
-            tables = face_tables(self.on_cpu, face, spec, self.layout, side.device)
-            self._canvas = TorchCanvas(tables, self.layout, [face.photo], self.draw_stream, pixels, compiled)
+        device = self.draw_stream.device
+        with self.draw_stream.lock, device.running():
+            tensors = face_tensors(self.on_cpu.tables, self.layout, device.device)
+            self._canvas = TorchCanvas(tensors, self.layout, [face.photo], self.draw_stream, pixels, compiled)
 
     def draw(self, outputs: Outputs, index: int = 0) -> NDArray[np.uint8]:
         """See `Compositor.draw`; in the pixel format asked for.
@@ -72,28 +70,28 @@ class TorchCompositor:
         """
         pose = self.pose(index)
         with self._lock:
-            with self.draw_stream.lock, self.draw_stream.side.running():
-                self._canvas.load(outputs, self._numbers(pose)[None])
+            with self.draw_stream.lock, self.draw_stream.device.running():
+                self._canvas.load(outputs, self._pose_inputs(pose)[None])
                 self._canvas.draw(pose.closed > 0)
                 pixels = self._canvas.fetch()
             frame: NDArray[np.uint8] = pixels()[0].copy()
         return frame
 
-    def draws_from(self, backend: object) -> bool:
-        """Whether a backend's outputs can stay on the device: `infer_resident` instead of `infer`."""
-        return getattr(backend, "side", None) is self.draw_stream.side
+    def draws_from(self, device: ComputeDevice) -> bool:
+        """See `Compositor.draws_from`."""
+        return device is self.draw_stream.device
 
     def pose(self, index: int) -> IdlePose:
         """What head and eyes do in a frame."""
-        return self.on_cpu._alive.pose(index) if self.on_cpu._alive else AT_REST
+        return self.on_cpu.pose(index)
 
     def queue(self, outputs: Outputs, index: int = 0) -> None:
         """`draw` without the download, and without waiting: to be timed behind a network on the same stream.
 
-        Call it within `draw_stream.side.running()`, and wait before the next one.
+        Call it within `draw_stream.device.running()`, and wait before the next one.
         """
         pose = self.pose(index)
-        self._canvas.load(outputs, self._numbers(pose)[None])
+        self._canvas.load(outputs, self._pose_inputs(pose)[None])
         self._canvas.draw(pose.closed > 0)
 
     def compose_ms(self, outputs: Outputs, runs: int, index: int = 0) -> list[float]:
@@ -111,7 +109,7 @@ class TorchCompositor:
 
     def _row(self, index: int) -> tuple[NDArray[np.float32], bool]:
         pose = self.pose(index)
-        return self._numbers(pose)[None], pose.closed > 0
+        return self._pose_inputs(pose)[None], pose.closed > 0
 
 
 class TorchBatchCompositor:
@@ -135,17 +133,17 @@ class TorchBatchCompositor:
         self._members = list(members)
         self.draw_stream = draw_stream or members[0].draw_stream
         self._layout = Layout.merged([member.layout for member in members])
-        self._numbers = [PoseInputs(member.on_cpu, self._layout) for member in members]
+        self._pose_inputs = [PoseInputs(member.on_cpu.tables, self._layout) for member in members]
         self._lock = threading.Lock()
-        side = self.draw_stream.side
-        with self.draw_stream.lock, side.running():
-            made: dict[int, FaceTables] = {}
+        device = self.draw_stream.device
+        with self.draw_stream.lock, device.running():
+            made: dict[int, FaceTensors] = {}
             for one in members:
                 if id(one) not in made:
-                    made[id(one)] = face_tables(one.on_cpu, one.face, one.spec, self._layout, side.device)
-            tables = stacked([made[id(one)] for one in members])
+                    made[id(one)] = face_tensors(one.on_cpu.tables, self._layout, device.device)
+            tensors = stacked([made[id(one)] for one in members])
             photos = [one.face.photo for one in members]
-            self._canvas = TorchCanvas(tables, self._layout, photos, self.draw_stream, pixels, compiled)
+            self._canvas = TorchCanvas(tensors, self._layout, photos, self.draw_stream, pixels, compiled)
 
     def draw(self, outputs: Outputs, indices: Sequence[int]) -> NDArray[np.uint8]:
         """One frame of each face, (n, h, w, 3) BGR or as asked for, a new array.
@@ -155,7 +153,7 @@ class TorchBatchCompositor:
         """
         rows, blinking = self._rows(indices)
         with self._lock:
-            with self.draw_stream.lock, self.draw_stream.side.running():
+            with self.draw_stream.lock, self.draw_stream.device.running():
                 self._canvas.load(outputs, rows)
                 self._canvas.draw(blinking)
                 pixels = self._canvas.fetch()
@@ -176,7 +174,7 @@ class TorchBatchCompositor:
 
     def _rows(self, indices: Sequence[int]) -> tuple[NDArray[np.float32], bool]:
         poses = [one.pose(index) for one, index in zip(self._members, indices, strict=True)]
-        rows = [numbers(pose) for numbers, pose in zip(self._numbers, poses, strict=True)]
+        rows = [inputs(pose) for inputs, pose in zip(self._pose_inputs, poses, strict=True)]
         return np.stack(rows), any(pose.closed > 0 for pose in poses)
 
 
@@ -184,9 +182,9 @@ Rows = tuple[NDArray[np.float32], bool]
 
 
 def _compose_ms(canvas: TorchCanvas, draw_stream: DrawStream, rows: Rows, outputs: Outputs, runs: int) -> list[float]:
-    with draw_stream.lock, draw_stream.side.running():
+    with draw_stream.lock, draw_stream.device.running():
         canvas.load(outputs, rows[0])
-        return draw_stream.side.times_ms(lambda: canvas.draw(rows[1]), runs)
+        return draw_stream.device.times_ms(lambda: canvas.draw(rows[1]), runs)
 
 
 def _gpu_ms(canvas: TorchCanvas, draw_stream: DrawStream, rows: Rows, outputs: Outputs, runs: int) -> list[float]:
@@ -195,5 +193,5 @@ def _gpu_ms(canvas: TorchCanvas, draw_stream: DrawStream, rows: Rows, outputs: O
         canvas.draw(rows[1])
         canvas.fetch()
 
-    with draw_stream.lock, draw_stream.side.running():
-        return draw_stream.side.times_ms(whole, runs)
+    with draw_stream.lock, draw_stream.device.running():
+        return draw_stream.device.times_ms(whole, runs)

@@ -13,101 +13,102 @@ import torch
 from torch import Tensor
 
 from s2v.engine.compositor.torch.eyes import Lids, lay_over, move_eyes
-from s2v.engine.compositor.torch.face_tables import FaceTables
+from s2v.engine.compositor.torch.face_tensors import FaceTensors
 from s2v.engine.compositor.torch.frame_inputs import FrameInputs
-from s2v.engine.compositor.torch.layout import Layout, is_empty, place
-from s2v.engine.compositor.torch.mouth import Opening, colours, lay_paint, opening
+from s2v.engine.compositor.torch.layout import Layout, is_empty, slices
+from s2v.engine.compositor.torch.mouth import Opening, Paint, lay_paint, opening, paint_colours
 from s2v.engine.compositor.torch.warp import Flows, bend, flows, head_map, lips, look_up
 
-Done = TypeVar("Done")
-Asked = ParamSpec("Asked")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
-def here(work: Callable[[], Done]) -> Callable[[], Done]:
-    """Runs work at once; the default for `draw`'s `beside`."""
-    done = work()
-    return lambda: done
+class Fork(Protocol):
+    """Starts work that may run beside what follows; returns what joins it, and gives its result."""
+
+    def __call__(self, work: Callable[[], R], /) -> Callable[[], R]: ...
 
 
-class Beside(Protocol):
-    """Starts work; returns what waits for it."""
+class StepCompiler(Protocol):
+    """Turns a step of the drawing into a faster function that does the same."""
 
-    def __call__(self, work: Callable[[], Done], /) -> Callable[[], Done]: ...
-
-
-class Making(Protocol):
-    """What makes of a step something that does the same."""
-
-    def __call__(self, step: Callable[Asked, Done], /) -> Callable[Asked, Done]: ...
+    def __call__(self, step: Callable[P, R], /) -> Callable[P, R]: ...
 
 
-def as_it_is(step: Callable[Asked, Done]) -> Callable[Asked, Done]:
-    """The default for `draw`'s `made`."""
+def run_at_once(work: Callable[[], R]) -> Callable[[], R]:
+    """The `Fork` of a device with one stream."""
+    result = work()
+    return lambda: result
+
+
+def uncompiled(step: Callable[P, R]) -> Callable[P, R]:
+    """The `StepCompiler` that leaves a step as it is."""
     return step
 
 
 def draw(
-    tables: FaceTables,
+    face: FaceTensors,
     layout: Layout,
     weights: Tensor,
     mouth: Tensor,
-    rows: Tensor,
+    numbers: Tensor,
     blinking: bool,
-    beside: Beside = here,
-    made: Making = as_it_is,
+    fork: Fork = run_at_once,
+    compile_step: StepCompiler = uncompiled,
 ) -> Tensor:
     """The region of n frames, (n, h, w, 3) BGR uint8.
 
     Args:
-        weights: (n, n_motion + 1) motion coefficients and a one. mouth: (n, 4, h, w). rows: (n, N_NUMBERS).
+        weights: (n, n_motion + 1) motion coefficients and a one. mouth: (n, 4, h, w). numbers: (n, N_NUMBERS).
         blinking: whether lids may be down: without, a part of the work is left out.
-        beside: starts work that others do not wait for yet, and returns what waits for it.
-        made: compiles a step.
+        fork: for work that others do not wait for yet.
     """
-    now = FrameInputs.of(rows)
-    points = made(lips)(tables.warp, weights)
-    flowing = beside(lambda: made(flows)(tables.warp, weights, points))
-    opened = painted = None
+    inputs = FrameInputs.of(numbers)
+    lip_points = compile_step(lips)(face.warp, weights)
+    join_flows = fork(lambda: compile_step(flows)(face.warp, weights, lip_points))
+    join_opening = join_paint = None
     if not is_empty(layout.mouth):
-        opened = beside(lambda: made(opening)(tables.mouth, points, now.to_window, layout))
-        painted = beside(lambda: made(colours)(tables.mouth, mouth, now.places, layout))
-    source, lids = made(looked)(tables, layout, now, blinking)
-    picture = made(warped)(tables, layout, source, flowing(), lids)
-    return made(finished)(tables, layout, picture, (opened(), painted()) if opened and painted else None)
+        join_opening = fork(lambda: compile_step(opening)(face.mouth, lip_points, inputs.to_window, layout))
+        join_paint = fork(lambda: compile_step(paint_colours)(face.mouth, mouth, inputs.places, layout))
+    source, lids = compile_step(idle_map)(face, layout, inputs, blinking)
+    picture = compile_step(warp_photo)(face, layout, source, join_flows(), lids)
+    painted = (join_opening(), join_paint()) if join_opening and join_paint else None
+    return compile_step(finish)(face, layout, picture, painted)
 
 
-def looked(tables: FaceTables, layout: Layout, now: FrameInputs, blinking: bool) -> tuple[Tensor, Lids | None]:
+def idle_map(face: FaceTensors, layout: Layout, inputs: FrameInputs, blinking: bool) -> tuple[Tensor, Lids | None]:
     """The photo pixel that each pixel of the region shows while the mouth is at rest, and the lids to be laid over."""
-    if not layout.alive:
-        return tables.at_home, None
-    source = head_map(tables.head, now.head, layout)
+    if not layout.idle:
+        return face.at_rest, None
+    source = head_map(face.head, inputs.head, layout)
     if is_empty(layout.eyes):
         return source, None
-    part = source[:, *place(layout.eyes, layout.region)]
-    offset, lids = move_eyes(tables.eyes, part, now.gaze, now.closed if blinking else None)
+    part = source[:, *slices(layout.eyes, layout.region)]
+    offset, lids = move_eyes(face.eyes, part, inputs.gaze, inputs.closed if blinking else None)
     part.add_(offset)
     return source, lids
 
 
-def warped(tables: FaceTables, layout: Layout, source: Tensor, flowing: Flows, lids: Lids | None) -> Tensor:
-    """The region as the photo's pixels alone make it, (n, 3, h, w), and HALF. Args: source, lids: of `looked`."""
-    if layout.alive:
-        part = source[:, *place(layout.face, layout.region)]
-        part.copy_(bend(tables.warp, flowing, part))
+def warp_photo(face: FaceTensors, layout: Layout, source: Tensor, bent: Flows, lids: Lids | None) -> Tensor:
+    """The region as the photo's pixels alone make it, (n, 3, h, w), and HALF.
+
+    Args: source, lids: of `idle_map`. bent: how the lower face moves.
+    """
+    if layout.idle:
+        part = source[:, *slices(layout.face, layout.region)]
+        part.copy_(bend(face.warp, bent, part))
     else:
-        source = bend(tables.warp, flowing, source)
-    at = torch.addcmul(tables.photo_shift, source, tables.photo_factor)
-    picture = look_up(tables.photo, at, "bicubic")
+        source = bend(face.warp, bent, source)
+    at = torch.addcmul(face.photo_shift, source, face.photo_factor)
+    picture = look_up(face.photo, at, "bicubic")
     if lids is not None:
-        lay_over(picture[:, :, *place(layout.eyes, layout.region)], lids)
+        lay_over(picture[:, :, *slices(layout.eyes, layout.region)], lids)
     return picture
 
 
-def finished(
-    tables: FaceTables, layout: Layout, picture: Tensor, paint: tuple[Opening, tuple[Tensor, Tensor]] | None
-) -> Tensor:
-    """The picture of `warped` with paint between the lips, as (n, h, w, 3) uint8."""
-    if paint is not None:
-        lay_paint(picture[:, :, *place(layout.mouth, layout.region)], *paint, tables.mouth)
+def finish(face: FaceTensors, layout: Layout, picture: Tensor, painted: tuple[Opening, Paint] | None) -> Tensor:
+    """The picture of `warp_photo` with paint between the lips, as (n, h, w, 3) uint8."""
+    if painted is not None:
+        lay_paint(picture[:, :, *slices(layout.mouth, layout.region)], *painted, face.mouth)
     pixels = picture.clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
-    return torch.where(tables.drawn, pixels, tables.behind)
+    return torch.where(face.changes, pixels, face.background)

@@ -10,13 +10,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from s2v.engine.compositor.eyes import _CHEEK_REACH, _SHADE
+from s2v.engine.compositor.eyes import CHEEK_REACH, SHADE, SHADE_REACH
 from s2v.engine.compositor.lids import FOLD_SOFT
-from s2v.engine.compositor.torch.face_tables import EyeTables
-from s2v.engine.compositor.torch.mouth_tables import HALF
+from s2v.engine.compositor.torch.face_tensors import EyeTensors
+from s2v.engine.compositor.torch.mouth_tensors import HALF
 from s2v.engine.compositor.torch.warp import affine, look_up
-
-_SHADE_REACH = 0.10  # eye widths, as in `eyes._Eye.lid`
 
 Lids = tuple[Tensor, Tensor]  # (n, 2, 3, h, w) colours and (n, 2, 1, h, w) cover of the upper lids
 
@@ -28,16 +26,16 @@ class Eyes(NamedTuple):
     lids: Lids | None
 
 
-def move_eyes(tables: EyeTables, moved: Tensor, gaze: Tensor, closed: Tensor | None) -> Eyes:
+def move_eyes(face: EyeTensors, moved: Tensor, gaze: Tensor, closed: Tensor | None) -> Eyes:
     """Turn the irises; with `closed`, raise the lower lids and let the upper ones down.
 
     Args:
         moved: (n, h, w, 2) the photo pixels that the head's motion shows there.
-        gaze: (n, 3), of `draw.FrameInputs`. closed: (n, 1) in [0, 1], or None while nobody blinks.
+        gaze: (n, 3), of `FrameInputs`. closed: (n, 1) in [0, 1], or None while nobody blinks.
     """
-    at = affine(moved[:, None], tables.places)  # (n, 2, h, w, 3)
+    at = affine(moved[:, None], face.places)  # (n, 2, h, w, 3)
     place, t = at[..., :2], at[..., 2]
-    upper, opening, freedom, rise, drop = _curves(tables, place)
+    upper, opening, freedom, rise, drop = _curves(face, place)
     below = t - upper
     height = opening
     if closed is not None:
@@ -47,16 +45,16 @@ def move_eyes(tables: EyeTables, moved: Tensor, gaze: Tensor, closed: Tensor | N
     inside = (below > 0) & (below <= height)
     level = (below / opening).clamp(0, 1)
     turn, tilt = gaze[:, None, None, None], gaze[:, None, None, 2:]
-    upper_there, opening_there, *_ = _curves(tables, torch.addcmul(place, freedom[..., None], turn[..., :2]))
+    upper_there, opening_there, *_ = _curves(face, torch.addcmul(place, freedom[..., None], turn[..., :2]))
     bowed = torch.addcmul(opening_there, freedom * tilt, 1 - level)
     along = freedom * inside * turn[..., 0]
     down = (torch.addcmul(upper_there, level, bowed) - t) * inside
     if closed is None:
-        return Eyes(_to_photo(tables, along, down), None)
+        return Eyes(_to_photo(face, along, down), None)
     lower = below - height
-    cheek = rise * _smoothstep(1 - lower / _CHEEK_REACH)
+    cheek = rise * _smoothstep(1 - lower / CHEEK_REACH)
     down = down + cheek * (lower > 0)
-    return Eyes(_to_photo(tables, along, down), _lids(tables, moved, below, drop, closed))
+    return Eyes(_to_photo(face, along, down), _lids(face, moved, below, drop, closed))
 
 
 def lay_over(part: Tensor, lids: Lids) -> None:
@@ -66,32 +64,32 @@ def lay_over(part: Tensor, lids: Lids) -> None:
         part.lerp_(colours[:, eye], cover[:, eye])
 
 
-def _lids(tables: EyeTables, moved: Tensor, below: Tensor, drop: Tensor, closed: Tensor) -> Lids:
+def _lids(face: EyeTensors, moved: Tensor, below: Tensor, drop: Tensor, closed: Tensor) -> Lids:
     """Colours and cover of the upper lids.
 
     Args:
         below: (n, 2, h, w) eye widths under the upper lid's edge. drop: as far is the lid down.
     """
-    below_fold = below + tables.strip
-    from_photo = torch.addcmul(moved[:, None], drop[..., None], tables.down, value=-1)
-    at = torch.addcmul(tables.plate_shift, from_photo, tables.plate_factor)
-    skin = look_up(tables.plates.flatten(0, 1), at.flatten(0, 1), "bicubic").clamp(HALF, 255 + HALF)
-    shade = 1 - (_SHADE * closed * tables.strength) * torch.exp(-((below_fold / _SHADE_REACH) ** 2))
-    cover = ((drop - below) * tables.width_px + 0.5).clamp(0, 1)
+    below_fold = below + face.strip
+    from_photo = torch.addcmul(moved[:, None], drop[..., None], face.down, value=-1)
+    at = torch.addcmul(face.plate_shift, from_photo, face.plate_factor)
+    skin = look_up(face.plates.flatten(0, 1), at.flatten(0, 1), "bicubic").clamp(HALF, 255 + HALF)
+    shade = 1 - (SHADE * closed * face.strength) * torch.exp(-((below_fold / SHADE_REACH) ** 2))
+    cover = ((drop - below) * face.width_px + 0.5).clamp(0, 1)
     cover = cover * _smoothstep(below_fold / FOLD_SOFT) * (drop > 0)
     colours = skin.view(*below.shape[:2], 3, *below.shape[2:]) * shade[:, :, None]
     return colours, cover[:, :, None]
 
 
-def _curves(tables: EyeTables, place: Tensor) -> tuple[Tensor, ...]:
-    """What `EyeTables.curves` says at (n, 2, h, w, 2) places: (n, 2, h, w) each."""
-    seen = look_up(tables.curves.flatten(0, 1), place.flatten(0, 1), "bilinear")
+def _curves(face: EyeTensors, place: Tensor) -> tuple[Tensor, ...]:
+    """What `EyeTensors.curves` says at (n, 2, h, w, 2) places: (n, 2, h, w) each."""
+    seen = look_up(face.curves.flatten(0, 1), place.flatten(0, 1), "bilinear")
     return seen.view(*place.shape[:2], *seen.shape[1:]).unbind(2)
 
 
-def _to_photo(tables: EyeTables, along: Tensor, down: Tensor) -> Tensor:
+def _to_photo(face: EyeTensors, along: Tensor, down: Tensor) -> Tensor:
     """Displacements (n, 2, h, w) as places have them -> photo pixels (n, h, w, 2) of both eyes."""
-    return torch.addcmul(along[..., None] * tables.along, down[..., None], tables.down).sum(1)
+    return torch.addcmul(along[..., None] * face.along, down[..., None], face.down).sum(1)
 
 
 def _smoothstep(x: Tensor) -> Tensor:

@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from s2v.engine.compositor.cpu import MotionCompositor
+from s2v.engine.compositor.face_tables import FaceTables
+from s2v.engine.compositor.head import MovingHead
 from s2v.engine.compositor.idle_motion import IdlePose
 from s2v.engine.compositor.torch.layout import Layout
 from s2v.engine.face.geometry import Points
@@ -28,9 +29,9 @@ class FrameInputs(NamedTuple):
     places: Tensor  # (n, 4, 3) pixels of the window -> the network's mouth; the window before the head moved; [-1, 1]
 
     @classmethod
-    def of(cls, rows: Tensor) -> FrameInputs:
+    def of(cls, numbers: Tensor) -> FrameInputs:
         """Read (n, N_NUMBERS)."""
-        head, gaze, closed, to_window, places = torch.split(rows, list(_SIZES), 1)
+        head, gaze, closed, to_window, places = torch.split(numbers, list(_SIZES), 1)
         return cls(head, gaze, closed, to_window.view(-1, 2, 3), places.view(-1, 4, 3))
 
 
@@ -41,17 +42,16 @@ class PoseInputs:
         layout: that the face is drawn in.
     """
 
-    def __init__(self, compositor: MotionCompositor, layout: Layout) -> None:
-        alive, (left, top, right, bottom) = compositor._alive, layout.mouth
-        self._forward = None if alive is None else alive.forward
-        own_left, own_top = Layout.mouth_of(compositor)[:2]
-        from_patch = np.linalg.inv(np.vstack([compositor._patch_to_mouth, [0, 0, 1]]))
+    def __init__(self, tables: FaceTables, layout: Layout) -> None:
+        left, top, right, bottom = layout.mouth
+        self._forward = None if tables.idle is None else MovingHead(tables.idle.head).forward
+        own_left, own_top = tables.mouth.window[:2]
+        from_patch = np.linalg.inv(np.vstack([tables.mouth.patch_to_window, [0, 0, 1]]))
         to_patch = _to_unit(*layout.patch) @ from_patch @ _shift(left - own_left, top - own_top)
         to_home = _to_unit(right - left, bottom - top)
-        box_left, box_top = compositor._corners[:2]
         # At rest; a moving head carries the window's pixels, on the photo.
         self._to_photo, self._to_window = _shift(left, top), _shift(-left, -top)
-        self._plane_to_photo = _shift(box_left, box_top) @ compositor._warp._plane_to_output
+        self._plane_to_photo = _shift(*tables.box[:2]) @ tables.warp.plane_to_output
         self._places = np.concatenate([to_patch[:2], to_home[:2]])
         self._at_rest = self._row(np.eye(3))
 

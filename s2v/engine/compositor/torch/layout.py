@@ -7,13 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from s2v.engine.compositor.cpu import _LEAST_BLUR, MotionCompositor
-from s2v.engine.compositor.lids import Box
+from s2v.engine.compositor.face_tables import FaceTables
+from s2v.engine.compositor.maps import Box
 from s2v.errors import BackendError
-from s2v.spec import LipSyncSpec
 
-FINE_WHERE_THE_HEAD_MOVES = 2  # bicubic between pixels so fine keeps what the CPU's bilinear look-up keeps at four
-Place = tuple[slice, slice]
+MOVING_PHOTO_SCALE = 2  # bicubic between pixels so fine keeps what the CPU's bilinear look-up keeps at four
 
 
 @dataclass(frozen=True)
@@ -37,50 +35,40 @@ class Layout:
     lip_line: bool  # the photo's lips are apart
 
     @property
-    def alive(self) -> bool:
+    def idle(self) -> bool:
         """Whether head and eyes move."""
         return self.cell_px > 0
 
     @property
-    def fine(self) -> int:
+    def photo_scale(self) -> int:
         """How many times as fine as the photo the picture is that pixels are looked up in."""
-        return FINE_WHERE_THE_HEAD_MOVES if self.alive else 1
+        return MOVING_PHOTO_SCALE if self.idle else 1
 
     @classmethod
-    def of(cls, compositor: MotionCompositor, spec: LipSyncSpec) -> Layout:
+    def of(cls, tables: FaceTables) -> Layout:
         """That of one face."""
-        height, width = compositor._photo.shape[:2]
-        face: Box = compositor._corners
-        region, eyes, plate, cell_px = face, (0, 0, 0, 0), (0, 0), 0
-        if compositor._alive is not None:
-            head, pair = compositor._alive._head, compositor._alive._eyes._eyes
-            region, cell_px = head.box, head._cell_px
-            seen = [eye for eye in pair if eye.strength > 0]
-            if seen:
-                eyes = _common(_union([eye.box for eye in seen]), region)
-                sizes = [eye._plate.shape for eye in seen]
+        height, width = tables.photo.shape[:2]
+        region, eyes, plate, cell_px = tables.box, (0, 0, 0, 0), (0, 0), 0
+        if tables.idle is not None:
+            region, cell_px = tables.idle.head.box, tables.idle.head.cell_px
+            if tables.idle.eyes:
+                eyes = _intersection(_union([eye.box for eye in tables.idle.eyes]), region)
+                sizes = [eye.plate.shape for eye in tables.idle.eyes]
                 plate = (max(size[1] for size in sizes), max(size[0] for size in sizes))
         return cls(
-            (width, height),
-            region,
-            face,
-            cls.mouth_of(compositor),
-            eyes,
-            plate,
-            cell_px,
-            len(compositor._warp._flows) - 1,
-            (spec.mouth_w_px, spec.mouth_h_px),
-            compositor._blur > _LEAST_BLUR,
-            compositor._own_teeth.any,
-            compositor._lip_line._parted,
+            frame=(width, height),
+            region=region,
+            face=tables.box,
+            mouth=tables.mouth.window,
+            eyes=eyes,
+            plate=plate,
+            cell_px=cell_px,
+            n_motion=len(tables.warp.flows) - 1,
+            patch=tables.mouth.patch_size,
+            soft_patch=tables.mouth.blur_px > 0,
+            teeth=tables.mouth.teeth is not None,
+            lip_line=tables.mouth.line_colour is not None,
         )
-
-    @staticmethod
-    def mouth_of(compositor: MotionCompositor) -> Box:
-        """Where one face's paint may be."""
-        left, top = compositor._corners[:2]
-        rows, columns = compositor._mouth
-        return _plain((left + columns.start, top + rows.start, left + columns.stop, top + rows.stop))
 
     @classmethod
     def merged(cls, layouts: Sequence[Layout]) -> Layout:
@@ -90,10 +78,10 @@ class Layout:
         """
         first = layouts[0]
         for other in layouts[1:]:
-            if (other.frame, other.alive, other.patch) != (first.frame, first.alive, first.patch):
+            if (other.frame, other.idle, other.patch) != (first.frame, first.idle, first.patch):
                 raise BackendError(
-                    f"faces of {other.frame[0]} x {other.frame[1]} px{_says(other)} and "
-                    f"{first.frame[0]} x {first.frame[1]} px{_says(first)} cannot be drawn together: "
+                    f"faces of {other.frame[0]} x {other.frame[1]} px{_motion_words(other)} and "
+                    f"{first.frame[0]} x {first.frame[1]} px{_motion_words(first)} cannot be drawn together: "
                     "draw those of one size and with the same idle motion in one batch"
                 )
         with_eyes = [layout.eyes for layout in layouts if not is_empty(layout.eyes)]
@@ -110,7 +98,7 @@ class Layout:
         )
 
 
-def place(box: Box, region: Box) -> Place:
+def slices(box: Box, region: Box) -> tuple[slice, slice]:
     """Rows and columns of a box in an array that begins where a region does."""
     return (
         slice(box[1] - region[1], box[3] - region[1]),
@@ -130,18 +118,18 @@ def is_empty(box: Box) -> bool:
 
 def _union(boxes: Sequence[Box]) -> Box:
     sides = np.array(boxes)
-    return _plain((*sides[:, :2].min(0), *sides[:, 2:].max(0)))
+    return _as_box((*sides[:, :2].min(0), *sides[:, 2:].max(0)))
 
 
-def _common(one: Box, other: Box) -> Box:
+def _intersection(one: Box, other: Box) -> Box:
     sides = np.array([one, other])
-    return _plain((*sides[:, :2].max(0), *sides[:, 2:].min(0)))
+    return _as_box((*sides[:, :2].max(0), *sides[:, 2:].min(0)))
 
 
-def _plain(box: tuple[int, ...]) -> Box:
-    left, top, right, bottom = (int(n) for n in box)
+def _as_box(sides: tuple[int, ...]) -> Box:
+    left, top, right, bottom = (int(n) for n in sides)
     return left, top, right, bottom
 
 
-def _says(layout: Layout) -> str:
-    return " whose head moves" if layout.alive else ""
+def _motion_words(layout: Layout) -> str:
+    return " whose head moves" if layout.idle else ""

@@ -12,10 +12,11 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name everybody knows
 from torch import Tensor
 
-from s2v.engine.compositor.torch.face_tables import CELLS, HeadTables, WarpTables
+from s2v.engine.compositor.face_tables import COARSE_CELLS
+from s2v.engine.compositor.torch.face_tensors import HeadTensors, WarpTensors
 from s2v.engine.compositor.torch.layout import Layout
-from s2v.engine.compositor.torch.mouth_tables import N_LIPS, POINTS
-from s2v.engine.compositor.warp import _INVERSION_STEPS, _SEAM_SOFTNESS, _SEAM_SPREAD
+from s2v.engine.compositor.torch.mouth_tensors import N_LIPS, POINTS
+from s2v.engine.compositor.warp import INVERSION_STEPS, SEAM_SOFTNESS, SEAM_SPREAD
 
 _NARROWEST = 1e-6  # face units between points of a lip: closer ones would divide by nothing
 
@@ -23,17 +24,17 @@ _NARROWEST = 1e-6  # face units between points of a lip: closer ones would divid
 class Flows(NamedTuple):
     """How the lower face moves in a frame."""
 
-    back: Tensor  # (n, 4, CELLS, CELLS): of `_inverted`
+    back: Tensor  # (n, 4, cells, cells): of `_inverted`
     seam: Tensor  # (n, 2, 1, entries): of `_seam`
 
 
-def head_map(tables: HeadTables, weights: Tensor, layout: Layout) -> Tensor:
+def head_map(face: HeadTensors, weights: Tensor, layout: Layout) -> Tensor:
     """The photo pixel that each pixel of the region shows when only the head moves.
 
     Args:
         weights: (n, 4) shift x, shift y, roll, breath, as of an `IdlePose`.
     """
-    coarse = torch.baddbmm(tables.at_rest, weights[:, None], tables.fields)
+    coarse = torch.baddbmm(face.at_rest, weights[:, None], face.fields)
     cell_px, (width, height) = layout.cell_px, layout.frame
     columns, rows = (-(-n // cell_px) + 2 for n in (width, height))
     size = [rows * cell_px, columns * cell_px]
@@ -42,56 +43,56 @@ def head_map(tables: HeadTables, weights: Tensor, layout: Layout) -> Tensor:
     return dense[:, :, top:bottom, left:right].permute(0, 2, 3, 1)
 
 
-def lips(tables: WarpTables, weights: Tensor) -> Tensor:
-    """Points of the inner lips in the face plane, (n, POINTS, 2), as `mouth_tables.LIP_POINTS` lists them.
+def lips(face: WarpTensors, weights: Tensor) -> Tensor:
+    """Points of the inner lips in the face plane, (n, POINTS, 2), as `mouth_tensors.LIP_POINTS` lists them.
 
     Args:
         weights: (n, m) motion coefficients and a one.
     """
-    return torch.baddbmm(tables.points, weights[:, None], tables.point_moves).view(-1, POINTS, 2)
+    return torch.baddbmm(face.points, weights[:, None], face.point_moves).view(-1, POINTS, 2)
 
 
-def flows(tables: WarpTables, weights: Tensor, points: Tensor) -> Flows:
+def flows(face: WarpTensors, weights: Tensor, points: Tensor) -> Flows:
     """What the lower face's map is made of, whatever the head does. Args: points: of `lips`."""
-    return Flows(_inverted(tables, weights), _seam(tables, points[:, : 2 * N_LIPS].view(-1, 2, N_LIPS, 2)))
+    return Flows(_inverted(face, weights), _seam(face, points[:, : 2 * N_LIPS].view(-1, 2, N_LIPS, 2)))
 
 
-def bend(tables: WarpTables, flowing: Flows, moved: Tensor) -> Tensor:
+def bend(face: WarpTensors, bent: Flows, moved: Tensor) -> Tensor:
     """The lower face's map: the photo pixel that each one of it shows.
 
     Args:
         moved: (n, h, w, 2) where each pixel of the face's box looks before the lower face moves.
     """
-    at = affine(moved, tables.places)
-    upper, lower = torch.split(look_up(flowing.back, at[..., :2], "bilinear"), 2, 1)
-    seam, beyond = look_up(flowing.seam, at[..., 2:4], "bilinear").unbind(1)
-    below = (at[..., 4] - seam) / (_SEAM_SOFTNESS + _SEAM_SPREAD * beyond)
+    at = affine(moved, face.places)
+    upper, lower = torch.split(look_up(bent.back, at[..., :2], "bilinear"), 2, 1)
+    seam, beyond = look_up(bent.seam, at[..., 2:4], "bilinear").unbind(1)
+    below = (at[..., 4] - seam) / (SEAM_SOFTNESS + SEAM_SPREAD * beyond)
     lowerness = (below + 0.5).clamp(0, 1)[:, None]
     flow = torch.lerp(upper, lower, lowerness).permute(0, 2, 3, 1)
-    return torch.addcmul(moved, flow, tables.back_px)
+    return torch.addcmul(moved, flow, face.back_px)
 
 
-def _inverted(tables: WarpTables, weights: Tensor) -> Tensor:
-    """Backward flows with the sign turned, (n, 4, CELLS, CELLS): both layers' x, y in [-1, 1] across the cells.
+def _inverted(face: WarpTensors, weights: Tensor) -> Tensor:
+    """Backward flows with the sign turned, (n, 4, cells, cells): both layers' x, y in [-1, 1] across the cells.
 
     By fixed-point iteration: b(x) = f(x - b(x)), as `s2v.engine.compositor.warp` does it.
     """
     n = len(weights)
-    forward = torch.bmm(weights[:, None], tables.flows).view(2 * n, 2, CELLS, CELLS)
+    forward = torch.bmm(weights[:, None], face.flows).view(2 * n, 2, COARSE_CELLS, COARSE_CELLS)
     back = forward
-    for _ in range(_INVERSION_STEPS):
-        there = tables.cells - back.view(n, 2, 2, CELLS, CELLS).permute(0, 1, 3, 4, 2)
+    for _ in range(INVERSION_STEPS):
+        there = face.cells - back.view(n, 2, 2, COARSE_CELLS, COARSE_CELLS).permute(0, 1, 3, 4, 2)
         back = look_up(forward, there.flatten(0, 1), "bilinear")
-    return back.view(n, 4, CELLS, CELLS)
+    return back.view(n, 4, COARSE_CELLS, COARSE_CELLS)
 
 
-def _seam(tables: WarpTables, both: Tensor) -> Tensor:
+def _seam(face: WarpTensors, both: Tensor) -> Tensor:
     """The seam between the layers, and how far beyond the corners of the mouth: (n, 2, 1, entries) over u.
 
     Args:
         both: (n, 2, N_LIPS, 2) the lips.
     """
-    u = tables.seam_u  # (n, 1, 1, entries)
+    u = face.seam_u  # (n, 1, 1, entries)
     x, y = both[..., :1], both[..., 1:]  # (n, 2, 11, 1)
     width = (x[:, :, 1:] - x[:, :, :-1]).clamp(min=_NARROWEST)
     slope = (y[:, :, 1:] - y[:, :, :-1]) / width

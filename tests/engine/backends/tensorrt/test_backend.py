@@ -16,8 +16,9 @@ from fake_cuda import FakeDevice
 from fake_tensorrt_machine import Machine, model, real_gpu
 from tiny_networks import tiny_model
 
-from s2v.engine.backends import _open_auto, open_backend
+from s2v.engine.backends import open_backend
 from s2v.engine.backends.batcher import BatchingBackend
+from s2v.engine.backends.registry import open_auto
 from s2v.engine.backends.tensorrt.engine import EngineRefused
 from s2v.engine.backends.tensorrt.runner import TensorRTGraph
 from s2v.errors import BackendError
@@ -293,6 +294,6 @@ def test_by_name_it_is_used_or_refused_with_the_reason(tmp_path: Path) -> None:
 def test_auto_says_why_it_is_not_tensorrt_and_draws_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
     if real_gpu() is not None:
         pytest.skip("this machine has an NVIDIA GPU")
-    backend = _open_auto(model(), 1, ("tensorrt",))
+    backend = open_auto(model(), 1, ("tensorrt",))
     assert backend.name.startswith(("openvino", "onnxruntime"))
     assert [r for r in caplog.records if r.message.startswith("backend auto: tensorrt cannot be used: ")]

@@ -82,12 +82,12 @@ def test_outputs_can_stay_on_the_device_and_a_call_waits_until_the_one_before_ha
     wanted = copied(reference.infer(mfcc, identity))
     one = {name: rows[:1] for name, rows in identity.items()}
     backend.infer_resident(np.zeros_like(mfcc[:1]), one)  # captured, with something else in all memory
-    backend.side.wait()
+    backend.device.wait()
     first = backend.infer_resident(mfcc[:1], one)
     second = backend.infer_resident(mfcc[1:], {name: rows[1:] for name, rows in identity.items()})
     assert all(first[name].data_ptr() == second[name].data_ptr() for name in first), "always the same memory"
     close_to({name: tensor.numpy() for name, tensor in first.items()}, {n: rows[:1] for n, rows in wanted.items()})
-    backend.side.wait()
+    backend.device.wait()
     close_to({name: tensor.numpy() for name, tensor in second.items()}, {n: rows[1:] for n, rows in wanted.items()})
     assert all(tensor.is_contiguous() and tensor.dtype == torch.float32 for tensor in second.values())
     with pytest.raises(BackendError, match="batch of 9 is more than the 8"):

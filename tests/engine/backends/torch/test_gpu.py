@@ -109,9 +109,9 @@ def test_outputs_that_stay_on_the_gpu_are_there_for_what_is_queued_next(backend:
         one = {name: rows[row : row + 1] for name, rows in identity.items()}
         views = backend.infer_resident(mfcc[row : row + 1], one)
         assert all(view.device.type == "cuda" for view in views.values())
-        with backend.side.running():
+        with backend.device.running():
             found.append({name: view.clone() for name, view in views.items()})
-    backend.side.wait()
+    backend.device.wait()
     for row, outputs in enumerate(found):
         one = {name: tensor.cpu().numpy() for name, tensor in outputs.items()}
         close_to(one, {name: rows[row : row + 1] for name, rows in wanted.items()}, tolerance=ROUNDED)

@@ -18,10 +18,14 @@ from s2v.engine.backends import open_backend
 from s2v.engine.backends.base import Tensors
 from s2v.engine.backends.parity import ssim
 from s2v.engine.backends.torch.device import TorchCpuDevice
-from s2v.engine.compositor.cpu import MotionCompositor, lower_face_box
-from s2v.engine.compositor.lids import Box
-from s2v.engine.compositor.torch.compositor import DrawStream, TorchBatchCompositor, TorchCompositor, next_draw_stream
+from s2v.engine.compositor.cpu import MotionCompositor
+from s2v.engine.compositor.face_tables import lower_face_box
+from s2v.engine.compositor.maps import Box
+from s2v.engine.compositor.torch.compositor import TorchBatchCompositor, TorchCompositor
 from s2v.engine.compositor.torch.draw import draw
+from s2v.engine.compositor.torch.draw_stream import DrawStream, next_draw_stream
+from s2v.engine.compositor.torch.face_tensors import face_tensors
+from s2v.engine.compositor.torch.frame_inputs import PoseInputs
 from s2v.engine.face.enrolment import EnrolledFace, enrol
 from s2v.engine.face.photo import Image, load_photo
 from s2v.errors import BackendError
@@ -70,8 +74,8 @@ def telling(one: Spoken, on_cpu: MotionCompositor) -> list[int]:
     """Frames to look at: the first, closed lips, the widest mouth, some between, lids half down and shut."""
     jaw = np.array([one.outputs[index]["motion"][0, 0] for index in sorted(one.outputs)])
     frames = {0, int(jaw.argmin()), int(jaw.argmax()), 30, 60, 140}
-    if on_cpu._alive is not None:
-        closed = np.array([on_cpu._alive.pose(index).closed for index in sorted(one.outputs)])
+    if on_cpu.animated is not None:
+        closed = np.array([on_cpu.pose(index).closed for index in sorted(one.outputs)])
         assert closed.max() > 0.9
         frames |= {int(closed.argmax()), int((closed > 0.2).argmax())}
     return sorted(frames)
@@ -179,9 +183,10 @@ def test_a_drawing_is_one_program(spoken: dict[str, Spoken], seed: int | None, b
     one = spoken["smiling"]
     ours = compositor(one, seed)
     pose = ours.pose(30)
-    rows = torch.from_numpy(ours._numbers(pose))[None]
+    rows = torch.from_numpy(PoseInputs(ours.on_cpu.tables, ours.layout)(pose))[None]
     weights = torch.from_numpy(np.append(one.outputs[30]["motion"], 1).astype(np.float32))[None]
-    given = (ours._canvas._tables, ours.layout, weights, torch.from_numpy(one.outputs[30]["mouth"]), rows, blinking)
+    tensors = face_tensors(ours.on_cpu.tables, ours.layout, torch.device("cpu"))
+    given = (tensors, ours.layout, weights, torch.from_numpy(one.outputs[30]["mouth"]), rows, blinking)
     traced = torch.compile(draw, backend="eager", fullgraph=True)
     with torch.no_grad():
         torch.testing.assert_close(traced(*given), draw(*given))
@@ -308,7 +313,7 @@ def test_faces_that_cannot_be_drawn_together_are_refused() -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
-def test_without_a_gpu_there_is_no_lane() -> None:
+def test_without_a_gpu_there_is_no_draw_stream() -> None:
     with pytest.raises(BackendError, match="no CUDA device"):
         next_draw_stream()
 
@@ -320,7 +325,7 @@ def test_without_a_gpu_there_is_no_lane() -> None:
 def test_a_gpu_draws_what_the_cpu_draws(seed: int | None, compiled: bool) -> None:
     face = drawn_face(SPEC, (512, 512))
     ours = TorchCompositor(face, SPEC, seed, compiled=compiled)
-    assert isinstance(getattr(ours._canvas._awake, "__self__", None), torch.cuda.CUDAGraph)
+    assert isinstance(getattr(ours._canvas._replay_eyes_open, "__self__", None), torch.cuda.CUDAGraph)
     random = np.random.default_rng(0)
     for index in (0, 30, 77, *(i for i in range(400) if seed is not None and ours.pose(i).closed > 0.5)):
         motion = random.normal(0, 1, (1, SPEC.n_motion)).astype(np.float32)

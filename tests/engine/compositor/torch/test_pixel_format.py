@@ -10,7 +10,8 @@ import torch
 
 from s2v.engine.backends.torch.device import TorchCpuDevice
 from s2v.engine.compositor.pixel_format import PixelFormat
-from s2v.engine.compositor.torch.compositor import DrawStream, TorchCompositor
+from s2v.engine.compositor.torch.compositor import TorchCompositor
+from s2v.engine.compositor.torch.draw_stream import DrawStream
 from s2v.engine.compositor.torch.pixel_format import frame_shape, write_frame
 from s2v.errors import BackendError
 from s2v.spec import LipSyncSpec

@@ -1,4 +1,4 @@
-"""What painting one face's mouth on a device needs and no frame changes."""
+"""The tables of a face's mouth on a device, laid out for torch."""
 
 from __future__ import annotations
 
@@ -11,13 +11,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from s2v.engine.compositor import lips as lip_rules
-from s2v.engine.compositor.cpu import MotionCompositor
-from s2v.engine.compositor.teeth import _MATCHING
-from s2v.engine.compositor.torch.layout import Layout, place, size_of
-from s2v.engine.face.enrolment import EnrolledFace
+from s2v.engine.compositor.face_tables import MouthTables
+from s2v.engine.compositor.lips import (
+    DARKEST,
+    FADE_IN,
+    FULLY_LIT,
+    LIGHT_REACH,
+    LINE_STRENGTH,
+    LINE_WIDTH,
+    OPENING_MARGIN,
+    edge_blur_px,
+    line_blur_px,
+    pen_px,
+)
+from s2v.engine.compositor.teeth import MATCHING
+from s2v.engine.compositor.torch.layout import Layout, size_of, slices
 from s2v.engine.face.geometry import UPPER_INNER_LIP
-from s2v.spec import LipSyncSpec
 
 N_LIPS = len(UPPER_INNER_LIP)  # of one lip; both begin and end in the corners of the mouth
 N_OUTLINE, N_LINE = 2 * N_LIPS - 2, N_LIPS - 1  # straight pieces around the opening, and along its middle
@@ -28,8 +37,8 @@ _WIDE_UINT8, _WIDE_FLOAT = 3, 4  # standard deviations to each side that OpenCV 
 
 
 @dataclass(frozen=True)
-class MouthTables:
-    """For `paint`; n faces, a window of (h, w). A blur is a matrix from the left and one from the right."""
+class MouthTensors:
+    """For `mouth`; n faces, a window of (h, w). A blur is a matrix from the left and one from the right."""
 
     columns: Tensor  # (n, 1, 1, w): pixels of the window
     rows: Tensor  # (n, 1, h, 1)
@@ -51,43 +60,40 @@ class MouthTables:
     most_match: Tensor  # (n, 1, 1, 1): ... or brightened to match; 1 where there are none
 
 
-def mouth_tables(compositor: MotionCompositor, face: EnrolledFace, spec: LipSyncSpec, layout: Layout) -> MouthTables:
-    """Those of one face, n = 1, in host memory."""
-    unit_px, (width, height) = face.pose.unit_px, size_of(layout.mouth)
-    margin_px, line_px = unit_px * lip_rules.OPENING_MARGIN, unit_px * lip_rules._LINE_WIDTH
+def mouth_tensors(tables: MouthTables, unit_px: float, layout: Layout) -> MouthTensors:
+    """Those of one face, n = 1, in host memory. Args: unit_px: pixels of a face unit."""
+    width, height = size_of(layout.mouth)
+    patch_width, patch_height = layout.patch
+    margin_px, line_px = unit_px * OPENING_MARGIN, unit_px * LINE_WIDTH
     blurs = [
-        (max(0.5, margin_px), _WIDE_UINT8, cv2.BORDER_REFLECT_101),
-        (unit_px * lip_rules.LIGHT_REACH, _WIDE_FLOAT, cv2.BORDER_CONSTANT),
-        (max(0.6, 0.5 * line_px), _WIDE_UINT8, cv2.BORDER_REFLECT_101),
+        (edge_blur_px(margin_px), _WIDE_UINT8, cv2.BORDER_REFLECT_101),
+        (unit_px * LIGHT_REACH, _WIDE_FLOAT, cv2.BORDER_CONSTANT),
+        (line_blur_px(line_px), _WIDE_UINT8, cv2.BORDER_REFLECT_101),
     ]
-    gate, light, line_blur = ((blur_matrix(height, *blur), blur_matrix(width, *blur).T) for blur in blurs)
-    patch_sigma = compositor._blur if layout.soft_patch else 0.0
-    patch_blur = (patch_sigma, _WIDE_FLOAT, cv2.BORDER_REFLECT_101)
-    line, teeth = compositor._lip_line, compositor._own_teeth
-    levels = 255 * (1 - lip_rules.DARKEST) / lip_rules.FULLY_LIT
-    strength = lip_rules._LINE_STRENGTH if line._parted else 0.0
-    matching = _MATCHING if teeth.any else (1.0, 1.0)
-    return MouthTables(
-        _one(np.arange(width).reshape(1, 1, -1)),
-        _one(np.arange(height).reshape(1, -1, 1)),
-        *(
-            _one(gate[0]),
-            _one(gate[1]),
-            _one(levels * light[0]),
-            _one(light[1]),
-            _one(strength * line_blur[0]),
-            _one(line_blur[1]),
-        ),
-        _one(blur_matrix(spec.mouth_h_px, *patch_blur)[None]),
-        _one(blur_matrix(spec.mouth_w_px, *patch_blur).T[None]),
-        _one(np.full((1, 1), pen_width_px(max(1, round(2 * margin_px))) / 2)),
-        _one(np.full((1, 1), pen_width_px(max(1, round(line_px))) / 2)),
-        _one(np.full(1, lip_rules._FADE_IN * margin_px)),
-        _one(line._colour.reshape(3, 1, 1) + HALF),
-        _one(np.full((1, 1, 1), HALF)),
-        _one(_teeth(compositor, layout)),
-        _one(np.full((1, 1, 1), matching[0])),
-        _one(np.full((1, 1, 1), matching[1])),
+    gate, light, line = ((blur_matrix(height, *blur), blur_matrix(width, *blur).T) for blur in blurs)
+    patch_blur = (tables.blur_px, _WIDE_FLOAT, cv2.BORDER_REFLECT_101)
+    levels = 255 * (1 - DARKEST) / FULLY_LIT
+    strength, colour = (0.0, np.zeros(3)) if tables.line_colour is None else (LINE_STRENGTH, tables.line_colour)
+    least_match, most_match = (1.0, 1.0) if tables.teeth is None else MATCHING
+    return MouthTensors(
+        columns=_one(np.arange(width).reshape(1, 1, -1)),
+        rows=_one(np.arange(height).reshape(1, -1, 1)),
+        gate_left=_one(gate[0]),
+        gate_right=_one(gate[1]),
+        light_left=_one(levels * light[0]),
+        light_right=_one(light[1]),
+        line_left=_one(strength * line[0]),
+        line_right=_one(line[1]),
+        patch_left=_one(blur_matrix(patch_height, *patch_blur)[None]),
+        patch_right=_one(blur_matrix(patch_width, *patch_blur).T[None]),
+        gate_half_px=_one(np.full((1, 1), pen_width_px(pen_px(2 * margin_px)) / 2)),
+        line_half_px=_one(np.full((1, 1), pen_width_px(pen_px(line_px)) / 2)),
+        gap_px=_one(np.full(1, FADE_IN * margin_px)),
+        line_colour=_one(colour.reshape(3, 1, 1) + HALF),
+        half=_one(np.full((1, 1, 1), HALF)),
+        teeth=_one(_teeth(tables, layout)),
+        least_match=_one(np.full((1, 1, 1), least_match)),
+        most_match=_one(np.full((1, 1, 1), most_match)),
     )
 
 
@@ -125,14 +131,13 @@ def pen_width_px(thickness: int) -> float:
     return float(mask.sum() / 255 / side / np.hypot(1, rise / side))
 
 
-def _teeth(compositor: MotionCompositor, layout: Layout) -> NDArray[np.float32]:
+def _teeth(tables: MouthTables, layout: Layout) -> NDArray[np.float32]:
     if not layout.teeth:
         return np.zeros((4, 1, 1), np.float32)
     width, height = size_of(layout.mouth)
     whole = np.zeros((height, width, 4), np.float32)
-    if compositor._own_teeth.any:
-        own = compositor._own_teeth._teeth / np.array([255, 255, 255, 1], np.float32)
-        whole[place(Layout.mouth_of(compositor), layout.mouth)] = own
+    if tables.teeth is not None:
+        whole[slices(tables.window, layout.mouth)] = tables.teeth / np.array([255, 255, 255, 1], np.float32)
     return whole.transpose(2, 0, 1)
 
 

@@ -1,0 +1,76 @@
+"""Memory that frames cross the bus in: pinned on the host, and the same numbers on the device."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from s2v.engine.backends.torch.device import TorchDevice
+from s2v.engine.compositor.torch.frame_inputs import N_NUMBERS
+from s2v.engine.compositor.torch.layout import Layout
+
+
+class Inputs(NamedTuple):
+    """What n frames are drawn from: views of one block, so that what comes from the host is one copy."""
+
+    numbers: Tensor  # (n, N_NUMBERS), first, for they always come from the host
+    weights: Tensor  # (n, n_motion + 1): motion, and a one that the photo's own rest is weighed by
+    mouth: Tensor  # (n, 4, h, w)
+
+    @property
+    def motion(self) -> Tensor:
+        """(n, n_motion)."""
+        return self.weights[:, :-1]
+
+
+class StagingBuffers:
+    """The inputs of n frames on both sides, and where finished frames come down to.
+
+    Args:
+        layout: of the frames. frames_shape: of all finished frames together, uint8.
+    """
+
+    def __init__(self, device: TorchDevice, layout: Layout, n: int, frames_shape: tuple[int, ...]) -> None:
+        patch_w, patch_h = layout.patch
+        sizes = [n * N_NUMBERS, n * (layout.n_motion + 1), n * 4 * patch_h * patch_w]
+
+        def views(block: Tensor) -> Inputs:
+            numbers, weights, mouth = torch.split(block, sizes)
+            return Inputs(numbers.view(n, -1), weights.view(n, -1), mouth.view(n, 4, patch_h, patch_w))
+
+        self._host_block = device.host(4 * sum(sizes)).view(torch.float32)
+        self._host = views(self._host_block)
+        self._host.weights[:, -1] = 1
+        self._frames = device.host(int(np.prod(frames_shape))).view(frames_shape)
+        with device.running():
+            self._device_block = torch.zeros(sum(sizes), device=device.device)
+            self._device_block.copy_(self._host_block)
+            self.on_device = views(self._device_block)
+
+    @property
+    def n_bytes(self) -> int:
+        """Of device memory."""
+        return self._device_block.nbytes
+
+    def upload(self, numbers: NDArray[np.float32], motion: NDArray[np.float32], mouth: NDArray[np.float32]) -> None:
+        """Queue the upload of all inputs. Within `running`."""
+        self._host.numbers.numpy()[:] = numbers
+        self._host.motion.numpy()[:], self._host.mouth.numpy()[:] = motion, mouth
+        self._device_block.copy_(self._host_block, non_blocking=True)
+
+    def upload_beside(self, numbers: NDArray[np.float32], motion: Tensor, mouth: Tensor) -> None:
+        """The same, of a network's outputs that are on the device already: only the numbers come from the host."""
+        self._host.numbers.numpy()[:] = numbers
+        self.on_device.numbers.copy_(self._host.numbers, non_blocking=True)
+        self.on_device.motion.copy_(motion, non_blocking=True)
+        self.on_device.mouth.copy_(mouth, non_blocking=True)
+
+    def download(self, frames: Tensor) -> NDArray[np.uint8]:
+        """Queue the download of finished frames. Within `running`. Returns: where they will be, reused next time."""
+        self._frames.copy_(frames, non_blocking=True)
+        pixels: NDArray[np.uint8] = self._frames.numpy()
+        return pixels
