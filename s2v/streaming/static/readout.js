@@ -1,7 +1,7 @@
 // Where the milliseconds go: what the server measures, twice a second, and what this browser does.
 
 const NAMES = {
-  capture: "MicrophoneCapture",
+  capture: "Capture",
   window: "Look-ahead",
   network: "Neural network",
   compose: "Drawing",

@@ -37,9 +37,9 @@ def s16(pcm: NDArray[np.float32]) -> NDArray[np.int16]:
 
 
 def test_only_inputs_are_listed_and_the_system_is_let_go() -> None:
-    machine = Machine([FakeDevice("Loudspeaker", outputs_only=True), FakeDevice("RequestHandler mic")], default=1)
+    machine = Machine([FakeDevice("Loudspeaker", outputs_only=True), FakeDevice("Desk mic")], default=1)
     assert [(m.index, m.name, m.channels, m.rate_hz, m.default) for m in list_microphones(machine.make_system)] == [
-        (1, "RequestHandler mic", 2, 44_100, True)
+        (1, "Desk mic", 2, 44_100, True)
     ]
     assert machine.systems == 0
     assert list_microphones(Machine().make_system) == []
@@ -61,11 +61,11 @@ def test_a_microphone_is_chosen_by_index_name_or_part_of_it(wanted: str, index: 
 
 
 @pytest.mark.parametrize(
-    ("wanted", "says"), [("7", "0 RequestHandler"), ("guitar", "no microphone is called 'guitar'")]
+    ("wanted", "says"), [("7", "0 Desk"), ("guitar", "no microphone is called 'guitar'")]
 )
 def test_a_microphone_that_is_not_there_is_refused_with_those_that_are(wanted: str, says: str) -> None:
     with pytest.raises(StreamError, match=says) as refused:
-        choose_microphone(list_microphones(machine_of("RequestHandler").make_system), wanted)
+        choose_microphone(list_microphones(machine_of("Desk").make_system), wanted)
     assert "--list-mics" in str(refused.value)
     with pytest.raises(StreamError, match="no microphone: plug one in"):
         choose_microphone([], wanted)
@@ -82,7 +82,7 @@ def test_a_microphone_that_is_not_there_is_refused_with_those_that_are(wanted: s
 def test_48_khz_and_one_channel_are_preferred(
     rates_hz: tuple[int, ...], channels: tuple[int, ...], best: Capability
 ) -> None:
-    system = Machine([FakeDevice("RequestHandler", rates_hz, channels)]).make_system()
+    system = Machine([FakeDevice("Desk", rates_hz, channels)]).make_system()
     assert best_capability(system, microphones_of(system)[0]) == best
 
 
@@ -138,7 +138,7 @@ def heard(chunks: list[AudioChunk]) -> int:
 
 @pytest.mark.parametrize(("rate_hz", "channels"), [(48_000, 1), (48_000, 2), (44_100, 1), (16_000, 2)])
 def test_what_is_said_arrives_whole_at_both_rates(rate_hz: int, channels: int) -> None:
-    machine = Machine([FakeDevice("RequestHandler", (rate_hz,), (channels,))])
+    machine = Machine([FakeDevice("Desk", (rate_hz,), (channels,))])
     speech = tone(0.4, 220.0, rate_hz)
 
     async def speak(_: MicrophoneSource, chunks: list[AudioChunk]) -> None:
@@ -158,7 +158,7 @@ def test_what_is_said_arrives_whole_at_both_rates(rate_hz: int, channels: int) -
 
 
 def test_time_goes_on_in_silence_while_the_device_is_away_and_it_is_found_again_by_its_name() -> None:
-    machine = machine_of("Other", "RequestHandler mic")
+    machine = machine_of("Other", "Desk mic")
     loud = np.full(480, 8000, np.int16)
 
     async def unplug(source: MicrophoneSource, chunks: list[AudioChunk]) -> None:
@@ -172,7 +172,7 @@ def test_time_goes_on_in_silence_while_the_device_is_away_and_it_is_found_again_
         await until(lambda: chunks[-1].voice_end > before + 12_000)
         await until(lambda: not source.stats()["connected"])
         assert heard(chunks) == 480
-        machine.devices = [FakeDevice("New"), FakeDevice("Other"), FakeDevice("RequestHandler mic")]
+        machine.devices = [FakeDevice("New"), FakeDevice("Other"), FakeDevice("Desk mic")]
         second = await opened(machine, 2)
         assert second.index == 2
         second.say(loud)
@@ -185,7 +185,7 @@ def test_time_goes_on_in_silence_while_the_device_is_away_and_it_is_found_again_
 
 def test_a_silent_dead_device_is_opened_again() -> None:
     """Some drivers claim to run on when the device has gone: only that nothing comes tells it."""
-    machine = machine_of("RequestHandler")
+    machine = machine_of("Desk")
 
     async def wait(source: MicrophoneSource, _: list[AudioChunk]) -> None:
         await opened(machine, 2)
@@ -195,7 +195,7 @@ def test_a_silent_dead_device_is_opened_again() -> None:
 
 
 def test_lost_blocks_are_counted_and_become_silence_of_the_same_length() -> None:
-    machine, loud = machine_of("RequestHandler"), np.full(480, 8000, np.int16)
+    machine, loud = machine_of("Desk"), np.full(480, 8000, np.int16)
 
     async def flood(source: MicrophoneSource, chunks: list[AudioChunk]) -> None:
         stream = await opened(machine, 1)
@@ -214,7 +214,7 @@ def test_lost_blocks_are_counted_and_become_silence_of_the_same_length() -> None
 
 
 def test_what_comes_after_silence_has_taken_its_place_is_not_heard_a_second_time() -> None:
-    machine, loud = machine_of("RequestHandler"), np.full(480, 8000, np.int16)
+    machine, loud = machine_of("Desk"), np.full(480, 8000, np.int16)
 
     async def stutter(source: MicrophoneSource, chunks: list[AudioChunk]) -> None:
         stream = await opened(machine, 1)
@@ -229,7 +229,7 @@ def test_what_comes_after_silence_has_taken_its_place_is_not_heard_a_second_time
 
 
 def test_a_device_that_cannot_be_opened_the_first_time_is_an_error() -> None:
-    machine = machine_of("RequestHandler")
+    machine = machine_of("Desk")
     machine.refuse_open = True
 
     async def read() -> None:
@@ -245,7 +245,7 @@ def test_a_device_that_cannot_be_opened_the_first_time_is_an_error() -> None:
 
 
 def test_closed_before_it_began_it_opens_nothing() -> None:
-    machine = machine_of("RequestHandler")
+    machine = machine_of("Desk")
 
     async def read() -> None:
         source = MicrophoneSource("", machine.make_system)
@@ -262,7 +262,7 @@ def listening() -> bool:
 
 
 def test_a_driver_that_hangs_holds_nobody_up_but_whoever_closes_its_session() -> None:
-    machine, engine = machine_of("RequestHandler"), FakeEngine()
+    machine, engine = machine_of("Desk"), FakeEngine()
     machine.lets_go.clear()
 
     async def close() -> None:
@@ -281,7 +281,7 @@ def test_a_driver_that_hangs_holds_nobody_up_but_whoever_closes_its_session() ->
 
 
 def test_a_driver_that_never_lets_go_is_left_behind_and_said(caplog: pytest.LogCaptureFixture) -> None:
-    machine = machine_of("RequestHandler")
+    machine = machine_of("Desk")
     machine.lets_go.clear()
 
     async def close() -> None:
