@@ -6,8 +6,7 @@ from contextlib import asynccontextmanager
 
 import numpy as np
 import pytest
-from aiortc import MediaStreamTrack
-from aiortc.mediastreams import MediaStreamError
+from aiortc import MediaStreamError, MediaStreamTrack
 from streaming.fakes import SIDE_PX, FakeEngine, still, tone_clip
 
 from s2v.errors import ModelError

@@ -7,8 +7,7 @@ import gc
 
 import numpy as np
 import pytest
-from aiortc import MediaStreamTrack
-from aiortc.mediastreams import MediaStreamError
+from aiortc import MediaStreamError, MediaStreamTrack
 from streaming.fakes import FakeEngine, still, tone_clip
 from streaming.webrtc.test_loopback_peer import Peer, listen, pitch_hz, run, serving, until
 

@@ -60,9 +60,7 @@ def test_a_microphone_is_chosen_by_index_name_or_part_of_it(wanted: str, index: 
         assert choose_microphone(microphones, wanted).index == index
 
 
-@pytest.mark.parametrize(
-    ("wanted", "says"), [("7", "0 Desk"), ("guitar", "no microphone is called 'guitar'")]
-)
+@pytest.mark.parametrize(("wanted", "says"), [("7", "0 Desk"), ("guitar", "no microphone is called 'guitar'")])
 def test_a_microphone_that_is_not_there_is_refused_with_those_that_are(wanted: str, says: str) -> None:
     with pytest.raises(StreamError, match=says) as refused:
         choose_microphone(list_microphones(machine_of("Desk").make_system), wanted)
