@@ -31,9 +31,9 @@ def test_one_time_is_its_own_percentile_and_a_stage_not_seen_is_left_out() -> No
 def test_an_observer_is_told_of_every_time() -> None:
     told: list[tuple[str, float]] = []
     times = StageTimes(lambda stage, seconds: told.append((stage, seconds)))
-    times.add("hold", 0.1)
-    times.add("hold", 0.2)
-    assert told == [("hold", 0.1), ("hold", 0.2)]
+    times.add("playout", 0.1)
+    times.add("playout", 0.2)
+    assert told == [("playout", 0.1), ("playout", 0.2)]
 
 
 class TimedEngine(FakeEngine):

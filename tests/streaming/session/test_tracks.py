@@ -4,9 +4,7 @@ import asyncio
 
 import numpy as np
 import pytest
-from aiortc.codecs.opus import OpusDecoder, OpusEncoder
-from aiortc.jitterbuffer import JitterFrame
-from aiortc.mediastreams import MediaStreamError
+from aiortc import MediaStreamError
 from av import VideoFrame
 from streaming.fakes import SIDE_PX, VirtualTime, still, tone
 
@@ -14,6 +12,7 @@ from s2v.engine.compositor.pixel_format import to_i420
 from s2v.streaming.session.buffers import DueFrame, FrameQueue, VoiceBuffer
 from s2v.streaming.session.clock import MediaClock
 from s2v.streaming.session.tracks import FaceTrack, VoiceTrack, video_frame, voice_frame
+from s2v.streaming.webrtc.aiortc_internals import JitterFrame, OpusDecoder, OpusEncoder
 
 COLOUR_STEP = 3  # levels: limited range and back
 
