@@ -11,7 +11,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from streaming.fakes import FakeEngine, VirtualTime, still
+from streaming.fakes import FakeEngine, still
+from streaming.virtual_time import VirtualTime
 
 from s2v.errors import FaceError, NoFaceError, SeveralFacesError
 from s2v.streaming.server.face_store import (
@@ -61,8 +62,10 @@ class Enroller:
 
 
 def visit(test: Callable[[FaceStore, Enroller, VirtualTime], Awaitable[None]], limits: UploadLimits | None) -> None:
+    time = VirtualTime()
+
     async def run() -> None:
-        threads, enroller, time = threading.active_count(), Enroller(), VirtualTime()
+        threads, enroller = threading.active_count(), Enroller()
         store = FaceStore(FixedPortrait(FakeEngine, still()), FaceOptions(enroller, (), limits), time.now)
         await test(store, enroller, time)
         await store.close()
@@ -70,7 +73,7 @@ def visit(test: Callable[[FaceStore, Enroller, VirtualTime], Awaitable[None]], l
         assert threading.active_count() <= threads + 1, "asyncio's own pool stays"
         assert enroller.most_at_once <= 1 and all(name.startswith("s2v-enrol") for name in enroller.threads)
 
-    asyncio.run(asyncio.wait_for(run(), 30))
+    time.run(run())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a thread has a priority of its own on Linux only")

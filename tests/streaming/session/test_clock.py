@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from streaming.fakes import VirtualTime
+from streaming.virtual_time import VirtualTime
 
 from s2v.streaming.session.buffers import DueFrame, FrameQueue, VoiceBuffer
 from s2v.streaming.session.clock import GRID_SAMPLES, MAX_CATCH_UP, MediaClock
@@ -91,7 +91,7 @@ def test_a_day_of_jitter_pauses_and_a_crystal_that_is_off_leaves_the_delay_where
 
 def test_after_a_day_both_tracks_still_release_one_position_at_one_moment() -> None:
     time = VirtualTime()
-    clock = MediaClock(BUDGET_S, now=time.now, sleep=time.sleep)
+    clock = MediaClock(BUDGET_S, now=time.now)
     for hour in range(24):
         play(clock, time, 3600, 150.0, chunk=50 * CHUNK, first=hour * 3600 * RATE_HZ)
 
@@ -108,7 +108,7 @@ def test_after_a_day_both_tracks_still_release_one_position_at_one_moment() -> N
             assert picture.pts == position + 320
             assert clock.position() == pytest.approx(position + 320 - face.lead_s * RATE_HZ, abs=10)
 
-    asyncio.run(day_old())
+    time.run(day_old())
 
 
 def test_a_budget_that_changes_is_followed_without_a_jump() -> None:
@@ -184,14 +184,14 @@ def test_growing_the_budget_holds_back_what_is_still_to_come() -> None:
 
 def test_voice_and_picture_of_one_sample_wake_together() -> None:
     time = VirtualTime()
-    clock = MediaClock(BUDGET_S, now=time.now, sleep=time.sleep)
+    clock = MediaClock(BUDGET_S, now=time.now)
 
     async def wake(position: int) -> float:
         await clock.sleep_until(position)
         return time.now_s
 
-    async def both() -> tuple[float, float]:
-        return await wake(8000), await wake(8000)
+    async def both() -> None:
+        voice, face = await asyncio.gather(wake(8000), wake(8000))
+        assert voice == face == pytest.approx(clock.time_of(8000))
 
-    voice, face = asyncio.run(both())
-    assert voice == face == pytest.approx(clock.time_of(8000))
+    time.run(both())

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from streaming.fakes import VirtualTime
+from streaming.virtual_time import VirtualTime
 
 from s2v.streaming.webrtc.aiortc_internals import RtpPacket
 from s2v.streaming.webrtc.jitter_buffer import REMEMBERED, InOrderJitterBuffer
