@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from av import Packet
+from av.frame import Frame
 from numpy.typing import NDArray
 from streaming.virtual_time import VirtualTime
 
+from s2v.engine.lipsync import DrawnFrame
 from s2v.media.audio_file import AudioClip
 from s2v.spec import LipSyncSpec
 from s2v.streaming.session.clock import MediaClock
@@ -17,17 +20,6 @@ from s2v.streaming.sources.file import FileSource
 from s2v.streaming.sources.source import AudioChunk, AudioSource
 
 SIDE_PX = 128
-
-
-@dataclass(frozen=True)
-class FakeFrame:
-    """What `s2v.engine.lipsync.DrawnFrame` is."""
-
-    index: int
-    centre_sample: int
-    pixels: NDArray[np.uint8]
-    network_s: float = 0.0
-    compose_s: float = 0.0
 
 
 def still() -> NDArray[np.uint8]:
@@ -47,14 +39,14 @@ class FakeEngine:
     backend_name = "fake"
     frame_size = (SIDE_PX, SIDE_PX)
 
-    def __init__(self, before_push: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, before_push: Callable[[], object] = lambda: None) -> None:
         self.spec = LipSyncSpec()
         self.heard = np.zeros(0, np.float32)
         self.closed = 0
         self._drawn = 0
         self._before_push = before_push
 
-    def push(self, pcm: NDArray[np.float32]) -> list[FakeFrame]:
+    def push(self, pcm: NDArray[np.float32]) -> list[DrawnFrame]:
         self._before_push()
         self.heard = np.concatenate([self.heard, pcm])
         frames = []
@@ -62,20 +54,20 @@ class FakeEngine:
             frames.append(self._draw())
         return frames
 
-    def flush(self) -> list[FakeFrame]:
+    def flush(self) -> list[DrawnFrame]:
         return [self._draw() for _ in range(self._drawn, self.spec.frame_count(len(self.heard)))]
 
     def close(self) -> None:
         self.closed += 1
 
-    def _draw(self) -> FakeFrame:
+    def _draw(self) -> DrawnFrame:
         centre = self.spec.frame_centre(self._drawn)
         around = self.heard[max(centre - 320, 0) : centre + 320]
         loudness = float(np.sqrt(np.mean(around**2))) if len(around) else 0.0
         picture = still()
         picture[MOUTH] = min(255, round(1500 * loudness))
         self._drawn += 1
-        return FakeFrame(self._drawn - 1, centre, picture)
+        return DrawnFrame(self._drawn - 1, centre, picture)
 
 
 class ListSource:
@@ -115,3 +107,9 @@ def session_of(
     """A session that lives in virtual time, and so does the clip it plays."""
     source = FileSource(voice, now=time.now) if isinstance(voice, AudioClip) else voice
     return Session(source, make_engine, still(), margin_s, MediaClock(margin_s, now=time.now), monitor)
+
+
+def stamp_of(frame: Frame | Packet[Any]) -> int:
+    """The stamp that a track has put on what it sends."""
+    assert frame.pts is not None
+    return frame.pts

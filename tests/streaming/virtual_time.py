@@ -13,12 +13,15 @@ import selectors
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
-from typing import Any
+from typing import TypeVar, TypeVarTuple, Unpack
 
 LOOK_AGAIN_S = 0.001  # real time, while a thread works
 RESOLUTION_S = 1e-9  # asyncio fires what is due within this; the clock must have got there
 GIVE_UP_AFTER_S = 3600.0  # of virtual time: a test that waits so long waits for something that never comes
 OUR_THREADS = ("s2v-microphone",)  # besides the loop's executors
+
+Arguments = TypeVarTuple("Arguments")
+T = TypeVar("T")
 
 
 class VirtualTime:
@@ -93,7 +96,9 @@ class _Loop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._virtual.now_s
 
-    def run_in_executor(self, executor: Executor | None, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[Unpack[Arguments]], T], *args: *Arguments
+    ) -> asyncio.Future[T]:
         future = super().run_in_executor(executor, func, *args)
         self._virtual.job(begins=True)
         future.add_done_callback(lambda _: self._virtual.job(begins=False))

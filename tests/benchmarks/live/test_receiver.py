@@ -25,7 +25,7 @@ class FakeReceiver:
 
     def take(self, sequence: int, data: bytes, marker: bool) -> object:
         packet = RtpPacket(sequence_number=sequence, timestamp=sequence, marker=int(marker), payload=data)
-        packet._data = data  # of a picture, what aiortc finds in the payload
+        packet._data = data  # type: ignore[attr-defined]  # of a picture, what aiortc finds in the payload
         return vars(self)[BUFFER].add(packet)[1]
 
 

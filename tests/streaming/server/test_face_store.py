@@ -130,7 +130,7 @@ def test_it_is_forgotten_after_its_last_use_but_not_during_a_call() -> None:
 def test_a_full_store_makes_room_by_age_only_for_what_is_neither_new_nor_in_a_call() -> None:
     async def fill(store: FaceStore, _: Enroller, time: VirtualTime) -> None:
         ids = []
-        for _ in range(3):
+        for _number in range(3):
             ids.append((await store.upload(photo(), "")).id)
             time.now_s += 5
         with pytest.raises(FacesFullError, match="3 uploaded faces are in use"):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from streaming.fakes import stamp_of
 from streaming.virtual_time import VirtualTime
 
 from s2v.streaming.session.buffers import DueFrame, FrameQueue, VoiceBuffer
@@ -47,6 +48,72 @@ def test_the_newest_sample_is_due_one_budget_after_it_came() -> None:
     offset = clock.arrived(CHUNK)
     assert offset % GRID_SAMPLES == 0
     assert clock.time_of(CHUNK + offset) - time.now_s == pytest.approx(BUDGET_S, abs=GRID_SAMPLES / RATE_HZ)
+
+
+@given(since_s=st.floats(0, 0.1), first=st.integers(1, 5000), playout_delay_s=st.floats(0.05, 0.8))
+def test_audio_is_never_held_back_shorter_than_asked_and_at_most_a_packet_longer(
+    since_s: float, first: int, playout_delay_s: float
+) -> None:
+    time = VirtualTime()
+    clock = MediaClock(playout_delay_s, now=time.now)
+    time.now_s += since_s
+    offset = clock.arrived(first)
+    assert offset % 320 == 0, "packets of 20 ms begin on this grid"
+    assert -1e-9 <= clock.until(first + offset) - playout_delay_s < 0.02 + 1e-9
+    assert clock.actual_delay_s == pytest.approx(clock.until(first + offset))
+    assert clock.due_of(first) == first + offset
+
+
+def test_growing_goes_by_whole_packets_and_says_so() -> None:
+    time = VirtualTime()
+    clock = MediaClock(0.2, now=time.now)
+    before, actual_delay_s = clock.arrived(CHUNK), clock.actual_delay_s
+    clock.grow_playout_delay(0.05)
+    assert clock.arrived(CHUNK) - before == 3 * 320 and clock.playout_delay_s == pytest.approx(0.25)
+    assert clock.actual_delay_s - actual_delay_s == pytest.approx(0.06)
+
+
+@pytest.mark.parametrize(
+    ("asked_s", "speed"),
+    [
+        (0.5, 0.99),  # 0.3 s more at once: it may be 1 % slower, which nobody hears ...
+        (0.22, 0.996),  # ... and is slower by a fifth of what is missing
+        (0.19, 1.002),
+        (0.05, 1.03),
+        (-0.1, 1.04),  # never more than 4 % faster
+    ],
+)
+def test_the_voice_is_bent_towards_what_is_asked_by_no_more_than_a_player_hides(asked_s: float, speed: float) -> None:
+    time = VirtualTime()
+    clock = MediaClock(0.2, now=time.now)
+    play(clock, time, 2.0)
+    assert clock.actual_delay_s == pytest.approx(0.2, abs=1e-6)
+    clock.playout_delay_s = asked_s
+    play(clock, time, CHUNK / RATE_HZ, first=2 * RATE_HZ)
+    began_s, began = time.now_s, clock.position()
+    time.now_s += 1.0
+    assert (clock.position() - began) / RATE_HZ == pytest.approx(speed * (time.now_s - began_s), abs=1e-6)
+
+
+def test_an_early_arrival_counts_for_a_second() -> None:
+    time = VirtualTime()
+    clock = MediaClock(0.2, now=time.now)
+    play(clock, time, 2.0)
+    later_s = (0.05,)  # the network has become longer for good
+    play(clock, time, 0.9, jitter_s=later_s, first=2 * RATE_HZ)
+    assert clock.actual_delay_s == pytest.approx(0.2, abs=2e-3)
+    play(clock, time, 0.2, jitter_s=(0.0,), first=round(2.9 * RATE_HZ))  # `time` stands 0.05 s later already
+    assert clock.actual_delay_s == pytest.approx(0.15, abs=5e-3)
+
+
+def test_half_a_second_without_audio_in_time_is_a_stall_and_less_is_not() -> None:
+    time = VirtualTime()
+    clock = MediaClock(0.2, now=time.now)
+    placed = clock.arrived(CHUNK)
+    time.now_s += 0.3  # longer than it is held back, and so is everything that follows
+    log = play(clock, time, 1.0, first=CHUNK)
+    moved_s = next(arrival_s for offset, arrival_s, _ in log if offset != placed)
+    assert moved_s - log[0][1] == pytest.approx(0.5, abs=0.021)
 
 
 @settings(max_examples=12, deadline=None)
@@ -100,8 +167,7 @@ def test_after_a_day_both_tracks_still_release_one_position_at_one_moment() -> N
         voice, face = VoiceTrack(VoiceBuffer(96_000), clock), FaceTrack(frames, clock, np.zeros((8, 8, 3), np.uint8))
         await face.recv()
         for _ in range(50):
-            packet = await voice.recv()
-            position = packet.pts // 3
+            position = stamp_of(await voice.recv()) // 3
             assert clock.position() == pytest.approx(position, abs=0.01)
             frames.put(DueFrame(position + 320, np.zeros((8, 8, 3), np.uint8)))
             picture = await face.recv()

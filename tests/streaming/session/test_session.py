@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,9 +18,7 @@ from s2v.streaming.sources.source import AudioChunk
 PACKET_S = 0.02
 
 
-async def receive(
-    track: MediaStreamTrack, into: list[AudioFrame] | list[VideoFrame], time: VirtualTime, seconds: float
-) -> None:
+async def receive(track: MediaStreamTrack, into: list[Any], time: VirtualTime, seconds: float) -> None:
     until_s = time.now_s + seconds
     while time.now_s < until_s:
         into.append(await track.recv())
@@ -148,6 +147,48 @@ def test_a_frame_needs_as_long_as_its_window_takes_to_come() -> None:
     expected = [(end - spec.frame_centre(n)) / 16_000 for n, end in enumerate(complete) if end <= 16_000]
     assert len(expected) > 15 and frames[: len(expected)] == pytest.approx(expected, abs=1e-3)
     assert max(packets) < min(expected)
+
+
+def test_whoever_waits_for_a_sample_is_told_when_it_is_heard() -> None:
+    time = VirtualTime()
+
+    async def play() -> None:
+        session = session_of(PacketSource(time, 50, {}, frozenset()), FakeEngine, time, margin_s=0.3)
+        running = asyncio.create_task(session.run())
+        await asyncio.sleep(0.1)
+        began_s = time.now_s - 0.1
+        await session.wait_until_heard(8000)
+        assert time.now_s - began_s == pytest.approx(0.5 + session.clock.playout_delay_s, abs=2e-3)
+        await session.close()
+        await asyncio.wait([running])
+
+    time.run(play())
+
+
+@pytest.mark.parametrize("draw_s", [0.5, 2.0])
+def test_a_machine_far_too_slow_skips_audio_and_never_holds_back_longer_than_a_conversation_bears(
+    draw_s: float,
+) -> None:
+    time = VirtualTime()
+
+    async def play() -> None:
+        def slow() -> FakeEngine:
+            return FakeEngine(lambda: time.wait(threading.Event(), draw_s))
+
+        session = session_of(PacketSource(time, 1500, {}, frozenset()), slow, time)
+        running = asyncio.create_task(session.run())
+        receiving = asyncio.create_task(receive(session.face_track, [], time, 25.0))
+        await receiving
+        stats = session.stats()
+        assert 400 < stats["playout_delay_ms"] <= 800 if draw_s < 1 else stats["playout_delay_ms"] <= 800
+        drawn_ms = stats["frames_drawn"] * 40
+        assert stats["audio_skipped_ms"] == pytest.approx(
+            1000 * (time.now_s - 1000) - drawn_ms, abs=1000 * draw_s + 400
+        )
+        await session.close()
+        await asyncio.wait([running])
+
+    time.run(play())
 
 
 @pytest.mark.parametrize("after_s", [None, 0.0, 0.3])

@@ -4,9 +4,10 @@ import asyncio
 
 import numpy as np
 import pytest
-from streaming.fakes import FakeEngine, FakeFrame, ListSource, session_of, tone, tone_clip
+from streaming.fakes import FakeEngine, ListSource, session_of, tone, tone_clip
 from streaming.virtual_time import VirtualTime
 
+from s2v.engine.lipsync import DrawnFrame
 from s2v.streaming.session.session import MARGIN_S
 from s2v.streaming.session.stage_times import KEPT, STAGES, StageTimes
 from s2v.streaming.sources.source import AudioChunk
@@ -39,9 +40,9 @@ def test_an_observer_is_told_of_every_time() -> None:
 class TimedEngine(FakeEngine):
     """Says what its frames cost, as the real one does."""
 
-    def _draw(self) -> FakeFrame:
+    def _draw(self) -> DrawnFrame:
         frame = super()._draw()
-        return FakeFrame(frame.index, frame.centre_sample, frame.pixels, network_s=0.007, compose_s=0.011)
+        return DrawnFrame(frame.index, frame.centre_sample, frame.pixels, network_s=0.007, compose_s=0.011)
 
 
 def test_a_session_tells_every_stage_of_a_played_voice() -> None:

@@ -5,8 +5,8 @@ import asyncio
 import numpy as np
 import pytest
 from aiortc import MediaStreamError
-from av import VideoFrame
-from streaming.fakes import SIDE_PX, still, tone
+from av import AudioFrame, VideoFrame
+from streaming.fakes import SIDE_PX, stamp_of, still, tone
 from streaming.virtual_time import VirtualTime
 
 from s2v.engine.compositor.pixel_format import to_i420
@@ -52,8 +52,8 @@ def test_the_voice_comes_out_as_it_went_in_stamped_on_the_timeline() -> None:
         began_s, heard = time.now_s, {}
         for _ in range(60):
             frame = await track.recv()
-            assert time.now_s - began_s == pytest.approx(frame.pts / 48_000)
-            heard[frame.pts] = frame.to_ndarray()[0, ::2].astype(np.float32) / 32767
+            assert time.now_s - began_s == pytest.approx(stamp_of(frame) / 48_000)
+            heard[stamp_of(frame)] = frame.to_ndarray()[0, ::2].astype(np.float32) / 32767
         assert sorted(heard) == list(range(min(heard), min(heard) + 60 * 960, 960))
         pcm = np.concatenate([np.zeros(min(heard), np.float32), *[heard[at] for at in sorted(heard)]])
         assert np.abs(pcm[4800:52_800] - speech).max() < 1e-4
@@ -68,7 +68,9 @@ def test_the_voice_is_as_loud_behind_opus_as_before_it() -> None:
     for at in range(0, len(said), 960):
         payloads, stamp = encoder.encode(voice_frame(said[at : at + 960], at))
         for payload in payloads:
-            heard += [frame.to_ndarray().reshape(-1, 2) for frame in decoder.decode(JitterFrame(payload, stamp))]
+            for frame in decoder.decode(JitterFrame(payload, stamp)):
+                assert isinstance(frame, AudioFrame)
+                heard.append(frame.to_ndarray().reshape(-1, 2))
     both = np.concatenate(heard)[48_000:].astype(float).std(axis=0)
     assert 20 * np.log10(both / said[48_000:].std()) == pytest.approx(0, abs=0.2)
 
@@ -78,9 +80,9 @@ def test_a_loop_that_stood_still_skips_instead_of_bursting() -> None:
 
     async def send() -> None:
         track = VoiceTrack(VoiceBuffer(96_000), MediaClock(0.2, now=time.now))
-        before = (await track.recv()).pts
+        before = stamp_of(await track.recv())
         time.now_s += 30.0
-        after = (await track.recv()).pts
+        after = stamp_of(await track.recv())
         assert after - before == pytest.approx(30 * 48_000, abs=1920)
 
     time.run(send())

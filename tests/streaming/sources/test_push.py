@@ -73,7 +73,7 @@ def test_a_loop_that_stood_still_goes_on_from_now() -> None:
 def test_endless_flushes_are_refused() -> None:
     async def say(source: PushSource, _: VirtualTime) -> None:
         source.push(speech(48_000, 48_000), 48_000)
-        for _ in range(MAX_UTTERANCES):
+        for _number in range(MAX_UTTERANCES):
             source.flush()
         with pytest.raises(StreamError, match="wait"):
             source.flush()
