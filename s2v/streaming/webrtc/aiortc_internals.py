@@ -4,7 +4,7 @@ Checked with aiortc 1.16.0 and aioice 0.13.0. tests/streaming/webrtc/test_aiortc
 version no longer has one of these things, or when it behaves differently. What their documentation describes is
 imported from `aiortc` and `aioice` themselves, wherever it is used; the rest is imported from here.
 
-Names that have no public address, but have kept theirs for years; without one, importing this module fails:
+Names that only have an undocumented address; without one of them, importing this module fails:
     aiortc.sdp: a description taken apart, a candidate read from a line of it.
     aiortc.codecs: the encoders and decoders of a call, for measuring what they cost and for reading what was kept.
     aiortc.rtp, aiortc.jitterbuffer: what goes into a jitter buffer and what comes out.

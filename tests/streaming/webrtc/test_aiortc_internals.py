@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from fractions import Fraction
 
-import aioice
+import aioice.ice
 import av
 import numpy as np
 import pytest
@@ -266,6 +266,17 @@ def test_addresses_are_changed_for_every_call_that_follows_and_given_back() -> N
     finally:
         assert change_host_addresses(None)
     assert host_addresses() == before
+
+
+def test_where_aioice_lists_addresses_elsewhere_nothing_is_changed_and_that_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    aiortc_internals._say_once.cache_clear()
+    monkeypatch.delattr(aioice.ice, "get_host_addresses")
+    assert host_addresses() == []
+    assert not change_host_addresses(lambda _: ["127.0.0.1"]) and not change_host_addresses(None)
+    assert not hasattr(aioice.ice, "get_host_addresses")
+    assert len(caplog.records) == 1 and "all but the loopback one" in caplog.text
 
 
 def test_a_configuration_becomes_what_the_connection_takes() -> None:
