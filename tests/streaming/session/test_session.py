@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from typing import Any
 
@@ -194,10 +195,76 @@ def test_a_machine_a_little_too_slow_leaves_audio_out_and_shows_what_it_draws_in
     assert stats["frames_late"] < 50, "those of the first two seconds"
 
 
+def test_what_is_not_needed_is_given_back_until_a_packet_is_left_beyond_the_look_ahead() -> None:
+    time = VirtualTime()
+
+    async def play() -> None:
+        session = session_of(PacketSource(time, 1800, {}, frozenset()), FakeEngine, time, margin_s=0.3)
+        running = asyncio.create_task(session.run())
+        receiving = asyncio.create_task(receive(session.voice_track, [], time, 36.0))
+        await receive(session.face_track, [], time, 3.5)
+        assert session.stats()["playout_delay_ms"] == 380, "nothing changes before enough has been seen"
+        await receive(session.face_track, [], time, 31.0)
+        stats = session.stats()
+        assert stats["playout_delay_ms"] == 100 == round(1000 * (FakeEngine().spec.look_ahead_s + 0.02))
+        assert session.clock.actual_delay_s == pytest.approx(0.1, abs=5e-3), "and the clock has followed"
+        assert stats["underruns"] == stats["frames_late"] == stats["stalls"] == 0
+        await receiving
+        await session.close()
+        await asyncio.wait([running])
+
+    time.run(play())
+
+
+def test_two_late_frames_of_five_are_too_many_to_wait_until_ten_seconds_have_been_seen() -> None:
+    time = VirtualTime()
+
+    async def play() -> None:
+        pushes = itertools.count()
+
+        def hesitant() -> FakeEngine:  # the two after each long draw have waited for it
+            return FakeEngine(lambda: next(pushes) % 5 == 0 and time.wait(threading.Event(), 0.13))
+
+        session = session_of(PacketSource(time, 500, {}, frozenset()), hesitant, time, margin_s=0.03)
+        running = asyncio.create_task(session.run())
+        await receive(session.face_track, [], time, 1.9)
+        late = session.face_track.counts.late
+        assert 0.3 < late / session.stats()["frames_drawn"] < 0.6
+        await receive(session.face_track, [], time, 1.6)
+        needed_s = FakeEngine().spec.look_ahead_s + 0.09 + 0.008  # three of four frames
+        assert session.clock.playout_delay_s == pytest.approx(needed_s, abs=0.021)
+        await session.close()
+        await asyncio.wait([running])
+
+    time.run(play())
+
+
 def test_nothing_is_held_back_longer_than_a_conversation_bears() -> None:
     stats = after(25, draw_s=0.5)
     assert stats["playout_delay_ms"] == 800
     assert stats["frames_late"] == stats["frames_drawn"] == pytest.approx(50, abs=3)
+
+
+def test_a_frame_needs_its_encoding_as_well() -> None:
+    time = VirtualTime()
+
+    async def encode(track: MediaStreamTrack) -> None:
+        while True:
+            await track.recv()
+            await asyncio.sleep(0.03)
+
+    async def play() -> None:
+        session = session_of(PacketSource(time, 100, {}, frozenset()), FakeEngine, time, margin_s=0.3)
+        encoding = asyncio.create_task(encode(session.face_track))
+        await session.run()
+        encoding.cancel()
+        frames = list(session._playout_delay._frames)
+        # a picture is handed over so much earlier than the voice it belongs to, for which Opus takes 6.5 ms
+        assert 0.01 < session.face_track.lead_s < 0.03 - 0.0065
+        assert frames[40] - frames[0] == pytest.approx(0.0235 * (1 - 0.95**39), abs=2e-3)
+        await session.close()
+
+    time.run(play())
 
 
 def test_a_need_is_counted_from_what_is_really_held_back_and_not_from_what_was_asked() -> None:
