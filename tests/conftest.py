@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,3 +78,21 @@ def shards(features: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     # The seed decides which clip comes first and is kept back: with this one, a clip of s1.
     prepare_data(features, out, LipSyncSpec(), validation=("other",), pictures_per_clip=4, seed=0, progress=False)
     return out
+
+
+@pytest.fixture
+def offering() -> Iterator[Callable[[list[str]], None]]:
+    """Decides which addresses of this machine calls offer, until the test ends."""
+    from s2v.streaming.webrtc.aiortc_internals import change_host_addresses
+
+    def offer(addresses: list[str]) -> None:
+        assert change_host_addresses(lambda _: addresses)
+
+    yield offer
+    assert change_host_addresses(None)
+
+
+@pytest.fixture
+def loopback_ice(offering: Callable[[list[str]], None]) -> None:
+    """Connection candidates on 127.0.0.1 only, so that no test sends anything off this machine."""
+    offering(["127.0.0.1"])

@@ -8,12 +8,11 @@ from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from aiortc.codecs.vpx import Vp8Encoder
-
 from s2v.benchmarks.stopwatch import Stopwatch
 from s2v.engine.lipsync import DrawnFrame
 from s2v.media.mp4 import Mp4Writer
 from s2v.streaming.session.tracks import video_frame
+from s2v.streaming.webrtc.aiortc_internals import Vp8Encoder
 
 Encode = Callable[[DrawnFrame], object]
 

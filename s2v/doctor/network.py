@@ -105,11 +105,11 @@ def check_ice(servers: Sequence[IceServer] = ()) -> Finding:
 async def _gather(servers: Sequence[IceServer]) -> list[tuple[str, str]]:
     """(type, address) of every candidate of one call."""
     import aioice
-    from aiortc.rtcicetransport import connection_kwargs
 
+    from s2v.streaming.webrtc.aiortc_internals import ice_arguments
     from s2v.streaming.webrtc.ice import configuration
 
-    connection = aioice.Connection(ice_controlling=True, **connection_kwargs(configuration(servers).iceServers or []))
+    connection = aioice.Connection(ice_controlling=True, **ice_arguments(configuration(servers)))
     try:
         await connection.gather_candidates()
         return [(candidate.type, candidate.host) for candidate in connection.local_candidates]
@@ -118,25 +118,8 @@ async def _gather(servers: Sequence[IceServer]) -> list[tuple[str, str]]:
 
 
 async def _refusal(servers: Sequence[IceServer]) -> str | None:
-    """What the TURN server says to its account; None where it says nothing. Gathering keeps such answers to itself."""
-    from aioice.stun import TransactionError, TransactionFailed
-    from aioice.turn import create_turn_endpoint
-    from aiortc.rtcicetransport import connection_kwargs
-
+    """What the TURN server says to its account; None where it says nothing."""
+    from s2v.streaming.webrtc.aiortc_internals import turn_refusal
     from s2v.streaming.webrtc.ice import configuration
 
-    asked = connection_kwargs(configuration(servers).iceServers or [])
-    if "turn_server" not in asked:  # a transport that aiortc cannot speak
-        return None
-    account = {"username": asked["turn_username"], "password": asked["turn_password"]}
-    way = {"ssl": asked["turn_ssl"] or None, "transport": asked["turn_transport"]}
-    try:
-        async with asyncio.timeout(ASK_WITHIN_S):
-            relay, _ = await create_turn_endpoint(asyncio.DatagramProtocol, asked["turn_server"], **account, **way)
-            relay.close()
-    except TransactionFailed as error:
-        code, reason = error.response.attributes.get("ERROR-CODE", (0, "no reason given"))
-        return f"{code} {reason}"
-    except (TransactionError, TimeoutError, OSError):
-        pass
-    return None
+    return await turn_refusal(configuration(servers), ASK_WITHIN_S)

@@ -5,10 +5,9 @@ import socket
 import stat
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import aioice.ice
 import pytest
 from aioice import stun
 
@@ -80,11 +79,11 @@ def test_a_port_is_free_or_taken() -> None:
     assert check_port(0).state == "ok"
 
 
-def test_addresses_for_callers_are_listed_or_missed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda use_ipv4, use_ipv6: ["127.0.0.1"])
+def test_addresses_for_callers_are_listed_or_missed(offering: Callable[[list[str]], None]) -> None:
+    offering(["127.0.0.1"])
     found = check_ice()
     assert found.state == "ok" and found.found.startswith("1 address ") and "127.0.0.1" in found.found
-    monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda use_ipv4, use_ipv6: [])
+    offering([])
     alone = check_ice()
     assert alone.state == "warn" and "loopback" in alone.next_step
 

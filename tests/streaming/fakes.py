@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+from av import Packet
+from av.frame import Frame
 from fakes import drawn_face
 from numpy.typing import NDArray
+from streaming.virtual_time import VirtualTime
 
 from s2v.engine.avatar import Avatar
 from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.lipsync import DrawnFrame, Engine
 from s2v.media.audio_file import AudioClip
 from s2v.spec import LipSyncSpec
-from s2v.streaming.sources.source import AudioChunk
+from s2v.streaming.session.clock import MediaClock
+from s2v.streaming.session.session import MARGIN_S, Session, SessionMonitor
+from s2v.streaming.sources.file import FileSource
+from s2v.streaming.sources.source import AudioChunk, AudioSource
 
 SIDE_PX = 128
 
@@ -38,7 +44,7 @@ class FakeEngine:
     backend_name = "fake"
     frame_size = (SIDE_PX, SIDE_PX)
 
-    def __init__(self, before_push: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, before_push: Callable[[], object] = lambda: None) -> None:
         self.spec = LipSyncSpec()
         self.heard = np.zeros(0, np.float32)
         self.closed = 0
@@ -103,19 +109,6 @@ class ListSource:
         pass
 
 
-class VirtualTime:
-    """A monotonic clock that moves only when somebody sleeps on it."""
-
-    def __init__(self) -> None:
-        self.now_s = 1000.0
-
-    def now(self) -> float:
-        return self.now_s
-
-    async def sleep(self, seconds: float) -> None:
-        self.now_s += seconds
-
-
 def tone(seconds: float, hz: float = 220.0, rate_hz: int = 48_000, level: float = 0.3) -> NDArray[np.float32]:
     """A sine, float32, shape (n,)."""
     return (level * np.sin(2 * np.pi * hz * np.arange(round(seconds * rate_hz)) / rate_hz)).astype(np.float32)
@@ -124,3 +117,21 @@ def tone(seconds: float, hz: float = 220.0, rate_hz: int = 48_000, level: float 
 def tone_clip(seconds: float, hz: float = 220.0) -> AudioClip:
     n = round(seconds * 16_000)
     return AudioClip(tone(seconds, hz)[: 3 * n], tone(seconds, hz, 16_000)[:n])
+
+
+def session_of(
+    voice: AudioClip | AudioSource,
+    make_engine: Callable[[], FakeEngine],
+    time: VirtualTime,
+    margin_s: float = MARGIN_S,
+    monitor: SessionMonitor | None = None,
+) -> Session:
+    """A session that lives in virtual time, and so does the clip it plays."""
+    source = FileSource(voice, now=time.now) if isinstance(voice, AudioClip) else voice
+    return Session(source, make_engine, still(), margin_s, MediaClock(margin_s, now=time.now), monitor)
+
+
+def stamp_of(frame: Frame | Packet[Any]) -> int:
+    """The stamp that a track has put on what it sends."""
+    assert frame.pts is not None
+    return frame.pts

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 
-import aioice.ice
-
 from s2v.cli import main
+from s2v.streaming.webrtc.aiortc_internals import change_host_addresses
 
 if __name__ == "__main__":
-    aioice.ice.get_host_addresses = lambda use_ipv4, use_ipv6: ["127.0.0.1"]
+    assert change_host_addresses(lambda _: ["127.0.0.1"])
     sys.exit(main(["live", *sys.argv[1:]]))

@@ -1,6 +1,6 @@
 """Many callers at once, in processes of their own: they join one after the other, and report after they have hung up.
 
-They keep what comes and decode it when all is over (`ears.keep`): a caller then costs little but its packets.
+They keep what comes and decode it when all is over (`receiver.keep`): a caller then costs little but its packets.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from s2v.media.audio_file import PLAYBACK_HZ, read_audio
 
 CALLERS_A_PROCESS = 8  # one event loop in Python takes some 200 packets a second of each
 JOIN_EVERY_S = 0.3
-SETTLE_S = 5.0  # from the last one's coming: clocks settle, budgets find their size
+SETTLE_S = 5.0  # from the last one's coming: clocks settle, playout delays find their size
 LAST_CLICK_S = 1.5  # all stay on the line so long after the last counted click
 START_WITHIN_S = 60.0
 JOIN_WITHIN_S = 25.0  # of each: more than `caller.CONNECT_WITHIN_S`

@@ -67,7 +67,7 @@ SEEN = (
     *("skew p95", "gap ms", "carried"),
 )
 USED = (
-    *("callers", "server", "callers'", "stolen", "rows/batch", "RSS MB", "budget ms"),
+    *("callers", "server", "callers'", "stolen", "rows/batch", "RSS MB", "delay ms"),
     *("drawn", "late", "dropped", "skipped ms", "underruns", "stalls"),
 )
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from typing import Any
 
-import aioice.ice
 from aiortc import RTCPeerConnection
+
+from s2v.streaming.webrtc.aiortc_internals import Recv, Send, change_host_addresses, intercept
 
 MEDIA = range(128, 192)  # first byte of RTP and RTCP (RFC 7983): handshakes and the data channel are spared
 
 
 def loopback_only() -> None:
     """Connection candidates on 127.0.0.1 only, in this process: nothing leaves the machine."""
-    aioice.ice.get_host_addresses = lambda use_ipv4, use_ipv6: ["127.0.0.1"]
+    assert change_host_addresses(lambda _: ["127.0.0.1"]), "a benchmark must not leave the machine"
 
 
 class EmulatedNetwork:
@@ -27,17 +27,14 @@ class EmulatedNetwork:
         Args:
             loss: share of the packets lost, 0 to 1. jitter_s: each one is kept up to this long.
         """
-        assert pc.sctp is not None
-        transport: Any = pc.sctp.transport.transport
         self._loop = asyncio.get_running_loop()
         self._random = random.Random(seed)
         self._loss, self._jitter_s = loss, jitter_s
-        self._real_send, self._real_recv = transport._send, transport._recv
         self._came: asyncio.Queue[bytes | ConnectionError] = asyncio.Queue()
         self._free_s = [0.0, 0.0]  # when the packet before has left, by direction
         self._sending: set[asyncio.Task[None]] = set()
         self._pump: asyncio.Task[None] | None = None
-        transport._send, transport._recv = self._send, self._recv
+        intercept(pc, self._take_hold)
 
     async def close(self) -> None:
         tasks = [*self._sending, *([self._pump] if self._pump else [])]
@@ -45,6 +42,10 @@ class EmulatedNetwork:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+
+    def _take_hold(self, send: Send, recv: Recv) -> tuple[Send, Recv]:
+        self._real_send, self._real_recv = send, recv
+        return self._send, self._recv
 
     async def _send(self, data: bytes) -> None:
         if not self._is_lost(data):

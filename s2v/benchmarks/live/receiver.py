@@ -13,16 +13,19 @@ from typing import Any
 
 import av
 import numpy as np
-from aiortc import MediaStreamTrack, RTCRtpReceiver
-from aiortc.codecs.opus import OpusDecoder
-from aiortc.codecs.vpx import Vp8Decoder
-from aiortc.jitterbuffer import JitterFrame
-from aiortc.mediastreams import MediaStreamError
-from aiortc.rtp import RtpPacket
+from aiortc import MediaStreamError, MediaStreamTrack, RTCRtpReceiver
 
 from s2v.benchmarks.live.click_track import ClickFinder, read_code
 from s2v.media.audio_file import ENGINE_HZ, PLAYBACK_HZ
-from s2v.streaming.webrtc.jitter_buffer import InOrderJitterBuffer, MarkerJitterBuffer, replace_jitter_buffer
+from s2v.streaming.webrtc.aiortc_internals import (
+    JitterFrame,
+    MarkerJitterBuffer,
+    OpusDecoder,
+    RtpPacket,
+    Vp8Decoder,
+    replace_jitter_buffer,
+)
+from s2v.streaming.webrtc.jitter_buffer import InOrderJitterBuffer
 
 
 @dataclass
@@ -47,8 +50,9 @@ class RecordedCall:
 
 def receive_live(receiver: RTCRtpReceiver, heard: ReceivedCall) -> Coroutine[Any, Any, None]:
     """Decode one track as it comes; what is returned runs until it ends. Call it before the first packet."""
-    replace_jitter_buffer(receiver, InOrderJitterBuffer() if receiver.track.kind == "audio" else MarkerJitterBuffer())
-    return (_listen if receiver.track.kind == "audio" else _watch)(receiver.track, heard)
+    is_voice = receiver.track.kind == "audio"
+    replace_jitter_buffer(receiver, InOrderJitterBuffer(time.monotonic) if is_voice else MarkerJitterBuffer())
+    return (_listen if is_voice else _watch)(receiver.track, heard)
 
 
 def keep(receiver: RTCRtpReceiver, kept: RecordedCall) -> Coroutine[Any, Any, None]:
@@ -98,7 +102,7 @@ class _ClickEar:
 
 class _KeptPackets(InOrderJitterBuffer):
     def __init__(self, kept: list[tuple[float, bytes]]) -> None:
-        super().__init__()
+        super().__init__(time.monotonic)
         self._kept = kept
 
     def add(self, packet: RtpPacket) -> tuple[bool, JitterFrame | None]:
@@ -113,10 +117,11 @@ class _KeptPictures(MarkerJitterBuffer):
         super().__init__()
         self._kept = kept
 
-    def _remove_frame(self, sequence_number: int) -> JitterFrame | None:
-        if (whole := super()._remove_frame(sequence_number)) is not None:
+    def add(self, packet: RtpPacket) -> tuple[bool, JitterFrame | None]:
+        wants_key, whole = super().add(packet)
+        if whole is not None:
             self._kept.append((time.monotonic(), whole.data))
-        return None
+        return wants_key, None
 
 
 async def _listen(track: MediaStreamTrack, heard: ReceivedCall) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+from aiortc import MediaStreamError, MediaStreamTrack
 from av import AudioFrame, VideoFrame
 
 from s2v.errors import S2vError
@@ -44,7 +44,7 @@ class BroadcastSource:
 
 
 class BroadcastSession:
-    """One session from its beginning to its end, and whoever watches it."""
+    """One session from its beginning to its end, and whoever subscribes to it."""
 
     def __init__(self, source: AudioSource, session: Session) -> None:
         self.source = source
@@ -119,7 +119,7 @@ class BroadcastSession:
 
 
 def _report(life: asyncio.Task[None]) -> None:
-    """With nobody watching, nobody else would say it."""
+    """Without a subscriber, nobody else would say it."""
     if not life.cancelled() and (error := life.exception()) is not None:
         log.warning("the shared face has stopped, the next visitor starts it again: %s", error)
 
@@ -133,10 +133,10 @@ class Subscriber:
         self._times = StageTimes()
         self._left = asyncio.Event()
         self.voice_track: SubscriberTrack[PublishedPacket] = SubscriberTrack(
-            "audio", broadcast_session.packets, WAITING_PACKETS
+            "audio", broadcast_session.packets, WAITING_PACKETS, broadcast_session.session.clock.now
         )
         self.face_track: SubscriberTrack[PublishedFrame] = SubscriberTrack(
-            "video", broadcast_session.pictures, WAITING_FRAMES, self._encoded
+            "video", broadcast_session.pictures, WAITING_FRAMES, broadcast_session.session.clock.now, self._encoded
         )
 
     async def open(self) -> None:
@@ -144,7 +144,7 @@ class Subscriber:
         await self._session.open()
 
     async def run(self) -> None:
-        """Watch until the broadcast_session ends or `close` is called.
+        """Receive until the broadcast_session ends or `close` is called.
 
         Raises: S2vError, what ended the broadcast_session.
         """
@@ -265,6 +265,6 @@ class Broadcast:
         return self._session
 
     def _tell_session(self) -> None:
-        """A broadcast that nobody watches for a night draws nothing all night."""
+        """A broadcast without subscribers for a night draws nothing all night."""
         if self._session is not None:
-            self._session.session.watched = bool(self._subscribers)
+            self._session.session.has_subscribers = bool(self._subscribers)

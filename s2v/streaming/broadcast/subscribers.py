@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,8 +10,7 @@ from fractions import Fraction
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
-from aiortc import MediaStreamTrack
-from aiortc.mediastreams import MediaStreamError
+from aiortc import MediaStreamError, MediaStreamTrack
 from av import AudioFrame, VideoFrame
 from numpy.typing import NDArray
 
@@ -128,7 +126,12 @@ class SubscriberTrack(MediaStreamTrack, Generic[T]):
     """A subscriber's copy of a track, which joins when it is first asked for a frame: what came before is past."""
 
     def __init__(
-        self, kind: str, publisher: Publisher[T], capacity: int, on_encoded: Callable[[float], None] = lambda _: None
+        self,
+        kind: str,
+        publisher: Publisher[T],
+        capacity: int,
+        now: Callable[[], float],
+        on_encoded: Callable[[float], None] = lambda _: None,
     ) -> None:
         """`on_encoded` is told how many seconds the connection was busy with each frame."""
         super().__init__()
@@ -136,6 +139,7 @@ class SubscriberTrack(MediaStreamTrack, Generic[T]):
         self.sent = 0
         self._publisher = publisher
         self._capacity = capacity
+        self._now = now
         self._on_encoded = on_encoded
         self._queue: SubscriberQueue[T] | None = None
         self._handed_s: float | None = None
@@ -146,7 +150,7 @@ class SubscriberTrack(MediaStreamTrack, Generic[T]):
 
     async def recv(self) -> AudioFrame | VideoFrame:
         if self._handed_s is not None:
-            self._on_encoded(time.monotonic() - self._handed_s)
+            self._on_encoded(self._now() - self._handed_s)
             self._handed_s = None
         if self.readyState != "live":
             raise MediaStreamError
@@ -156,7 +160,7 @@ class SubscriberTrack(MediaStreamTrack, Generic[T]):
         if item is None or self.readyState != "live":
             raise MediaStreamError
         self.sent += 1
-        self._handed_s = time.monotonic()
+        self._handed_s = self._now()
         return item.frame()
 
     def stop(self) -> None:

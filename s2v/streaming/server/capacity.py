@@ -16,13 +16,13 @@ from typing import Protocol
 
 import av
 import numpy as np
-from aiortc.codecs.vpx import Vp8Encoder
 from numpy.typing import NDArray
 
 from s2v.engine.avatar import CALL_PIXELS, Avatar
 from s2v.machine import usable_cores
 from s2v.media.audio_file import ENGINE_HZ
 from s2v.streaming.session.tracks import video_frame
+from s2v.streaming.webrtc.aiortc_internals import Vp8Encoder
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ DELETE /faces/{id}          204
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -58,9 +58,9 @@ async def tend(app: web.Application) -> AsyncIterator[None]:
     await store.close()
 
 
-async def _forget(store: FaceStore) -> None:
+async def _forget(store: FaceStore, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep) -> None:
     while True:
-        await asyncio.sleep(FORGET_EVERY_S)
+        await sleep(FORGET_EVERY_S)
         store.forget_old()
 
 

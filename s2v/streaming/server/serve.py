@@ -9,13 +9,13 @@ import signal
 import ssl
 from collections.abc import Callable
 
-import aioice.ice
 from aiohttp import web
 
 from s2v.errors import StreamError
 from s2v.streaming.server.app import create_app
 from s2v.streaming.server.call_manager import LiveOptions
 from s2v.streaming.server.http_runner import allow_many_files, make_runner
+from s2v.streaming.webrtc.aiortc_internals import host_addresses
 from s2v.streaming.webrtc.ice import offer_loopback_when_alone
 
 log = logging.getLogger(__name__)
@@ -98,6 +98,5 @@ def _address(runner: web.AppRunner, tls: ssl.SSLContext | None) -> str:
     """Where a browser finds the page; of a server on all addresses, one that other machines can use."""
     host, port = runner.addresses[0][:2]
     if host in ("0.0.0.0", "::"):
-        ours = aioice.ice.get_host_addresses(use_ipv4=True, use_ipv6=host == "::")
-        host = next(iter(ours), "127.0.0.1" if host == "0.0.0.0" else "::1")
+        host = next(iter(host_addresses(ipv6=host == "::")), "127.0.0.1" if host == "0.0.0.0" else "::1")
     return f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"

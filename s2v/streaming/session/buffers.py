@@ -15,7 +15,7 @@ class DueFrame:
 
     at: int
     pixels: NDArray[np.uint8]  # (h, w, 3) BGR or (h * 3/2, w) I420, owned by whoever holds the frame
-    drawn_s: float | None = None  # `time.monotonic()` when it was finished
+    drawn_s: float | None = None  # when it was finished, by the session's clock
 
 
 class VoiceBuffer:

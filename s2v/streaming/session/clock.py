@@ -23,10 +23,11 @@ class MediaClock:
 
     The timeline starts at 0 with the session and never jumps: both tracks release position p at `time_of(p)`
     and stamp it p, so they cannot part. It runs at the speed of the arriving audio: its rate is bent, by at most
-    `MAX_SLEW` or `MAX_CATCH_UP`, until the newest sample that has come is due one budget from now. A source sample s
-    lies at s + offset; the offset is chosen at the first arrival and again only after a real stall.
+    `MAX_SLEW` or `MAX_CATCH_UP`, until the newest sample that has come is due one playout delay from now. A source
+    sample s lies at s + offset; the offset is chosen at the first arrival and again only after a real stall.
 
-    Used on the event loop only. `now` and `sleep` can be replaced, so hours pass in a moment under test.
+    Used on the event loop only, but for `now`. Whoever belongs to the session, its threads too, reads time from here;
+    with another `now` and `sleep`, hours pass in a moment under test.
     """
 
     def __init__(
@@ -39,9 +40,9 @@ class MediaClock:
         self.playout_delay_s = playout_delay_s
         self.rate_hz = rate_hz
         self.stalls = 0  # how often the offset had to be chosen anew
-        self.held_s = playout_delay_s  # how long the earliest audio of the last second really waits
-        self._now = now
-        self._sleep = sleep
+        self.actual_delay_s = playout_delay_s  # how long the earliest audio of the last second really waits
+        self.now = now
+        self.sleep = sleep
         self._anchor_s = now()
         self._anchor_position = 0.0
         self._speed = 1.0  # timeline seconds per monotonic second
@@ -51,7 +52,7 @@ class MediaClock:
 
     def position(self) -> float:
         """The timeline sample that is due now."""
-        return self._position_at(self._now())
+        return self._position_at(self.now())
 
     def time_of(self, position: float) -> float:
         """The moment, on `now`'s axis in seconds, at which `position` is due."""
@@ -59,19 +60,19 @@ class MediaClock:
 
     def until(self, position: float) -> float:
         """Seconds until `position` is due; negative when that has passed."""
-        return self.time_of(position) - self._now()
+        return self.time_of(position) - self.now()
 
     async def sleep_until(self, position: float, lead_s: float = 0.0) -> None:
         """Return `lead_s` before `position` is due; at once when that has passed."""
         while (wait_s := self.until(position) - lead_s) > 0:
-            await self._sleep(wait_s)
+            await self.sleep(wait_s)
 
     def arrived(self, end_sample: int) -> int:
         """Tell that the source's samples before `end_sample` have just arrived.
 
         Returns: the offset in samples that takes these source samples to the timeline.
         """
-        now = self._now()
+        now = self.now()
         if self._offset is None:
             return self._place(end_sample, now)
         slack_s = (end_sample + self._offset - self._position_at(now)) / self.rate_hz
@@ -81,7 +82,7 @@ class MediaClock:
         if now - self._slacks[0][0] < STALL_S:
             return self._offset  # too little seen to tell jitter from a trend
         best_s = max(slack for _, slack in self._slacks)
-        self.held_s = best_s
+        self.actual_delay_s = best_s
         excess_s = EXCESS_S if self._settled else SETTLE_S
         if not 0.0 <= best_s <= self.playout_delay_s + excess_s:
             self.stalls += self._settled
@@ -100,21 +101,21 @@ class MediaClock:
         if self._offset is not None:
             extra = self._on_grid(extra_s * self.rate_hz)
             self._offset += extra
-            self.held_s += extra / self.rate_hz
+            self.actual_delay_s += extra / self.rate_hz
             self._slacks.clear()
 
     def _position_at(self, now: float) -> float:
         return self._anchor_position + (now - self._anchor_s) * self.rate_hz * self._speed
 
     def _place(self, end_sample: int, now: float) -> int:
-        """Choose the offset so that the newest sample is due one budget from now."""
+        """Choose the offset so that the newest sample is due one playout delay from now."""
         self._offset = self._on_grid(self._position_at(now) + self.playout_delay_s * self.rate_hz - end_sample)
         self._slacks.clear()
-        self.held_s = (end_sample + self._offset - self._position_at(now)) / self.rate_hz
+        self.actual_delay_s = (end_sample + self._offset - self._position_at(now)) / self.rate_hz
         return self._offset
 
     def _bend(self, now: float, error_s: float) -> None:
-        """Run faster when audio waits longer than the budget, slower when it waits less."""
+        """Run faster when audio waits longer than the playout delay, slower when it waits less."""
         self._anchor_position, self._anchor_s = self._position_at(now), now
         self._speed = 1.0 + min(MAX_CATCH_UP, max(-MAX_SLEW, error_s / SLEW_TIME_S))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 # What is not yet drawn; beyond it the oldest is dropped and counted. A network may hand over so much at once.
 MAX_PENDING_SAMPLES = ENGINE_HZ * 4 // 10
 # What has waited longer is dropped too. On a machine that is too slow something always has: with look-ahead, drawing
-# and encoding it must stay well within the longest budget, or every frame comes too late to be shown.
+# and encoding it must stay well within the longest playout delay, or every frame comes too late to be shown.
 MAX_WAIT_S = 0.16
 BATCH_SAMPLES = ENGINE_HZ * 40 // 1000  # one frame a call: the first would be kept for the next, and save nothing
 
@@ -65,9 +64,10 @@ class EngineWorker:
         self,
         make_engine: Callable[[], Engine],
         emit: Callable[[DueFrame], None],
+        now: Callable[[], float],
         times: StageTimes | None = None,
-        now: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`now` is read on the event loop and on the engine's thread."""
         self.drawn = 0
         self.skipped_samples = 0
         self.draw_s = 0.0  # running mean of the seconds per frame
@@ -185,7 +185,7 @@ class EngineWorker:
         self._times.add("compose", frame.compose_s)
 
     def _draw_now(self, pcm: Pcm | None) -> tuple[list[DrawnFrame], float, float]:
-        began_s = time.monotonic()
+        began_s = self._now()
         engine = self._open_engine()
         frames = engine.flush() if pcm is None else engine.push(pcm)
-        return frames, began_s, time.monotonic()
+        return frames, began_s, self._now()

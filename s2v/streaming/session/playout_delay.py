@@ -19,7 +19,7 @@ STEP_DOWN_SHARE = 0.1  # ... but what a hiccup has added goes within some twenty
 
 
 class PlayoutDelay:
-    """Follows what was needed over the last ten seconds. A need does not depend on the budget while it arose."""
+    """Follows what was needed over the last ten seconds. A need does not depend on the delay while it arose."""
 
     def __init__(self) -> None:
         self.lowest_s = 0.0  # never less
@@ -49,7 +49,7 @@ class PlayoutDelay:
         return _within(list(self._frames)[-frames:], LASTING_SHARE) + RESERVE_S
 
     def next(self, current_s: float) -> float:
-        """The budget for the next second."""
+        """The playout delay for the next second."""
         wanted = self.wanted_s()
         if wanted is None:
             return current_s

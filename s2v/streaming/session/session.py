@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol, TypedDict
@@ -73,7 +72,7 @@ class Session:
         monitor: SessionMonitor | None = None,
     ) -> None:
         self.clock = clock or MediaClock(margin_s)  # the look-ahead is added once the model is open
-        self.watched = True  # while nobody watches, nothing is drawn, but time goes on
+        self.has_subscribers = True  # while it has none, nothing is drawn, but time goes on
         self._margin_s = margin_s
         self._opened = False
         self._source = source
@@ -82,7 +81,7 @@ class Session:
         self._monitor = monitor
         self._times = StageTimes(monitor.observe if monitor is not None else None)
         self._playout_delay = PlayoutDelay()
-        self._worker = EngineWorker(make_engine, self._frame_ready, self._times)
+        self._worker = EngineWorker(make_engine, self._frame_ready, self.clock.now, self._times)
         self.voice_track = VoiceTrack(self._voice, self.clock)
         self.face_track = FaceTrack(self._frames, self.clock, still_bgr, self._times)
         self._running: asyncio.Task[None] | None = None
@@ -173,12 +172,12 @@ class Session:
         end = 0
         while (chunk := await self._source.read()) is not None:
             if chunk.came_s is not None:
-                self._times.add("capture", time.monotonic() - chunk.came_s)
+                self._times.add("capture", self.clock.now() - chunk.came_s)
             offset = self.clock.arrived(chunk.voice_end // RATIO)
             waits_s = self.clock.until(chunk.voice_end // RATIO + offset)
-            self._playout_delay.packet_needed(self.clock.held_s - waits_s + PACKET_SAMPLES / PLAYBACK_HZ)
+            self._playout_delay.packet_needed(self.clock.actual_delay_s - waits_s + PACKET_SAMPLES / PLAYBACK_HZ)
             self._voice.write(chunk.voice_start + RATIO * offset, chunk.voice)
-            if len(chunk.engine) and self.watched:
+            if len(chunk.engine) and self.has_subscribers:
                 self._worker.feed(chunk.engine_start + offset, chunk.engine)
             end = chunk.voice_end // RATIO + offset
         self._voice.ends_at = RATIO * end
@@ -187,18 +186,18 @@ class Session:
 
     def _frame_ready(self, frame: DueFrame) -> None:
         spare_s = self.clock.until(frame.at) - self.face_track.lead_s
-        self._playout_delay.frame_needed(self.clock.held_s - spare_s)
+        self._playout_delay.frame_needed(self.clock.actual_delay_s - spare_s)
         self._frames.put(frame)
 
     async def _adapt(self) -> None:
-        """Let the budget follow the need; where much comes late, hold back more at once rather than show nothing."""
+        """Follow the need with the playout delay; where much comes late, hold back more at once: late beats nothing."""
         seen, drawn = 0, deque([0], maxlen=1 + round(LASTING_S / ADAPT_EVERY_S))
         while True:
-            await asyncio.sleep(ADAPT_EVERY_S)
+            await self.clock.sleep(ADAPT_EVERY_S)
             late, seen = self.face_track.counts.late - seen, self.face_track.counts.late
             drawn.append(self._worker.drawn)
             lasting = drawn[-1] - drawn[0] if len(drawn) == drawn.maxlen else 0
-            missing_s = self._playout_delay.lasting_s(lasting) - self.clock.held_s
+            missing_s = self._playout_delay.lasting_s(lasting) - self.clock.actual_delay_s
             room_s = MAX_PLAYOUT_DELAY_S - self.clock.playout_delay_s
             if late > max(TOO_MANY_LATE * (drawn[-1] - drawn[-2]), 1) and missing_s > 0 and room_s > 0:
                 self.clock.grow_playout_delay(min(missing_s, room_s))

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Literal, get_args
 
-Stage = Literal["capture", "window", "network", "compose", "hold", "encode"]
+Stage = Literal["capture", "window", "network", "compose", "playout", "encode"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 KEPT = 250  # of each stage: ten seconds of frames at 25 fps
 
@@ -16,8 +16,8 @@ class StageTimes:
 
     capture: from a chunk's last sample reaching this machine to the chunk being handed over.
     window: from a frame's own audio being handed over until it is drawn: the look-ahead, the rest of the
-        chunk, and waiting for the thread. network, compose: the engine's two halves. hold: a finished frame
-        waits until its audio is heard; what is left of the budget. encode: from handing a picture to the
+        chunk, and waiting for the thread. network, compose: the engine's two halves. playout: a finished
+        frame waits until its audio is heard; what is left of the playout delay. encode: from handing a picture to the
         connection until it asks for the next, which includes sending.
 
     Their sum is how old a sound is when its picture leaves the machine. Used on the event loop only.

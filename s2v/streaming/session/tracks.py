@@ -6,13 +6,11 @@ position is due, and stamp it with that position: what the subscriber's browser 
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-from aiortc import MediaStreamTrack
-from aiortc.mediastreams import MediaStreamError
+from aiortc import MediaStreamError, MediaStreamTrack
 from av import AudioFrame, VideoFrame
 from numpy.typing import NDArray
 
@@ -32,7 +30,7 @@ MAX_LEAD_S = 0.04
 
 
 class VoiceTrack(MediaStreamTrack):
-    """The original voice, held back by the budget, in 20 ms packets; silence before and between."""
+    """The original voice, held back by the playout delay, in 20 ms packets; silence before and between."""
 
     kind = "audio"
 
@@ -92,7 +90,7 @@ class FaceTrack(MediaStreamTrack):
 
     async def recv(self) -> VideoFrame:
         if self._handed_s is not None:  # the sender encodes and sends one picture before it asks for the next
-            self.encoded(time.monotonic() - self._handed_s)
+            self.encoded(self._clock.now() - self._handed_s)
             self._handed_s = None
         while self.readyState == "live":
             if self._stamp is None:
@@ -103,14 +101,14 @@ class FaceTrack(MediaStreamTrack):
             late_s = (self._clock.position() - drawn.at) / ENGINE_HZ
             if late_s > LATE_S:
                 self.counts.late += 1
-                if time.monotonic() - self._sent_s > STILL_EVERY_S:  # rather late than standing still
+                if self._clock.now() - self._sent_s > STILL_EVERY_S:  # rather late than standing still
                     self._picture = drawn.pixels
                     return self._send(self._clock.position())
             elif drawn.at > self._stamp:
                 await self._clock.sleep_until(drawn.at, self.lead_s)
                 self._picture = drawn.pixels
                 if drawn.drawn_s is not None:
-                    self._times.add("hold", time.monotonic() - drawn.drawn_s)
+                    self._times.add("playout", self._clock.now() - drawn.drawn_s)
                 return self._send(drawn.at)
         raise MediaStreamError
 
@@ -126,11 +124,11 @@ class FaceTrack(MediaStreamTrack):
 
     def _send(self, position: float) -> VideoFrame:
         stamp = int(position) if self._stamp is None else max(int(position), self._stamp + 1)
-        self._stamp, self._sent_s = stamp, time.monotonic()
+        self._stamp, self._sent_s = stamp, self._clock.now()
         self.counts.sent += 1
         frame = video_frame(self._picture)
         frame.pts, frame.time_base = stamp, Fraction(1, ENGINE_HZ)
-        self._handed_s = None if self.others_encode else time.monotonic()
+        self._handed_s = None if self.others_encode else self._clock.now()
         return frame
 
 

@@ -5,12 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 
 from s2v.media.audio_file import ENGINE_HZ, AudioClip
-
-if TYPE_CHECKING:
-    pass
 from s2v.streaming.sources.source import RATIO, AudioChunk
 
 CHUNK_SAMPLES = 320  # 20 ms at ENGINE_HZ

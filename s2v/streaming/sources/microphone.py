@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -40,12 +41,17 @@ class MicrophoneSource:
         wanted: str = "",
         make_system: Callable[[], AudioSystem] = open_audio_system,
         let_go_within_s: float = LET_GO_WITHIN_S,
+        now: Callable[[], float] = time.monotonic,
+        wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
     ) -> None:
+        """`now` must be on the axis of the session's clock; `wait` is how the device's thread waits."""
         self.filled_s = 0.0  # silence that stood in for the device
         self.late_samples = 0  # came after silence had taken their place
         self._wanted = wanted
         self._make_system = make_system
         self._let_go_within_s = let_go_within_s
+        self._now = now
+        self._wait = wait
         self._capture: MicrophoneCapture | None = None
         self._resampler = VoiceResampler()
         self._shape = Capability(PLAYBACK_HZ, 1)
@@ -65,8 +71,10 @@ class MicrophoneSource:
         """Raises: StreamError, the device cannot be opened the first time."""
         if self._capture is None and not self._closed:
             loop = asyncio.get_running_loop()
-            self._until_s = time.monotonic()
-            self._capture = MicrophoneCapture(self._wanted, self._make_system, lambda: _wake(loop, self._arrived))
+            self._until_s = self._now()
+            self._capture = MicrophoneCapture(
+                self._wanted, self._make_system, lambda: _wake(loop, self._arrived), self._now, self._wait
+            )
         while not self._closed and self._capture is not None:
             self._arrived.clear()
             if block := self._capture.take():
@@ -76,7 +84,7 @@ class MicrophoneSource:
             if self._capture.failure:
                 raise self._capture.failure
             patience_s = FILL_EVERY_S if self._debt_s else SILENT_AFTER_S
-            wait_s = self._until_s + patience_s - time.monotonic()
+            wait_s = self._until_s + patience_s - self._now()
             if wait_s <= 0:
                 return self._fill()
             try:
@@ -137,7 +145,7 @@ class MicrophoneSource:
         return self._chunk(np.concatenate([np.zeros(lost * self._shape.channels, np.int16), data]), block.came_s)
 
     def _fill(self) -> AudioChunk:
-        missing = round((time.monotonic() - self._until_s) * self._shape.rate_hz)
+        missing = round((self._now() - self._until_s) * self._shape.rate_hz)
         seconds = missing / self._shape.rate_hz
         self._until_s += seconds
         self._debt_s += seconds

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -39,7 +38,7 @@ class Block(NamedTuple):
     stamp: int  # samples per channel before it, since that opening
     length: int  # samples per channel
     data: bytes  # 16-bit, interleaved
-    came_s: float  # `time.monotonic()`
+    came_s: float  # on the axis of `now`
 
 
 class MicrophoneCapture:
@@ -49,7 +48,15 @@ class MicrophoneCapture:
     or because the first opening failed (see `failure`). Later failures are only logged: the device may come back.
     """
 
-    def __init__(self, wanted: str, make_system: Callable[[], AudioSystem], notify: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        wanted: str,
+        make_system: Callable[[], AudioSystem],
+        notify: Callable[[], None],
+        now: Callable[[], float],
+        wait: Callable[[threading.Event, float], bool],
+    ) -> None:
+        """`now` and `wait`, which is `Event.wait`, are called from our thread, `now` also from PortAudio's."""
         self.openings = 0
         self.overflows = 0  # times that samples were lost, by the system or because nobody took them
         self.failure: StreamError | None = None
@@ -58,6 +65,8 @@ class MicrophoneCapture:
         self._wanted = wanted
         self._make_system = make_system
         self._notify = notify
+        self._now = now
+        self._wait = wait
         self._blocks: deque[Block] = deque(maxlen=MAX_WAITING_BLOCKS)
         self._heard_s = 0.0
         self._stopping = threading.Event()
@@ -102,7 +111,7 @@ class MicrophoneCapture:
                 if not told:
                     log.info("the microphone is not back yet (%s)", error)
                 told = True
-            self._stopping.wait(REOPEN_EVERY_S)
+            self._wait(self._stopping, REOPEN_EVERY_S)
 
     def _capture_once(self) -> None:
         """Open the device and keep it until it has gone or `stop` is called.
@@ -119,7 +128,7 @@ class MicrophoneCapture:
 
     def _hold(self, system: AudioSystem, microphone: Microphone) -> None:
         capability = best_capability(system, microphone)
-        self._heard_s = time.monotonic()
+        self._heard_s = self._now()
         stream = system.open(
             capability.rate_hz,
             capability.channels,
@@ -138,8 +147,8 @@ class MicrophoneCapture:
             microphone.name, capability.rate_hz, capability.channels, "s" * (capability.channels > 1),
         )  # fmt: skip
         try:
-            while not self._stopping.wait(CHECK_EVERY_S):
-                if not stream.is_active() or time.monotonic() - self._heard_s > GONE_AFTER_S:
+            while not self._wait(self._stopping, CHECK_EVERY_S):
+                if not stream.is_active() or self._now() - self._heard_s > GONE_AFTER_S:
                     return
         finally:
             stream.close()
@@ -152,7 +161,7 @@ class MicrophoneCapture:
         def on_block(data: bytes | None, length: int, _: Mapping[str, float], status: int) -> tuple[None, int]:
             """On PortAudio's own thread, which must not wait."""
             nonlocal stamp
-            self._heard_s = time.monotonic()
+            self._heard_s = self._now()
             self.overflows += bool(status & INPUT_OVERFLOW) + (len(self._blocks) == MAX_WAITING_BLOCKS)
             self._blocks.append(Block(opening, capability, stamp, length, data or b"", self._heard_s))
             stamp += length

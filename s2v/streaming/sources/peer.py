@@ -8,8 +8,7 @@ from typing import Any, Protocol
 
 import av
 import numpy as np
-from aiortc import MediaStreamTrack
-from aiortc.mediastreams import MediaStreamError
+from aiortc import MediaStreamError, MediaStreamTrack
 from numpy.typing import NDArray
 
 from s2v.media.audio_file import ENGINE_HZ, PLAYBACK_HZ
@@ -85,7 +84,7 @@ class PacketArrivals(Protocol):
     """Who knows when packets came: the jitter buffer that they went through."""
 
     def came_s(self, pts: int) -> float | None:
-        """When the packet that was decoded to a frame with this pts arrived, by `time.monotonic`; asked once."""
+        """When the packet that was decoded to a frame with this pts arrived; asked once."""
 
 
 class PeerSource:

@@ -26,7 +26,7 @@ class AudioChunk:
     voice: Pcm  # (n,)
     engine_start: int  # index of engine[0], counted at ENGINE_HZ
     engine: Pcm  # (m,), n / 3 give or take that delay
-    came_s: float | None = None  # `time.monotonic()` when its last sample reached this machine, where known
+    came_s: float | None = None  # when its last sample reached this machine, where known; on the session's axis of time
 
     @property
     def voice_end(self) -> int:

@@ -5,7 +5,7 @@ const NAMES = {
   window: "Look-ahead",
   network: "Neural network",
   compose: "Drawing",
-  hold: "Held back",
+  playout: "Playout delay",
   encode: "Encoding",
   way: "On the way",
   jitter: "Jitter buffer",

@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
-from aiortc import RTCDataChannel, RTCPeerConnection, RTCSessionDescription
-from aiortc.mediastreams import MediaStreamTrack
-from aiortc.sdp import SessionDescription
+from aiortc import MediaStreamTrack, RTCDataChannel, RTCPeerConnection, RTCSessionDescription, RTCTransportStats
 
 from s2v.errors import S2vError, StreamError
 from s2v.streaming.session.session import Stats
 from s2v.streaming.sources.peer import PeerSource
 from s2v.streaming.sources.source import AudioSource
-from s2v.streaming.webrtc.ice import IceServer, configuration, look_up, without_mdns_candidates
-from s2v.streaming.webrtc.jitter_buffer import InOrderJitterBuffer, replace_jitter_buffer
+from s2v.streaming.webrtc.aiortc_internals import SessionDescription, replace_jitter_buffer
+from s2v.streaming.webrtc.ice import IceServer, configuration, resolve_mdns, without_mdns_candidates
+from s2v.streaming.webrtc.jitter_buffer import InOrderJitterBuffer
 from s2v.streaming.webrtc.offer import Offer, refuse_unusable
 
 log = logging.getLogger(__name__)
@@ -64,13 +64,18 @@ class Call:
         connect_within_s: float,
         silent_after_s: float,
         ice_servers: Sequence[IceServer] = (),
+        now: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
+        """`now` must be on the axis of the session's clock: the microphone's packets are stamped with it."""
         self.session: CallStream | None = None
         self.state = "new"
         self._make_session = make_session
         self._on_end = on_end
         self._connect_within_s = connect_within_s
         self._silent_after_s = silent_after_s
+        self._now = now
+        self._sleep = sleep
         self._pc = RTCPeerConnection(configuration(ice_servers))
         self._channel: RTCDataChannel | None = None
         self._microphone: MediaStreamTrack | None = None
@@ -78,7 +83,7 @@ class Call:
         self._connected = asyncio.Event()
         self._hung_up = asyncio.Event()
         self._life: asyncio.Task[None] | None = None
-        self._looking_up: asyncio.Task[None] | None = None
+        self._resolving: asyncio.Task[None] | None = None
         self._unasked_bytes = 0
         self._pc.on("connectionstatechange", self._on_state)
         self._pc.on("datachannel", self._on_channel)
@@ -126,7 +131,7 @@ class Call:
             refuse_unusable(SessionDescription.parse(offer.sdp))
             sdp, hidden = without_mdns_candidates(offer.sdp)
             await self._pc.setRemoteDescription(RTCSessionDescription(sdp, "offer"))
-            self._looking_up = asyncio.create_task(look_up(self._pc, hidden))
+            self._resolving = asyncio.create_task(resolve_mdns(self._pc, hidden))
         except StreamError:
             raise
         except Exception as error:  # the SDP parser raises whatever it trips over: all of it is the caller's text
@@ -182,8 +187,8 @@ class Call:
                 self._on_end(self)
 
     async def _release(self) -> None:
-        if self._looking_up is not None:
-            self._looking_up.cancel()
+        if self._resolving is not None:
+            self._resolving.cancel()
         try:
             if self.session is not None:
                 await self.session.close()
@@ -204,18 +209,17 @@ class Call:
 
     async def _tend(self, session: CallStream) -> None:
         """Tell the page how it goes; return when nothing has come from the peer for a while."""
-        clock = asyncio.get_running_loop()
-        received, heard_s = -1, clock.time()
-        while clock.time() - heard_s < self._silent_after_s:
+        received, heard_s = -1, self._now()
+        while self._now() - heard_s < self._silent_after_s:
             self._send({"state": "live", **session.stats()})
-            await asyncio.sleep(TEND_EVERY_S)
+            await self._sleep(TEND_EVERY_S)
             if (now_received := await self._packets_received()) != received:
-                received, heard_s = now_received, clock.time()
+                received, heard_s = now_received, self._now()
         log.info("a caller has been silent for %g s: hanging up", self._silent_after_s)
 
     async def _packets_received(self) -> int:
         report = await self._pc.getStats()
-        return sum(stats.packetsReceived for stats in report.values() if stats.type == "transport")
+        return sum(stats.packetsReceived for stats in report.values() if isinstance(stats, RTCTransportStats))
 
     async def _say_goodbye(self, running: asyncio.Task[None], tending: asyncio.Task[None]) -> None:
         """Tell the page why it is over, if it can still be told."""
@@ -230,7 +234,7 @@ class Call:
         else:
             self._send({"state": "ended" if running.done() else "closed"})
         if self._pc.connectionState == "connected":
-            await asyncio.sleep(LINGER_S)
+            await self._sleep(LINGER_S)
 
     def _send(self, message: dict[str, Any]) -> None:
         if self._channel is not None and self._channel.readyState == "open":
@@ -252,7 +256,7 @@ class Call:
         if track.kind == "audio":
             self._microphone = track
             receiver = next(receiver for receiver in self._pc.getReceivers() if receiver.track is track)
-            self._packets = InOrderJitterBuffer()
+            self._packets = InOrderJitterBuffer(self._now)
             replace_jitter_buffer(receiver, self._packets)
 
     def _on_state(self) -> None:

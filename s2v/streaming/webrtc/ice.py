@@ -9,15 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import aioice.ice
 from aiortc import RTCConfiguration, RTCIceCandidate, RTCIceServer, RTCPeerConnection
-from aiortc.sdp import candidate_from_sdp
 
 from s2v.errors import StreamError
+from s2v.streaming.webrtc.aiortc_internals import candidate_from_sdp, change_host_addresses, host_addresses
 
 LOOPBACK = "127.0.0.1"
 MAX_ICE_SERVERS = 8  # browsers warn from five on: each one costs time in every call
-MAX_HIDDEN = 8  # addresses of one caller that are looked up
+MAX_HIDDEN = 8  # mDNS names of one caller that are resolved
 _HIDDEN = re.compile(r"a=candidate:(\S+ \d+ \S+ \d+ [A-Za-z0-9-]{1,63}\.local .+)", re.IGNORECASE)
 # RFC 7064 and 7065; stuns is left out, because aiortc cannot speak it.
 _URL = re.compile(r"(stun|turns?):([A-Za-z0-9.-]{1,253})(:[0-9]{1,5})?(\?transport=(udp|tcp))?")
@@ -81,7 +80,7 @@ def without_mdns_candidates(sdp: str) -> tuple[str, list[RTCIceCandidate]]:
     """A caller's description without the candidates that hide behind an mDNS name; and these.
 
     A page that has no microphone yet gets such names in place of addresses. Tried with Firefox: where they cannot be
-    looked up (another network, no multicast) it costs a second to find that out, and aioice, told that no candidates
+    resolved (another network, no multicast) it costs a second to find that out, and aioice, told that no candidates
     follow, gives up before the caller's own first check comes, which shows the address. So neither is it told, nor
     are the names waited for.
     Raises: ValueError, IndexError, a candidate is malformed.
@@ -100,7 +99,7 @@ def without_mdns_candidates(sdp: str) -> tuple[str, list[RTCIceCandidate]]:
     return "\r\n".join([*kept, ""]), hidden[:MAX_HIDDEN]
 
 
-async def look_up(connection: RTCPeerConnection, hidden: Sequence[RTCIceCandidate]) -> None:
+async def resolve_mdns(connection: RTCPeerConnection, hidden: Sequence[RTCIceCandidate]) -> None:
     """Tell the connection the addresses of these, if anybody near answers for them; it may close meanwhile."""
     await asyncio.gather(*(connection.addIceCandidate(candidate) for candidate in hidden), return_exceptions=True)
 
@@ -108,21 +107,12 @@ async def look_up(connection: RTCPeerConnection, hidden: Sequence[RTCIceCandidat
 def offer_loopback_when_alone() -> bool:
     """On a machine with no network, let callers reach 127.0.0.1; elsewhere change nothing.
 
-    aioice leaves out the loopback address, and has no option for it, so its one function that lists addresses
-    is replaced for this process. Tried: Chromium with no network connects then, but only when started with
+    aioice leaves out the loopback address. Tried: Chromium with no network connects then, but only when started with
     --allow-loopback-in-peer-connection; with any network up, neither is needed.
 
     Returns: whether the machine is alone and loopback is offered.
     """
-    list_addresses = aioice.ice.get_host_addresses
-    if list_addresses(use_ipv4=True, use_ipv6=True):
-        return False
-
-    def with_loopback(use_ipv4: bool, use_ipv6: bool) -> list[str]:
-        return list_addresses(use_ipv4, use_ipv6) or [LOOPBACK]
-
-    aioice.ice.get_host_addresses = with_loopback
-    return True
+    return not host_addresses() and change_host_addresses(lambda ours: ours or [LOOPBACK])
 
 
 def _is_stun_with_transport(url: str) -> bool:

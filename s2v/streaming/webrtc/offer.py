@@ -6,9 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from aiortc.sdp import SessionDescription
-
 from s2v.errors import StreamError
+from s2v.streaming.webrtc.aiortc_internals import SessionDescription
 
 Input = Literal["mic", "voice", "shared"]
 

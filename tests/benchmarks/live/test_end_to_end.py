@@ -6,7 +6,6 @@ import json
 import multiprocessing
 from pathlib import Path
 
-import aioice.ice
 import pytest
 
 from s2v.benchmarks.live.server_process import ServerUnderTest, serving
@@ -15,11 +14,8 @@ from s2v.commands.options.face import BUNDLED_FACE
 from s2v.errors import FaceError, StreamError
 from s2v.streaming.session.stage_times import STAGES
 
-
-@pytest.fixture(autouse=True)
-def addresses_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The benchmark puts this process on loopback; the next test finds it as it was."""
-    monkeypatch.setattr(aioice.ice, "get_host_addresses", aioice.ice.get_host_addresses)
+# the benchmark puts this process on loopback; the next test finds it as it was
+pytestmark = pytest.mark.usefixtures("loopback_ice")
 
 
 def test_a_short_call_finds_clicks_in_voice_and_picture(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,14 +9,11 @@ import av
 import numpy as np
 import pytest
 from aiortc import RTCRtpReceiver
-from aiortc.codecs.opus import OpusEncoder
-from aiortc.codecs.vpx import Vp8Encoder, vp8_depayload
-from aiortc.rtp import RtpPacket
 
 from s2v.benchmarks.live.click_track import PIP_HZ, UNIT_SAMPLES, write_code
 from s2v.benchmarks.live.receiver import RecordedCall, decode, keep
 from s2v.media.audio_file import ENGINE_HZ, PLAYBACK_HZ
-from s2v.streaming.webrtc.jitter_buffer import PLACE
+from s2v.streaming.webrtc.aiortc_internals import BUFFER, OpusEncoder, RtpPacket, Vp8Encoder, vp8_depayload
 
 PACKET = PLAYBACK_HZ // 50
 
@@ -26,12 +23,12 @@ class FakeReceiver:
 
     def __init__(self, kind: str) -> None:
         self.track = type("Track", (), {"kind": kind})()
-        vars(self)[PLACE] = None
+        vars(self)[BUFFER] = None
 
     def take(self, sequence: int, data: bytes, marker: bool) -> object:
-        packet = RtpPacket(sequence_number=sequence, timestamp=sequence, marker=int(marker))
-        packet._data = data  # type: ignore[attr-defined]  # aiortc hangs it on, as undeclared as here
-        return vars(self)[PLACE].add(packet)[1]
+        packet = RtpPacket(sequence_number=sequence, timestamp=sequence, marker=int(marker), payload=data)
+        packet._data = data  # type: ignore[attr-defined]  # of a picture, what aiortc finds in the payload
+        return vars(self)[BUFFER].add(packet)[1]
 
 
 def pictures(offsets: list[int | None]) -> list[list[bytes]]:

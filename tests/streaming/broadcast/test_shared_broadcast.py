@@ -8,8 +8,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from aiortc import MediaStreamTrack
-from aiortc.mediastreams import MediaStreamError
+from aiortc import MediaStreamError, MediaStreamTrack
 from streaming.client import Client, next_picture
 from streaming.fakes import FakeEngine, fake_avatar, tone_clip
 from streaming.webrtc.test_loopback_peer import Peer, listen, pitch_hz, run, serving, until
@@ -51,7 +50,7 @@ async def drain(track: MediaStreamTrack, seen: list[float]) -> None:
         pass
 
 
-def test_two_viewers_see_one_drawing_in_step_and_one_leaves_without_the_other_noticing() -> None:
+def test_two_subscribers_see_one_drawing_in_step_and_one_leaves_without_the_other_noticing() -> None:
     async def subscribe() -> None:
         engines = Engines()
         async with serving(LiveOptions(fake_avatar(engines), tone_clip(10.0), loop=True)) as client:
@@ -80,7 +79,7 @@ def test_two_viewers_see_one_drawing_in_step_and_one_leaves_without_the_other_no
     run(subscribe)
 
 
-def test_a_file_starts_with_the_first_viewer_and_all_are_told_that_it_has_ended() -> None:
+def test_a_file_starts_with_the_first_subscriber_and_all_are_told_that_it_has_ended() -> None:
     async def subscribe() -> None:
         engines = Engines()
         async with serving(LiveOptions(fake_avatar(engines), tone_clip(2.0))) as client:
@@ -99,7 +98,7 @@ def test_a_file_starts_with_the_first_viewer_and_all_are_told_that_it_has_ended(
     run(subscribe)
 
 
-def test_viewers_come_and_go_and_leave_nothing() -> None:
+def test_subscribers_come_and_go_and_leave_nothing() -> None:
     async def subscribe() -> None:
         async with serving(LiveOptions(fake_avatar(Engines()), tone_clip(10.0), loop=True)) as client:
             call_manager = client.app[CALL_MANAGER]

@@ -11,7 +11,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from streaming.fakes import VirtualTime, fake_avatar
+from streaming.fakes import fake_avatar
+from streaming.virtual_time import VirtualTime
 
 from s2v.engine.avatar import Avatar, Photo
 from s2v.errors import FaceError, NoFaceError, SeveralFacesError
@@ -61,8 +62,10 @@ class Enroller:
 
 
 def visit(test: Callable[[FaceStore, Enroller, VirtualTime], Awaitable[None]], limits: UploadLimits | None) -> None:
+    time = VirtualTime()
+
     async def run() -> None:
-        threads, enroller, time = threading.active_count(), Enroller(), VirtualTime()
+        threads, enroller = threading.active_count(), Enroller()
         store = FaceStore(fake_avatar(), FaceOptions(enroller, (), limits), time.now)
         await test(store, enroller, time)
         await store.close()
@@ -70,7 +73,7 @@ def visit(test: Callable[[FaceStore, Enroller, VirtualTime], Awaitable[None]], l
         assert threading.active_count() <= threads + 1, "asyncio's own pool stays"
         assert enroller.most_at_once <= 1 and all(name.startswith("s2v-enrol") for name in enroller.threads)
 
-    asyncio.run(asyncio.wait_for(run(), 30))
+    time.run(run())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a thread has a priority of its own on Linux only")
@@ -127,7 +130,7 @@ def test_it_is_forgotten_after_its_last_use_but_not_during_a_call() -> None:
 def test_a_full_store_makes_room_by_age_only_for_what_is_neither_new_nor_in_a_call() -> None:
     async def fill(store: FaceStore, _enroller: Enroller, time: VirtualTime) -> None:
         ids = []
-        for _ in range(3):
+        for _number in range(3):
             ids.append((await store.upload(photo(), "")).id)
             time.now_s += 5
         with pytest.raises(FacesFullError, match="3 uploaded faces are in use"):

@@ -9,13 +9,12 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client.parser import text_string_to_metric_families
 from streaming.client import Client
-from streaming.fakes import FakeEngine, fake_avatar, still, tone_clip
+from streaming.fakes import FakeEngine, fake_avatar, session_of, tone_clip
+from streaming.virtual_time import VirtualTime
 
 from s2v.streaming.server.app import create_app
 from s2v.streaming.server.call_manager import LiveOptions
 from s2v.streaming.server.metrics import COUNTED, Metrics
-from s2v.streaming.session.session import Session
-from s2v.streaming.sources.file import FileSource
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
@@ -72,9 +71,11 @@ def test_refused_offers_are_counted_by_their_status() -> None:
 
 
 def test_counts_stay_when_a_session_ends_and_never_go_back() -> None:
+    time = VirtualTime()
+
     async def play() -> None:
         metrics = Metrics()
-        session = Session(FileSource(tone_clip(1.0)), FakeEngine, still(), monitor=metrics)
+        session = session_of(tone_clip(1.0), FakeEngine, time, monitor=metrics)
         seen = []
 
         def drawn() -> float:
@@ -92,11 +93,11 @@ def test_counts_stay_when_a_session_ends_and_never_go_back() -> None:
         await session.close()
         assert drawn() == 25
         assert metrics.registry.get_sample_value("s2v_sessions") == 0
-        again = Session(FileSource(tone_clip(0.2)), FakeEngine, still(), monitor=metrics)
+        again = session_of(tone_clip(0.2), FakeEngine, time, monitor=metrics)
         await again.run()
         await again.close()
         assert drawn() == 30
         networks = metrics.registry.get_sample_value("s2v_stage_seconds_count", {"stage": "network"})
         assert networks == 30, "one entry for each frame"
 
-    run(play)
+    time.run(play())

@@ -6,15 +6,16 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-import aioice.ice
 import pytest
 from streaming.fakes import fake_avatar
 
 from s2v.errors import StreamError
 from s2v.streaming.server.call_manager import LiveOptions
 from s2v.streaming.server.serve import serve
+from s2v.streaming.webrtc.aiortc_internals import host_addresses
 from s2v.streaming.webrtc.ice import offer_loopback_when_alone
 
 SERVER = """
@@ -53,10 +54,10 @@ def test_a_place_that_cannot_be_bound_is_refused_with_the_option_to_use(host: st
     assert host in str(refused.value) and "\n" not in str(refused.value)
 
 
-def test_a_machine_without_network_offers_loopback_and_others_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda use_ipv4, use_ipv6: ["192.0.2.7"])
+def test_a_machine_without_network_offers_loopback_and_others_do_not(offering: Callable[[list[str]], None]) -> None:
+    offering(["192.0.2.7"])
     assert not offer_loopback_when_alone()
-    assert aioice.ice.get_host_addresses(True, True) == ["192.0.2.7"]
-    monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda use_ipv4, use_ipv6: [])
+    assert host_addresses() == ["192.0.2.7"]
+    offering([])
     assert offer_loopback_when_alone()
-    assert aioice.ice.get_host_addresses(True, True) == ["127.0.0.1"]
+    assert host_addresses() == ["127.0.0.1"]

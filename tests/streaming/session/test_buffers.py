@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-import asyncio
-
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from streaming.fakes import still
+from streaming.virtual_time import VirtualTime
 
 from s2v.streaming.session.buffers import DueFrame, FrameQueue, VoiceBuffer
 
@@ -55,4 +54,4 @@ def test_a_full_queue_drops_the_oldest_frame_and_counts_it() -> None:
         taken = [await queue.get(1.0), await queue.get(1.0), await queue.get(0.001)]
         assert [frame.at if frame else None for frame in taken] == [2, 3, None]
 
-    asyncio.run(fill())
+    VirtualTime().run(fill())

@@ -6,6 +6,7 @@ import threading
 import numpy as np
 import pytest
 from streaming.fakes import FakeEngine, tone
+from streaming.virtual_time import VirtualTime
 
 from s2v.errors import ModelError
 from s2v.streaming.session.buffers import DueFrame
@@ -18,92 +19,94 @@ from s2v.streaming.session.engine_worker import (
 )
 
 
-def paint(
+def draw(
     chunks: list[tuple[int, int]], engine: FakeEngine, at_once: bool = False
 ) -> tuple[list[DueFrame], EngineWorker]:
     """Feed (timeline sample, length) chunks of a tone, as fast as they are taken or all at once; returns all frames."""
-    frames: list[DueFrame] = []
+    time, frames, workers = VirtualTime(), list[DueFrame](), list[EngineWorker]()
 
-    async def run() -> EngineWorker:
-        painter = EngineWorker(lambda: engine, frames.append)
-        running = asyncio.create_task(painter.run())
+    async def run() -> None:
+        worker = EngineWorker(lambda: engine, frames.append, time.now)
+        workers.append(worker)
+        running = asyncio.create_task(worker.run())
         for at, length in chunks:
-            painter.feed(at, tone(length / 16_000, rate_hz=16_000))
-            while painter._waiting and not at_once:
+            worker.feed(at, tone(length / 16_000, rate_hz=16_000))
+            while worker._waiting and not at_once:
                 await asyncio.sleep(0.001)
-        painter.finish()
+        worker.finish()
         await running
-        await painter.close()
-        await painter.close()
-        return painter
+        await worker.close()
+        await worker.close()
 
-    return frames, asyncio.run(run())
+    time.run(run())
+    return frames, workers[0]
 
 
 def test_each_frame_lands_on_the_audio_it_was_drawn_for() -> None:
     engine = FakeEngine()
-    frames, painter = paint([(5000 + 320 * k, 320) for k in range(50)], engine)
+    frames, worker = draw([(5000 + 320 * k, 320) for k in range(50)], engine)
     assert [frame.at for frame in frames] == [5000 + engine.spec.frame_centre(n) for n in range(25)]
-    assert painter.drawn == 25 and painter.skipped_samples == 0
+    assert worker.drawn == 25 and worker.skipped_samples == 0
     assert engine.closed == 1
 
 
 def test_after_a_stall_the_frames_follow_the_audio() -> None:
-    frames, _ = paint([(320 * k, 320) for k in range(10)] + [(50_000 + 320 * k, 320) for k in range(20)], FakeEngine())
+    frames, _ = draw([(320 * k, 320) for k in range(10)] + [(50_000 + 320 * k, 320) for k in range(20)], FakeEngine())
     assert [frame.at for frame in frames[:5]] == [320, 960, 1600, 2240, 2880]
     assert [frame.at for frame in frames[5:7]] == [50_320, 50_960]
 
 
 def test_a_machine_too_slow_skips_the_oldest_audio_and_stays_in_time() -> None:
     engine = FakeEngine()
-    frames, painter = paint([(320 * k, 320) for k in range(150)], engine, at_once=True)  # 3 s
-    assert painter.skipped_samples == 150 * 320 - MAX_PENDING_SAMPLES
+    frames, worker = draw([(320 * k, 320) for k in range(150)], engine, at_once=True)  # 3 s
+    assert worker.skipped_samples == 150 * 320 - MAX_PENDING_SAMPLES
     assert len(engine.heard) == MAX_PENDING_SAMPLES
     assert frames[-1].at == 150 * 320 - 320
 
 
 def feed_twice(between_s: float) -> tuple[FakeEngine, EngineWorker]:
     """A tenth of a second of sound, nothing drawn for `between_s`, another tenth; then the engine gets going."""
-    engine, now_s = FakeEngine(), [0.0]
+    engine, time, workers = FakeEngine(), VirtualTime(), list[EngineWorker]()
 
-    async def run() -> EngineWorker:
-        painter = EngineWorker(lambda: engine, lambda frame: None, now=lambda: now_s[0])
+    async def run() -> None:
+        worker = EngineWorker(lambda: engine, lambda frame: None, time.now)
+        workers.append(worker)
         for at in range(0, 1600, 320):
-            painter.feed(at, tone(0.02, rate_hz=16_000))
-        now_s[0] = between_s
+            worker.feed(at, tone(0.02, rate_hz=16_000))
+        time.now_s += between_s
         for at in range(1600, 3200, 320):
-            painter.feed(at, tone(0.02, rate_hz=16_000))
-        painter.finish()
-        await painter.run()
-        await painter.close()
-        return painter
+            worker.feed(at, tone(0.02, rate_hz=16_000))
+        worker.finish()
+        await worker.run()
+        await worker.close()
 
-    return engine, asyncio.run(run())
+    time.run(run())
+    return engine, workers[0]
 
 
 def test_audio_that_has_waited_too_long_to_be_shown_in_time_is_not_drawn() -> None:
-    engine, painter = feed_twice(MAX_WAIT_S + 0.01)
-    assert painter.skipped_samples == 1600 and len(engine.heard) == 1600
+    engine, worker = feed_twice(MAX_WAIT_S + 0.01)
+    assert worker.skipped_samples == 1600 and len(engine.heard) == 1600
 
 
 def test_audio_that_comes_in_a_burst_is_drawn_to_the_last_sample() -> None:
-    engine, painter = feed_twice(MAX_WAIT_S - 0.01)
-    assert painter.skipped_samples == 0 and len(engine.heard) == 3200
+    engine, worker = feed_twice(MAX_WAIT_S - 0.01)
+    assert worker.skipped_samples == 0 and len(engine.heard) == 3200
 
 
 def test_a_long_gap_is_not_drawn_in_one_go() -> None:
     lengths: list[int] = []
     engine = FakeEngine(lambda: lengths.append(len(engine.heard)))
-    frames, painter = paint([(0, 320), (320, 5 * 16_000)], engine, True)  # 5 s of silence for what a sender has lost
+    frames, worker = draw([(0, 320), (320, 5 * 16_000)], engine, True)  # 5 s of silence for what a sender has lost
     assert np.diff(lengths).max() <= BATCH_SAMPLES
-    assert painter.skipped_samples == 320 + 5 * 16_000 - len(engine.heard) > 3 * 16_000
+    assert worker.skipped_samples == 320 + 5 * 16_000 - len(engine.heard) > 3 * 16_000
     assert frames[-1].at == pytest.approx(320 + 5 * 16_000, abs=640)
 
 
 def test_the_engine_lives_on_one_thread_that_is_joined() -> None:
     threads: set[str] = set()
     before = threading.active_count()
-    paint([(320 * k, 320) for k in range(20)], FakeEngine(lambda: threads.add(threading.current_thread().name)))
+    draw([(320 * k, 320) for k in range(20)], FakeEngine(lambda: threads.add(threading.current_thread().name)))
     assert len(threads) == 1 and threading.main_thread().name not in threads
     assert threading.active_count() == before
 
@@ -112,15 +115,37 @@ def test_an_engine_that_cannot_be_opened_is_said_and_leaves_no_thread() -> None:
     def refuse() -> FakeEngine:
         raise ModelError("no model")
 
+    time = VirtualTime()
+
     async def run() -> None:
-        painter = EngineWorker(refuse, lambda frame: None)
+        worker = EngineWorker(refuse, lambda frame: None, time.now)
         with pytest.raises(ModelError):
-            await painter.run()
-        await painter.close()
+            await worker.run()
+        await worker.close()
 
     before = threading.active_count()
-    asyncio.run(run())
+    time.run(run())
     assert threading.active_count() == before
+
+
+def test_drawing_is_timed_by_the_session_s_clock_on_whatever_thread_it_happens() -> None:
+    time, frames = VirtualTime(), list[DueFrame]()
+    engine = FakeEngine(lambda: time.wait(threading.Event(), 0.03))
+
+    async def run() -> None:
+        worker = EngineWorker(lambda: engine, frames.append, time.now)
+        began_s = time.now_s
+        for start in range(0, 4800, 320):
+            worker.feed(start, tone(0.02, rate_hz=16_000))
+        worker.finish()
+        await worker.run()
+        assert frames[0].drawn_s is not None and engine.spec.ready_at(0) <= 10 * 640
+        pushes = -(-engine.spec.ready_at(0) // BATCH_SAMPLES)
+        assert frames[0].drawn_s - began_s == pytest.approx(0.03 * pushes, abs=1e-4)
+        assert worker.draw_s == pytest.approx(0.03, abs=0.015), "the last draw is a flush of several frames"
+        await worker.close()
+
+    time.run(run())
 
 
 def test_the_map_keeps_only_the_pieces_it_needs() -> None:

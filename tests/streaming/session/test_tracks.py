@@ -4,18 +4,17 @@ import asyncio
 
 import numpy as np
 import pytest
-from aiortc.codecs.opus import OpusDecoder, OpusEncoder
-from aiortc.jitterbuffer import JitterFrame
-from aiortc.mediastreams import MediaStreamError
+from aiortc import MediaStreamError
 from av import AudioFrame, VideoFrame
 from numpy.typing import NDArray
-from streaming.client import pts_of
-from streaming.fakes import SIDE_PX, VirtualTime, still, tone
+from streaming.fakes import SIDE_PX, stamp_of, still, tone
+from streaming.virtual_time import VirtualTime
 
 from s2v.engine.compositor.pixel_format import to_i420
 from s2v.streaming.session.buffers import DueFrame, FrameQueue, VoiceBuffer
 from s2v.streaming.session.clock import MediaClock
-from s2v.streaming.session.tracks import FaceTrack, VoiceTrack, video_frame, voice_frame
+from s2v.streaming.session.tracks import LATE_S, STILL_EVERY_S, FaceTrack, VoiceTrack, video_frame, voice_frame
+from s2v.streaming.webrtc.aiortc_internals import JitterFrame, OpusDecoder, OpusEncoder
 
 COLOUR_STEP = 3  # levels: limited range and back
 
@@ -45,22 +44,23 @@ def grey(level: int) -> np.ndarray:
 
 
 def test_the_voice_comes_out_as_it_went_in_stamped_on_the_timeline() -> None:
+    time = VirtualTime()
+
     async def send() -> None:
-        time = VirtualTime()
-        clock, voice = MediaClock(0.2, now=time.now, sleep=time.sleep), VoiceBuffer(96_000)
+        clock, voice = MediaClock(0.2, now=time.now), VoiceBuffer(96_000)
         track, speech = VoiceTrack(voice, clock), tone(1.0)
         voice.write(4800, speech)
         began_s, heard = time.now_s, dict[int, NDArray[np.floating]]()
         for _ in range(60):
             frame = await track.recv()
-            assert time.now_s - began_s == pytest.approx(pts_of(frame) / 48_000)
-            heard[pts_of(frame)] = frame.to_ndarray()[0, ::2].astype(np.float32) / 32767
+            assert time.now_s - began_s == pytest.approx(stamp_of(frame) / 48_000)
+            heard[stamp_of(frame)] = frame.to_ndarray()[0, ::2].astype(np.float32) / 32767
         assert sorted(heard) == list(range(min(heard), min(heard) + 60 * 960, 960))
         pcm = np.concatenate([np.zeros(min(heard), np.float32), *[heard[at] for at in sorted(heard)]])
         assert np.abs(pcm[4800:52_800] - speech).max() < 1e-4
         assert track.underruns == 1 + (60 * 960 + min(heard) - 52_800 - 1) // 960, "after the end nobody said it ended"
 
-    asyncio.run(send())
+    time.run(send())
 
 
 def test_the_voice_is_as_loud_behind_opus_as_before_it() -> None:
@@ -77,51 +77,59 @@ def test_the_voice_is_as_loud_behind_opus_as_before_it() -> None:
 
 
 def test_a_loop_that_stood_still_skips_instead_of_bursting() -> None:
+    time = VirtualTime()
+
     async def send() -> None:
-        time = VirtualTime()
-        track = VoiceTrack(VoiceBuffer(96_000), MediaClock(0.2, now=time.now, sleep=time.sleep))
-        before = pts_of(await track.recv())
+        track = VoiceTrack(VoiceBuffer(96_000), MediaClock(0.2, now=time.now))
+        before = stamp_of(await track.recv())
         time.now_s += 30.0
-        after = pts_of(await track.recv())
+        after = stamp_of(await track.recv())
         assert after - before == pytest.approx(30 * 48_000, abs=1920)
 
-    asyncio.run(send())
+    time.run(send())
 
 
 def test_the_still_goes_out_at_once_and_again_while_nothing_is_drawn() -> None:
+    time = VirtualTime()
+
     async def send() -> None:
-        track = FaceTrack(FrameQueue(4), MediaClock(0.2), still())
-        frames = [await asyncio.wait_for(track.recv(), 1.0) for _ in range(3)]
-        stamps = [pts_of(frame) for frame in frames]
-        assert stamps[0] < 1600 and stamps == sorted(set(stamps))
+        track = FaceTrack(FrameQueue(4), MediaClock(0.2, now=time.now), still())
+        frames = [await track.recv() for _ in range(3)]
+        assert [frame.pts for frame in frames] == pytest.approx(
+            [0, STILL_EVERY_S * 16_000, 2 * STILL_EVERY_S * 16_000], abs=1
+        )
         inside = np.s_[SIDE_PX // 4 : -SIDE_PX // 4]  # colour is coarser than brightness along the disc's edge
         assert shown(frames[2])[inside, inside] == pytest.approx(still()[inside, inside], abs=COLOUR_STEP)
 
-    asyncio.run(send())
+    time.run(send())
 
 
 def test_frames_leave_when_due_with_their_own_stamp_and_late_ones_are_counted() -> None:
+    time = VirtualTime()
+
     async def send() -> None:
-        time = VirtualTime()
-        clock, frames = MediaClock(0.2, now=time.now, sleep=time.sleep), FrameQueue(8)
+        clock, frames = MediaClock(0.2, now=time.now), FrameQueue(8)
         track = FaceTrack(frames, clock, still())
         await track.recv()
-        time.now_s += 1.0
-        for at, level in ((3200, 10), (16_320, 20), (16_960, 30)):
+        time.now_s += STILL_EVERY_S - 0.01  # the still was sent so long ago: not yet standing still
+        late = int(clock.position() - LATE_S * 16_000)
+        due = ((late + 1, 15), (4800 + 320, 20), (4800 + 960, 30))
+        for at, level in ((late - 10, 10), *due):
             frames.put(DueFrame(at, grey(level)))
-        for at, level in ((16_320, 20), (16_960, 30)):
+        for at, level in due:
             frame = await track.recv()
             assert frame.pts == at and shown(frame)[0, 0, 0] == pytest.approx(level, abs=COLOUR_STEP)
-            assert clock.position() == pytest.approx(at)
-        assert track.counts.late == 1
+            assert clock.position() == pytest.approx(max(at - track.lead_s * 16_000, late + LATE_S * 16_000), abs=2)
+        assert track.counts.late == 1 and track.counts.sent == 4
 
-    asyncio.run(send())
+    time.run(send())
 
 
 def test_a_face_that_is_always_late_still_moves_now_and_then() -> None:
+    time = VirtualTime()
+
     async def send() -> None:
-        time = VirtualTime()
-        clock, frames = MediaClock(0.2, now=time.now, sleep=time.sleep), FrameQueue(4)
+        clock, frames = MediaClock(0.2, now=time.now), FrameQueue(4)
         track = FaceTrack(frames, clock, still())
         await track.recv()
         time.now_s += 60.0
@@ -132,22 +140,22 @@ def test_a_face_that_is_always_late_still_moves_now_and_then() -> None:
                 await asyncio.sleep(0.02)
 
         drawing = asyncio.create_task(draw())
-        seen = [shown(await asyncio.wait_for(track.recv(), 5.0))[0, 0, 0] for _ in range(3)]
+        seen = [shown(await track.recv())[0, 0, 0] for _ in range(3)]
         drawing.cancel()
         assert seen == sorted(set(seen)), "each picture is a newer one"
         assert track.counts.late > len(seen)
 
-    asyncio.run(send())
+    time.run(send())
 
 
 def test_a_stopped_track_ends() -> None:
+    time = VirtualTime()
+
     async def send() -> None:
-        for track in (
-            VoiceTrack(VoiceBuffer(960), MediaClock(0.2)),
-            FaceTrack(FrameQueue(1), MediaClock(0.2), still()),
-        ):
+        clock = MediaClock(0.2, now=time.now)
+        for track in (VoiceTrack(VoiceBuffer(960), clock), FaceTrack(FrameQueue(1), clock, still())):
             track.stop()
             with pytest.raises(MediaStreamError):
                 await track.recv()
 
-    asyncio.run(send())
+    time.run(send())

@@ -22,7 +22,7 @@ class FakeDevice:
 
 
 class FakeStream:
-    def __init__(self, rate: int, channels: int, index: int, callback: Callback, lets_go: threading.Event) -> None:
+    def __init__(self, rate: int, channels: int, index: int, callback: Callback, lets_go: Callable[[], object]) -> None:
         self.rate, self.channels, self.index = rate, channels, index
         self.open = True
         self.closing = threading.Event()
@@ -39,7 +39,7 @@ class FakeStream:
 
     def close(self) -> None:
         self.closing.set()
-        self._lets_go.wait()
+        self._lets_go()
         self.open = False
 
 
@@ -53,9 +53,13 @@ class Machine:
     systems: int = 0  # made and not terminated
     refuse_open: bool = False
     lets_go: threading.Event = field(default_factory=threading.Event)  # cleared, the driver hangs when it should close
+    wait: Callable[[threading.Event, float], bool] = threading.Event.wait  # as its thread waits for it to close
 
     def __post_init__(self) -> None:
         self.lets_go.set()
+
+    def until_it_lets_go(self) -> None:
+        self.wait(self.lets_go, 1e6)
 
     def make_system(self) -> FakeSystem:
         self.systems += 1
@@ -103,7 +107,7 @@ class FakeSystem:
             raise OSError(-9985, "Device unavailable")
         self.is_format_supported(rate, input_device=input_device_index, input_channels=channels, input_format=format)
         self._machine.streams.append(
-            FakeStream(rate, channels, input_device_index, stream_callback, self._machine.lets_go)
+            FakeStream(rate, channels, input_device_index, stream_callback, self._machine.until_it_lets_go)
         )
         return self._machine.streams[-1]
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Awaitable, Callable
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from streaming.fakes import FakeEngine, still, tone
+from streaming.fakes import FakeEngine, session_of, tone
 from streaming.sources.fake_portaudio import FakeDevice, FakeStream, Machine
 from streaming.sources.test_source import check_counts
+from streaming.virtual_time import VirtualTime
 
 from s2v.errors import StreamError
-from s2v.streaming.session.session import Session
-from s2v.streaming.sources.microphone import MicrophoneSource
+from s2v.streaming.sources.microphone import LET_GO_WITHIN_S, MicrophoneSource
 from s2v.streaming.sources.microphone_capture import MAX_WAITING_BLOCKS
 from s2v.streaming.sources.portaudio import (
     Capability,
@@ -105,9 +104,10 @@ def listen(
     machine: Machine, test: Callable[[MicrophoneSource, list[AudioChunk]], Awaitable[None]], wanted: str = ""
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Run `test` while the source is read; all samples at both rates, whose counts must have no hole."""
+    time, chunks = VirtualTime(), list[AudioChunk]()
 
-    async def run() -> list[AudioChunk]:
-        source, chunks = MicrophoneSource(wanted, machine.make_system), list[AudioChunk]()
+    async def run() -> None:
+        source = source_of(machine, time, wanted)
         reading = asyncio.create_task(gather(source, chunks))
         try:
             await test(source, chunks)
@@ -116,12 +116,18 @@ def listen(
             source.close()
             await reading
             await source.wait_closed()
-        return chunks
 
-    chunks = asyncio.run(asyncio.wait_for(run(), 30))
+    time.run(run(), within_s=30)
     assert machine.systems == 0 and not any(stream.open for stream in machine.streams)
     assert not any(thread.name == "s2v-microphone" for thread in threading.enumerate())
     return check_counts(chunks)
+
+
+def source_of(
+    machine: Machine, time: VirtualTime, wanted: str = "", let_go_within_s: float = LET_GO_WITHIN_S
+) -> MicrophoneSource:
+    machine.wait = time.wait
+    return MicrophoneSource(wanted, machine.make_system, let_go_within_s, time.now, time.wait)
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -229,29 +235,30 @@ def test_what_comes_after_silence_has_taken_its_place_is_not_heard_a_second_time
 def test_a_device_that_cannot_be_opened_the_first_time_is_an_error() -> None:
     machine = machine_of("Desk")
     machine.refuse_open = True
+    time = VirtualTime()
 
     async def read() -> None:
-        source = MicrophoneSource("", machine.make_system)
+        source = source_of(machine, time)
         with pytest.raises(StreamError, match="close the program that uses it"):
             while True:
                 assert await source.read() is not None
         source.close()
         await source.wait_closed()
 
-    asyncio.run(asyncio.wait_for(read(), 10))
+    time.run(read(), within_s=10)
     assert machine.systems == 0
 
 
 def test_closed_before_it_began_it_opens_nothing() -> None:
-    machine = machine_of("Desk")
+    machine, time = machine_of("Desk"), VirtualTime()
 
     async def read() -> None:
-        source = MicrophoneSource("", machine.make_system)
+        source = source_of(machine, time)
         source.close()
         await source.wait_closed()
         assert await source.read() is None
 
-    asyncio.run(read())
+    time.run(read())
     assert machine.streams == []
 
 
@@ -261,10 +268,11 @@ def listening() -> bool:
 
 def test_a_driver_that_hangs_holds_nobody_up_but_whoever_closes_its_session() -> None:
     machine, engine = machine_of("Desk"), FakeEngine()
+    machine, engine, time = machine_of("Desk"), FakeEngine(), VirtualTime()
     machine.lets_go.clear()
 
     async def close() -> None:
-        session = Session(MicrophoneSource("", machine.make_system, let_go_within_s=60), lambda: engine, still())
+        session = session_of(source_of(machine, time, let_go_within_s=60), lambda: engine, time)
         running = asyncio.create_task(session.run())
         stream = await opened(machine, 1)
         closing = asyncio.create_task(session.close())
@@ -275,24 +283,25 @@ def test_a_driver_that_hangs_holds_nobody_up_but_whoever_closes_its_session() ->
         await closing
         assert running.done() and not listening() and machine.systems == 0
 
-    asyncio.run(asyncio.wait_for(close(), 30))
+    time.run(close(), within_s=30)
 
 
 def test_a_driver_that_never_lets_go_is_left_behind_and_said(caplog: pytest.LogCaptureFixture) -> None:
-    machine = machine_of("Desk")
+    machine, time = machine_of("Desk"), VirtualTime()
     machine.lets_go.clear()
 
     async def close() -> None:
-        source = MicrophoneSource("", machine.make_system, let_go_within_s=0.05)
+        source = source_of(machine, time)
         reading = asyncio.create_task(gather(source, []))
         await opened(machine, 1)
         source.close()
         await reading
+        closed_s = time.now_s
         await source.wait_closed()
+        assert time.now_s - closed_s == pytest.approx(LET_GO_WITHIN_S, abs=1e-3)
         assert listening()
+        machine.lets_go.set()
+        await until(lambda: not listening())
 
-    asyncio.run(asyncio.wait_for(close(), 30))
+    time.run(close())
     assert "driver does not let go" in caplog.text
-    machine.lets_go.set()
-    while listening():
-        time.sleep(0.005)

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
 import numpy as np
 import pytest
-from streaming.fakes import VirtualTime
 from streaming.sources.test_source import check_counts
 from streaming.sources.test_speech_buffer import resampled, speech
+from streaming.virtual_time import VirtualTime
 
 from s2v.errors import StreamError
 from s2v.streaming.sources.push import MAX_UTTERANCES, PushSource
@@ -16,7 +15,7 @@ from s2v.streaming.sources.source import AudioChunk
 
 def run(test: Callable[[PushSource, VirtualTime], Awaitable[None]]) -> None:
     time = VirtualTime()
-    asyncio.run(asyncio.wait_for(test(PushSource(time.now, time.sleep), time), 30))
+    time.run(test(PushSource(time.now), time))
 
 
 async def read(source: PushSource, count: int) -> list[AudioChunk]:
@@ -74,7 +73,7 @@ def test_a_loop_that_stood_still_goes_on_from_now() -> None:
 def test_endless_flushes_are_refused() -> None:
     async def say(source: PushSource, _time: VirtualTime) -> None:
         source.push(speech(48_000, 48_000), 48_000)
-        for _ in range(MAX_UTTERANCES):
+        for _number in range(MAX_UTTERANCES):
             source.flush()
         with pytest.raises(StreamError, match="wait"):
             source.flush()

@@ -1,26 +1,26 @@
 from __future__ import annotations
 
-import asyncio
-
 import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from streaming.fakes import VirtualTime, tone, tone_clip
+from streaming.fakes import tone, tone_clip
+from streaming.virtual_time import VirtualTime
 
 from s2v.streaming.sources.file import FileSource
 from s2v.streaming.sources.peer import VoiceResampler
 from s2v.streaming.sources.source import AudioChunk, AudioSource
 
 
-def collect(source: AudioSource, limit: int = 10_000) -> list[AudioChunk]:
-    async def read() -> list[AudioChunk]:
-        chunks: list[AudioChunk] = []
+def collect(time: VirtualTime, source: AudioSource, limit: int = 10_000) -> list[AudioChunk]:
+    chunks: list[AudioChunk] = []
+
+    async def read() -> None:
         while len(chunks) < limit and (chunk := await source.read()) is not None:
             chunks.append(chunk)
-        return chunks
 
-    return asyncio.run(read())
+    time.run(read())
+    return chunks
 
 
 def packet(pcm: NDArray[np.float32], stamp: int | None, rate_hz: int = 48_000, stereo: bool = True) -> av.AudioFrame:
@@ -46,7 +46,7 @@ def check_counts(chunks: list[AudioChunk]) -> tuple[NDArray[np.float32], NDArray
 def test_a_file_is_delivered_whole_once_and_in_real_time() -> None:
     clip, time = tone_clip(2.005), VirtualTime()
     began_s = time.now_s
-    chunks = collect(FileSource(clip, now=time.now, sleep=time.sleep))
+    chunks = collect(time, FileSource(clip, now=time.now))
     voice, engine = check_counts(chunks)
     assert np.array_equal(voice, clip.pcm_48k)
     assert np.array_equal(engine, clip.pcm_16k)
@@ -55,16 +55,17 @@ def test_a_file_is_delivered_whole_once_and_in_real_time() -> None:
 
 def test_a_looped_file_goes_round_without_a_hole() -> None:
     clip, time = tone_clip(0.333), VirtualTime()
-    voice, engine = check_counts(collect(FileSource(clip, loop=True, now=time.now, sleep=time.sleep), limit=60))
+    voice, engine = check_counts(collect(time, FileSource(clip, loop=True, now=time.now), limit=60))
     assert np.array_equal(voice, np.resize(clip.pcm_48k, len(voice)))
     assert np.array_equal(engine, np.resize(clip.pcm_16k, len(engine)))
 
 
 def test_an_empty_or_closed_file_source_ends() -> None:
-    assert collect(FileSource(tone_clip(0.0), loop=True)) == []
-    source = FileSource(tone_clip(1.0))
+    time = VirtualTime()
+    assert collect(time, FileSource(tone_clip(0.0), loop=True, now=time.now)) == []
+    source = FileSource(tone_clip(1.0), now=time.now)
     source.close()
-    assert collect(source) == []
+    assert collect(time, source) == []
 
 
 def test_a_microphone_arrives_unchanged_and_the_engine_hears_the_same_moments() -> None:

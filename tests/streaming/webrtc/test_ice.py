@@ -4,10 +4,11 @@ import asyncio
 import json
 from typing import Any
 
+import aioice
 import pytest
-from aiortc import RTCIceGatherer
 
 from s2v.errors import StreamError
+from s2v.streaming.webrtc.aiortc_internals import ice_arguments
 from s2v.streaming.webrtc.ice import (
     MAX_HIDDEN,
     MAX_ICE_SERVERS,
@@ -99,10 +100,10 @@ def test_a_stun_server_is_asked_for_the_outer_address() -> None:
         server, _ = await loop.create_datagram_endpoint(OuterAddress, local_addr=("127.0.0.1", 0))
         port = server.get_extra_info("sockname")[1]
         servers = ice_servers([f"stun:127.0.0.1:{port}"])
-        gatherer = RTCIceGatherer(iceServers=configuration(servers).iceServers)
-        await gatherer.gather()
-        found = {(candidate.type, candidate.ip) for candidate in gatherer.getLocalCandidates()}
-        await gatherer._connection.close()
+        connection = aioice.Connection(ice_controlling=True, **ice_arguments(configuration(servers)))
+        await connection.gather_candidates()
+        found = {(candidate.type, candidate.host) for candidate in connection.local_candidates}
+        await connection.close()
         server.close()
         return found
 

@@ -12,8 +12,14 @@ import av
 import numpy as np
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
-from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
-from aiortc.mediastreams import AudioStreamTrack, MediaStreamError
+from aiortc import (
+    AudioStreamTrack,
+    MediaStreamError,
+    MediaStreamTrack,
+    RTCConfiguration,
+    RTCPeerConnection,
+    RTCSessionDescription,
+)
 from numpy.typing import NDArray
 from streaming.client import Client, next_picture, next_sound
 from streaming.fakes import SIDE_PX, FakeEngine, fake_avatar, tone_clip
@@ -22,6 +28,7 @@ from s2v.streaming.server.app import create_app
 from s2v.streaming.server.call_manager import CALL_MANAGER, LiveOptions
 from s2v.streaming.session.tracks import VoiceTrack
 from s2v.streaming.sources.file import FileSource
+from s2v.streaming.webrtc.aiortc_internals import intercept
 
 pytestmark = pytest.mark.usefixtures("loopback_ice")
 
@@ -194,8 +201,7 @@ def test_a_peer_that_falls_silent_is_hung_up() -> None:
             peer = Peer(client, None)
             await peer.call()
             await until(lambda: peer.pc.connectionState == "connected")
-            assert peer.pc.sctp is not None
-            peer.pc.sctp.transport.transport._send = swallow  # the network is gone, nobody says goodbye
+            intercept(peer.pc, lambda _, recv: (swallow, recv))  # the network is gone, nobody says goodbye
             await until(lambda: len(client.app[CALL_MANAGER]) == 0)
             await peer.pc.close()
 

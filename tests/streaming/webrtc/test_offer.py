@@ -9,13 +9,13 @@ from collections.abc import Callable
 
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection
-from aiortc.sdp import SessionDescription
 from streaming.fakes import fake_avatar, tone_clip
 from streaming.webrtc.test_loopback_peer import serving, until
 from streaming.webrtc.test_rude_peers import FILES, open_files
 
 from s2v.errors import StreamError
 from s2v.streaming.server.call_manager import CALL_MANAGER, LiveOptions
+from s2v.streaming.webrtc.aiortc_internals import SessionDescription
 from s2v.streaming.webrtc.offer import MAX_CANDIDATES, refuse_unusable
 
 pytestmark = pytest.mark.usefixtures("loopback_ice")

@@ -14,8 +14,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from aiortc import RTCPeerConnection, RTCSessionDescription
-from aiortc.mediastreams import AudioStreamTrack
+from aiortc import AudioStreamTrack, RTCPeerConnection, RTCSessionDescription
 from streaming.client import Client
 from streaming.fakes import FakeEngine, fake_avatar, tone_clip
 from streaming.webrtc.test_loopback_peer import Peer, serving, until
@@ -26,6 +25,7 @@ from s2v.streaming.session.session import Session
 from s2v.streaming.session.tracks import FaceTrack, VoiceTrack
 from s2v.streaming.sources.file import FileSource
 from s2v.streaming.sources.peer import PeerSource
+from s2v.streaming.webrtc.aiortc_internals import intercept
 from s2v.streaming.webrtc.call import Call
 
 pytestmark = pytest.mark.usefixtures("loopback_ice")
@@ -55,9 +55,7 @@ async def impatient(peer: Peer) -> None:
 async def vanished(peer: Peer) -> None:
     """The network is gone, and so is the goodbye."""
     await connected(peer)
-    assert peer.pc.sctp is not None
-    peer.pc.sctp.transport.transport._send = swallow
-    peer.pc.sctp.transport.transport._connection.send = swallow  # type: ignore[method-assign]
+    intercept(peer.pc, lambda _, recv: (swallow, recv))
     await peer.pc.close()
 
 
