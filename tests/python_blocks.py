@@ -48,9 +48,9 @@ def show(pixels):
 FILES = {"me.jpg", "speech.wav"}
 
 
-def half_a_second(path: Path) -> Path:
-    """The first half second of speech of the test data, as wav."""
-    pcm = read_audio(ROOT / "tests" / "data" / "speech.flac").pcm_16k[:SPEECH_SAMPLES]
+def write_speech(path: Path, samples: int = SPEECH_SAMPLES) -> Path:
+    """The first half second of speech of the test data, or more of it, as wav at 16 kHz."""
+    pcm = read_audio(ROOT / "tests" / "data" / "speech.flac").pcm_16k[:samples]
     with wave.open(str(path), "wb") as sound:
         sound.setparams((1, 2, 16_000, 0, "NONE", ""))
         sound.writeframes((np.clip(pcm, -1, 1) * 32_767).astype("<i2").tobytes())
@@ -70,7 +70,7 @@ def run_block(block: Block, folder: Path) -> None:
     """Raises: AssertionError, it failed, or `show` was asked for and not every frame was shown."""
     needs = needs_of(block)
     if needs & {"speech.wav", "microphone_chunks"}:
-        half_a_second(folder / "speech.wav")
+        write_speech(folder / "speech.wav")
     if "me.jpg" in needs:
         shutil.copy(BUNDLED_FACE, folder / "me.jpg")
     code = "".join(STAND_INS[name] for name in sorted(needs & STAND_INS.keys())) + "\n" + block.text

@@ -14,7 +14,7 @@ from pathlib import Path
 import av
 import pytest
 from documents import DOCUMENTS, ROOT, Block, blocks_of, sections_of
-from python_blocks import FRAMES, half_a_second, needs_of, run_block
+from python_blocks import FRAMES, needs_of, run_block, write_speech
 
 from s2v.cli import build_parser
 from s2v.commands.options.face import BUNDLED_FACE
@@ -105,7 +105,7 @@ def test_every_s2v_line_is_understood(words: list[str]) -> None:
 @pytest.mark.parametrize("words", [words for words in OURS if words[1:2] == ["generate"]], ids=" ".join)
 def test_every_generate_example_makes_its_video(words: list[str], tmp_path: Path) -> None:
     """As it stands, but from a folder of its own, with a short recording, and with our files for the reader's."""
-    speech = half_a_second(tmp_path / "speech.wav")
+    speech = write_speech(tmp_path / "speech.wav")
     arguments = list(words[1:])
     for at, word in enumerate(arguments[:-1]):
         if word == "--audio":

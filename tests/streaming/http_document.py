@@ -53,25 +53,30 @@ def uploads(limits: UploadLimits | None = None) -> FaceOptions:
     return FaceOptions(Enroller(), (), limits or UploadLimits())
 
 
+def live(make_engine: Callable[[], FakeEngine], **options: Any) -> LiveOptions:
+    """A server's options, with this engine for its sessions."""
+    return LiveOptions(make_engine, still(), **options)
+
+
 PUSH = BroadcastSource("push", PushSource)
 MIC = BroadcastSource("mic", lambda: MicrophoneSource("", Machine([FakeDevice("Array")]).make_system))
 ICE = (IceServer(("turn:turn.example.org",), "ada", "secret"),)
 # Made for each use: an application serves once.
 SERVERS: dict[str, Callable[[], LiveOptions]] = {
-    "plain": lambda: LiveOptions(FakeEngine, still()),
-    "voice": lambda: LiveOptions(FakeEngine, still(), sample_clip=tone_clip(1.0), runtime=_NoRuntime()),
-    "long voice": lambda: LiveOptions(FakeEngine, still(), sample_clip=tone_clip(60.0)),
-    "uploads": lambda: LiveOptions(FakeEngine, still(), sample_clip=tone_clip(1.0), faces=uploads(), ice_servers=ICE),
-    "no room": lambda: LiveOptions(FakeEngine, still(), faces=uploads(UploadLimits(max_faces=0))),
-    "token": lambda: LiveOptions(FakeEngine, still(), access=Access(TOKEN)),
-    "push": lambda: LiveOptions(FakeEngine, still(), broadcast_source=PUSH),
-    "mic": lambda: LiveOptions(FakeEngine, still(), broadcast_source=MIC),
-    "broken": lambda: LiveOptions(_refuse, still(), sample_clip=tone_clip(1.0)),
-    "broken push": lambda: LiveOptions(
-        _refuse, still(), broadcast_source=BroadcastSource("push", PushSource, waits_for_subscribers=True)
+    "plain": lambda: live(FakeEngine),
+    "voice": lambda: live(FakeEngine, sample_clip=tone_clip(1.0), runtime=_NoRuntime()),
+    "long voice": lambda: live(FakeEngine, sample_clip=tone_clip(60.0)),
+    "uploads": lambda: live(FakeEngine, sample_clip=tone_clip(1.0), faces=uploads(), ice_servers=ICE),
+    "no room": lambda: live(FakeEngine, faces=uploads(UploadLimits(max_faces=0))),
+    "token": lambda: live(FakeEngine, access=Access(TOKEN)),
+    "push": lambda: live(FakeEngine, broadcast_source=PUSH),
+    "mic": lambda: live(FakeEngine, broadcast_source=MIC),
+    "broken": lambda: live(_refuse, sample_clip=tone_clip(1.0)),
+    "broken push": lambda: live(
+        _refuse, broadcast_source=BroadcastSource("push", PushSource, waits_for_subscribers=True)
     ),
-    "failing": lambda: LiveOptions(_fails_later, still(), sample_clip=tone_clip(60.0)),
-    "full": lambda: LiveOptions(FakeEngine, still(), sample_clip=tone_clip(1.0), max_sessions=0),
+    "failing": lambda: live(_fails_later, sample_clip=tone_clip(60.0)),
+    "full": lambda: live(FakeEngine, sample_clip=tone_clip(1.0), max_sessions=0),
 }
 
 

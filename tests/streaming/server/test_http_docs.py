@@ -17,7 +17,7 @@ from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient
 from aiohttp.web_urldispatcher import StaticResource
 from documents import ROOT, Block, blocks_of, in_code
-from streaming.fakes import FakeEngine, still
+from streaming.fakes import FakeEngine
 from streaming.http_document import (
     DOCUMENT,
     JPEG,
@@ -26,6 +26,7 @@ from streaming.http_document import (
     SECTIONS,
     SERVERS,
     TOKEN,
+    live,
     offer_body,
     rows,
     uploads,
@@ -36,7 +37,6 @@ from s2v.media.audio_file import PLAYBACK_HZ
 from s2v.streaming.server import app as app_module
 from s2v.streaming.server import call_manager, face_routes, http_runner, push_socket
 from s2v.streaming.server.app import create_app
-from s2v.streaming.server.call_manager import LiveOptions
 from s2v.streaming.server.face_store import UploadLimits
 from s2v.streaming.sources import push, speech_buffer
 from s2v.streaming.webrtc import call as call_module
@@ -50,7 +50,7 @@ def _statuses(heading: str) -> set[int]:
 
 
 def test_every_route_has_its_section_and_every_section_its_route() -> None:
-    options = LiveOptions(FakeEngine, still(), faces=uploads(), broadcast_source=PUSH)
+    options = live(FakeEngine, faces=uploads(), broadcast_source=PUSH)
 
     async def routes() -> set[str]:
         found = set()
