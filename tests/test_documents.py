@@ -128,7 +128,10 @@ def _holds_the_speech(video: Path) -> None:
 
 
 @pytest.mark.parametrize("block", _of("python"), ids=str)
-def test_every_python_block_runs(block: Block, tmp_path: Path) -> None:
+def test_every_python_block_runs_or_is_a_signature(block: Block, tmp_path: Path) -> None:
+    if block.document.name == "api.md":  # signatures: nothing to run
+        compile(block.text, str(block), "exec")
+        return
     run_block(block, tmp_path)
     for video in re.findall(r"\"([\w.]+\.mp4)\"", block.text):
         _holds_the_speech(tmp_path / video)
