@@ -13,8 +13,7 @@ import cv2
 import numpy as np
 
 
-def main() -> None:
-    """Decode, pick frames at even steps, tile, write."""
+def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("video", type=Path)
     parser.add_argument("sheet", type=Path)
@@ -24,8 +23,12 @@ def main() -> None:
     parser.add_argument("--columns", type=int, default=6)
     parser.add_argument("--tile", type=int, default=256, metavar="PX", help="height of a tile")
     parser.add_argument("--crop", type=int, nargs=4, metavar=("X", "Y", "W", "H"), help="part of the frame to show")
-    args = parser.parse_args()
+    return parser
 
+
+def main() -> None:
+    """Decode, pick frames at even steps, tile, write."""
+    args = build_parser().parse_args()
     with av.open(str(args.video)) as container:
         frames = [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
         fps = float(container.streams.video[0].average_rate or 25)

@@ -7,96 +7,21 @@ import graphlib
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-PACKAGE = ROOT / "s2v"
-FILES = sorted(PACKAGE.rglob("*.py"))
+from scripts._architecture import FILES, PACKAGE, ROOT, folder_of, imports_of, is_within, nearest, read_rooms, target_of
 
-# Who may import whom, by folder: itself, what is below it, and these. The nearest row counts; nothing points up.
-ARROWS = {
-    "__init__": {"engine", "media", "spec", "errors"},
-    "__main__": {"cli"},
-    "cli": {"commands", "errors", ""},
-    "commands": {"doctor", "benchmarks", "training", "streaming", "media", "engine", "spec", "errors", "machine"},
-    "doctor": {"streaming", "engine", "errors", "machine", ""},
-    "benchmarks": {"streaming", "media", "engine", "spec", "errors", "machine", "files", ""},
-    "benchmarks/baselines": {"benchmarks", "engine", "errors"},
-    "benchmarks/gpu": {"benchmarks", "engine", "errors"},
-    "benchmarks/live": {"benchmarks", "streaming", "media", "engine", "spec", "errors", "machine"},
-    "training": {"media", "engine", "spec", "errors", "machine", "files", ""},
-    "streaming": {"media", "engine", "spec", "errors", "machine"},
-    "streaming/sources": {"media", "errors"},
-    "streaming/session": {"streaming/sources", "media", "engine", "spec"},
-    "streaming/webrtc": {"streaming/session", "streaming/sources", "errors"},
-    "streaming/broadcast": {"streaming/session", "streaming/sources", "media", "errors"},
-    "streaming/render": {"media", "engine", "spec", "errors", "machine"},
-    "media": {"engine", "spec", "errors", "machine", "files", ""},
-    "engine": {"spec", "errors", "machine"},
-    "engine/audio": {"spec", "errors"},
-    "engine/face": {"spec", "errors"},
-    "engine/backends": {"engine/face", "spec", "errors", "machine"},
-    "engine/compositor": {"engine/backends", "engine/face", "spec", "errors"},
-    "files": set(),
-    "machine": set(),
-    "spec": {"errors"},
-    "errors": set(),
-}
-# Everything that is not the standard library, by folder; what a folder may use, those in it may too.
-LIBRARIES = {
-    "engine": {"numpy", "cv2"},
-    "engine/face": {"mediapipe"},
-    "engine/backends": {"onnx", "onnxruntime", "openvino"},
-    "engine/backends/torch": {"torch"},
-    "engine/compositor/torch": {"torch"},
-    "media": {"numpy", "cv2", "av", "tqdm"},
-    "streaming": {"numpy", "cv2", "av", "aiortc", "aioice", "aiohttp"},
-    "streaming/sources": {"pyaudio"},
-    "streaming/server": {"prometheus_client"},
-    "doctor": {"aiortc", "aioice", "aiohttp", "av", "numpy"},
-    "commands": {"tqdm"},
-    "benchmarks": {"numpy", "matplotlib", "onnx", "aiortc"},
-    "benchmarks/baselines": {"torch"},
-    "benchmarks/gpu": {"torch"},
-    "benchmarks/live": {"av", "aiohttp", "aioice"},
-    "training": {"numpy", "cv2", "torch", "onnx", "onnxscript", "tqdm", "av", "matplotlib"},
-    "training/voices": {"pocketsphinx", "hibari", "num2words"},
-}
+# Who may import whom, and which libraries, by folder: the nearest row counts; nothing points up.
+ROOMS = read_rooms()
+ARROWS = {name: set(room.may_import) for name, room in ROOMS.items() if room.may_import is not None}
+LIBRARIES = {name: set(room.libraries) for name, room in ROOMS.items() if room.libraries}
 MOST_MODULES = 16  # in a folder: what can be taken in at a glance
 # These cost most of a second, or need more than numpy and OpenCV: never while `s2v.engine` is imported.
 RUNTIMES = ["mediapipe", "onnxruntime", "openvino", "torch", "onnx", "tensorrt", "scipy", "matplotlib"]
 STREAMING_LIBRARIES = ["av", "aiortc", "aioice", "aiohttp", "pyaudio", "tqdm"]
-
-
-def _folder(path: Path) -> str:
-    """ "engine/audio" for a module in it, "spec" for a module of the package itself."""
-    inside = path.relative_to(PACKAGE)
-    return inside.parent.as_posix() if len(inside.parts) > 1 else inside.stem
-
-
-def _row(table: Mapping[str, object], folder: str) -> str | None:
-    """The nearest row for a folder: its own or that of one around it."""
-    parts = folder.split("/")
-    return next((name for n in range(len(parts), 0, -1) if (name := "/".join(parts[:n])) in table), None)
-
-
-def _is_within(folder: str, around: str) -> bool:
-    return folder == around or folder.startswith(f"{around}/")
-
-
-def _imports(path: Path) -> Iterator[tuple[int, str]]:
-    """Line and full name of everything imported, also inside functions and under TYPE_CHECKING."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield node.lineno, alias.name
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}:{node.lineno}: write the whole name, not a relative import"
-            for alias in node.names:
-                yield node.lineno, f"{node.module}.{alias.name}"
 
 
 def _at_import_time(body: list[ast.stmt]) -> Iterator[ast.Import | ast.ImportFrom]:
@@ -111,41 +36,31 @@ def _at_import_time(body: list[ast.stmt]) -> Iterator[ast.Import | ast.ImportFro
                 yield from _at_import_time(getattr(node, field, []))
 
 
-def _target(name: str) -> str:
-    """The folder of a module that is imported by its full name; "" for a name of the package itself."""
-    parts = name.split(".")
-    for n in range(len(parts), 1, -1):
-        at = PACKAGE.joinpath(*parts[1:n])
-        if at.is_dir():
-            return at.relative_to(PACKAGE).as_posix()
-        if at.with_suffix(".py").is_file():
-            return _folder(at.with_suffix(".py"))
-    return ""
-
-
 def test_every_row_is_about_something() -> None:
-    folders = {_folder(path) for path in FILES}
+    folders = {folder_of(path) for path in FILES}
     for table in (ARROWS, LIBRARIES):
         for name in table:
-            assert any(_is_within(folder, name) for folder in folders), f"there is no {name}: take its row out"
+            assert any(is_within(folder, name) for folder in folders), (
+                f"{name} is not there: see docs/architecture.toml"
+            )
     assert {folder.split("/")[0] for folder in folders} == {name.split("/")[0] for name in ARROWS}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_a_file_imports_only_what_its_folder_may(path: Path) -> None:
-    folder = _folder(path)
-    row = _row(ARROWS, folder)
-    assert row is not None, f"{folder} has no row in ARROWS"
-    libraries = {library for name, some in LIBRARIES.items() if _is_within(folder, name) for library in some}
-    for line, name in _imports(path):
+    folder = folder_of(path)
+    row = nearest(ARROWS, folder)
+    assert row is not None, f"{folder} has no row in docs/architecture.toml"
+    libraries = {library for name, some in LIBRARIES.items() if is_within(folder, name) for library in some}
+    for line, name in imports_of(path):
         head = name.split(".")[0]
         where = f"{path.relative_to(ROOT)}:{line}: {folder} may not import {name}"
         if head == "s2v":
-            target = _target(name)
+            target = target_of(name)
             allowed = (
                 target in ARROWS[row]
                 if not target
-                else any(_is_within(target, one) for one in {row, *ARROWS[row]} - {""})
+                else any(is_within(target, one) for one in {row, *ARROWS[row]} - {""})
             )
             assert allowed, where
         elif head not in sys.stdlib_module_names:
@@ -162,16 +77,16 @@ def test_nothing_imports_in_a_circle(folders: bool) -> None:
     names = {".".join(("s2v", *path.relative_to(PACKAGE).with_suffix("").parts)): path for path in FILES}
     arrows: dict[str, set[str]] = {}
     for name, path in names.items():
-        for _, imported in _imports(path):
+        for _, imported in imports_of(path):
             target = next((one for one in (imported, imported.rpartition(".")[0]) if one in names), None)
-            here, there = (_folder(path), _folder(names[target])) if folders and target else (name, target)
+            here, there = (folder_of(path), folder_of(names[target])) if folders and target else (name, target)
             if there is not None and here != there:
                 arrows.setdefault(here, set()).add(there)
     graphlib.TopologicalSorter(arrows).prepare()  # raises CycleError, which names the circle
 
 
 def test_a_folder_can_be_taken_in_at_a_glance() -> None:
-    modules = Counter(_folder(path) for path in FILES if path.parent != PACKAGE and path.stem != "__init__")
+    modules = Counter(folder_of(path) for path in FILES if path.parent != PACKAGE and path.stem != "__init__")
     assert {folder: n for folder, n in modules.items() if n > MOST_MODULES} == {}
 
 
@@ -232,8 +147,8 @@ HEAVY_FILES |= {"plot", "stages_plot"}
 
 
 def _light(top: str) -> list[str]:
-    light = [path for path in FILES if _folder(path) not in HEAVY and path.stem not in HEAVY_FILES]
-    return [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in light if _is_within(_folder(path), top)]
+    light = [path for path in FILES if folder_of(path) not in HEAVY and path.stem not in HEAVY_FILES]
+    return [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in light if is_within(folder_of(path), top)]
 
 
 @pytest.mark.parametrize(("top", "among"), [("engine", "s2v.engine.lipsync"), ("benchmarks", "s2v.benchmarks.stages")])

@@ -14,6 +14,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,11 @@ class PushSocket:
         self._socket = socket
         try:
             await _Speaker(self._broadcast, socket, rate_hz).listen()
+        except S2vError as error:  # an HTTP answer would be noise on a socket that has been opened
+            log.warning("%s", error)
+            with suppress(ConnectionError):
+                await socket.send_json(_error(str(error)))
+                await socket.close(code=WSCloseCode.INTERNAL_ERROR, message=b"failed")
         finally:
             self._socket = None
         return socket

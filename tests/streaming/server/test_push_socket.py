@@ -17,6 +17,7 @@ from streaming.client import Client
 from streaming.fakes import FakeEngine, fake_avatar
 from streaming.sources.test_speech_buffer import resampled, speech
 
+from s2v.errors import ModelError
 from s2v.streaming.broadcast.broadcast import Broadcast, BroadcastSource
 from s2v.streaming.server.app import create_app
 from s2v.streaming.server.call_manager import CALL_MANAGER, LiveOptions
@@ -30,9 +31,10 @@ def visit(
     test: Callable[[Client], Awaitable[None]],
     voice: BroadcastSource | None = PUSHED,
     engine: FakeEngine | None = None,
+    make_engine: Callable[[], FakeEngine] = FakeEngine,
 ) -> None:
     async def run() -> None:
-        options = LiveOptions(fake_avatar(lambda: engine or FakeEngine()), broadcast_source=voice)
+        options = LiveOptions(fake_avatar(lambda: engine or make_engine()), broadcast_source=voice)
         async with asyncio.timeout(60), TestClient(TestServer(create_app(options))) as client:
             await test(client)
 
@@ -202,6 +204,20 @@ def test_without_viewers_the_avatar_is_there_as_long_as_somebody_speaks() -> Non
                     await asyncio.sleep(0.02)
 
     visit(say)
+
+
+def test_a_program_is_told_why_no_engine_can_be_opened() -> None:
+    def refuse() -> FakeEngine:
+        raise ModelError("no such model: export it again")
+
+    async def say(client: Client) -> None:
+        for _ in range(2):  # its place is free again
+            async with client.ws_connect("/audio?rate=24000") as socket:
+                assert await socket.receive_json() == {"type": "error", "error": "no such model: export it again"}
+                message = await socket.receive(timeout=10)
+                assert (message.type, message.data) == (WSMsgType.CLOSE, WSCloseCode.INTERNAL_ERROR)
+
+    visit(say, make_engine=refuse)
 
 
 def test_the_server_ends_while_a_program_speaks() -> None:
