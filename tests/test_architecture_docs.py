@@ -17,10 +17,9 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from _architecture import FILES, PACKAGE, folder_of, imports_of, modules, read_rooms, target_of
+from _layered import place, rows_of, without_implied
 from documents import ROOT, sections_of, table_of
-
-from scripts._architecture import FILES, PACKAGE, folder_of, imports_of, modules, read_rooms, target_of
-from scripts._layered import place, rows_of, without_implied
 
 DOCUMENT = ROOT / "docs" / "architecture.md"
 PICTURE = ROOT / "docs" / "architecture.svg"

@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from scripts._architecture import FILES, PACKAGE, ROOT, folder_of, imports_of, is_within, nearest, read_rooms, target_of
+from _architecture import FILES, PACKAGE, ROOT, folder_of, imports_of, is_within, nearest, read_rooms, target_of
 
 # Who may import whom, and which libraries, by folder: the nearest row counts; nothing points up.
 ROOMS = read_rooms()
