@@ -80,14 +80,14 @@ class BaselinesReport:
         rows = [
             (
                 *(
-                    (f"{time_in_pairs.how}, batch {time_in_pairs.batch}", f"{time_in_pairs.ratio:.2f}")
-                    if side is time_in_pairs.ours
+                    (f"{timing.how}, batch {timing.batch}", f"{timing.ratio:.2f}")
+                    if side is timing.ours
                     else ("", None)
                 ),
                 *(side.name, *short_ms(side.wall_ms), *short_ms(side.gpu_ms), side.frames_s),
             )
-            for time_in_pairs in self.timings
-            for side in (time_in_pairs.ours, time_in_pairs.baseline)
+            for timing in self.timings
+            for side in (timing.ours, timing.baseline)
         ]
         head = ("milliseconds a batch", "ratio", "network", "p50", "p95", "p99", "GPU p50", "p95", "p99", "frames/s")
         return "\n".join(

@@ -85,7 +85,7 @@ def report_of(
 
 
 def report_of_step(ready: Ready, clients: LoadClients, begin: Usage, end: Usage) -> StepReport:
-    """Count what came in the clients's window. `begin` and `end`: the server's usage at its ends."""
+    """Count what came in the clients' window. `begin` and `end`: the server's usage at its ends."""
     seconds = clients.to_s - clients.from_s
     talked = [caller for caller in clients.callers if caller.refused is None and caller.failed is None]
     failed = [caller.failed for caller in clients.callers if caller.failed is not None]

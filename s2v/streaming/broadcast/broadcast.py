@@ -186,7 +186,7 @@ class Subscriber:
 
 
 class Broadcast:
-    """Keeps a broadcast_session going and lets subscribers in. When one has failed, the next visitor begins another."""
+    """Keeps a session going and lets subscribers in. When one has failed, the next visitor begins another."""
 
     def __init__(self, voice: BroadcastSource, make_session: Callable[[AudioSource], Session]) -> None:
         self._voice = voice

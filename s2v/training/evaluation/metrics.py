@@ -77,7 +77,7 @@ def pauses(pcm: NDArray[np.float32], n_frames: int, spec: LipSyncSpec) -> NDArra
 
 
 def runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Start and end (one past the last) of every stretch that is target."""
+    """Start and end (one past the last) of every stretch that is true."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
     return [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]
 

@@ -85,7 +85,7 @@ def backend_speak(backend: Backend) -> Speak:
 
 
 def motion_figures(prediction: NDArray[np.float32], talk: Talk, spec: LipSyncSpec) -> dict[str, float]:
-    """Figures of one clip. Offsets in frames, positive where what is prediction lags the film."""
+    """Figures of one clip. Offsets in frames, positive where the prediction lags the film."""
     n = min(len(prediction), len(talk.motion))
     target, film = talk.motion[:n], talk.aperture[:n]
     opened = prediction[:n] @ gap_weights(spec)

@@ -64,7 +64,7 @@ def light_between(gate: Tensor, unit_px: float) -> Tensor:
 
 
 def mouth_loss(mouth: Tensor, batch: dict[str, Tensor]) -> Tensor:
-    """The patch laid over the warped reference must give the target mouth, and be target inside the opening.
+    """The patch laid over the warped reference must give the target mouth, and be true inside the opening.
 
     A picture is compared at its own resolution: where the source was magnified into blocks, their means are.
 

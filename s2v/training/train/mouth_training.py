@@ -15,7 +15,7 @@ from s2v.training.networks.mouth_decoder import N_SETS, TeethMemory
 from s2v.training.train.losses import light_between, mouth_loss, shrunk
 from s2v.training.train.picture_batches import Pictures, picture_batch
 
-_MOTION_NOISE = 0.15  # standard deviations: the mouth_decoder will be given what the motion net says, not the truth
+_MOTION_NOISE = 0.15  # standard deviations: the mouth decoder will be given what the motion net says, not the truth
 _MEMORY_RATE = 25.0  # how much faster teeth are fitted than weights are: each is seen once in a while only
 _DARK = 0.03  # cost of a cavity as bright as a tongue in full light
 _GOOD_SHARE = 0.25  # of the people, those whose teeth show best, may lend theirs to others

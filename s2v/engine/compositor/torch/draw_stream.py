@@ -21,7 +21,7 @@ from s2v.engine.backends.torch.device import TorchCudaDevice, TorchDevice
 from s2v.engine.backends.torch.streams import own_stream
 
 N_DRAW_STREAMS = 4  # of a process, for faces that do not share the stream of their network
-_FORKS = 2  # streams of a draw_stream besides its first
+_FORKS = 2  # streams of a device besides its first
 
 R = TypeVar("R")
 
@@ -61,13 +61,13 @@ class DrawStream:
         return join
 
 
-_of_devices: WeakValueDictionary[int, DrawStream] = WeakValueDictionary()  # by id: a draw_stream keeps its device
+_of_devices: WeakValueDictionary[int, DrawStream] = WeakValueDictionary()  # by id: a stream keeps its device
 _lock = threading.Lock()
 _turns = count()
 
 
 def draw_stream_of(device: TorchDevice) -> DrawStream:
-    """The draw_stream of a device that somebody else queues on too, such as a backend's: always the same one."""
+    """The stream of a device that somebody else queues on too, such as a backend's: always the same one."""
     with _lock:
         draw_stream = _of_devices.get(id(device))
         if draw_stream is None:
