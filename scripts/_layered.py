@@ -18,7 +18,9 @@ Point = tuple[float, float]
 
 LANE_PX = 10  # width of an arrow that passes between boxes
 SWEEPS = 12
-STRAIGHT = 6  # how much dearer a bend within a lane is than one between boxes
+STRAIGHT = (1.0, 3.0, 6.0)  # how much dearer a bend within a lane is than one between boxes: each is tried
+PULL = (0.0, 0.3, 1.0)  # how much a box is drawn to the middle, against one neighbour: each is tried
+SIDEWAYS_PX = 60  # one pixel of an arrow sideways is as bad as this much area
 MOST_PERMUTED = 6  # boxes in a row whose every order is tried
 
 
@@ -79,14 +81,34 @@ def place(sizes: dict[str, Point], arrows: set[Arrow], gap: Point, rows: dict[st
             grid[n].append(lane)
     links = {pair for chain in chains.values() for pair in itertools.pairwise(chain)}
     _order(grid, links)
+    tries = [_placed(sizes, gap, grid, chains, links, straight, pull) for straight in STRAIGHT for pull in PULL]
+    return min(tries, key=_cost_of)
+
+
+def _placed(
+    sizes: dict[str, Point],
+    gap: Point,
+    grid: list[list[str]],
+    chains: dict[Arrow, list[str]],
+    links: set[Arrow],
+    straight: float,
+    pull: float,
+) -> Placed:
     widths = {name: sizes[name][0] if name in sizes else LANE_PX for row in grid for name in row}
-    middles = _positions(grid, links, widths, gap[0])
+    middles = _positions(grid, links, widths, gap[0], straight, pull)
     left = min(middles[name] - widths[name] / 2 for name in middles)
     right = max(middles[name] + widths[name] / 2 for name in middles)
     edges = _heights(grid, links, middles, widths, sizes, gap)
     corners = {name: (middles[name] - widths[name] / 2 - left, edges[name][0]) for name in sizes}
     paths = _paths(grid, chains, {name: middles[name] - left for name in middles}, widths, edges)
     return Placed(right - left, max(lower for _, lower in edges.values()), corners, paths)
+
+
+def _cost_of(placed: Placed) -> float:
+    """What a reader sees of it: its area, and how far arrows go sideways."""
+    steps = [pair for path in placed.paths.values() for pair in itertools.pairwise(path)]
+    sideways = math.fsum(abs(one[0] - two[0]) for one, two in steps)
+    return round(placed.width * placed.height + SIDEWAYS_PX * sideways, 3)
 
 
 def _order(grid: list[list[str]], links: set[Arrow]) -> None:
@@ -116,7 +138,14 @@ def _cost(grid: list[list[str]], n: int, order: list[str], links: set[Arrow]) ->
     return crossings, round(length, 6)
 
 
-def _positions(grid: list[list[str]], links: set[Arrow], widths: dict[str, float], gap_px: float) -> dict[str, float]:
+def _positions(
+    grid: list[list[str]],
+    links: set[Arrow],
+    widths: dict[str, float],
+    gap_px: float,
+    straight: float,
+    pull: float,
+) -> dict[str, float]:
     """The middle of each box: near the mean of its neighbours, as far as those beside it allow; lanes are straight."""
     middles: dict[str, float] = {}
     for row in grid:
@@ -126,10 +155,10 @@ def _positions(grid: list[list[str]], links: set[Arrow], widths: dict[str, float
             at += widths[name] + gap_px
     near: dict[str, list[tuple[str, float]]] = {name: [] for name in middles}
     for here, there in sorted(links):
-        weight = float(STRAIGHT ** ((">" in here) + (">" in there)))
+        weight = float(straight ** ((">" in here) + (">" in there)))
         near[here].append((there, weight))
         near[there].append((here, weight))
-    weights = {name: math.fsum(weight for _, weight in some) or 1.0 for name, some in near.items()}
+    weights = {name: math.fsum([pull, *(weight for _, weight in some)]) or 1.0 for name, some in near.items()}
     for sweep in range(4 * SWEEPS):
         for row in grid if sweep % 2 == 0 else reversed(grid):
             means = [math.fsum(w * middles[one] for one, w in near[name]) / weights[name] for name in row]

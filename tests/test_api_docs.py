@@ -191,7 +191,7 @@ def test_types_that_are_only_named_are_shown_with_the_comments_of_their_fields(s
     assert 'level_db: float  # below full scale\n    kind: Kind = "soft"\n' in sections["Level"]
     assert "_own" not in sample and "Level(" not in sample
     assert (
-        'unit: str  # "dB"\n    def read(self) -> float: ...' in sections["Meter"]
+        'unit: str  # "dB"\n\n    def read(self) -> float: ...' in sections["Meter"]
         and "__init__" not in sections["Meter"]
     )
     assert 'Kind = Literal["loud", "soft"]' in sections["Kind"]

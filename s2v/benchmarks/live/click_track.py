@@ -86,7 +86,7 @@ class ClickFinder:
 
 
 def square_px(picture: Image) -> int:
-    """BaselineTiming of one square of the code in a picture, (h, w, 3) or I420."""
+    """Side of one square of the code in a picture, (h, w, 3) or I420."""
     return max(int(picture.shape[1]) // 16, 8)
 
 

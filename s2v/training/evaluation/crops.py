@@ -1,4 +1,4 @@
-"""DrawnClip with the head's pose taken out, so that a still head can be held against one that moves."""
+"""Pictures with the head's pose taken out, so that a still head can be held against one that moves."""
 
 from __future__ import annotations
 
