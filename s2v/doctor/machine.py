@@ -5,7 +5,6 @@ Every check loads what it needs by itself, so that a library that cannot be load
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import statistics
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING
 from s2v.doctor import network as network
 from s2v.doctor.finding import REINSTALL, Finding
 from s2v.errors import S2vError
+from s2v.machine import usable_cores
 
 if TYPE_CHECKING:
     from s2v.streaming.webrtc.ice import IceServer
@@ -77,10 +77,11 @@ def check_python() -> Finding:
 
 
 def check_processor() -> Finding:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
+    found = f"{cores:.2g} core{'' if cores == 1 else 's'}"
     if cores < ENOUGH_CORES:
-        return Finding("processor", "warn", f"{cores} core", "give it two: one draws, one encodes")
-    return Finding("processor", "ok", f"{cores} cores")
+        return Finding("processor", "warn", found, "give it two: one draws, one encodes")
+    return Finding("processor", "ok", found)
 
 
 def check_libraries() -> Finding:
