@@ -16,7 +16,7 @@ from recording import NoWaiting, RecordingDevice  # noqa: E402 - these need torc
 from s2v.engine.audio.windows import MfccWindows  # noqa: E402
 from s2v.engine.backends import open_backend  # noqa: E402
 from s2v.engine.backends.base import Tensors  # noqa: E402
-from s2v.engine.backends.parity import ssim  # noqa: E402
+from s2v.engine.backends.ssim import ssim  # noqa: E402
 from s2v.engine.backends.torch.device import TorchCpuDevice  # noqa: E402
 from s2v.engine.compositor.cpu import MotionCompositor, lower_face_box  # noqa: E402
 from s2v.engine.compositor.lids import Box  # noqa: E402
