@@ -38,7 +38,7 @@ ARROWS = {
     "engine": {"spec", "errors", "machine"},
     "engine/audio": {"spec", "errors"},
     "engine/face": {"spec", "errors"},
-    "engine/backends": {"engine/face", "spec", "errors", "machine"},
+    "engine/backends": {"engine/face", "spec", "errors", "machine", "files"},
     "engine/compositor": {"engine/backends", "engine/face", "spec", "errors"},
     "files": set(),
     "machine": set(),

@@ -28,9 +28,11 @@ from s2v.engine.face.geometry import LOWER_INNER_LIP, N_MESH, UPPER_INNER_LIP, P
 from s2v.engine.face.motion_basis import MotionBasis, aperture, neutral_face
 from s2v.engine.face.photo import Image
 from s2v.errors import DataError
+from s2v.files import write_whole
 from s2v.spec import LipSyncSpec
 from s2v.training.extract.extract_features import ClipFeatures, has_sound, load_features
 from s2v.training.prepare.shards import CLIPS_PER_SHARD, Shard, replaced_shards
+from s2v.training.shard_spec import shard_spec
 from s2v.training.train.defaults import PICTURES_PER_CLIP
 
 HELD_BACK_EVERY = 20  # one clip in so many of a training talker is kept for validation
@@ -95,8 +97,8 @@ def prepare_data(
             raise DataError(f"none of {len(files)} files below {features} is a talking clip that can be used")
         if not clips.get("train"):
             raise DataError("no talker is left to train on: name fewer speakers as validation")
-        meta = {"clips": clips, "spec": json.loads(spec.to_json())}
-        (shards.folder / "meta.json").write_text(json.dumps(meta, indent=1))
+        meta = {"clips": clips, "spec": shard_spec(spec)}
+        write_whole(shards.folder / "meta.json", json.dumps(meta, indent=1))
     return clips
 
 

@@ -107,7 +107,7 @@ class Festival:
             )
             _run(["festival", "-b", str(script)])
             pcm, rate_hz = _read_wav(out.read_bytes())
-            rows = [line.split() for line in labels.read_text().splitlines()]
+            rows = [line.split() for line in labels.read_text(encoding="utf-8").splitlines()]
         return _sized(pcm, rate_hz, speaker, [(_cmu(row[2]), float(row[0])) for row in rows if len(row) == 3])
 
 

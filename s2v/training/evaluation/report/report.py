@@ -13,7 +13,7 @@ import numpy as np
 
 from s2v import __version__
 from s2v.errors import OutputError
-from s2v.files import written_whole
+from s2v.files import write_whole
 from s2v.machine import processor_name, usable_cores
 from s2v.training.evaluation.probes import Probe
 from s2v.training.evaluation.results import MOTION_FIGURES, PICTURE_FIGURES, Figure, by_set, medians, plain
@@ -121,8 +121,7 @@ def write_report(found: Evaluation, folder: Path) -> None:
             ("report.json", json.dumps(as_dict(found), indent=1) + "\n"),
             ("report.md", as_markdown(found)),
         ):
-            with written_whole(folder / name) as beside:
-                beside.write_text(text, encoding="utf-8")
+            write_whole(folder / name, text)
     except OSError as error:
         raise OutputError(f"cannot write to {folder}: {error.strerror or error}") from error
     offset_plot(found.clips, folder / "offsets.png")
