@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from s2v import __version__
+from s2v.bundled import BUNDLED_FACE
 from s2v.cli import COMMANDS, Command, main
-from s2v.commands.options.face import BUNDLED_FACE, BUNDLED_VOICE
 from s2v.errors import AudioError
 
 ROOT = Path(__file__).parents[1]
@@ -288,11 +288,6 @@ def test_a_reader_that_leaves_early_causes_no_traceback(arguments: list[str], co
         os.close(writing)
     assert done.stderr == ""
     assert done.returncode in {code, 141}
-
-
-def test_the_bundled_face_and_voice_are_there() -> None:
-    assert BUNDLED_FACE.is_file()
-    assert BUNDLED_VOICE.is_file()
 
 
 def test_python_dash_m_is_the_same_command() -> None:

@@ -21,13 +21,24 @@ ARROWS = {
     "__init__": {"engine", "media", "spec", "errors"},
     "__main__": {"cli"},
     "cli": {"commands", "errors", ""},
-    "commands": {"doctor", "benchmarks", "training", "streaming", "media", "engine", "spec", "errors", "machine"},
-    "doctor": {"streaming", "engine", "errors", "machine", ""},
-    "benchmarks": {"streaming", "media", "engine", "spec", "errors", "machine", "files", ""},
+    "commands": {
+        "doctor",
+        "benchmarks",
+        "training",
+        "streaming",
+        "media",
+        "engine",
+        "spec",
+        "errors",
+        "machine",
+        "bundled",
+    },
+    "doctor": {"streaming", "engine", "errors", "machine", "bundled", ""},
+    "benchmarks": {"streaming", "media", "engine", "spec", "errors", "machine", "files", "bundled", ""},
     "benchmarks/baselines": {"benchmarks", "engine", "errors"},
-    "benchmarks/gpu": {"benchmarks", "engine", "errors"},
-    "benchmarks/live": {"benchmarks", "streaming", "media", "engine", "spec", "errors", "machine"},
-    "training": {"media", "engine", "spec", "errors", "machine", "files", ""},
+    "benchmarks/gpu": {"benchmarks", "engine", "errors", "bundled"},
+    "benchmarks/live": {"benchmarks", "streaming", "media", "engine", "spec", "errors", "machine", "bundled"},
+    "training": {"media", "engine", "spec", "errors", "machine", "files", "bundled", ""},
     "streaming": {"media", "engine", "spec", "errors", "machine"},
     "streaming/sources": {"media", "errors"},
     "streaming/session": {"streaming/sources", "media", "engine", "spec"},
@@ -37,9 +48,10 @@ ARROWS = {
     "media": {"engine", "spec", "errors", "machine", "files", ""},
     "engine": {"spec", "errors", "machine"},
     "engine/audio": {"spec", "errors"},
-    "engine/face": {"spec", "errors"},
-    "engine/backends": {"engine/face", "spec", "errors", "machine", "files"},
+    "engine/face": {"spec", "errors", "bundled"},
+    "engine/backends": {"engine/face", "spec", "errors", "machine", "files", "bundled"},
     "engine/compositor": {"engine/backends", "engine/face", "spec", "errors"},
+    "bundled": set(),
     "files": set(),
     "machine": set(),
     "spec": {"errors"},
@@ -187,7 +199,7 @@ def test_no_class_name_stands_twice() -> None:
 
 
 def test_the_command_line_imports_only_the_standard_library_until_a_command_runs() -> None:
-    ours = ("s2v", "s2v.errors", "s2v.commands")
+    ours = ("s2v", "s2v.bundled", "s2v.errors", "s2v.commands")
     for file in [PACKAGE / "cli.py", *(PACKAGE / "commands").rglob("*.py")]:
         for node in _at_import_time(ast.parse(file.read_text(encoding="utf-8")).body):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]

@@ -13,8 +13,8 @@ from pathlib import Path
 import av
 import pytest
 
+from s2v.bundled import BUNDLED_FACE
 from s2v.cli import build_parser
-from s2v.commands.options.face import BUNDLED_FACE
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

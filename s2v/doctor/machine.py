@@ -13,10 +13,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from importlib import metadata, resources
+from importlib import metadata
 from typing import TYPE_CHECKING
 
-from s2v.doctor import network as network
+from s2v.bundled import BUNDLED_FACE, FACE_LANDMARKER
+from s2v.doctor import network
 from s2v.doctor.finding import REINSTALL, Finding
 from s2v.errors import S2vError
 from s2v.machine import usable_cores
@@ -164,12 +165,11 @@ def check_gpu() -> Finding:
 def check_face_finder() -> Finding:
     """The face landmark model, on the bundled photo."""
     from s2v.engine.face.detection import detect_faces
-    from s2v.engine.face.photo import decode_photo
+    from s2v.engine.face.photo import load_photo
 
-    model, photo = _asset("face_landmarker.task"), _asset("face.jpg")
-    if model is None or photo is None:
-        return Finding("face finder", "fail", "face_landmarker.task or face.jpg is not there", REINSTALL)
-    picture = decode_photo(photo, "the bundled photo", 512)
+    if missing := [path.name for path in (FACE_LANDMARKER, BUNDLED_FACE) if not path.is_file()]:
+        return Finding("face finder", "fail", f"{' and '.join(missing)} not there", REINSTALL)
+    picture = load_photo(BUNDLED_FACE, 512)
     began_s = time.perf_counter()
     faces = detect_faces(picture)
     took_ms = 1000 * (time.perf_counter() - began_s)
@@ -184,15 +184,14 @@ def check_drawing() -> Finding:
 
     from s2v.engine.backends import open_backend
     from s2v.engine.face.enrolment import enrol
-    from s2v.engine.face.photo import decode_photo
+    from s2v.engine.face.photo import load_photo
     from s2v.engine.lipsync import LipSyncEngine
 
-    photo = _asset("face.jpg")
-    if photo is None:
-        return Finding("drawing", "fail", "face.jpg is not there", REINSTALL)
+    if not BUNDLED_FACE.is_file():
+        return Finding("drawing", "fail", f"{BUNDLED_FACE.name} is not there", REINSTALL)
     backend = open_backend()
     try:
-        engine = LipSyncEngine(enrol(decode_photo(photo, "the bundled photo", 640), backend.spec), backend, idle_seed=0)
+        engine = LipSyncEngine(enrol(load_photo(BUNDLED_FACE, 640), backend.spec), backend, idle_seed=0)
         noise = np.random.default_rng(0).normal(0, 0.1, backend.spec.sample_rate_hz).astype(np.float32)
         engine.push(noise[: len(noise) // 2])  # the first frames also allocate
         began_s = time.perf_counter()
@@ -213,8 +212,3 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _asset(name: str) -> bytes | None:
-    resource = resources.files("s2v") / "assets" / name
-    return resource.read_bytes() if resource.is_file() else None

@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from s2v.commands.options.face import BUNDLED_FACE
+from s2v.bundled import BUNDLED_FACE
 from s2v.errors import FaceError, ModelError
 from s2v.media.talker import Talker
 from s2v.spec import LipSyncSpec

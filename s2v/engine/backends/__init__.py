@@ -8,11 +8,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from functools import cache
-from importlib import import_module, resources
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from s2v.bundled import BUNDLED_MODEL
 from s2v.engine.backends.base import Backend
 from s2v.engine.backends.model_file import ModelFile, read_model_file
 from s2v.errors import BackendError, ModelError, S2vError
@@ -108,11 +109,11 @@ def _gpu_backends() -> tuple[str, ...]:
 
 def bundled_model() -> ModelFile:
     """The model that comes with the package. Raises: ModelError, this installation has none."""
-    resource = resources.files("s2v") / "assets" / "model.onnx"
-    if not resource.is_file():
-        raise ModelError(f"this installation has no model at {resource}: reinstall speech2vid, or give --model FILE")
-    with resources.as_file(resource) as path:
-        return read_model_file(path)
+    if not BUNDLED_MODEL.is_file():
+        raise ModelError(
+            f"this installation has no model at {BUNDLED_MODEL}: reinstall speech2vid, or give --model FILE"
+        )
+    return read_model_file(BUNDLED_MODEL)
 
 
 @cache

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import pytest
 
-from s2v.commands.options.face import BUNDLED_FACE
+from s2v.bundled import BUNDLED_FACE
 from s2v.media.audio_file import read_audio
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e .[dev]")

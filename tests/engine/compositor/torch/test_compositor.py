@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +12,7 @@ torch = pytest.importorskip("torch", reason="the optional torch runtime is not i
 
 from recording import NoWaiting, RecordingDevice  # noqa: E402 - these need torch
 
+from s2v.bundled import BUNDLED_FACE, BUNDLED_VOICE  # noqa: E402
 from s2v.engine.audio.windows import MfccWindows  # noqa: E402
 from s2v.engine.backends import open_backend  # noqa: E402
 from s2v.engine.backends.base import Tensors  # noqa: E402
@@ -27,7 +27,6 @@ from s2v.engine.face.enrolment import EnrolledFace, enrol, load_photo  # noqa: E
 from s2v.errors import BackendError  # noqa: E402
 from s2v.spec import LipSyncSpec  # noqa: E402
 
-ASSETS = Path(__file__).parents[4] / "s2v" / "assets"
 SPEC = LipSyncSpec.of("s2v")
 SEED = 7
 VOICE_S = 6
@@ -48,8 +47,8 @@ def spoken(closed_face: EnrolledFace, smiling_face: EnrolledFace) -> dict[str, S
 
     backend = open_backend(None, "onnxruntime")
     windows = MfccWindows(backend.spec)
-    due = windows.push(read_audio(ASSETS / "voice.flac").pcm_16k[: VOICE_S * SPEC.sample_rate_hz])
-    bundled = enrol(load_photo(ASSETS / "face.jpg"), backend.spec)
+    due = windows.push(read_audio(BUNDLED_VOICE).pcm_16k[: VOICE_S * SPEC.sample_rate_hz])
+    bundled = enrol(load_photo(BUNDLED_FACE), backend.spec)
     spoken = {}
     for name, face in {"bundled": bundled, "closed": closed_face, "smiling": smiling_face}.items():
         identity = {key: rows.copy() for key, rows in backend.encode_face(face.network_input).items()}
@@ -279,7 +278,7 @@ def test_a_crowd_whose_heads_are_still(spoken: dict[str, Spoken]) -> None:
 @pytest.mark.parametrize("seed", [None, SEED])
 def test_a_crowd_of_which_some_show_teeth(spoken: dict[str, Spoken], seed: int | None) -> None:
     one = spoken["smiling"]
-    other = enrol(load_photo(ASSETS / "face.jpg", max(one.face.photo.shape[:2])), one.spec)
+    other = enrol(load_photo(BUNDLED_FACE, max(one.face.photo.shape[:2])), one.spec)
     members = [compositor(one, seed), TorchCompositor(other, one.spec, seed, DrawStream(TorchCpuDevice()))]
     assert [member.layout.teeth for member in members] == [True, False]
     for index in (0, 41, 102):
