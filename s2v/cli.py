@@ -33,8 +33,8 @@ from s2v.commands import (
 )
 from s2v.commands.command import Command
 from s2v.errors import S2vError
+from s2v.extras import how_to_mend
 
-TRAINING_LIBRARIES = ("torch", "onnx", "onnxscript", "pocketsphinx", "matplotlib")
 INPUT_ERROR = 2  # argparse's own too
 
 
@@ -54,8 +54,7 @@ def main(argv: Sequence[str] | None = None, commands: Sequence[Command] | None =
     except ImportError as error:
         if (error.name or "").startswith("s2v"):
             raise
-        needs = "run scripts/test" if error.name in TRAINING_LIBRARIES else "run scripts/live again"
-        return _refuse(f"cannot load {error.name or 'a library'} ({error}): {needs}, which installs what is missing")
+        return _refuse(f"cannot load {error.name or 'a library'} ({error}): {how_to_mend(error)}")
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except BrokenPipeError:  # the reader of our output has left, as in `s2v ... | head`

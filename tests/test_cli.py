@@ -62,7 +62,13 @@ def test_ctrl_c_is_exit_code_130_without_a_word(capsys: pytest.CaptureFixture[st
 def test_a_library_that_cannot_be_loaded_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     missing = ImportError("libGL.so.1: cannot open shared object file", name="cv2")
     assert main(["try"], _command(_raising(missing))) == 2
-    assert re.fullmatch(r"s2v: cannot load cv2 \(libGL\.so\.1.+\n", capsys.readouterr().err)
+    assert re.fullmatch(
+        r"s2v: cannot load cv2 \(libGL\.so\.1.+: on Debian: apt-get install .+\n", capsys.readouterr().err
+    )
+    missing = ImportError("No module named 'onnxscript'", name="onnxscript")
+    assert main(["try"], _command(_raising(missing))) == 2
+    said = "s2v: cannot load onnxscript (No module named 'onnxscript'): pip install 'speech2vid[train]'\n"
+    assert capsys.readouterr().err == said
 
 
 def test_what_the_system_refuses_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

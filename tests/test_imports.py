@@ -20,7 +20,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ARROWS = {
     "__init__": {"engine", "media", "spec", "errors"},
     "__main__": {"cli"},
-    "cli": {"commands", "errors", ""},
+    "cli": {"commands", "errors", "extras", ""},
     "commands": {
         "doctor",
         "benchmarks",
@@ -33,25 +33,26 @@ ARROWS = {
         "machine",
         "bundled",
     },
-    "doctor": {"streaming", "engine", "errors", "machine", "bundled", ""},
+    "doctor": {"streaming", "engine", "errors", "machine", "bundled", "extras", ""},
     "benchmarks": {"streaming", "media", "engine", "spec", "errors", "machine", "files", "bundled", ""},
-    "benchmarks/baselines": {"benchmarks", "engine", "errors"},
+    "benchmarks/baselines": {"benchmarks", "engine", "errors", "extras"},
     "benchmarks/gpu": {"benchmarks", "engine", "errors", "bundled"},
     "benchmarks/live": {"benchmarks", "streaming", "media", "engine", "spec", "errors", "machine", "bundled"},
-    "training": {"media", "engine", "spec", "errors", "machine", "files", "bundled", ""},
+    "training": {"media", "engine", "spec", "errors", "machine", "files", "bundled", "extras", ""},
     "streaming": {"media", "engine", "spec", "errors", "machine"},
-    "streaming/sources": {"media", "errors"},
+    "streaming/sources": {"media", "errors", "extras"},
     "streaming/session": {"streaming/sources", "media", "engine", "spec"},
     "streaming/webrtc": {"streaming/session", "streaming/sources", "errors"},
     "streaming/broadcast": {"streaming/session", "streaming/sources", "media", "errors"},
     "streaming/render": {"media", "engine", "spec", "errors", "machine"},
     "media": {"engine", "spec", "errors", "machine", "files", ""},
-    "engine": {"spec", "errors", "machine"},
+    "engine": {"spec", "errors", "machine", "extras"},
     "engine/audio": {"spec", "errors"},
     "engine/face": {"spec", "errors", "bundled"},
-    "engine/backends": {"engine/face", "spec", "errors", "machine", "files", "bundled"},
+    "engine/backends": {"engine/face", "spec", "errors", "machine", "files", "bundled", "extras"},
     "engine/compositor": {"engine/backends", "engine/face", "spec", "errors"},
     "bundled": set(),
+    "extras": set(),
     "files": set(),
     "machine": set(),
     "spec": {"errors"},
@@ -199,7 +200,7 @@ def test_no_class_name_stands_twice() -> None:
 
 
 def test_the_command_line_imports_only_the_standard_library_until_a_command_runs() -> None:
-    ours = ("s2v", "s2v.bundled", "s2v.errors", "s2v.commands")
+    ours = ("s2v", "s2v.bundled", "s2v.errors", "s2v.extras", "s2v.commands")
     for file in [PACKAGE / "cli.py", *(PACKAGE / "commands").rglob("*.py")]:
         for node in _at_import_time(ast.parse(file.read_text(encoding="utf-8")).body):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]

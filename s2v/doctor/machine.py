@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 
 from s2v.bundled import BUNDLED_FACE, FACE_LANDMARKER
 from s2v.doctor import network
-from s2v.doctor.finding import REINSTALL, Finding
+from s2v.doctor.finding import Finding
 from s2v.errors import S2vError
+from s2v.extras import REINSTALL, how_to_install, how_to_mend
 from s2v.machine import usable_cores
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ FRAME_MS = 40.0  # at 25 fps
 EASY_MS = FRAME_MS / 2  # the other half is for encoding, the network and the rest of the machine
 TIMED_CALLS = 20
 RUNTIMES = ("openvino", "onnxruntime")  # what `--backend auto` chooses from
-DISPLAY_LIBRARIES = "on Debian: apt-get install libgl1 libegl1 libgles2 libglib2.0-0"
 
 
 def examine(port: int = 8080, ice_servers: Sequence[IceServer] = ()) -> Iterator[Finding]:
@@ -66,8 +66,7 @@ def _guarded(name: str, check: Callable[[], Finding]) -> Finding:
         text, _, advice = str(error).rpartition(": ")
         return Finding(name, "fail", text or advice, advice if text else REINSTALL)
     except ImportError as error:
-        advice = DISPLAY_LIBRARIES if ".so" in str(error) else REINSTALL
-        return Finding(name, "fail", f"{error.name or 'a library'} cannot be loaded ({error})", advice)
+        return Finding(name, "fail", f"{error.name or 'a library'} cannot be loaded ({error})", how_to_mend(error))
     except Exception as error:
         return Finding(name, "fail", f"{type(error).__name__}: {' '.join(str(error).split())[:200]}", REINSTALL)
 
@@ -98,8 +97,8 @@ def check_runtime(name: str) -> Finding:
     if _version(name) is None:
         other = next(other for other in RUNTIMES if other != name)
         if _version(other) is None:
-            return Finding(name, "fail", "not installed, and no other runtime is", f"pip install {name}")
-        return Finding(name, "warn", "not installed", f"{other} is used; for this one: pip install {name}")
+            return Finding(name, "fail", "not installed, and no other runtime is", how_to_install(name))
+        return Finding(name, "warn", "not installed", f"{other} is used; for this one: {how_to_install(name)}")
     import numpy as np
 
     from s2v.engine.backends import open_backend
@@ -158,7 +157,7 @@ def check_gpu() -> Finding:
     torch = _version("torch")
     has_torch = torch is not None and "+cpu" not in torch
     if not has_torch and not (_tensorrt() and _version("cuda-bindings")):
-        return Finding("GPU", "warn", found, "to use it: pip install 'speech2vid[gpu]', or a CUDA build of torch")
+        return Finding("GPU", "warn", found, f"to use it: {how_to_install('tensorrt')}, or a CUDA build of torch")
     return Finding("GPU", "ok", found)
 
 

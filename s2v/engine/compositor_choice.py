@@ -16,6 +16,7 @@ from s2v.engine.compositor.cpu import Compositor, make_compositor
 from s2v.engine.compositor.pixel_format import PixelFormat
 from s2v.engine.face.enrolment import EnrolledFace
 from s2v.errors import BackendError
+from s2v.extras import how_to_install
 from s2v.spec import LipSyncSpec
 
 ComposePlace = Literal["auto", "cpu", "gpu"]
@@ -62,7 +63,7 @@ def _on_gpu(face: EnrolledFace, spec: LipSyncSpec, idle_seed: int | None, side: 
         from s2v.engine.compositor.torch import compositor as compose
     except ImportError as error:
         raise BackendError(
-            f"the GPU is drawn on with torch ({error}): pip install torch, or use --compose cpu"
+            f"the GPU is drawn on with torch ({error}): {how_to_install('torch')}, or use --compose cpu"
         ) from error
     draw_stream = compose.next_draw_stream() if side is None else compose.draw_stream_of(side)
     try:

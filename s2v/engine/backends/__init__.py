@@ -17,6 +17,7 @@ from s2v.bundled import BUNDLED_MODEL
 from s2v.engine.backends.base import Backend
 from s2v.engine.backends.model_file import ModelFile, read_model_file
 from s2v.errors import BackendError, ModelError, S2vError
+from s2v.extras import how_to_install
 
 DEFAULT_THREADS = 1  # a frame takes a few of its 40 ms; more threads would take the cores of other sessions
 
@@ -26,7 +27,7 @@ _log = logging.getLogger("s2v")
 class _Runtime(NamedTuple):
     module: str  # in this package; has open_model(model, threads, **options) -> Backend
     options: dict[str, Any]
-    packages: str  # what to install for it
+    library: str  # what must be installed for it
 
 
 _RUNTIMES = {
@@ -34,14 +35,14 @@ _RUNTIMES = {
     "openvino-f32": _Runtime("openvino", {"precision": "f32"}, "openvino"),
     "openvino-bf16": _Runtime("openvino", {"precision": "bf16"}, "openvino"),
     "onnxruntime": _Runtime("onnx", {}, "onnxruntime"),
-    "tensorrt": _Runtime("tensorrt.backend", {}, "'speech2vid[gpu]'"),
-    "tensorrt-fp16": _Runtime("tensorrt.backend", {"precision": "fp16"}, "'speech2vid[gpu]'"),
-    "tensorrt-fp32": _Runtime("tensorrt.backend", {"precision": "fp32"}, "'speech2vid[gpu]'"),
-    "torch": _Runtime("torch.backend", {}, "torch onnx"),
-    "torch-cpu": _Runtime("torch.backend", {"device": "cpu"}, "torch onnx"),
-    "torch-cuda": _Runtime("torch.backend", {"device": "cuda"}, "torch onnx"),
-    "torch-cuda-fp32": _Runtime("torch.backend", {"device": "cuda", "precision": "fp32"}, "torch onnx"),
-    "torch-cuda-compiled": _Runtime("torch.backend", {"device": "cuda", "compiled": True}, "torch onnx triton"),
+    "tensorrt": _Runtime("tensorrt.backend", {}, "tensorrt"),
+    "tensorrt-fp16": _Runtime("tensorrt.backend", {"precision": "fp16"}, "tensorrt"),
+    "tensorrt-fp32": _Runtime("tensorrt.backend", {"precision": "fp32"}, "tensorrt"),
+    "torch": _Runtime("torch.backend", {}, "torch"),
+    "torch-cpu": _Runtime("torch.backend", {"device": "cpu"}, "torch"),
+    "torch-cuda": _Runtime("torch.backend", {"device": "cuda"}, "torch"),
+    "torch-cuda-fp32": _Runtime("torch.backend", {"device": "cuda", "precision": "fp32"}, "torch"),
+    "torch-cuda-compiled": _Runtime("torch.backend", {"device": "cuda", "compiled": True}, "torch"),
 }
 _AUTO_ORDER = ("openvino", "onnxruntime")  # the fastest on a CPU first
 _DRIVER_FILES = ("/proc/driver/nvidia/version", "/dev/dxg")  # Linux; Linux inside Windows
@@ -92,7 +93,7 @@ def _open(name: str, model: ModelFile, threads: int) -> Backend:
     try:
         module = import_module(f"{__name__}.{runtime.module}")
     except ImportError as error:
-        raise BackendError(f"backend {name} cannot be loaded ({error}): pip install {runtime.packages}") from error
+        raise BackendError(f"backend {name} cannot be loaded ({error}): {how_to_install(runtime.library)}") from error
     backend: Backend = module.open_model(model, threads, **runtime.options)
     return backend
 
@@ -127,4 +128,4 @@ def _choose() -> str:
         else:
             _log.info("backend auto: chose %s", name)
             return name
-    raise BackendError("no runtime is installed for backend auto: pip install " + " or ".join(_AUTO_ORDER))
+    raise BackendError("no runtime is installed for backend auto: " + " or ".join(map(how_to_install, _AUTO_ORDER)))
