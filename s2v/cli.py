@@ -36,6 +36,7 @@ from s2v.errors import S2vError
 from s2v.extras import how_to_mend
 
 INPUT_ERROR = 2  # argparse's own too
+SIGPIPE = 13  # POSIX; Windows has no such signal
 
 
 def main(argv: Sequence[str] | None = None, commands: Sequence[Command] | None = None) -> int:
@@ -59,7 +60,7 @@ def main(argv: Sequence[str] | None = None, commands: Sequence[Command] | None =
         return 128 + signal.SIGINT
     except BrokenPipeError:  # the reader of our output has left, as in `s2v ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
+        return 128 + SIGPIPE
     except OSError as error:  # a folder that may not be written, a name too long, a full disk: the machine's
         if error.strerror is None:
             raise

@@ -57,7 +57,7 @@ def stolen_s() -> float | None:
     try:
         times = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()
         return int(times[8]) / os.sysconf("SC_CLK_TCK")
-    except (OSError, IndexError, ValueError):
+    except (OSError, IndexError, ValueError, AttributeError):  # another system
         return None
 
 

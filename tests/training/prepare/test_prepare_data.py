@@ -3,17 +3,19 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from s2v.engine.face.enrolment import face_from_landmarks, face_grid, sample
 from s2v.engine.face.geometry import N_MESH, head_pose
 from s2v.engine.face.motion_basis import MotionBasis, aperture, neutral_face
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
-from s2v.training.extract.extract_features import load_features
-from s2v.training.prepare.prepare_data import MIN_REFERENCE_DISTANCE, add_clip, photo_pictures, prepare_data
+from s2v.training.extract.extract_features import ClipFeatures, load_features
+from s2v.training.prepare.prepare_data import add_clip, photo_pictures, prepare_data
 from s2v.training.prepare.shards import Shard
 
 SPEC = LipSyncSpec()
@@ -127,7 +129,64 @@ def test_pictures_know_their_clip_and_frame(shards: Path) -> None:
     assert (stored["picture_reference"] == stored["picture_reference"][:1]).all()
     likeness = np.abs(stored["picture_target"].astype(int) - stored["picture_reference"]).mean((1, 2, 3))
     assert likeness.min() > 0.5
-    assert MIN_REFERENCE_DISTANCE >= 5
+
+
+# --- which frames become pictures ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def clip(features: Path) -> ClipFeatures:
+    return load_features(features / "s1/pgid5s.npz", features)
+
+
+@pytest.fixture(scope="module")
+def opening(clip: ClipFeatures) -> np.ndarray:
+    """(n,) of each frame, face units."""
+    return aperture(np.stack([head_pose(points).to_canonical(points)[:N_MESH] for points in clip.landmarks]))
+
+
+@pytest.fixture(scope="module")
+def reference_of(clip: ClipFeatures) -> Callable[[np.ndarray], int]:
+    """Which frame a picture's reference was cut from."""
+    crops = []
+    for frame, landmarks in enumerate(clip.landmarks):
+        face = face_from_landmarks(clip.frame(frame), landmarks.astype(np.float64), SPEC)
+        crops.append(sample(face.photo, face_grid(face.plane, SPEC), (SPEC.face_px, SPEC.face_px)))
+
+    def find(reference: np.ndarray) -> int:
+        (frame,) = (i for i, crop in enumerate(crops) if np.array_equal(crop, reference))
+        return frame
+
+    return find
+
+
+def pictures_of(clip: ClipFeatures, count: int, seed: int) -> list[dict[str, np.ndarray]]:
+    shard = Shard()
+    add_clip(shard, clip, SPEC, count, np.random.default_rng(seed))
+    return shard.pictures
+
+
+def test_every_frame_ten_or_more_from_the_reference_can_be_a_target(
+    clip: ClipFeatures, reference_of: Callable[[np.ndarray], int]
+) -> None:
+    pictures = pictures_of(clip, 1000, seed=3)
+    reference = reference_of(pictures[0]["reference"])
+    targets = [int(picture["where"][1]) for picture in pictures]
+    assert sorted(targets) == [frame for frame in range(len(clip.landmarks)) if abs(frame - reference) >= 10]
+    assert targets[:20] != sorted(targets[:20])
+
+
+def test_three_references_of_four_have_a_closed_mouth_and_targets_are_mostly_open(
+    clip: ClipFeatures, opening: np.ndarray, reference_of: Callable[[np.ndarray], int]
+) -> None:
+    drawn = [pictures_of(clip, 1, seed) for seed in range(60)]
+    assert all(len(pictures) == 1 for pictures in drawn)
+    references = [reference_of(pictures[0]["reference"]) for pictures in drawn]
+    closed = np.array([(opening < opening[reference]).mean() < 0.15 for reference in references])
+    assert 0.65 < closed.mean() < 0.95  # 0.75 of them, and 0.15 of the rest: 0.79
+    assert len(set(references)) > 8
+    targets = opening[[int(pictures[0]["where"][1]) for pictures in drawn]]
+    assert targets.mean() > opening.mean() + 0.3 * opening.std()
 
 
 def outer_likeness(one: np.ndarray, other: np.ndarray, hidden: np.ndarray) -> float:
