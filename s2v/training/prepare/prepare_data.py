@@ -155,22 +155,31 @@ def _clip_pictures(
     rng: np.random.Generator,
 ) -> Iterator[dict[str, Any]]:
     """Pictures of a few frames of a clip, all seen from the same reference; `number` is the clip's in its shard."""
-    n_frames = len(gap)
-    # A photo at hand is mostly one of a closed mouth; some references are any frame at all.
-    closed = np.flatnonzero(gap <= np.quantile(gap, 0.15))
-    reference = int(rng.choice(closed) if rng.random() < 0.75 else rng.integers(n_frames))
-    far = np.flatnonzero(np.abs(np.arange(n_frames) - reference) >= MIN_REFERENCE_DISTANCE)
-    # Open mouths teach more than closed ones.
-    weight = np.clip(gap[far], 0.01, 0.15)
-    targets = rng.choice(far, size=min(n_pictures, len(far)), replace=False, p=weight / weight.sum())
+    reference, targets = choose_frames(gap, n_pictures, rng)
     photo = clip.frame(reference)
     face = face_from_landmarks(photo, clip.landmarks[reference].astype(np.float64), spec)
     warp = mouth_warp(face, spec)
     for target in targets:
         landmarks = clip.landmarks[target].astype(np.float64)
         weights = np.append(motion[target], 1.0)
-        shown = picture(face, warp, clip.frame(int(target)), landmarks, weights, spec, (number, int(target)))
+        shown = picture(face, warp, clip.frame(target), landmarks, weights, spec, (number, target))
         yield {**shown, "person": clip.speaker}
+
+
+def choose_frames(gap: Points, n_targets: int, rng: np.random.Generator) -> tuple[int, list[int]]:
+    """Which frame of a clip is the reference, and which are the targets: far from it, so that they differ.
+
+    Args:
+        gap: (n,) opening of each frame, face units; n is at least 2 * MIN_REFERENCE_DISTANCE.
+    """
+    # A photo at hand is mostly one of a closed mouth; some references are any frame at all.
+    closed = np.flatnonzero(gap <= np.quantile(gap, 0.15))
+    reference = int(rng.choice(closed) if rng.random() < 0.75 else rng.integers(len(gap)))
+    far = np.flatnonzero(np.abs(np.arange(len(gap)) - reference) >= MIN_REFERENCE_DISTANCE)
+    # Open mouths teach more than closed ones.
+    weight = np.clip(gap[far], 0.01, 0.15)
+    targets = rng.choice(far, size=min(n_targets, len(far)), replace=False, p=weight / weight.sum())
+    return reference, [int(target) for target in targets]
 
 
 def photo_pictures(photos: list[ClipFeatures], spec: LipSyncSpec) -> Iterator[dict[str, Any]]:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from s2v.engine.face.motion_basis import MotionBasis, aperture, neutral_face
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
 from s2v.training.extract.extract_features import ClipFeatures, load_features
-from s2v.training.prepare.prepare_data import add_clip, photo_pictures, prepare_data
+from s2v.training.prepare.prepare_data import add_clip, choose_frames, photo_pictures, prepare_data
 from s2v.training.prepare.shards import Shard
 
 SPEC = LipSyncSpec()
@@ -134,59 +133,58 @@ def test_pictures_know_their_clip_and_frame(shards: Path) -> None:
 # --- which frames become pictures ----------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def clip(features: Path) -> ClipFeatures:
-    return load_features(features / "s1/pgid5s.npz", features)
+OPENING = 0.2 * np.sin(np.linspace(0, 20, 120)) ** 2  # face units: speech closes the lips now and then
 
 
-@pytest.fixture(scope="module")
-def opening(clip: ClipFeatures) -> np.ndarray:
-    """(n,) of each frame, face units."""
-    return aperture(np.stack([head_pose(points).to_canonical(points)[:N_MESH] for points in clip.landmarks]))
+def chosen(n_targets: int, times: int) -> list[tuple[int, list[int]]]:
+    rng = np.random.default_rng(3)
+    return [choose_frames(OPENING, n_targets, rng) for _ in range(times)]
 
 
-@pytest.fixture(scope="module")
-def reference_of(clip: ClipFeatures) -> Callable[[np.ndarray], int]:
-    """Which frame a picture's reference was cut from."""
-    crops = []
-    for frame, landmarks in enumerate(clip.landmarks):
-        face = face_from_landmarks(clip.frame(frame), landmarks.astype(np.float64), SPEC)
-        crops.append(sample(face.photo, face_grid(face.plane, SPEC), (SPEC.face_px, SPEC.face_px)))
-
-    def find(reference: np.ndarray) -> int:
-        (frame,) = (i for i, crop in enumerate(crops) if np.array_equal(crop, reference))
-        return frame
-
-    return find
+def test_every_frame_ten_or_more_from_the_reference_can_be_a_target_and_no_other() -> None:
+    for reference, targets in chosen(1000, times=50):
+        assert sorted(targets) == [frame for frame in range(len(OPENING)) if abs(frame - reference) >= 10]
 
 
-def pictures_of(clip: ClipFeatures, count: int, seed: int) -> list[dict[str, np.ndarray]]:
+def test_no_target_is_taken_twice() -> None:
+    assert all(len(set(targets)) == 5 for _, targets in chosen(5, times=50))
+
+
+def test_three_references_of_four_have_a_closed_mouth() -> None:
+    references = [reference for reference, _ in chosen(1, times=2000)]
+    rank = np.array([(OPENING[reference] > OPENING).mean() for reference in references])
+    assert (rank < 0.15).mean() == pytest.approx(0.75 + 0.25 * 0.15, abs=0.03)
+    rest = {reference for reference, below in zip(references, rank, strict=True) if below >= 0.15}
+    assert len(rest) > 0.9 * 0.85 * len(OPENING)  # any frame
+    assert set(np.flatnonzero(np.quantile(OPENING, 0.14) > OPENING)) <= set(references)
+
+
+def test_a_target_is_as_likely_as_its_mouth_is_open() -> None:
+    taken = OPENING[[target for _, targets in chosen(1, times=4000) for target in targets]]
+    weight = np.clip(OPENING, 0.01, 0.15)
+    bounds = [0, 0.01, 0.05, 0.15, 1]
+    shares, wanted = (
+        np.histogram(openings, bounds, weights=weights)[0]
+        for openings, weights in ((taken, np.full(len(taken), 1 / len(taken))), (OPENING, weight / weight.sum()))
+    )
+    np.testing.assert_allclose(shares, wanted, atol=0.03)
+
+
+def test_the_pictures_of_a_clip_show_the_frames_chosen(features: Path) -> None:
+    clip = load_features(features / "s1/pgid5s.npz", features)
+    gap = aperture(np.stack([head_pose(points).to_canonical(points)[:N_MESH] for points in clip.landmarks]))
+    reference, targets = choose_frames(gap, 2, np.random.default_rng(8))
     shard = Shard()
-    add_clip(shard, clip, SPEC, count, np.random.default_rng(seed))
-    return shard.pictures
+    add_clip(shard, clip, SPEC, 2, np.random.default_rng(8))
+    assert [picture["where"].tolist() for picture in shard.pictures] == [[0, target] for target in targets]
+    for picture, frame in zip(shard.pictures, targets, strict=True):
+        np.testing.assert_array_equal(picture["reference"], crop_of(clip, reference))
+        np.testing.assert_array_equal(picture["target"], crop_of(clip, frame))
 
 
-def test_every_frame_ten_or_more_from_the_reference_can_be_a_target(
-    clip: ClipFeatures, reference_of: Callable[[np.ndarray], int]
-) -> None:
-    pictures = pictures_of(clip, 1000, seed=3)
-    reference = reference_of(pictures[0]["reference"])
-    targets = [int(picture["where"][1]) for picture in pictures]
-    assert sorted(targets) == [frame for frame in range(len(clip.landmarks)) if abs(frame - reference) >= 10]
-    assert targets[:20] != sorted(targets[:20])
-
-
-def test_three_references_of_four_have_a_closed_mouth_and_targets_are_mostly_open(
-    clip: ClipFeatures, opening: np.ndarray, reference_of: Callable[[np.ndarray], int]
-) -> None:
-    drawn = [pictures_of(clip, 1, seed) for seed in range(60)]
-    assert all(len(pictures) == 1 for pictures in drawn)
-    references = [reference_of(pictures[0]["reference"]) for pictures in drawn]
-    closed = np.array([(opening < opening[reference]).mean() < 0.15 for reference in references])
-    assert 0.65 < closed.mean() < 0.95  # 0.75 of them, and 0.15 of the rest: 0.79
-    assert len(set(references)) > 8
-    targets = opening[[int(pictures[0]["where"][1]) for pictures in drawn]]
-    assert targets.mean() > opening.mean() + 0.3 * opening.std()
+def crop_of(clip: ClipFeatures, frame: int) -> np.ndarray:
+    face = face_from_landmarks(clip.frame(frame), clip.landmarks[frame].astype(np.float64), SPEC)
+    return sample(face.photo, face_grid(face.plane, SPEC), (SPEC.face_px, SPEC.face_px))
 
 
 def outer_likeness(one: np.ndarray, other: np.ndarray, hidden: np.ndarray) -> float:
