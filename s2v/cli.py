@@ -34,9 +34,10 @@ from s2v.commands import (
 )
 from s2v.commands.command import Command
 from s2v.errors import S2vError
+from s2v.extras import how_to_mend
 
-TRAINING_LIBRARIES = ("torch", "onnx", "onnxscript", "pocketsphinx", "matplotlib")
 INPUT_ERROR = 2  # argparse's own too
+SIGPIPE = 13  # POSIX; Windows has no such signal
 
 
 def main(argv: Sequence[str] | None = None, commands: Sequence[Command] | None = None) -> int:
@@ -55,13 +56,12 @@ def main(argv: Sequence[str] | None = None, commands: Sequence[Command] | None =
     except ImportError as error:
         if (error.name or "").startswith("s2v"):
             raise
-        needs = "run scripts/test" if error.name in TRAINING_LIBRARIES else "run scripts/live again"
-        return _refuse(f"cannot load {error.name or 'a library'} ({error}): {needs}, which installs what is missing")
+        return _refuse(f"cannot load {error.name or 'a library'} ({error}): {how_to_mend(error)}")
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except BrokenPipeError:  # the reader of our output has left, as in `s2v ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
+        return 128 + SIGPIPE
     except OSError as error:  # a folder that may not be written, a name too long, a full disk: the machine's
         if error.strerror is None:
             raise

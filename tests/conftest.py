@@ -1,4 +1,4 @@
-"""Real faces and clips that several rooms test with, made once per test run. Tests only read them."""
+"""What several rooms test with: real faces and clips, made once per test run (tests only read them), and a network."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from documents import ROOT, Block
 
-from s2v.commands.options.face import BUNDLED_FACE
+from s2v.bundled import BUNDLED_FACE
 from s2v.media.audio_file import read_audio
 
 SPEECH_SAMPLES = 8000

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from s2v import __version__
+from s2v.bundled import BUNDLED_FACE
 from s2v.cli import COMMANDS, main
 from s2v.commands.command import Command
-from s2v.commands.options.face import BUNDLED_FACE, BUNDLED_VOICE
 from s2v.errors import AudioError
 
 ROOT = Path(__file__).parents[1]
@@ -63,7 +63,13 @@ def test_ctrl_c_is_exit_code_130_without_a_word(capsys: pytest.CaptureFixture[st
 def test_a_library_that_cannot_be_loaded_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     missing = ImportError("libGL.so.1: cannot open shared object file", name="cv2")
     assert main(["try"], _command(_raising(missing))) == 2
-    assert re.fullmatch(r"s2v: cannot load cv2 \(libGL\.so\.1.+\n", capsys.readouterr().err)
+    assert re.fullmatch(
+        r"s2v: cannot load cv2 \(libGL\.so\.1.+: on Debian: apt-get install .+\n", capsys.readouterr().err
+    )
+    missing = ImportError("No module named 'onnxscript'", name="onnxscript")
+    assert main(["try"], _command(_raising(missing))) == 2
+    said = "s2v: cannot load onnxscript (No module named 'onnxscript'): pip install 'speech2vid[train]'\n"
+    assert capsys.readouterr().err == said
 
 
 def test_what_the_system_refuses_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -289,11 +295,6 @@ def test_a_reader_that_leaves_early_causes_no_traceback(arguments: list[str], co
         os.close(writing)
     assert done.stderr == ""
     assert done.returncode in {code, 141}
-
-
-def test_the_bundled_face_and_voice_are_there() -> None:
-    assert BUNDLED_FACE.is_file()
-    assert BUNDLED_VOICE.is_file()
 
 
 def test_python_dash_m_is_the_same_command() -> None:

@@ -16,8 +16,8 @@ import pytest
 from documents import DOCUMENTS, ROOT, Block, blocks_of, sections_of
 from python_blocks import FRAMES, needs_of, run_block, write_speech
 
+from s2v.bundled import BUNDLED_FACE
 from s2v.cli import build_parser
-from s2v.commands.options.face import BUNDLED_FACE
 
 README = ROOT / "README.md"
 SHELL = {"sh", "bash", "shell", "console"}

@@ -10,13 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from s2v.bundled import BUNDLED_VOICE
 from s2v.engine.face.enrolment import EnrolledFace, enrol, face_from_landmarks
 from s2v.engine.face.geometry import OUTER_EYES, canonical_face
 from s2v.engine.face.photo import load_photo
 from s2v.spec import LipSyncSpec
 
-PORTRAIT = Path(__file__).parents[1] / "assets" / "face.jpg"
-VOICE = Path(__file__).parents[1] / "assets" / "voice.flac"
 _EYES_AT, _EYES_WIDE = (0.5, 0.42), 0.27  # of the photo's sides and width: where a portrait has its eyes
 
 
@@ -48,4 +47,4 @@ def speech(n_samples: int, notes: list[str]) -> NDArray[np.float32]:
     except ImportError as error:
         notes.append(f"no {error.name} here: noise instead of speech")
         return np.random.default_rng(0).normal(0, 0.1, n_samples).astype(np.float32).clip(-1, 1)
-    return np.resize(read_audio(VOICE).pcm_16k, n_samples)
+    return np.resize(read_audio(BUNDLED_VOICE).pcm_16k, n_samples)

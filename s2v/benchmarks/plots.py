@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from s2v.errors import OutputError
+from s2v.files import written_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,9 +27,5 @@ def save(figure: Figure, path: Path) -> None:
     Raises: OutputError, see `check_plot`. OSError, the disk is full or the folder not writable.
     """
     check_plot(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with written_whole(path) as beside:
         figure.savefig(beside, format="png", dpi=110)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)

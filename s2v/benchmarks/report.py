@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
+
+from s2v.machine import processor_name, usable_cores
 
 LIBRARIES = (
     *("speech2vid", "aiortc", "av", "numpy", "onnx", "onnxruntime", "openvino"),
@@ -41,14 +42,11 @@ class Spread:
 
 def machine() -> dict[str, str | int | float]:
     """The machine and how busy it is, for a report; figures without it mean little."""
-    try:
-        found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
-    except OSError:
-        found = None
+    load = {"load_1min": round(os.getloadavg()[0], 2)} if hasattr(os, "getloadavg") else {}
     return {
-        "cpu": found[1].strip() if found else platform.processor() or platform.machine(),
-        "cores": len(os.sched_getaffinity(0)),
-        "load_1min": round(os.getloadavg()[0], 2),
+        "cpu": processor_name(),
+        "cores": usable_cores(),
+        **load,
         "system": platform.platform(terse=True),
         "python": platform.python_version(),
     }
@@ -59,7 +57,7 @@ def stolen_s() -> float | None:
     try:
         times = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()
         return int(times[8]) / os.sysconf("SC_CLK_TCK")
-    except (OSError, IndexError, ValueError):
+    except (OSError, IndexError, ValueError, AttributeError):  # another system
         return None
 
 

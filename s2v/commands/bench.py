@@ -7,10 +7,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from s2v.bundled import BUNDLED_FACE
 from s2v.commands.bench_gpu import add_gpu, add_peers
 from s2v.commands.command import Command
 from s2v.commands.options.bench import add_kind, number, progress_bar, several, side_px, whole
-from s2v.commands.options.face import BUNDLED_FACE
 
 if TYPE_CHECKING:
     from s2v.benchmarks.live.end_to_end import EndToEndReport

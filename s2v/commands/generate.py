@@ -31,7 +31,7 @@ def _run(args: argparse.Namespace) -> int:
     from s2v.media.generate import generate
     from s2v.media.mp4 import Encoding
 
-    interrupt_on(signal.SIGTERM, signal.SIGHUP)  # whatever ends us, no half-written file stays
+    interrupt_on("SIGTERM", "SIGHUP")  # whatever ends us, no half-written file stays
     report = generate(
         args.face,
         args.audio,
@@ -53,14 +53,15 @@ def _add_report_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress bar, no summary; warnings and errors only")
 
 
-def interrupt_on(*signals: signal.Signals) -> None:
-    """Let these end the command like Ctrl-C does, with its clean-up; the exit code tells which it was."""
+def interrupt_on(*names: str) -> None:
+    """Let these signals end the command like Ctrl-C does, with its clean-up; the exit code tells which it was."""
 
     def interrupt(number: int, _: object) -> NoReturn:
         raise SystemExit(128 + number)
 
-    for number in signals:
-        signal.signal(number, interrupt)
+    for name in names:
+        if hasattr(signal, name):  # Windows has no SIGHUP
+            signal.signal(getattr(signal, name), interrupt)
 
 
 COMMAND = Command("generate", "make a video of the face saying a recording", _add_options, _run)

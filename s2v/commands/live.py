@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 
+from s2v.bundled import BUNDLED_VOICE
 from s2v.commands.command import Command
 from s2v.commands.options.access import access_of, add_access_options, ice_servers_of, tls_of
-from s2v.commands.options.face import BUNDLED_VOICE, add_face_options
+from s2v.commands.options.face import add_face_options
 from s2v.commands.options.sessions import add_session_options, open_stage
 from s2v.commands.options.voice import add_voice_options, broadcast_source_of, print_microphones
 

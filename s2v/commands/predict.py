@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import signal
 from pathlib import Path
 
+from s2v.bundled import BUNDLED_FACE
 from s2v.commands.command import Command
 from s2v.commands.generate import interrupt_on
-from s2v.commands.options.face import BUNDLED_FACE
 from s2v.errors import OutputError
 
 
@@ -36,7 +35,7 @@ def _run(args: argparse.Namespace) -> int:
     from s2v.media.generate import generate
     from s2v.media.mp4 import Encoding, check_output
 
-    interrupt_on(signal.SIGTERM, signal.SIGHUP)
+    interrupt_on("SIGTERM", "SIGHUP")
     outputs = [args.output or beside(target) for target in args.target]
     if twice := [str(output) for output in outputs if outputs.count(output) > 1]:
         raise OutputError(f"two targets would both become {twice[0]}: give them one by one, each with its own -o")

@@ -30,7 +30,7 @@ def _run(args: argparse.Namespace) -> int:
     clips = prepare_data(
         args.features,
         args.output,
-        LipSyncSpec(),
+        LipSyncSpec.of("s2v"),  # the geometry of both networks
         tuple(args.validation),
         args.pictures,
         args.seed,

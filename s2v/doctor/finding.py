@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 State = Literal["ok", "warn", "fail"]
-REINSTALL = "install speech2vid again: pip install --force-reinstall speech2vid"
 
 
 @dataclass(frozen=True)

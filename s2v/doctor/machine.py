@@ -5,7 +5,6 @@ Every check loads what it needs by itself, so that a library that cannot be load
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import statistics
@@ -14,12 +13,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from importlib import metadata, resources
+from importlib import metadata
 from typing import TYPE_CHECKING
 
-from s2v.doctor import network as network
-from s2v.doctor.finding import REINSTALL, Finding
+from s2v.bundled import BUNDLED_FACE, FACE_LANDMARKER
+from s2v.doctor import network
+from s2v.doctor.finding import Finding
 from s2v.errors import S2vError
+from s2v.extras import REINSTALL, how_to_install, how_to_mend
+from s2v.machine import usable_cores
 
 if TYPE_CHECKING:
     from s2v.streaming.webrtc.ice import IceServer
@@ -29,7 +31,6 @@ FRAME_MS = 40.0  # at 25 fps
 EASY_MS = FRAME_MS / 2  # the other half is for encoding, the network and the rest of the machine
 TIMED_CALLS = 20
 RUNTIMES = ("openvino", "onnxruntime")  # what `--backend auto` chooses from
-DISPLAY_LIBRARIES = "on Debian: apt-get install libgl1 libegl1 libgles2 libglib2.0-0"
 
 
 def examine(port: int = 8080, ice_servers: Sequence[IceServer] = ()) -> Iterator[Finding]:
@@ -65,8 +66,7 @@ def _guarded(name: str, check: Callable[[], Finding]) -> Finding:
         text, _, advice = str(error).rpartition(": ")
         return Finding(name, "fail", text or advice, advice if text else REINSTALL)
     except ImportError as error:
-        advice = DISPLAY_LIBRARIES if ".so" in str(error) else REINSTALL
-        return Finding(name, "fail", f"{error.name or 'a library'} cannot be loaded ({error})", advice)
+        return Finding(name, "fail", f"{error.name or 'a library'} cannot be loaded ({error})", how_to_mend(error))
     except Exception as error:
         return Finding(name, "fail", f"{type(error).__name__}: {' '.join(str(error).split())[:200]}", REINSTALL)
 
@@ -77,10 +77,11 @@ def check_python() -> Finding:
 
 
 def check_processor() -> Finding:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
+    found = f"{cores:.2g} core{'' if cores == 1 else 's'}"
     if cores < ENOUGH_CORES:
-        return Finding("processor", "warn", f"{cores} core", "give it two: one draws, one encodes")
-    return Finding("processor", "ok", f"{cores} cores")
+        return Finding("processor", "warn", found, "give it two: one draws, one encodes")
+    return Finding("processor", "ok", found)
 
 
 def check_libraries() -> Finding:
@@ -96,8 +97,8 @@ def check_runtime(name: str) -> Finding:
     if _version(name) is None:
         other = next(other for other in RUNTIMES if other != name)
         if _version(other) is None:
-            return Finding(name, "fail", "not installed, and no other runtime is", f"pip install {name}")
-        return Finding(name, "warn", "not installed", f"{other} is used; for this one: pip install {name}")
+            return Finding(name, "fail", "not installed, and no other runtime is", how_to_install(name))
+        return Finding(name, "warn", "not installed", f"{other} is used; for this one: {how_to_install(name)}")
     import numpy as np
 
     from s2v.engine.backends import open_backend
@@ -156,19 +157,18 @@ def check_gpu() -> Finding:
     torch = _version("torch")
     has_torch = torch is not None and "+cpu" not in torch
     if not has_torch and not (_tensorrt() and _version("cuda-bindings")):
-        return Finding("GPU", "warn", found, "to use it: pip install 'speech2vid[gpu]', or a CUDA build of torch")
+        return Finding("GPU", "warn", found, f"to use it: {how_to_install('tensorrt')}, or a CUDA build of torch")
     return Finding("GPU", "ok", found)
 
 
 def check_face_finder() -> Finding:
     """The face landmark model, on the bundled photo."""
     from s2v.engine.face.detection import detect_faces
-    from s2v.engine.face.photo import decode_photo
+    from s2v.engine.face.photo import load_photo
 
-    model, photo = _asset("face_landmarker.task"), _asset("face.jpg")
-    if model is None or photo is None:
-        return Finding("face finder", "fail", "face_landmarker.task or face.jpg is not there", REINSTALL)
-    picture = decode_photo(photo, "the bundled photo", 512)
+    if missing := [path.name for path in (FACE_LANDMARKER, BUNDLED_FACE) if not path.is_file()]:
+        return Finding("face finder", "fail", f"{' and '.join(missing)} not there", REINSTALL)
+    picture = load_photo(BUNDLED_FACE, 512)
     began_s = time.perf_counter()
     faces = detect_faces(picture)
     took_ms = 1000 * (time.perf_counter() - began_s)
@@ -183,15 +183,14 @@ def check_drawing() -> Finding:
 
     from s2v.engine.backends import open_backend
     from s2v.engine.face.enrolment import enrol
-    from s2v.engine.face.photo import decode_photo
+    from s2v.engine.face.photo import load_photo
     from s2v.engine.lipsync import LipSyncEngine
 
-    photo = _asset("face.jpg")
-    if photo is None:
-        return Finding("drawing", "fail", "face.jpg is not there", REINSTALL)
+    if not BUNDLED_FACE.is_file():
+        return Finding("drawing", "fail", f"{BUNDLED_FACE.name} is not there", REINSTALL)
     backend = open_backend()
     try:
-        engine = LipSyncEngine(enrol(decode_photo(photo, "the bundled photo", 640), backend.spec), backend, idle_seed=0)
+        engine = LipSyncEngine(enrol(load_photo(BUNDLED_FACE, 640), backend.spec), backend, idle_seed=0)
         noise = np.random.default_rng(0).normal(0, 0.1, backend.spec.sample_rate_hz).astype(np.float32)
         engine.push(noise[: len(noise) // 2])  # the first frames also allocate
         began_s = time.perf_counter()
@@ -212,8 +211,3 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _asset(name: str) -> bytes | None:
-    resource = resources.files("s2v") / "assets" / name
-    return resource.read_bytes() if resource.is_file() else None

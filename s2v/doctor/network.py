@@ -8,8 +8,9 @@ import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from s2v.doctor.finding import REINSTALL, Finding
+from s2v.doctor.finding import Finding
 from s2v.errors import StreamError
+from s2v.extras import REINSTALL
 
 if TYPE_CHECKING:
     from s2v.streaming.webrtc.ice import IceServer

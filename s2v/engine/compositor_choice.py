@@ -16,6 +16,7 @@ from s2v.engine.compositor.cpu import Compositor, make_compositor
 from s2v.engine.compositor.pixel_format import PixelFormat
 from s2v.engine.face.enrolment import EnrolledFace
 from s2v.errors import BackendError
+from s2v.extras import how_to_install
 from s2v.spec import LipSyncSpec
 
 ComposePlace = Literal["auto", "cpu", "gpu"]
@@ -69,7 +70,7 @@ def _on_gpu(
         from s2v.engine.compositor.torch.draw_stream import draw_stream_for, next_draw_stream
     except ImportError as error:
         raise BackendError(
-            f"the GPU is drawn on with torch ({error}): pip install torch, or use --compose cpu"
+            f"the GPU is drawn on with torch ({error}): {how_to_install('torch')}, or use --compose cpu"
         ) from error
     draw_stream = next_draw_stream() if device is None else draw_stream_for(device)
     try:

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from s2v import __version__
 from s2v.engine.compositor.pixel_format import PixelFormat
 from s2v.errors import OutputError
+from s2v.machine import core_count
 
 FILE_PIXELS: PixelFormat = "i420-bt709"  # what `write_video` need not convert
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
@@ -135,8 +136,7 @@ class Mp4Writer:
         video: VideoStream = self._container.add_stream("libx264", rate=self._fps, options=options)
         video.width, video.height, video.pix_fmt = width_px, height_px, "yuv420p"
         context = video.codec_context
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        if cores <= 2 and encoding.preset in _QUICK_PRESETS:
+        if core_count() <= 2 and encoding.preset in _QUICK_PRESETS:
             context.thread_count = 1  # the other core draws: three threads cost half as much again for the same file
         context.time_base = Fraction(1, self._fps)
         context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG

@@ -24,7 +24,7 @@ from python_blocks import FRAMES, write_speech
 from streaming.fakes import FakeEngine
 from streaming.http_document import live
 
-from s2v.commands.options.face import BUNDLED_FACE
+from s2v.bundled import BUNDLED_FACE
 from s2v.streaming.broadcast.broadcast import BroadcastSource
 from s2v.streaming.server.access import Access
 from s2v.streaming.server.app import create_app

@@ -18,6 +18,7 @@ from s2v.engine.backends.base import Tensors
 from s2v.engine.backends.graphs import Graph, one_line
 from s2v.engine.backends.model_file import MAX_FILE_BYTES, ModelFile
 from s2v.errors import BackendError, ModelError
+from s2v.extras import how_to_install
 
 HOW = "ONNX Runtime, one thread, fp32"
 
@@ -27,7 +28,7 @@ def onnx_pairs(path: Path, model: ModelFile, batches: tuple[int, ...]) -> tuple[
     try:
         from s2v.engine.backends.onnx import OnnxRuntimeGraph, open_model
     except ImportError as error:
-        raise BackendError(f"an ONNX baseline needs ONNX Runtime ({error}): pip install onnxruntime") from error
+        raise BackendError(f"an ONNX baseline needs ONNX Runtime ({error}): {how_to_install('onnxruntime')}") from error
     graph = _read(path)
     inputs = _inputs(path, graph, batches)
     work = count(graph, 1 if batches == () else batches[0], "fp32")

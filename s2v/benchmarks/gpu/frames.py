@@ -13,7 +13,8 @@ from s2v.benchmarks.gpu.report import FrameReport
 from s2v.benchmarks.our_network import batch_of, identities
 from s2v.benchmarks.report import Spread
 from s2v.engine.backends.base import Backend, DeviceOutputsBackend, Outputs, Tensors
-from s2v.engine.backends.parity import MIN_SSIM, ssim
+from s2v.engine.backends.parity import MIN_SSIM
+from s2v.engine.backends.ssim import ssim
 from s2v.engine.compositor.cpu import make_compositor
 from s2v.engine.face.enrolment import EnrolledFace
 

@@ -10,12 +10,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 
-from s2v.benchmarks.fixtures import PORTRAIT, face_of
+from s2v.benchmarks.fixtures import face_of
 from s2v.benchmarks.gpu.backend import GpuConfig, Job, measure_backend
 from s2v.benchmarks.gpu.device import GpuDevice, find_gpu
 from s2v.benchmarks.gpu.report import BackendReport, GpuReport, targets_of
 from s2v.benchmarks.report import machine
 from s2v.benchmarks.roofline import count
+from s2v.bundled import BUNDLED_FACE
 from s2v.engine.backends import bundled_model
 from s2v.engine.backends.model_file import read_model_file
 from s2v.engine.backends.registry import RUNTIMES
@@ -61,7 +62,7 @@ def measure(
     device = find_gpu() if config.backends is None or any(map(on_gpu, names)) else None
     notes: list[str] = []
     drawn = model.spec.network == "s2v"
-    face = face_of(config.face or PORTRAIT, config.size_px, model.spec, notes) if drawn else None
+    face = face_of(config.face or BUNDLED_FACE, config.size_px, model.spec, notes) if drawn else None
     job = Job(config, model, device, face, progress)
     backends: list[BackendReport] = []
     unavailable: dict[str, str] = {}

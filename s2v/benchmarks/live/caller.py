@@ -8,7 +8,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -20,11 +19,11 @@ from numpy.typing import NDArray
 from s2v.benchmarks.live.click_track import click_track
 from s2v.benchmarks.live.network_emulation import EmulatedNetwork
 from s2v.benchmarks.live.receiver import ReceivedCall, receive_live
+from s2v.bundled import BUNDLED_VOICE
 from s2v.errors import StreamError
 from s2v.media.audio_file import PLAYBACK_HZ, read_audio
 from s2v.streaming.session.tracks import voice_frame
 
-VOICE = Path(__file__).parents[2] / "assets" / "voice.flac"
 PACKET = PLAYBACK_HZ // 50  # 20 ms, what Opus sends
 CONNECT_WITHIN_S = 20.0
 LAST_CLICK_S = 1.5  # stay on the line so long after the last word
@@ -78,7 +77,7 @@ async def call(
 
     Raises: StreamError, the server refuses, does not answer, or ends the call.
     """
-    track, onsets = click_track(read_audio(VOICE).pcm_48k, seconds, PLAYBACK_HZ, seed)
+    track, onsets = click_track(read_audio(BUNDLED_VOICE).pcm_48k, seconds, PLAYBACK_HZ, seed)
     microphone, heard = ClickMicrophone(track, progress), ReceivedCall()
 
     def told(message: dict[str, Any]) -> None:

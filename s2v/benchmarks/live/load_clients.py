@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
 
-from s2v.benchmarks.live.caller import VOICE, BusyError, ClickMicrophone, connected
+from s2v.benchmarks.live.caller import BusyError, ClickMicrophone, connected
 from s2v.benchmarks.live.child_process import child, next_word
 from s2v.benchmarks.live.click_track import click_track
 from s2v.benchmarks.live.receiver import ReceivedCall, RecordedCall, decode, keep
+from s2v.bundled import BUNDLED_VOICE
 from s2v.errors import StreamError
 from s2v.media.audio_file import PLAYBACK_HZ, read_audio
 
@@ -112,7 +113,7 @@ class _Callers:
         self._settled = [asyncio.Event() for _ in order.numbers]  # in, or never will be
 
     async def run(self) -> None:
-        speech = read_audio(VOICE).pcm_48k
+        speech = read_audio(BUNDLED_VOICE).pcm_48k
         seeds = [self._order.seed * 1000 + number for number in self._order.numbers]  # they do not click in step
         tracks = [click_track(speech, self._order.longest_s, PLAYBACK_HZ, seed) for seed in seeds]
         microphones = [(ClickMicrophone(pcm, None), onsets) for pcm, onsets in tracks]

@@ -38,7 +38,7 @@ def plot(report: LoadReport, path: Path) -> None:
     size, cores = f"{report.width_px}x{report.height_px}", report.machine["cores"]
     figure.suptitle(
         f"{size}, {report.backend}, {report.seconds:g} s a step: carries {report.carried}\n"
-        f"{report.machine['cpu']}, {cores} cores",
+        f"{report.machine['cpu']}, {cores:g} cores",
         fontsize=9,
     )
     save(figure, path)

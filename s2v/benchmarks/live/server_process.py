@@ -194,6 +194,6 @@ def _rss_bytes(*processes: int) -> int | None:
     """What they hold together; what two of them share counts twice."""
     try:
         pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in processes)
-    except OSError:
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, AttributeError):  # another system
         return None
-    return pages * os.sysconf("SC_PAGE_SIZE")

@@ -1,4 +1,4 @@
-"""Options of the commands that show a face, and what comes with the package."""
+"""Options of the commands that show a face."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from s2v.engine.avatar import AvatarOptions
 
-ASSETS = Path(__file__).parents[2] / "assets"
-BUNDLED_FACE = ASSETS / "face.jpg"
-BUNDLED_VOICE = ASSETS / "voice.flac"
+from s2v.bundled import BUNDLED_FACE
 
 
 def add_face_options(parser: argparse.ArgumentParser, max_side_px: int) -> None:

@@ -1,7 +1,4 @@
-"""How far a compiled engine's frames are from ONNX Runtime's: the largest difference, and SSIM as an eye sees it.
-
-SSIM: Wang et al. 2004, "Image quality assessment", with its Gaussian window of 11 pixels and its constants.
-"""
+"""How far a compiled engine's frames are from ONNX Runtime's: the largest difference, and SSIM as an eye sees it."""
 
 from __future__ import annotations
 
@@ -13,13 +10,12 @@ from numpy.typing import NDArray
 
 from s2v.engine.backends.base import Tensors
 from s2v.engine.backends.graphs import Graph
+from s2v.engine.backends.ssim import ssim
 from s2v.spec import LipSyncSpec
 
 BATCHES = (1, 3, 4, 8)  # one alone, and some that share a run
 MAX_DIFFERENCE = 0.04  # of any output: colours from 0 to 1, motion in units of about 1
 MIN_SSIM = 0.995  # of the worst frame; below about 0.99 people begin to see it
-
-_C1, _C2 = 0.01**2, 0.03**2  # for values from 0 to 1
 
 
 @dataclass(frozen=True)
@@ -97,19 +93,3 @@ def pictures(outputs: Tensors) -> list[NDArray[np.float32]]:
     else:
         seen = outputs["pixels"]
     return [np.ascontiguousarray(picture.transpose(1, 2, 0)) for picture in seen]
-
-
-def ssim(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    """Mean structural similarity of two pictures (height, width, 3) in [0, 1]; -1 if either is not finite."""
-    if not (np.isfinite(a).all() and np.isfinite(b).all()):
-        return -1.0
-    mean_a, mean_b = _smooth(a), _smooth(b)
-    variance_a, variance_b = _smooth(a * a) - mean_a**2, _smooth(b * b) - mean_b**2
-    covariance = _smooth(a * b) - mean_a * mean_b
-    likeness = (2 * mean_a * mean_b + _C1) * (2 * covariance + _C2)
-    return float((likeness / ((mean_a**2 + mean_b**2 + _C1) * (variance_a + variance_b + _C2))).mean())
-
-
-def _smooth(picture: NDArray[np.float32]) -> NDArray[np.float64]:
-    smoothed: NDArray[np.float64] = cv2.GaussianBlur(picture.astype(np.float64), (11, 11), 1.5)  # type: ignore[assignment]
-    return smoothed

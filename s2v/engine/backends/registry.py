@@ -8,15 +8,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib import import_module, resources
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from s2v.bundled import BUNDLED_MODEL
 from s2v.engine.backends.base import Backend
 from s2v.engine.backends.model_file import ModelFile, read_model_file
 from s2v.errors import BackendError, ModelError, S2vError
+from s2v.extras import how_to_install
 
 DEFAULT_THREADS = 1  # a frame takes a few of its 40 ms; more threads would take the cores of other sessions
 
@@ -27,7 +29,7 @@ class Runtime(NamedTuple):
     """How a backend of some name is opened."""
 
     module: str  # in this package; has open_model(model, threads, **options) -> Backend
-    packages: str  # what to install for it
+    library: str  # what must be installed for it
     options: Mapping[str, str | bool] = MappingProxyType({})
     needs_gpu: bool = False
 
@@ -42,7 +44,7 @@ class Runtime(NamedTuple):
         return bool(self.options.get("compiled"))
 
 
-_TENSORRT, _TORCH = ("tensorrt.backend", "'speech2vid[gpu]'"), ("torch.backend", "torch onnx")
+_TENSORRT, _TORCH = ("tensorrt.backend", "tensorrt"), ("torch.backend", "torch")
 RUNTIMES: Mapping[str, Runtime] = {
     "openvino": Runtime("openvino", "openvino"),
     "openvino-f32": Runtime("openvino", "openvino", {"precision": "f32"}),
@@ -55,9 +57,7 @@ RUNTIMES: Mapping[str, Runtime] = {
     "torch-cpu": Runtime(*_TORCH, {"device": "cpu"}),
     "torch-cuda": Runtime(*_TORCH, {"device": "cuda"}, needs_gpu=True),
     "torch-cuda-fp32": Runtime(*_TORCH, {"device": "cuda", "precision": "fp32"}, needs_gpu=True),
-    "torch-cuda-compiled": Runtime(
-        "torch.backend", "torch onnx triton", {"device": "cuda", "compiled": True}, needs_gpu=True
-    ),
+    "torch-cuda-compiled": Runtime(*_TORCH, {"device": "cuda", "compiled": True}, needs_gpu=True),
 }
 _AUTO_ORDER = ("openvino", "onnxruntime")  # the fastest on a CPU first
 _DRIVER_FILES = ("/proc/driver/nvidia/version", "/dev/dxg")  # Linux; Linux inside Windows
@@ -108,7 +108,7 @@ def _open(name: str, model: ModelFile, threads: int) -> Backend:
     try:
         module = import_module(f"{__package__}.{runtime.module}")
     except ImportError as error:
-        raise BackendError(f"backend {name} cannot be loaded ({error}): pip install {runtime.packages}") from error
+        raise BackendError(f"backend {name} cannot be loaded ({error}): {how_to_install(runtime.library)}") from error
     backend: Backend = module.open_model(model, threads, **runtime.options)
     return backend
 
@@ -125,11 +125,11 @@ def gpu_backends() -> tuple[str, ...]:
 
 def bundled_model() -> ModelFile:
     """The model that comes with the package. Raises: ModelError, this installation has none."""
-    resource = resources.files("s2v") / "assets" / "model.onnx"
-    if not resource.is_file():
-        raise ModelError(f"this installation has no model at {resource}: reinstall speech2vid, or give --model FILE")
-    with resources.as_file(resource) as path:
-        return read_model_file(path)
+    if not BUNDLED_MODEL.is_file():
+        raise ModelError(
+            f"this installation has no model at {BUNDLED_MODEL}: reinstall speech2vid, or give --model FILE"
+        )
+    return read_model_file(BUNDLED_MODEL)
 
 
 @cache
@@ -143,4 +143,4 @@ def _choose() -> str:
         else:
             _log.info("backend auto: chose %s", name)
             return name
-    raise BackendError("no runtime is installed for backend auto: pip install " + " or ".join(_AUTO_ORDER))
+    raise BackendError("no runtime is installed for backend auto: " + " or ".join(map(how_to_install, _AUTO_ORDER)))

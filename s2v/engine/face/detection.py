@@ -7,10 +7,10 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from importlib import resources
 
 import numpy as np
 
+from s2v.bundled import FACE_LANDMARKER
 from s2v.engine.face.geometry import Points
 from s2v.engine.face.photo import Image
 from s2v.errors import NoFaceError
@@ -40,7 +40,7 @@ def face_detector(max_faces: int) -> Iterator[Callable[[Image], list[Points]]]:
     import mediapipe as mp
     from mediapipe.tasks.python import BaseOptions, vision
 
-    model = (resources.files("s2v") / "assets" / "face_landmarker.task").read_bytes()
+    model = FACE_LANDMARKER.read_bytes()
     options = vision.FaceLandmarkerOptions(base_options=BaseOptions(model_asset_buffer=model), num_faces=max_faces)
 
     def find(picture: Image) -> list[Points]:

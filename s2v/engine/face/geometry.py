@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from s2v.bundled import CANONICAL_FACE
 
 Points = NDArray[np.float64]
 
@@ -32,16 +32,10 @@ FACE_OVAL = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365
 # fmt: on
 
 
-def load_asset(name: str) -> Any:
-    """Read a NumPy file that the package ships."""
-    with resources.as_file(resources.files("s2v") / "assets" / name) as path:
-        return np.load(path, allow_pickle=False)
-
-
 @cache
 def canonical_face() -> Points:
     """MediaPipe's canonical face mesh in face units, shape (468, 3)."""
-    return np.asarray(load_asset("canonical_face.npy"), np.float64)
+    return np.asarray(np.load(CANONICAL_FACE, allow_pickle=False), np.float64)
 
 
 @dataclass(frozen=True)

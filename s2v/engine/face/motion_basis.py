@@ -13,13 +13,13 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from s2v.bundled import motion_basis_file
 from s2v.engine.face.geometry import (
     LOWER_INNER_LIP,
     N_MESH,
     UPPER_INNER_LIP,
     Points,
     canonical_face,
-    load_asset,
 )
 from s2v.errors import ModelError
 
@@ -63,10 +63,11 @@ class MotionBasis:
 @cache
 def _load(name: str) -> MotionBasis:
     try:
-        stored = load_asset(f"motion_{name}.npz")
+        with np.load(motion_basis_file(name), allow_pickle=False) as stored:
+            points, components = stored["points"].astype(np.int64), stored["components"].astype(np.float64)
     except FileNotFoundError:
         raise ModelError(f"the model moves in basis '{name}', which this version does not ship: update s2v") from None
-    return MotionBasis(name, stored["points"].astype(np.int64), stored["components"].astype(np.float64))
+    return MotionBasis(name, points, components)
 
 
 @cache

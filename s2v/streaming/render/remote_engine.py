@@ -154,7 +154,7 @@ def answer(line: Connection, within_s: float) -> Any:
 
 def _shared_memory(size: int) -> SharedMemory:
     """Raises: BackendError, there is not as much left: the system would say so by killing who writes there."""
-    if SHARED_MEMORY.is_dir():
+    if SHARED_MEMORY.is_dir() and hasattr(os, "statvfs"):
         space = os.statvfs(SHARED_MEMORY)
         if (left := space.f_bavail * space.f_frsize) < size:
             raise BackendError(

@@ -7,7 +7,9 @@ import errno
 import logging
 import signal
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
 
 from aiohttp import web
 
@@ -53,8 +55,6 @@ async def serve(
     """What `run_live` runs, for callers with an event loop of their own."""
     options.access.refuse_open_host(host)
     ended: asyncio.Future[signal.Signals] = asyncio.get_running_loop().create_future()
-    for number in ENDING:
-        asyncio.get_running_loop().add_signal_handler(number, _end, ended, number)
     if offer_loopback_when_alone():
         log.warning(
             "this machine has no network address but its own loopback: start Chromium with "
@@ -62,16 +62,33 @@ async def serve(
         )
     allow_many_files()
     runner = make_runner(create_app(options))
-    try:
-        await runner.setup()
-        await _bind(runner, host, port, tls)
-        if on_ready is not None:
-            on_ready(_address(runner, tls) + options.access.entrance)
-        return await ended
-    finally:
-        await runner.cleanup()
-        for number in ENDING:
-            asyncio.get_running_loop().remove_signal_handler(number)
+    with _handling(ENDING, partial(_end, ended)):
+        try:
+            await runner.setup()
+            await _bind(runner, host, port, tls)
+            if on_ready is not None:
+                on_ready(_address(runner, tls) + options.access.entrance)
+            return await ended
+        finally:
+            await runner.cleanup()
+
+
+@contextmanager
+def _handling(signals: Sequence[signal.Signals], handle: Callable[[signal.Signals], None]) -> Iterator[None]:
+    """Call `handle` on the event loop whenever one of these signals comes."""
+    loop = asyncio.get_running_loop()
+
+    def pass_on(number: int, _: object) -> None:
+        loop.call_soon_threadsafe(handle, signal.Signals(number))
+
+    with ExitStack() as undo:
+        for number in signals:
+            try:
+                loop.add_signal_handler(number, handle, number)
+                undo.callback(loop.remove_signal_handler, number)
+            except NotImplementedError:  # Windows: its loops know no signals, but wake up for them
+                undo.callback(signal.signal, number, signal.signal(number, pass_on))
+        yield
 
 
 def _end(ended: asyncio.Future[signal.Signals], number: signal.Signals) -> None:

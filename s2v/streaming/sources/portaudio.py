@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from s2v.errors import StreamError
+from s2v.extras import how_to_install
 from s2v.media.audio_file import PLAYBACK_HZ
 
 INT16 = 8  # PortAudio's paInt16
@@ -83,10 +84,7 @@ def open_audio_system() -> AudioSystem:
         import pyaudio
     except ImportError as error:
         why = "is not installed" if error.name == "pyaudio" else f"cannot be loaded ({error})"
-        raise StreamError(
-            f"PyAudio, which reads microphones, {why}: run pip install 'speech2vid[mic]' "
-            "(on Debian after apt-get install portaudio19-dev)"
-        ) from None
+        raise StreamError(f"PyAudio, which reads microphones, {why}: {how_to_install('pyaudio')}") from None
     _silence_probing()
     try:
         system: AudioSystem = pyaudio.PyAudio()

@@ -9,7 +9,7 @@ from s2v.engine.compositor.face_tables import lower_face_box
 from s2v.engine.face.enrolment import EnrolledFace, sample
 from s2v.engine.face.geometry import FacePlane, Points, Pose
 from s2v.engine.face.photo import Image
-from s2v.training.evaluation.metrics import LIPS, psnr, sharpness, ssim
+from s2v.training.evaluation.metrics import LIPS, luma_ssim, psnr, sharpness
 
 PX_PER_UNIT = 100
 Window = tuple[float, float, float]  # left, top and size in face units
@@ -94,11 +94,11 @@ class Comparison:
         self._rows.append(
             (
                 psnr(ours, theirs),
-                ssim(ours, theirs),
+                luma_ssim(ours, theirs),
                 psnr(ours[mouth], theirs[mouth]),
-                ssim(ours[mouth], theirs[mouth]),
+                luma_ssim(ours[mouth], theirs[mouth]),
                 psnr(self._still[mouth], theirs[mouth]),
-                ssim(self._still[mouth], theirs[mouth]),
+                luma_ssim(self._still[mouth], theirs[mouth]),
                 sharpness_of(drawn, self._face),
                 jitter_of(drawn, self._face),
             )

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from s2v.engine.backends.ssim import ssim
 from s2v.engine.face.geometry import LOWER_INNER_LIP, OUTER_LIPS, UPPER_INNER_LIP, Points
 from s2v.spec import LipSyncSpec
 
@@ -124,22 +125,10 @@ def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     return 99.0 if error < 1e-6 else min(99.0, 10 * float(np.log10(255**2 / error)))
 
 
-def ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
-    """Structural similarity of two BGR pictures, on their luma, where the window lies within.
-
-    Source: Wang et al., "Image quality assessment: from error visibility to structural similarity" (2004):
-    Gaussian window of 11x11, sigma 1.5, K 0.01 and 0.03.
-    """
-    x, y = (cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY).astype(np.float64) for picture in (a, b))
-
-    def mean(picture: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(cv2.GaussianBlur(picture, (11, 11), 1.5)[5:-5, 5:-5], np.float64)
-
-    mean_x, mean_y = mean(x), mean(y)
-    var_x, var_y, both = mean(x * x) - mean_x**2, mean(y * y) - mean_y**2, mean(x * y) - mean_x * mean_y
-    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    similar = (2 * mean_x * mean_y + c1) * (2 * both + c2) / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))
-    return float(similar.mean())
+def luma_ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
+    """Structural similarity of two BGR pictures, on their luma, where the window lies within."""
+    luma_a, luma_b = (np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8) for picture in (a, b))
+    return ssim(luma_a, luma_b, within=True)
 
 
 def sharpness(picture: NDArray[np.uint8]) -> float:

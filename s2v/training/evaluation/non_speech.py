@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from importlib import resources
-
 import numpy as np
 from numpy.typing import NDArray
 
+from s2v.bundled import BUNDLED_VOICE
 from s2v.media.video_file import read_sound
 
 Pcm = NDArray[np.float32]
@@ -40,8 +39,7 @@ def _key_clicks(n: int, random: np.random.Generator) -> Pcm:
 
 def bundled_voice() -> Pcm:
     """The sample voice of the package, (n,) float32 at 16 kHz: free speech by somebody no test set holds."""
-    with resources.as_file(resources.files("s2v") / "assets" / "voice.flac") as path:
-        return (read_sound(path) / 32768).astype(np.float32)
+    return (read_sound(BUNDLED_VOICE) / 32768).astype(np.float32)
 
 
 def other_voice(n_samples: int, turn: float, voice: Pcm) -> Pcm:

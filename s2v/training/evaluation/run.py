@@ -9,10 +9,10 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import TypeVar
 
+from s2v.bundled import BUNDLED_FACE, BUNDLED_MODEL
 from s2v.engine.backends import BACKEND_NAMES
 from s2v.engine.backends.base import Backend
 from s2v.errors import BackendError, DataError
@@ -99,7 +99,7 @@ def evaluate(config: EvaluateConfig, progress: bool = True) -> Evaluation:
 
 def _evaluate(config: EvaluateConfig, model: Path | None, backend: Backend, progress: bool) -> Evaluation:
     spec = backend.spec
-    photos = photos_in(config.faces) if config.faces else [_bundled("face.jpg")]
+    photos = photos_in(config.faces) if config.faces else [BUNDLED_FACE]
     files = find_clips(config.data, config.cache or default_cache(), config.max_clips, config.workers, progress)
     max_frames = round(config.max_seconds * spec.fps) if config.max_seconds else None
     jobs = [ClipJob(model, config.backend, file, max_frames, config.syncnet) for file in files]
@@ -125,7 +125,7 @@ def _evaluate(config: EvaluateConfig, model: Path | None, backend: Backend, prog
     return Evaluation(
         spec,
         " ".join(path.name for path in config.models) or "bundled",
-        hashlib.sha256((model or _bundled("model.onnx")).read_bytes()).hexdigest(),
+        hashlib.sha256((model or BUNDLED_MODEL).read_bytes()).hexdigest(),
         backend.name,
         clips,
         faces,
@@ -179,10 +179,6 @@ def _all(
                     bar.update()
 
 
-def _bundled(name: str) -> Path:
-    return Path(str(resources.files("s2v") / "assets" / name))
-
-
 def _idle(backend: Backend, seconds: float) -> dict[str, dict[str, float]]:
     """In each sound that is not speech: how far the lips open and how fast they move, asked for and drawn."""
     sounds = no_speech_sounds(seconds)
@@ -190,7 +186,7 @@ def _idle(backend: Backend, seconds: float) -> dict[str, dict[str, float]]:
     if backend.spec.network == "s2v":
         for name, figures in idle_motion(backend_speak(backend), backend.spec, sounds).items():
             found[name]["opening"], found[name]["speed"] = figures
-    for name, figures in idle_figures(_bundled("face.jpg"), backend, sounds).items():
+    for name, figures in idle_figures(BUNDLED_FACE, backend, sounds).items():
         found[name]["drawn_opening"], found[name]["drawn_speed"] = figures
     return found
 

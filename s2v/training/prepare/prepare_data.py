@@ -29,9 +29,11 @@ from s2v.engine.face.geometry import LOWER_INNER_LIP, N_MESH, UPPER_INNER_LIP, P
 from s2v.engine.face.motion_basis import MotionBasis, aperture, neutral_face
 from s2v.engine.face.photo import Image
 from s2v.errors import DataError
+from s2v.files import write_whole
 from s2v.spec import LipSyncSpec
 from s2v.training.extract.extract_features import ClipFeatures, has_sound, load_features
 from s2v.training.prepare.shards import CLIPS_PER_SHARD, Shard, replaced_shards
+from s2v.training.shard_spec import shard_spec
 from s2v.training.train.defaults import PICTURES_PER_CLIP
 
 HELD_BACK_EVERY = 20  # one clip in so many of a training talker is kept for validation
@@ -96,8 +98,8 @@ def prepare_data(
             raise DataError(f"none of {len(files)} files below {features} is a talking clip that can be used")
         if not clips.get("train"):
             raise DataError("no talker is left to train on: name fewer speakers as validation")
-        meta = {"clips": clips, "spec": json.loads(spec.to_json())}
-        (shards.folder / "meta.json").write_text(json.dumps(meta, indent=1))
+        meta = {"clips": clips, "spec": shard_spec(spec)}
+        write_whole(shards.folder / "meta.json", json.dumps(meta, indent=1))
     return clips
 
 
@@ -154,22 +156,31 @@ def _clip_pictures(
     rng: np.random.Generator,
 ) -> Iterator[dict[str, Any]]:
     """Pictures of a few frames of a clip, all seen from the same reference; `number` is the clip's in its shard."""
-    n_frames = len(gap)
-    # A photo at hand is mostly one of a closed mouth; some references are any frame at all.
-    closed = np.flatnonzero(gap <= np.quantile(gap, 0.15))
-    reference = int(rng.choice(closed) if rng.random() < 0.75 else rng.integers(n_frames))
-    far = np.flatnonzero(np.abs(np.arange(n_frames) - reference) >= MIN_REFERENCE_DISTANCE)
-    # Open mouths teach more than closed ones.
-    weight = np.clip(gap[far], 0.01, 0.15)
-    targets = rng.choice(far, size=min(n_pictures, len(far)), replace=False, p=weight / weight.sum())
+    reference, targets = choose_frames(gap, n_pictures, rng)
     photo = clip.frame(reference)
     face = face_from_landmarks(photo, clip.landmarks[reference].astype(np.float64), spec)
     warp = mouth_warp(face, spec)
     for target in targets:
         landmarks = clip.landmarks[target].astype(np.float64)
         weights = np.append(motion[target], 1.0)
-        shown = picture(face, warp, clip.frame(int(target)), landmarks, weights, spec, (number, int(target)))
+        shown = picture(face, warp, clip.frame(target), landmarks, weights, spec, (number, target))
         yield {**shown, "person": clip.speaker}
+
+
+def choose_frames(gap: Points, n_targets: int, rng: np.random.Generator) -> tuple[int, list[int]]:
+    """Which frame of a clip is the reference, and which are the targets: far from it, so that they differ.
+
+    Args:
+        gap: (n,) opening of each frame, face units; n is at least 2 * MIN_REFERENCE_DISTANCE.
+    """
+    # A photo at hand is mostly one of a closed mouth; some references are any frame at all.
+    closed = np.flatnonzero(gap <= np.quantile(gap, 0.15))
+    reference = int(rng.choice(closed) if rng.random() < 0.75 else rng.integers(len(gap)))
+    far = np.flatnonzero(np.abs(np.arange(len(gap)) - reference) >= MIN_REFERENCE_DISTANCE)
+    # Open mouths teach more than closed ones.
+    weight = np.clip(gap[far], 0.01, 0.15)
+    targets = rng.choice(far, size=min(n_targets, len(far)), replace=False, p=weight / weight.sum())
+    return reference, [int(target) for target in targets]
 
 
 def photo_pictures(photos: list[ClipFeatures], spec: LipSyncSpec) -> Iterator[dict[str, Any]]:

@@ -19,6 +19,7 @@ from s2v.engine.audio.mfcc import counts, mfcc_and_mean
 from s2v.engine.audio.windows import mfcc_windows, normalised_columns
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
+from s2v.training.shard_spec import differences
 from s2v.training.train.augment import mixed, no_speech, spoil
 from s2v.training.train.picture_batches import PICTURE_ARRAYS, Pictures
 
@@ -41,12 +42,17 @@ class Clip:
     aperture: NDArray[np.float32]  # (n_frames,) face units above the talker's closed lips
 
 
-def check_shards(shards: Path) -> None:
-    """Raises: DataError, not a folder of prepare-data."""
+def check_shards(shards: Path, spec: LipSyncSpec) -> None:
+    """Raises: DataError, not a folder of prepare-data, or one made for another spec."""
     try:
-        json.loads((shards / "meta.json").read_text())["clips"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise DataError(f"{shards} holds no meta.json: -i takes the folder that s2v prepare-data wrote") from None
+        stored = json.loads((shards / "meta.json").read_text(encoding="utf-8"))["spec"]
+        differ = differences(stored, spec)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise DataError(
+            f"{shards} holds no meta.json that tells how it was made: -i takes the folder that s2v prepare-data wrote"
+        ) from None
+    if differ:
+        raise DataError(f"the shards in {shards} were made for another network: {differ}: run s2v prepare-data again")
 
 
 def measured(spec: LipSyncSpec, clips: Sequence[Clip]) -> LipSyncSpec:

@@ -39,7 +39,7 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises: DataError, no such file, not TOML, a name or a type that `TrainConfig` does not have.
     """
     try:
-        found = tomllib.loads(path.read_text())
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise DataError(f"{path} is not a TOML file of training options ({error})") from None
     defaults = {field.name: field.default for field in fields(TrainConfig) if field.name not in _NOT_IN_A_FILE}

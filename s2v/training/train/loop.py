@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from s2v.errors import DataError
-from s2v.files import written_whole
+from s2v.files import write_whole
 from s2v.spec import LipSyncSpec, Network
 from s2v.training.networks.model import (
     MotionMouth,
@@ -66,7 +66,7 @@ def train(config: TrainConfig, progress: bool = True) -> Path:
     if unknown := set(parts) - set(PARTS[config.network]):
         have = ", ".join(PARTS[config.network])
         raise DataError(f"network {config.network} has no part {', '.join(unknown)}: it has {have}")
-    data.check_shards(config.shards)
+    data.check_shards(config.shards, LipSyncSpec.of(config.network))
     clips, pictures = data.load_split(config.shards, "train", pictures=parts != ("motion",))
     if not clips:
         raise DataError(f"no train-*.npz in {config.shards}: run s2v prepare-data first")
@@ -232,8 +232,7 @@ def _save(run: Run) -> Path:
     state = {"steps": run.steps, "history": run.history, "probes": run.probes, "moments": run.moments}
     state["memory"] = run.memory
     save_checkpoint(run.network, path, config=settings, **state)
-    with written_whole(run.config.out / "history.json") as beside:
-        beside.write_text(json.dumps(run.history, indent=1))
+    write_whole(run.config.out / "history.json", json.dumps(run.history, indent=1))
     return path
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.errors import DataError
-from s2v.files import written_whole
+from s2v.files import write_whole
 from s2v.media.video_file import read_sound
 from s2v.spec import LipSyncSpec
 from s2v.training.prepare.shards import CLIPS_PER_SHARD, Shard
@@ -45,8 +45,8 @@ def label_voices(
         voices: folders with recordings and a `transcripts.txt` (name|text a line).
     Raises: DataError, nothing could be aligned.
     """
-    data.check_shards(shards)
     spec = LipSyncSpec.of("s2v")
+    data.check_shards(shards, spec)
     train, _ = data.load_split(shards, "train", pictures=False)
     held, _ = data.load_split(shards, "held", pictures=False)
     spoken = read_words(talker_words)
@@ -87,15 +87,14 @@ def _aligned(
 ) -> dict[str, list[Phone]]:
     """Align, or take from the cache what an earlier run aligned: it takes longer than everything else."""
     try:
-        stored: dict[str, list[list[Any]]] = json.loads(cache.read_text()) if cache.exists() else {}
+        stored: dict[str, list[list[Any]]] = json.loads(cache.read_text(encoding="utf-8")) if cache.exists() else {}
     except ValueError:
         raise DataError(f"{cache} is damaged: delete it, and everything is aligned again") from None
     # A recording that did not fit is stored too, as no phones: it would not fit the second time either.
     missing = {name: sound for name, sound in sounds.items() if name not in stored}
     found = align_all(missing, texts, workers) if missing else {}
     stored |= {name: [list(astuple(phone)) for phone in found.get(name, ())] for name in missing}
-    with written_whole(cache) as beside:
-        beside.write_text(json.dumps(stored))
+    write_whole(cache, json.dumps(stored))
     return {name: [Phone(*row) for row in stored[name]] for name in sounds if stored[name]}
 
 
@@ -103,7 +102,7 @@ def read_words(path: Path) -> dict[str, str]:
     """Clip name -> its words in order. Raises: DataError, not such a file."""
     sentences: dict[str, list[str]] = {}
     try:
-        for line in path.read_text().splitlines()[1:]:
+        for line in path.read_text(encoding="utf-8").splitlines()[1:]:
             clip, _, _, word = line.split("\t")
             if word not in ("sil", "sp"):
                 # GRID's speakers are British: its letter z is "zed".
@@ -119,7 +118,7 @@ def read_voices(folders: list[Path]) -> tuple[dict[str, NDArray[np.int16]], dict
     texts: dict[str, str] = {}
     for folder in folders:
         try:
-            lines = (folder / "transcripts.txt").read_text().splitlines()
+            lines = (folder / "transcripts.txt").read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError):
             raise DataError(f"{folder} has no transcripts.txt: one line 'name|text' for each recording") from None
         for line in lines:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from s2v.errors import DataError
-from s2v.files import written_whole
+from s2v.files import write_whole, written_whole
 from s2v.training.voices.phones import write_labels
 from s2v.training.voices.synthesizers import ENGINES, RATE_HZ, Speaker, SynthesizedSpeech, Synthesizer
 from s2v.training.workers import worker_pool
@@ -113,8 +113,7 @@ def make_voices(
         _finish(out / voice.name, jobs)
         seconds += sum(_seconds(job.path) for job in jobs)
     licences = "".join(f"{voice.name}: {voice.engine}, {voice.speaker.voice}. {voice.licence}\n" for voice in plan)
-    with written_whole(out / "LICENCES.txt") as beside:
-        beside.write_text("Speech in this folder was synthesised by `s2v make-voices`.\n\n" + licences)
+    write_whole(out / "LICENCES.txt", "Speech in this folder was synthesised by `s2v make-voices`.\n\n" + licences)
     count = sum(len(jobs) for jobs in plan.values())
     made = sum(job.path.exists() for job in waiting)
     names = [voice.name for voice in plan]
@@ -212,8 +211,7 @@ def _finish(folder: Path, jobs: list[_Job]) -> None:
     for path in folder.iterdir():
         if path.suffix in (".wav", ".lab") and path.stem not in wanted:
             path.unlink()
-    with written_whole(folder / "transcripts.txt") as beside:
-        beside.write_text("".join(f"{job.path.stem}|{job.text}\n" for job in jobs), encoding="utf-8")
+    write_whole(folder / "transcripts.txt", "".join(f"{job.path.stem}|{job.text}\n" for job in jobs))
 
 
 def _seconds(path: Path) -> float:

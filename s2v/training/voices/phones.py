@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.errors import DataError
-from s2v.files import written_whole
+from s2v.files import write_whole
 from s2v.training.voices.words import pronunciation, spoken_words
 from s2v.training.workers import worker_pool
 
@@ -168,14 +168,13 @@ def _decode(decoder: Any, sound: bytes) -> None:
 
 def write_labels(path: Path, phones: Iterable[Phone]) -> None:
     """Phones as a label track: start and end in seconds and the name, a line each, as Audacity reads and writes it."""
-    with written_whole(path) as beside:
-        beside.write_text("".join(f"{phone.start_s:.4f}\t{phone.end_s:.4f}\t{phone.name}\n" for phone in phones))
+    write_whole(path, "".join(f"{phone.start_s:.4f}\t{phone.end_s:.4f}\t{phone.name}\n" for phone in phones))
 
 
 def read_labels(path: Path) -> list[Phone]:
     """What `write_labels` wrote, or any track of labels in ARPAbet without stress. Raises: DataError, it is none."""
     try:
-        rows = [line.split("\t") for line in path.read_text().splitlines() if line.strip()]
+        rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
         phones = [Phone(name, float(start_s), float(end_s)) for start_s, end_s, name in rows]
     except (OSError, ValueError) as error:
         raise DataError(f"{path} is no label track, a line each of start, end and phone ({error})") from None

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.errors import DataError
+from s2v.extras import how_to_install
 from s2v.training.voices import espeak
 from s2v.training.voices.ipa import arpabet
 from s2v.training.voices.phones import SILENCE, Phone
@@ -107,7 +108,7 @@ class Festival:
             )
             _run(["festival", "-b", str(script)])
             pcm, rate_hz = _read_wav(out.read_bytes())
-            rows = [line.split() for line in labels.read_text().splitlines()]
+            rows = [line.split() for line in labels.read_text(encoding="utf-8").splitlines()]
         return _sized(pcm, rate_hz, speaker, [(_cmu(row[2]), float(row[0])) for row in rows if len(row) == 3])
 
 
@@ -133,7 +134,7 @@ class Hibari:
     """
 
     def missing(self, voice: str) -> str:
-        return "" if importlib.util.find_spec("hibari") else "pip install hibari-tts"
+        return "" if importlib.util.find_spec("hibari") else how_to_install("hibari")
 
     def speak(self, speaker: Speaker, text: str, seed: int) -> SynthesizedSpeech:
         from hibari import dsp

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from s2v.benchmarks.live.server_process import ServerUnderTest, serving
+from s2v.bundled import BUNDLED_FACE
 from s2v.cli import main
-from s2v.commands.options.face import BUNDLED_FACE
 from s2v.errors import FaceError, StreamError
 from s2v.streaming.session.stage_times import STAGES
 

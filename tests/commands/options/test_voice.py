@@ -48,4 +48,4 @@ def test_without_pyaudio_one_line_says_what_to_install(argv: list[str]) -> None:
     command = [sys.executable, "-c", WITHOUT_PYAUDIO, "live", *argv]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60)
     assert done.returncode == 2 and done.stdout == ""
-    assert re.fullmatch(r"s2v: PyAudio.+is not installed: run pip install 'speech2vid\[mic\]'.+\n", done.stderr)
+    assert re.fullmatch(r"s2v: PyAudio.+is not installed: pip install 'speech2vid\[mic\]'.+\n", done.stderr)

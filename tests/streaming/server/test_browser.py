@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from pictures import read_picture
 
-from s2v.commands.options.face import BUNDLED_FACE
+from s2v.bundled import BUNDLED_FACE
 from s2v.media.audio_file import read_audio
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e .[dev]")

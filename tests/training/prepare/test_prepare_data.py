@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from s2v.engine.face.enrolment import face_from_landmarks, face_grid, sample
 from s2v.engine.face.geometry import N_MESH, head_pose
 from s2v.engine.face.motion_basis import MotionBasis, aperture, neutral_face
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
-from s2v.training.extract.extract_features import load_features
-from s2v.training.prepare.prepare_data import MIN_REFERENCE_DISTANCE, add_clip, photo_pictures, prepare_data
+from s2v.training.extract.extract_features import ClipFeatures, load_features
+from s2v.training.prepare.prepare_data import add_clip, choose_frames, photo_pictures, prepare_data
 from s2v.training.prepare.shards import Shard
 
 SPEC = LipSyncSpec()
@@ -97,7 +98,11 @@ def test_every_frame_has_its_motion(shards: Path, features: Path) -> None:
 def test_meta_tells_what_the_shards_hold(shards: Path) -> None:
     meta = json.loads((shards / "meta.json").read_text())
     assert meta["clips"].keys() <= {"train", "held", "val"} and meta["clips"]["train"] == 1
-    assert LipSyncSpec.from_json(json.dumps(meta["spec"])) == SPEC
+    assert meta["spec"] == {
+        **{"sample_rate_hz": 16_000, "fps": 25, "motion_basis": "grid-s1", "n_motion": 10},
+        **{"face_px": 112, "face_left": -0.95, "face_top": -0.4, "face_size": 1.9},
+        **{"mouth_w_px": 160, "mouth_h_px": 96, "mouth_width": 0.96, "mouth_above_lips": 0.3},
+    }
 
 
 def test_pictures_have_the_sizes_of_the_spec(shards: Path) -> None:
@@ -123,7 +128,63 @@ def test_pictures_know_their_clip_and_frame(shards: Path) -> None:
     assert (stored["picture_reference"] == stored["picture_reference"][:1]).all()
     likeness = np.abs(stored["picture_target"].astype(int) - stored["picture_reference"]).mean((1, 2, 3))
     assert likeness.min() > 0.5
-    assert MIN_REFERENCE_DISTANCE >= 5
+
+
+# --- which frames become pictures ----------------------------------------------------------------------
+
+
+OPENING = 0.2 * np.sin(np.linspace(0, 20, 120)) ** 2  # face units: speech closes the lips now and then
+
+
+def chosen(n_targets: int, times: int) -> list[tuple[int, list[int]]]:
+    rng = np.random.default_rng(3)
+    return [choose_frames(OPENING, n_targets, rng) for _ in range(times)]
+
+
+def test_every_frame_ten_or_more_from_the_reference_can_be_a_target_and_no_other() -> None:
+    for reference, targets in chosen(1000, times=50):
+        assert sorted(targets) == [frame for frame in range(len(OPENING)) if abs(frame - reference) >= 10]
+
+
+def test_no_target_is_taken_twice() -> None:
+    assert all(len(set(targets)) == 5 for _, targets in chosen(5, times=50))
+
+
+def test_three_references_of_four_have_a_closed_mouth() -> None:
+    references = [reference for reference, _ in chosen(1, times=2000)]
+    rank = np.array([(OPENING[reference] > OPENING).mean() for reference in references])
+    assert (rank < 0.15).mean() == pytest.approx(0.75 + 0.25 * 0.15, abs=0.03)
+    rest = {reference for reference, below in zip(references, rank, strict=True) if below >= 0.15}
+    assert len(rest) > 0.9 * 0.85 * len(OPENING)  # any frame
+    assert set(np.flatnonzero(np.quantile(OPENING, 0.14) > OPENING)) <= set(references)
+
+
+def test_a_target_is_as_likely_as_its_mouth_is_open() -> None:
+    taken = OPENING[[target for _, targets in chosen(1, times=4000) for target in targets]]
+    weight = np.clip(OPENING, 0.01, 0.15)
+    bounds = [0, 0.01, 0.05, 0.15, 1]
+    shares, wanted = (
+        np.histogram(openings, bounds, weights=weights)[0]
+        for openings, weights in ((taken, np.full(len(taken), 1 / len(taken))), (OPENING, weight / weight.sum()))
+    )
+    np.testing.assert_allclose(shares, wanted, atol=0.03)
+
+
+def test_the_pictures_of_a_clip_show_the_frames_chosen(features: Path) -> None:
+    clip = load_features(features / "s1/pgid5s.npz", features)
+    gap = aperture(np.stack([head_pose(points).to_canonical(points)[:N_MESH] for points in clip.landmarks]))
+    reference, targets = choose_frames(gap, 2, np.random.default_rng(8))
+    shard = Shard()
+    add_clip(shard, clip, SPEC, 2, np.random.default_rng(8))
+    assert [picture["where"].tolist() for picture in shard.pictures] == [[0, target] for target in targets]
+    for picture, frame in zip(shard.pictures, targets, strict=True):
+        np.testing.assert_array_equal(picture["reference"], crop_of(clip, reference))
+        np.testing.assert_array_equal(picture["target"], crop_of(clip, frame))
+
+
+def crop_of(clip: ClipFeatures, frame: int) -> np.ndarray:
+    face = face_from_landmarks(clip.frame(frame), clip.landmarks[frame].astype(np.float64), SPEC)
+    return sample(face.photo, face_grid(face.plane, SPEC), (SPEC.face_px, SPEC.face_px))
 
 
 def outer_likeness(one: np.ndarray, other: np.ndarray, hidden: np.ndarray) -> float:

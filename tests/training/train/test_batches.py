@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,9 +76,24 @@ def test_silent_clips_have_no_scale() -> None:
         )
 
 
-def test_a_folder_without_shards_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"holds no meta\.json: -i takes the folder"):
-        check_shards(tmp_path)
+@pytest.mark.parametrize("meta", [None, "", "[]", "{}", '{"spec": []}', '{"clips": {"train": 1}}'])
+def test_a_folder_without_shards_is_refused(tmp_path: Path, meta: str | None) -> None:
+    if meta is not None:
+        (tmp_path / "meta.json").write_text(meta)
+    with pytest.raises(DataError, match=r"holds no meta\.json .*: -i takes the folder"):
+        check_shards(tmp_path, SPEC)
+
+
+def test_shards_made_for_another_spec_are_refused(shards: Path, tmp_path: Path) -> None:
+    check_shards(shards, LipSyncSpec.of("s2v"))
+    check_shards(shards, LipSyncSpec.of("speech2vid", look_ahead_s=0.19, mel_low_hz=20.0))  # what training chooses
+    with pytest.raises(DataError, match=r"face_px is 112, not 96, mouth_width is 0\.96, not 1\.0: run s2v"):
+        check_shards(shards, replace(SPEC, face_px=96, mouth_width=1.0))
+    meta = json.loads((shards / "meta.json").read_text())
+    del meta["spec"]["motion_basis"]
+    (tmp_path / "meta.json").write_text(json.dumps(meta))
+    with pytest.raises(DataError, match="motion_basis is none, not grid-s1"):
+        check_shards(tmp_path, SPEC)
 
 
 # --- speech --------------------------------------------------------------------------------------------

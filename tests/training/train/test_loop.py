@@ -190,7 +190,11 @@ def test_what_cannot_be_trained_is_refused(shards: Path, tmp_path: Path) -> None
         train(replace(config, resume=(tmp_path / "none.pt",)))
     own = tmp_path / "shards"
     own.mkdir()
-    shutil.copy(shards / "meta.json", own)
+    meta = (shards / "meta.json").read_text()
+    (own / "meta.json").write_text(meta.replace('"fps": 25', '"fps": 30'))
+    with pytest.raises(DataError, match="fps is 30, not 25"):
+        train(replace(config, shards=own))
+    (own / "meta.json").write_text(meta)
     with pytest.raises(DataError, match=r"no train-\*\.npz"):
         train(replace(config, shards=own))
     assert not (tmp_path / "out").exists()

@@ -16,8 +16,9 @@ from importlib import import_module
 from typing import Any, Literal, get_args
 
 from s2v.engine.backends.graphs import one_line
-from s2v.engine.backends.tensorrt.module import PACKAGES, TensorRT, logged_error, make_logger, targets_known
+from s2v.engine.backends.tensorrt.module import TensorRT, logged_error, make_logger, targets_known
 from s2v.errors import BackendError, ModelError
+from s2v.extras import how_to_install
 
 Precision = Literal["fp16", "fp32"]
 DEFAULT_MAX_BATCH = 16
@@ -95,7 +96,9 @@ def _halved(graph: bytes) -> bytes:
     try:
         half_precision = import_module("s2v.engine.backends.half_precision")
     except ImportError as error:
-        raise BackendError(f"fp16 needs the onnx package ({error}): pip install {PACKAGES}, or use fp32") from error
+        raise BackendError(
+            f"fp16 needs the onnx package ({error}): {how_to_install('tensorrt')}, or use fp32"
+        ) from error
     try:
         halved: bytes = half_precision.to_half(graph)
     except BackendError:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.errors import BackendError
+from s2v.extras import how_to_install
 
 Handle = Any  # of a stream, a captured graph or an event: only its device knows what it is
 
@@ -95,7 +96,7 @@ class CudaDevice:
         try:
             self._cuda = import_module("cuda.bindings.runtime")
         except ImportError as error:
-            raise BackendError(f"CUDA cannot be used ({error}): pip install cuda-bindings") from error
+            raise BackendError(f"CUDA cannot be used ({error}): {how_to_install('cuda')}") from error
         self._number = number
         try:
             count = self._call("cudaGetDeviceCount")

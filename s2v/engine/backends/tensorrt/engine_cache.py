@@ -20,6 +20,7 @@ from typing import Any
 
 from s2v.engine.backends.model_file import ModelFile
 from s2v.errors import OutputError
+from s2v.files import write_whole
 
 RECIPE = 1  # raise it when the same model is built in another way: engines built before are then left alone
 MAX_ENGINE_BYTES = 2 * 2**30
@@ -100,8 +101,8 @@ class EngineCache:
         path = self.folder / f"{key.name}-{sha256[:8]}.engine"
         entry = {"engine": path.name, "sha256": sha256, "bytes": len(plan), "key": asdict(key), "report": report}
         with self._writing():
-            _write_whole(path, plan)
-            _write_whole(report_path, (json.dumps(entry, indent=1) + "\n").encode())
+            write_whole(path, plan)
+            write_whole(report_path, json.dumps(entry, indent=1) + "\n")
             self._remove_all_but(path, key)
         return CachedEngine(key, path, report_path, plan, report)
 
@@ -121,7 +122,7 @@ class EngineCache:
         """Raises: OutputError, the folder cannot be written."""
         if timings:
             with self._writing():
-                _write_whole(self._timings_path(key), timings)
+                write_whole(self._timings_path(key), timings)
 
     def _read(self, report_path: Path, key: EngineKey) -> CachedEngine | None:
         try:
@@ -159,12 +160,3 @@ class EngineCache:
             raise OutputError(
                 f"cannot write engines to {self.folder} ({error.strerror or error}): set S2V_CACHE to another folder"
             ) from error
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        beside.write_bytes(data)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 from s2v.engine.backends.graphs import one_line
 from s2v.errors import BackendError
+from s2v.extras import how_to_install
 
 RuntimeName = Literal["auto", "tensorrt", "tensorrt_rtx"]
-PACKAGES = "'speech2vid[gpu]'"
 
 _log = logging.getLogger("s2v")
 
@@ -43,7 +43,7 @@ def load_tensorrt(name: RuntimeName = "auto", has_gpu: bool = True) -> TensorRT:
             return TensorRT(trt, one, str(trt.__version__))
         except Exception as error:  # a missing library shows as ImportError, OSError or RuntimeError
             reasons.append(f"{one}: {one_line(error)}")
-    raise BackendError(f"TensorRT cannot be loaded ({'; '.join(reasons)}): pip install {PACKAGES}")
+    raise BackendError(f"TensorRT cannot be loaded ({'; '.join(reasons)}): {how_to_install('tensorrt')}")
 
 
 def make_logger(trt: Any) -> Any:

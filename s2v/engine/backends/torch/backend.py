@@ -23,6 +23,7 @@ from s2v.engine.backends.resident import ResidentGraphBackend
 from s2v.engine.backends.torch.device import TorchCpuDevice, TorchCudaDevice, TorchDevice
 from s2v.engine.backends.torch.runner import TorchGraph, TorchRunner
 from s2v.errors import BackendError, ModelError
+from s2v.extras import how_to_install
 
 DeviceChoice = Literal["auto", "cpu", "cuda"]
 Precision = Literal["fp16", "fp32"]
@@ -112,7 +113,7 @@ def open_on(model: ModelFile, device: TorchDevice, precision: Precision, compile
 
 def _refuse_without_compiler(device: TorchDevice) -> None:
     if device.stream is not None and find_spec("triton") is None:
-        raise BackendError("torch.compile needs triton on a GPU: pip install triton, or choose torch-cuda")
+        raise BackendError(f"torch.compile needs triton on a GPU: {how_to_install('triton')}, or choose torch-cuda")
 
 
 def _name(device: TorchDevice, precision: Precision, compiled: bool) -> str:

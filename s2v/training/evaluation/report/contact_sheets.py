@@ -10,7 +10,7 @@ import numpy as np
 
 from s2v.engine.face.photo import Image
 from s2v.errors import OutputError
-from s2v.files import written_whole
+from s2v.files import write_whole
 from s2v.training.evaluation.phone_times import PHONE_MOMENTS
 from s2v.training.evaluation.results import ClipResult
 from s2v.training.evaluation.unseen_faces import FaceResult
@@ -102,7 +102,6 @@ def write_picture(path: Path, picture: Image, max_bytes: int | None = None) -> N
     else:
         raise OutputError(f"{path} would have {len(data)} bytes; at most {max_bytes} are wanted: show fewer rows")
     try:
-        with written_whole(path) as beside:
-            beside.write_bytes(data)
+        write_whole(path, data)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -14,7 +13,8 @@ import numpy as np
 
 from s2v import __version__
 from s2v.errors import OutputError
-from s2v.files import written_whole
+from s2v.files import write_whole
+from s2v.machine import processor_name, usable_cores
 from s2v.training.evaluation.probes import Probe
 from s2v.training.evaluation.results import MOTION_FIGURES, PICTURE_FIGURES, Figure, by_set, medians, plain
 from s2v.training.evaluation.run import Evaluation
@@ -62,21 +62,12 @@ def machine() -> dict[str, Any]:
         except PackageNotFoundError:
             continue
     return {
-        "processor": _processor(),
-        "cores": os.cpu_count(),
+        "processor": processor_name(),
+        "cores": usable_cores(),
         "system": platform.platform(),
         "python": platform.python_version(),
         "versions": versions,
     }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 def as_text(found: Evaluation) -> str:
@@ -130,8 +121,7 @@ def write_report(found: Evaluation, folder: Path) -> None:
             ("report.json", json.dumps(as_dict(found), indent=1) + "\n"),
             ("report.md", as_markdown(found)),
         ):
-            with written_whole(folder / name) as beside:
-                beside.write_text(text, encoding="utf-8")
+            write_whole(folder / name, text)
     except OSError as error:
         raise OutputError(f"cannot write to {folder}: {error.strerror or error}") from error
     offset_plot(found.clips, folder / "offsets.png")

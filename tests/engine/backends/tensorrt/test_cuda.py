@@ -32,7 +32,7 @@ def test_without_a_gpu_it_is_one_line_with_the_next_step() -> None:
     if has_binding():
         assert said.startswith("no NVIDIA GPU can be used: CUDA: ") and said.endswith("look at nvidia-smi")
     else:
-        assert said.endswith("pip install cuda-bindings")
+        assert said.endswith("pip install 'speech2vid[gpu]'")
 
 
 @pytest.mark.skipif(not has_binding(), reason="cuda-bindings is not installed")

@@ -1,0 +1,18 @@
+"""The files that come with the package; what each is, and under which licence, says `assets/README.md`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_ASSETS = Path(__file__).with_name("assets")
+
+BUNDLED_FACE = _ASSETS / "face.jpg"
+BUNDLED_VOICE = _ASSETS / "voice.flac"
+BUNDLED_MODEL = _ASSETS / "model.onnx"
+FACE_LANDMARKER = _ASSETS / "face_landmarker.task"
+CANONICAL_FACE = _ASSETS / "canonical_face.npy"
+
+
+def motion_basis_file(name: str) -> Path:
+    """Of a `LipSyncSpec.motion_basis`; there need not be one of every name."""
+    return _ASSETS / f"motion_{name}.npz"

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from s2v.engine.face.detection import detect_faces
+from s2v.engine.face.photo import MAX_SIDE_PX, Image, decode_photo, fit_photo, load_photo
+from s2v.errors import FaceError
+
+PORTRAIT = Path(__file__).parents[2] / "data" / "closed_lips.jpg"
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"not a photo", b"\xff\xd8\xff\xe0 cut short", b"GIF89a", b"\x89PNG\r\n\x1a\n"]
+)
+def test_what_is_not_a_photo_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "me.jpg"
+    path.write_bytes(content)
+    with pytest.raises(FaceError, match=rf"me\.jpg is not an image that can be read \({len(content)} bytes\)"):
+        load_photo(path)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_photo_or_refused(content: bytes) -> None:
+    with pytest.raises(FaceError):
+        decode_photo(content)
+
+
+@settings(max_examples=30, deadline=None)
+@given(at=st.integers(0, 40_000), value=st.integers(0, 255), end=st.integers(0, 40_000))
+def test_a_damaged_photo_is_read_or_refused(at: int, value: int, end: int) -> None:
+    content = bytearray(PORTRAIT.read_bytes())
+    content[at] = value
+    try:
+        photo = decode_photo(bytes(content[: max(end, at)]))
+    except FaceError:
+        return
+    assert max(photo.shape) <= MAX_SIDE_PX
+
+
+def test_a_missing_photo_and_a_folder_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(FaceError, match=r"cannot read the photo .*nobody\.jpg: No such file"):
+        load_photo(tmp_path / "nobody.jpg")
+    with pytest.raises(FaceError, match="Is a directory"):
+        load_photo(tmp_path)
+
+
+def png(width: int, height: int) -> bytes:
+    """A PNG that claims a size; a row of pixels follows."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    pixels = zlib.compress(bytes(1 + 3 * min(width, 1000)))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(("width", "height"), [(15_000, 15_000), (60_000, 60_000), (2**31 - 1, 2**31 - 1)])
+def test_a_small_file_that_claims_to_be_huge_is_refused_by_its_header(width: int, height: int) -> None:
+    # By its size, not because the pixels are missing: nothing was unpacked.
+    with pytest.raises(FaceError, match=f"{width}x{height} px; scale it below 80 MP"):
+        decode_photo(png(width, height))
+
+
+def test_a_file_beyond_all_measure_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "huge.jpg"
+    with path.open("wb") as file:
+        file.truncate(200 * 2**20)
+    with pytest.raises(FaceError, match="has 200 MiB; a photo may have 64"):
+        load_photo(path)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+def test_jpg_png_and_webp_are_read(tmp_path: Path, closed_photo: Image, suffix: str) -> None:
+    path = tmp_path / f"me{suffix}"
+    path.write_bytes(cv2.imencode(suffix, closed_photo)[1].tobytes())
+    photo = load_photo(path)
+    assert photo.shape == closed_photo.shape
+    assert np.abs(photo.astype(int) - closed_photo).mean() < 3
+
+
+def test_grey_transparent_and_deep_pictures_become_bgr(closed_photo: Image) -> None:
+    grey = cv2.cvtColor(closed_photo, cv2.COLOR_BGR2GRAY)
+    alpha = np.dstack([closed_photo, np.full(closed_photo.shape[:2], 128, np.uint8)])
+    deep = closed_photo.astype(np.uint16) * 257
+    for picture, wanted in ((grey, grey[..., None]), (alpha, closed_photo), (deep, closed_photo)):
+        photo = decode_photo(cv2.imencode(".png", picture)[1].tobytes())
+        assert photo.dtype == np.uint8
+        np.testing.assert_array_equal(photo, np.broadcast_to(wanted, closed_photo.shape))
+
+
+def test_a_photo_from_a_phone_is_turned_upright(closed_photo: Image) -> None:
+    # Orientation 6: the stored picture must be turned a quarter clockwise to be seen upright.
+    stored = cv2.imencode(".jpg", cv2.rotate(closed_photo, cv2.ROTATE_90_COUNTERCLOCKWISE))[1].tobytes()
+    orientation = struct.pack(">HHIHH", 0x0112, 3, 1, 6, 0)
+    segment = b"Exif\0\0MM\0*" + struct.pack(">IH", 8, 1) + orientation + struct.pack(">I", 0)
+    turned = stored[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + stored[2:]
+    assert np.abs(decode_photo(turned).astype(int) - closed_photo).mean() < 3
+    assert len(detect_faces(decode_photo(turned))) == 1
+
+
+def test_a_large_photo_is_fitted_and_has_even_sides(closed_photo: Image) -> None:
+    large = cv2.resize(closed_photo, (3001, 2003))
+    fitted = fit_photo(np.asarray(large, np.uint8))
+    assert fitted.shape == (720, 1080, 3)
+    assert fitted.flags["C_CONTIGUOUS"]
+    assert fit_photo(closed_photo[:511, :333]).shape == (510, 332, 3)
+    assert fit_photo(closed_photo[:512, :512]).shape == (512, 512, 3)  # never scaled up
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 500), (5000, 1)])
+def test_a_speck_or_a_line_is_refused(shape: tuple[int, int]) -> None:
+    with pytest.raises(FaceError, match="give a larger one"):
+        fit_photo(np.zeros((*shape, 3), np.uint8))
+
+
+# --- another decoder sees the same ---------------------------------------------------------------------
+
+
+def saved(closed_photo: Image, mode: str, kind: str, **options: object) -> tuple[bytes, Image]:
+    """A file of Pillow's, and what Pillow reads from it: BGR, upright."""
+    pillow = pytest.importorskip("PIL.Image")
+    operations = pytest.importorskip("PIL.ImageOps")
+    file = io.BytesIO()
+    pillow.fromarray(np.ascontiguousarray(closed_photo[:300, :400, ::-1])).convert(mode).save(file, kind, **options)
+    upright = operations.exif_transpose(pillow.open(io.BytesIO(file.getvalue())))
+    return file.getvalue(), np.asarray(upright.convert("RGB"), np.uint8)[..., ::-1]
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind", "options", "off_by"),
+    [
+        ("RGB", "JPEG", {"progressive": True}, 0),
+        ("RGB", "JPEG", {"subsampling": 0}, 0),
+        ("L", "JPEG", {}, 0),
+        ("CMYK", "JPEG", {}, 1),  # each rounds on its way from ink to light
+        ("P", "PNG", {}, 0),
+        ("P", "PNG", {"transparency": 3}, 0),
+        ("1", "PNG", {}, 0),
+        ("LA", "PNG", {}, 0),
+        ("RGB", "PNG", {"transparency": (10, 20, 30)}, 0),
+        ("RGBA", "WEBP", {"quality": 80}, 0),
+        ("RGB", "WEBP", {"lossless": True}, 0),
+    ],
+)
+def test_kinds_that_are_rare_are_read_as_another_decoder_does(
+    closed_photo: Image, mode: str, kind: str, options: dict[str, object], off_by: int
+) -> None:
+    data, wanted = saved(closed_photo, mode, kind, **options)
+    assert np.abs(decode_photo(data).astype(int) - wanted).max() <= off_by
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_all_ways_of_holding_a_phone_come_out_upright(closed_photo: Image, kind: str, orientation: int) -> None:
+    pillow = pytest.importorskip("PIL.Image")
+    exif = pillow.Exif()
+    exif[0x0112] = orientation
+    data, wanted = saved(closed_photo, "RGB", kind, exif=exif)
+    assert wanted.shape == ((300, 400, 3) if orientation < 5 else (400, 300, 3))
+    np.testing.assert_array_equal(decode_photo(data), wanted)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.95, 0.999])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+def test_a_photo_cut_short_is_refused_and_nobody_else_writes_about_it(
+    closed_photo: Image, suffix: str, share: float, capfd: pytest.CaptureFixture[str]
+) -> None:
+    whole = cv2.imencode(suffix, closed_photo)[1].tobytes()
+    with pytest.raises(FaceError, match="not an image that can be read"):
+        decode_photo(whole[: int(share * len(whole))])
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_png_with_a_wrong_checksum_is_refused_in_one_line(
+    closed_photo: Image, capfd: pytest.CaptureFixture[str]
+) -> None:
+    damaged = bytearray(cv2.imencode(".png", closed_photo)[1].tobytes())
+    damaged[len(damaged) // 2] ^= 0x5A
+    with pytest.raises(FaceError, match="not an image that can be read"):
+        decode_photo(bytes(damaged))
+    assert capfd.readouterr() == ("", "")

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from s2v import extras
+from s2v.extras import EXTRA_OF, how_to_install, how_to_mend
+
+ROOT = Path(__file__).parents[1]
+DISTRIBUTION_OF = {
+    "pyaudio": "PyAudio",
+    "hibari": "hibari-tts",
+    "cuda": "cuda-bindings",
+    "tensorrt_rtx": "tensorrt-rtx",
+    "prometheus_client": "prometheus-client",
+}
+COMES_WITH = {"cv2": "mediapipe", "aioice": "aiortc"}  # a dependency of that dependency
+
+
+def _brought_by(requirements: list[str]) -> set[str]:
+    return {re.match(r"[A-Za-z0-9_.-]+", line)[0] for line in requirements}  # type: ignore[index]
+
+
+def _imported() -> set[str]:
+    """Everything outside the standard library that the package imports somewhere."""
+    names = set()
+    for path in (ROOT / "s2v").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                names.add((node.module or "").split(".")[0])
+    return names - set(sys.stdlib_module_names) - {"s2v", "setuptools"}
+
+
+def test_every_library_is_brought_by_the_extra_that_is_named() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    missing = [
+        (name, extra)
+        for name, extra in EXTRA_OF.items()
+        if DISTRIBUTION_OF.get(name, name) not in _brought_by(project["optional-dependencies"][extra])
+    ]
+    assert missing == []
+
+
+def test_every_other_library_comes_with_the_package() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    core = _brought_by(project["dependencies"])
+    rest = _imported() - set(EXTRA_OF)
+    assert {"numpy", "av", "cv2"} <= rest
+    assert {name for name in rest if DISTRIBUTION_OF.get(name, COMES_WITH.get(name, name)) not in core} == set()
+
+
+@pytest.mark.parametrize(
+    ("module", "advice"),
+    [
+        ("torch", "pip install 'speech2vid[train]' (for an NVIDIA GPU after a torch built for its CUDA)"),
+        ("torch.nn.functional", "pip install 'speech2vid[train]' (for an NVIDIA GPU after a torch built for its CUDA)"),
+        ("matplotlib.figure", "pip install 'speech2vid[train]'"),
+        ("cuda.bindings.runtime", "pip install 'speech2vid[gpu]'"),
+        ("hibari", "pip install 'speech2vid[voices]'"),
+        ("openvino", "pip install openvino"),
+        ("aiortc", "pip install --force-reinstall speech2vid"),
+        ("", "pip install --force-reinstall speech2vid"),
+    ],
+)
+def test_what_to_install_is_said_in_the_same_words_everywhere(module: str, advice: str) -> None:
+    assert how_to_install(module) == advice
+    assert how_to_mend(ImportError(f"No module named {module!r}", name=module or None)) == advice
+
+
+def test_a_system_library_is_not_mended_with_pip() -> None:
+    loading = ImportError("libGL.so.1: cannot open shared object file", name="cv2")
+    assert how_to_mend(loading) == extras.DISPLAY_LIBRARIES
+    assert "pip" in how_to_mend(ImportError("libcublas.so.12: cannot open shared object file", name="torch"))
+
+
+def test_nobody_else_spells_out_what_to_install() -> None:
+    """But for what has no extra: another build of PyAV, another TensorRT."""
+    own = {"extras.py", "network.py", "compile.py"}
+    spelt = [
+        f"{path.relative_to(ROOT)}: {node.value}"
+        for path in (ROOT / "s2v").rglob("*.py")
+        if path.name not in own
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if re.search("pip install|scripts/(test|live)", node.value)
+    ]
+    assert spelt == []
