@@ -13,7 +13,7 @@ from streaming.virtual_time import VirtualTime
 from s2v.engine.compositor.pixel_format import to_i420
 from s2v.streaming.session.buffers import DueFrame, FrameQueue, VoiceBuffer
 from s2v.streaming.session.clock import MediaClock
-from s2v.streaming.session.tracks import LATE_S, STILL_EVERY_S, FaceTrack, VoiceTrack, video_frame, voice_frame
+from s2v.streaming.session.tracks import FaceTrack, VoiceTrack, video_frame, voice_frame
 from s2v.streaming.webrtc.aiortc_internals import JitterFrame, OpusDecoder, OpusEncoder
 
 COLOUR_STEP = 3  # levels: limited range and back
@@ -89,15 +89,42 @@ def test_a_loop_that_stood_still_skips_instead_of_bursting() -> None:
     time.run(send())
 
 
+@pytest.mark.parametrize(("stood_s", "skips"), [(0.45, False), (0.6, True)])
+def test_less_than_half_a_second_is_caught_up_without_losing_a_packet(stood_s: float, skips: bool) -> None:
+    time = VirtualTime()
+
+    async def send() -> None:
+        track = VoiceTrack(VoiceBuffer(96_000), MediaClock(0.2, now=time.now))
+        before = stamp_of(await track.recv())
+        time.now_s += stood_s
+        assert (stamp_of(await track.recv()) - before == 960) is not skips
+
+    time.run(send())
+
+
+def test_a_picture_is_handed_over_earlier_by_what_encoding_takes_longer_than_opus() -> None:
+    track = FaceTrack(FrameQueue(4), MediaClock(0.2), still())
+    assert track.lead_s == 0
+    track.encoded(0.0265)
+    assert track.lead_s == pytest.approx(0.05 * 0.02), "one picture hardly counts"
+    for _ in range(200):
+        track.encoded(0.0265)
+    assert track.lead_s == pytest.approx(0.02, abs=1e-5)
+    for _ in range(200):
+        track.encoded(0.5)
+    assert track.lead_s == 0.04, "never earlier than a frame"
+    for _ in range(200):
+        track.encoded(0.001)
+    assert track.lead_s == 0
+
+
 def test_the_still_goes_out_at_once_and_again_while_nothing_is_drawn() -> None:
     time = VirtualTime()
 
     async def send() -> None:
         track = FaceTrack(FrameQueue(4), MediaClock(0.2, now=time.now), still())
         frames = [await track.recv() for _ in range(3)]
-        assert [frame.pts for frame in frames] == pytest.approx(
-            [0, STILL_EVERY_S * 16_000, 2 * STILL_EVERY_S * 16_000], abs=1
-        )
+        assert [frame.pts for frame in frames] == pytest.approx([0, 0.3 * 16_000, 0.6 * 16_000], abs=1)
         inside = np.s_[SIDE_PX // 4 : -SIDE_PX // 4]  # colour is coarser than brightness along the disc's edge
         assert shown(frames[2])[inside, inside] == pytest.approx(still()[inside, inside], abs=COLOUR_STEP)
 
@@ -111,15 +138,15 @@ def test_frames_leave_when_due_with_their_own_stamp_and_late_ones_are_counted() 
         clock, frames = MediaClock(0.2, now=time.now), FrameQueue(8)
         track = FaceTrack(frames, clock, still())
         await track.recv()
-        time.now_s += STILL_EVERY_S - 0.01  # the still was sent so long ago: not yet standing still
-        late = int(clock.position() - LATE_S * 16_000)
+        time.now_s += 0.3 - 0.01  # the still was sent so long ago: not yet standing still
+        late = int(clock.position() - 0.04 * 16_000)
         due = ((late + 1, 15), (4800 + 320, 20), (4800 + 960, 30))
         for at, level in ((late - 10, 10), *due):
             frames.put(DueFrame(at, grey(level)))
         for at, level in due:
             frame = await track.recv()
             assert frame.pts == at and shown(frame)[0, 0, 0] == pytest.approx(level, abs=COLOUR_STEP)
-            assert clock.position() == pytest.approx(max(at - track.lead_s * 16_000, late + LATE_S * 16_000), abs=2)
+            assert clock.position() == pytest.approx(max(at - track.lead_s * 16_000, late + 0.04 * 16_000), abs=2)
         assert track.counts.late == 1 and track.counts.sent == 4
 
     time.run(send())
