@@ -29,8 +29,7 @@ from s2v.errors import (
     WindowNotReady,
 )
 from s2v.spec import LipSyncSpec
-
-__version__ = "0.2.0"
+from s2v.version import __version__
 
 __all__ = [
     "AudioError",

@@ -14,7 +14,6 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from s2v import __version__
 from s2v.commands import (
     bench,
     doctor,
@@ -35,6 +34,7 @@ from s2v.commands import (
 from s2v.commands.command import Command
 from s2v.errors import S2vError
 from s2v.extras import how_to_mend
+from s2v.version import __version__
 
 INPUT_ERROR = 2  # argparse's own too
 SIGPIPE = 13  # POSIX; Windows has no such signal

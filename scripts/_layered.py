@@ -6,6 +6,7 @@ counting crossings, then positions near the neighbours. An arrow that passes a r
 
 from __future__ import annotations
 
+import graphlib
 import itertools
 import math
 from collections.abc import Hashable, Iterable
@@ -39,6 +40,9 @@ def without_implied(arrows: Iterable[Arrow]) -> set[Arrow]:
     below: dict[str, set[str]] = {}
     for here, there in arrows:
         below.setdefault(here, set()).add(there)
+    graphlib.TopologicalSorter(
+        below
+    ).prepare()  # raises CycleError, which names the circle: it would be walked for ever
 
     def reach(start: str) -> set[str]:
         return {start}.union(*(reach(one) for one in below.get(start, ())))

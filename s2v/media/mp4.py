@@ -26,10 +26,10 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from s2v import __version__
 from s2v.engine.compositor.pixel_format import PixelFormat
 from s2v.errors import OutputError
 from s2v.machine import core_count
+from s2v.version import __version__
 
 FILE_PIXELS: PixelFormat = "i420-bt709"  # what `write_video` need not convert
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")

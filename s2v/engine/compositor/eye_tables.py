@@ -3,43 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from s2v.engine.compositor.lids import Curve, EyeLines, curve_at, lash_strip, lid_curve, lid_plate
 from s2v.engine.compositor.maps import Box
-from s2v.engine.face.geometry import Points
+from s2v.engine.face.geometry import EYES, EyeMesh, Points
 from s2v.engine.face.photo import Image
-
-
-class EyeMesh(NamedTuple):
-    """Mesh points of one eye, left to right on the picture; the lids' ends are the corners."""
-
-    upper: tuple[int, ...]
-    lower: tuple[int, ...]
-    fold: tuple[int, ...]  # about the fold of the upper lid
-    brow: tuple[int, ...]  # under the eyebrow
-    cheek: tuple[int, ...]
-
-
-EYES = (
-    EyeMesh(
-        (33, 246, 161, 160, 159, 158, 157, 173, 133),
-        (33, 7, 163, 144, 145, 153, 154, 155, 133),
-        (247, 30, 29, 27, 28, 56, 190),
-        (113, 225, 224, 223, 222, 221, 189),
-        (130, 25, 110, 24, 23, 22, 26, 112, 243),
-    ),
-    EyeMesh(
-        (362, 398, 384, 385, 386, 387, 388, 466, 263),
-        (362, 382, 381, 380, 374, 373, 390, 249, 263),
-        (414, 286, 258, 257, 259, 260, 467),
-        (413, 441, 442, 443, 444, 445, 342),
-        (463, 341, 256, 252, 253, 254, 339, 255, 359),
-    ),
-)
 
 _SHUT_BELOW, _OPEN_FROM = 0.09, 0.14  # opening / width: an eye as narrow as that is closed; from there it is open
 _SMALLEST_PX = 6.0  # an eye of fewer pixels stays as it is

@@ -14,13 +14,13 @@ from s2v.engine.compositor.eye_tables import EyeTables, eye_tables
 from s2v.engine.compositor.head_tables import HeadTables, head_tables
 from s2v.engine.compositor.lips import lip_line_colour
 from s2v.engine.compositor.maps import Box
-from s2v.engine.compositor.photo_blur import blur_px, paint_blur
 from s2v.engine.compositor.teeth import own_teeth
 from s2v.engine.compositor.warp_tables import WarpTables, warp_tables
 from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.face.geometry import FACE_OVAL, LOWER_INNER_LIP, MOUTH_CORNERS, N_MESH, UPPER_INNER_LIP, Points
 from s2v.engine.face.motion_basis import MotionBasis
 from s2v.engine.face.photo import Image
+from s2v.engine.face.photo_blur import blur_px, paint_blur
 from s2v.spec import LipSyncSpec
 
 COARSE_CELLS = 56  # across the face: flows are smooth, more cells change nothing one can see

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,34 @@ OUTER_LIPS = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 31
 FACE_OVAL = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
              152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109)
 # fmt: on
+
+
+class EyeMesh(NamedTuple):
+    """Mesh points of one eye, left to right on the picture; the lids' ends are the corners."""
+
+    upper: tuple[int, ...]
+    lower: tuple[int, ...]
+    fold: tuple[int, ...]  # about the fold of the upper lid
+    brow: tuple[int, ...]  # under the eyebrow
+    cheek: tuple[int, ...]
+
+
+EYES = (
+    EyeMesh(
+        (33, 246, 161, 160, 159, 158, 157, 173, 133),
+        (33, 7, 163, 144, 145, 153, 154, 155, 133),
+        (247, 30, 29, 27, 28, 56, 190),
+        (113, 225, 224, 223, 222, 221, 189),
+        (130, 25, 110, 24, 23, 22, 26, 112, 243),
+    ),
+    EyeMesh(
+        (362, 398, 384, 385, 386, 387, 388, 466, 263),
+        (362, 382, 381, 380, 374, 373, 390, 249, 263),
+        (414, 286, 258, 257, 259, 260, 467),
+        (413, 441, 442, 443, 444, 445, 342),
+        (463, 341, 256, 252, 253, 254, 339, 255, 359),
+    ),
+)
 
 
 @cache

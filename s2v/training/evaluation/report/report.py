@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from s2v import __version__
 from s2v.errors import OutputError
 from s2v.files import write_whole
 from s2v.machine import processor_name, usable_cores
@@ -19,6 +18,7 @@ from s2v.training.evaluation.probes import Probe
 from s2v.training.evaluation.results import MOTION_FIGURES, PICTURE_FIGURES, Figure, by_set, medians, plain
 from s2v.training.evaluation.run import Evaluation
 from s2v.training.evaluation.unseen_faces import FaceResult
+from s2v.version import __version__
 
 _MAX_FACES = 12  # in the table; report.json has all
 _LIBRARIES = ("numpy", "mediapipe", "opencv-contrib-python", "onnxruntime", "openvino", "torch")

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from s2v.engine.compositor.photo_blur import blur_px, paint_blur
 from s2v.engine.face.enrolment import EnrolledFace
+from s2v.engine.face.photo_blur import blur_px, paint_blur
 
 
 def blurred(face: EnrolledFace, sigma_px: float) -> EnrolledFace:

@@ -10,9 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.engine.compositor.eye_tables import EYES
 from s2v.engine.face.enrolment import EnrolledFace
-from s2v.engine.face.geometry import OUTER_LIPS
+from s2v.engine.face.geometry import EYES, OUTER_LIPS
 from s2v.engine.face.photo import Image
 
 # Where a face has edges, and how many face units beyond.
