@@ -1,4 +1,4 @@
-"""Real faces and clips that several rooms test with, made once per test run. Tests only read them."""
+"""What several rooms test with: real faces and clips, made once per test run and only read, and calls on loopback."""
 
 from __future__ import annotations
 
@@ -13,6 +13,14 @@ if TYPE_CHECKING:
     from s2v.engine.face.photo import Image
 
 DATA = Path(__file__).parent / "data"
+
+
+@pytest.fixture
+def loopback_ice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connection candidates on 127.0.0.1 only, so that no test sends anything off this machine."""
+    import aioice.ice
+
+    monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda use_ipv4, use_ipv6: ["127.0.0.1"])
 
 
 @pytest.fixture(scope="session")
