@@ -12,7 +12,7 @@ from pathlib import Path
 
 from s2v.engine.avatar import CALL_PIXELS, Avatar, AvatarOptions, Photo, picture_of
 from s2v.engine.backends import DEFAULT_THREADS, bundled_model, open_backend
-from s2v.engine.backends.base import Backend
+from s2v.engine.backends.base import Backend, DeviceOutputsBackend
 from s2v.engine.backends.batcher import BatchingBackend
 from s2v.engine.backends.model_file import read_model_file
 from s2v.engine.compositor.cpu import Compositor, make_compositor
@@ -106,7 +106,7 @@ class LocalAvatarFactory:
 
         def compose(face: EnrolledFace, spec: LipSyncSpec, idle_seed: int | None) -> Compositor:
             compose = composer_for(backend, options.compose, pixels)
-            if getattr(backend, "side", None) is not None:  # it draws on the device of this very runtime
+            if isinstance(backend, DeviceOutputsBackend):  # it may draw on the stream of this very runtime
                 return compose(face, spec, idle_seed)
             return compositors.get(compose, pixels)
 

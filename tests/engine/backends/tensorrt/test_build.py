@@ -124,7 +124,7 @@ def test_an_interrupted_build_ends_at_its_next_step(tmp_path: Path) -> None:
     (tmp_path / "small.onnx").write_bytes(small_graph())
     outcome = subprocess.run(
         [sys.executable, "-c", INTERRUPTED, str(tmp_path / "small.onnx")],
-        capture_output=True, text=True, cwd=ROOT, timeout=120, env={**os.environ, "PYTHONPATH": "tests"},
+        capture_output=True, text=True, cwd=ROOT, timeout=120, env={**os.environ, "PYTHONPATH": "tests/helpers"},
     )  # fmt: skip
     assert outcome.stdout == "interrupted 0 []\n", outcome.stderr
 
