@@ -16,14 +16,6 @@ if TYPE_CHECKING:
 DATA = Path(__file__).parent / "data"
 
 
-@pytest.fixture
-def loopback_ice(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Connection candidates on 127.0.0.1 only, so that no test sends anything off this machine."""
-    import aioice.ice
-
-    monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda use_ipv4, use_ipv6: ["127.0.0.1"])
-
-
 @pytest.fixture(scope="session")
 def closed_face() -> EnrolledFace:
     """A man with his lips together, 512 x 512 px."""

@@ -97,7 +97,7 @@ class LocalAvatarFactory:
         return Avatar(
             face,
             lambda pixels: self._open_engine(face, compositors, pixels),
-            lambda: compositors.get(self._compose_still, CALL_PIXELS).still.copy(),
+            lambda: compositors.get(self._compose_still, CALL_PIXELS).still,
         )
 
     def _open_engine(self, face: EnrolledFace, compositors: _Compositors, pixels: PixelFormat) -> LipSyncEngine:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import gc
+import os
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -153,23 +155,26 @@ def test_a_face_has_its_picture_and_a_bad_photo_its_reason(factory: LocalAvatarF
 
 
 def test_photos_are_searched_one_at_a_time(factory: LocalAvatarFactory) -> None:
-    grey = np.full((300, 300, 3), 128, np.uint8)
+    searching: list[int] = []
+    at_once: list[int] = []
 
-    def search(_: int) -> bool:
-        try:
-            factory.enrol(grey)
-        except NoFaceError:
-            return True
-        return False
+    class Watched(os.PathLike[str]):
+        """A photo that tells when it is looked at, and with how many others; there is none."""
 
-    with factory._detecting, ThreadPoolExecutor(3) as pool:
-        waiting = [pool.submit(search, n) for n in range(3)]
-        assert not any(future.done() for future in waiting)
-        factory._detecting.release()
-        try:
-            assert all(future.result(60) for future in waiting)
-        finally:
-            factory._detecting.acquire()
+        def __fspath__(self) -> str:
+            searching.append(1)
+            time.sleep(0.2)
+            at_once.append(len(searching))
+            searching.pop()
+            return "none.jpg"
+
+    def search(_: int) -> None:
+        with pytest.raises(FaceError, match="none"):
+            factory.enrol(Watched())
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(search, range(3)))
+    assert at_once == [1, 1, 1]
 
 
 def test_a_closed_runtime_makes_no_engines_and_ends_those_it_carried(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from streaming.virtual_time import VirtualTime
 
 from s2v.engine.avatar import Avatar
+from s2v.engine.compositor.pixel_format import PixelFormat
 from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.lipsync import DrawnFrame, Engine
 from s2v.media.audio_file import AudioClip
@@ -81,10 +82,23 @@ class FakeEngine:
         return DrawnFrame(self._drawn - 1, centre, picture)
 
 
-def fake_avatar(make_engine: Callable[[], Engine] = FakeEngine, picture: NDArray[np.uint8] | None = None) -> Avatar:
-    """An avatar with these engines, whatever its face: they draw `still()`, and so does it if no picture is given."""
+def fake_avatar(
+    make_engine: Callable[[], Engine] = FakeEngine,
+    picture: NDArray[np.uint8] | None = None,
+    asked: list[PixelFormat] | None = None,
+) -> Avatar:
+    """An avatar with these engines, whatever its face: they draw `still()`, and so does it if no picture is given.
+
+    Args: asked: gets what pixels each of its engines was asked for.
+    """
     shown = still() if picture is None else picture
-    return Avatar(replace(_face(), photo=shown), lambda _: make_engine(), lambda: shown)
+
+    def open_engine(pixels: PixelFormat) -> Engine:
+        if asked is not None:
+            asked.append(pixels)
+        return make_engine()
+
+    return Avatar(replace(_face(), photo=shown), open_engine, lambda: shown)
 
 
 @cache

@@ -6,24 +6,36 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from multiprocessing import AuthenticationError
-from multiprocessing.connection import Client
+from multiprocessing import AuthenticationError, Pipe
+from multiprocessing.connection import Client, answer_challenge, deliver_challenge
+from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import voice
+from fakes import FakeBackend, voice
+from streaming.fakes import fake_avatar
 
 from s2v.engine.avatar import Avatar, AvatarOptions
 from s2v.engine.avatar_factory import LocalAvatarFactory
+from s2v.engine.backends.batcher import BatchingBackend
 from s2v.engine.compositor.pixel_format import PixelFormat, to_i420
 from s2v.engine.lipsync import DrawnFrame, Engine
 from s2v.errors import AudioError, BackendError, FaceError, ModelError, NoFaceError, SeveralFacesError
 from s2v.streaming.render.client import RenderClient
-from s2v.streaming.render.process import KEPT_AVATARS, SLOTS, put
+from s2v.streaming.render.process import (
+    KEPT_AVATARS,
+    SLOTS,
+    OpenEngine,
+    RequestHandler,
+    WantsFace,
+    put,
+    slots_shape,
+)
 
 pytest.importorskip("torch", reason="the small test model is exported with torch")
 
@@ -113,6 +125,35 @@ def test_a_frame_lands_in_its_slot_as_i420_whatever_it_was_drawn_as() -> None:
     assert np.array_equal(slots[0], slots[1]) and slots[0].any() and not slots[2].any()
 
 
+class OneAvatar:
+    """What `RequestHandler` asks of its factory; its face is not looked at."""
+
+    def __init__(self, avatar: Avatar) -> None:
+        self.avatar_of = lambda face: avatar
+
+
+def test_the_process_draws_what_calls_are_encoded_from() -> None:
+    asked: list[PixelFormat] = []
+    avatar, key = fake_avatar(asked=asked), b"shared"
+    memory = SharedMemory(create=True, size=int(np.prod(slots_shape(avatar.frame_size))))
+    ours, theirs = Pipe()
+    backend = BatchingBackend(FakeBackend)
+    handler = RequestHandler(OneAvatar(avatar), backend, key)  # type: ignore[arg-type]
+    conversation = threading.Thread(target=handler.serve, args=(theirs,))
+    conversation.start()
+    answer_challenge(ours, key)
+    deliver_challenge(ours, key)
+    for said, answer in ((OpenEngine("face", memory.name), WantsFace()), (avatar.face, None)):
+        ours.send(said)
+        assert ours.recv() == answer
+    ours.close()
+    conversation.join(10)
+    backend.close()
+    memory.close()
+    memory.unlink()
+    assert asked == ["i420"]
+
+
 def test_an_engine_is_private_and_leaves_nothing_behind(avatar: Avatar) -> None:
     names = sorted(SHARED_MEMORY.iterdir()) if SHARED_MEMORY.is_dir() else []
     one, other = avatar.engine("i420"), avatar.engine("i420")
@@ -122,10 +163,11 @@ def test_an_engine_is_private_and_leaves_nothing_behind(avatar: Avatar) -> None:
     one.push(voice(1.0, seed=4))
     assert all(np.array_equal(frame.pixels, copy) for frame, copy in zip(kept, before, strict=True))
     for engine in (one, other):
-        engine.close()
-        engine.close()
+        with engine:
+            pass
         with pytest.raises(BackendError, match="closed"):
             engine.push(np.zeros(640, np.float32))
+        engine.close()
     assert names == (sorted(SHARED_MEMORY.iterdir()) if SHARED_MEMORY.is_dir() else [])
 
 

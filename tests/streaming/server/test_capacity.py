@@ -6,6 +6,7 @@ from fakes import FakeBackend
 from streaming.fakes import FakeEngine, fake_avatar
 
 from s2v.engine.backends.batcher import BatchingBackend
+from s2v.engine.compositor.pixel_format import PixelFormat
 from s2v.engine.lipsync import DrawnFrame, Pcm
 from s2v.machine import usable_cores
 from s2v.streaming.server.capacity import MOST, Capacity, measure
@@ -50,9 +51,11 @@ def test_measuring_draws_encodes_and_closes_its_engine() -> None:
         engines.append(FakeEngine(burn))
         return engines[-1]
 
+    asked: list[PixelFormat] = []
     backend = BatchingBackend(FakeBackend)
-    found = measure(fake_avatar(make_engine), backend)
+    found = measure(fake_avatar(make_engine, asked=asked), backend)
     backend.close()
+    assert asked == ["i420"], "as in a call"
     assert len(engines) == 1 and engines[0].closed == 1
     assert len(engines[0].heard) == 16_000
     assert 0 < found.draw_s < 1 and 0 < found.encode_s < 1

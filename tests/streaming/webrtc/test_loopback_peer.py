@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from streaming.client import Client, next_picture, next_sound
 from streaming.fakes import SIDE_PX, FakeEngine, fake_avatar, tone_clip
 
+from s2v.engine.compositor.pixel_format import PixelFormat
 from s2v.streaming.server.app import create_app
 from s2v.streaming.server.call_manager import CALL_MANAGER, LiveOptions
 from s2v.streaming.session.tracks import VoiceTrack
@@ -142,14 +143,15 @@ def test_a_caller_hears_their_own_voice_and_sees_the_mouth_move() -> None:
 
 def test_a_played_voice_ends_by_itself_and_says_so() -> None:
     async def call() -> None:
-        engine = FakeEngine()
-        async with serving(LiveOptions(fake_avatar(lambda: engine), sample_clip=tone_clip(1.0))) as client:
+        engine, asked = FakeEngine(), list[PixelFormat]()
+        avatar = fake_avatar(lambda: engine, asked=asked)
+        async with serving(LiveOptions(avatar, sample_clip=tone_clip(1.0))) as client:
             peer = Peer(client, None)
             await peer.call()
             await until(lambda: any('"ended"' in message for message in peer.messages))
             await until(lambda: len(client.app[CALL_MANAGER]) == 0)
             assert len(engine.heard) == 16_000
-            assert engine.closed == 1
+            assert engine.closed == 1 and asked == ["i420"], "what calls are encoded from"
             await peer.pc.close()
 
     run(call)
