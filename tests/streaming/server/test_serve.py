@@ -37,7 +37,8 @@ print(int(run_live(LiveOptions(fake_avatar()), port=0, on_ready=on_ready)) == nu
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_server_and_is_returned(number: signal.Signals) -> None:
     # A process of its own: inference libraries loaded by other tests can break the delivery of signals here.
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    tests = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tests), str(tests / "helpers")])}
     command = [sys.executable, "-c", SERVER, str(int(number))]
     outcome = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert outcome.returncode == 0, outcome.stderr
