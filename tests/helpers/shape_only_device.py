@@ -127,12 +127,12 @@ def encoder() -> int:
         return len(graph._program.plan(shapes)(*given))
 
 
-def drawing(alive: bool, pixels: PixelFormat, crowd: int = 0) -> int:
+def drawing(alive: bool, pixels: PixelFormat, faces: int = 0) -> int:
     """All that is captured of one face or of several. Returns: how much that was."""
     spec, device = bundled_model().spec, ShapeOnlyDevice()
     one = TorchCompositor(drawn_face(spec), spec, 7 if alive else None, DrawStream(device), pixels)
-    if crowd:
-        TorchBatchCompositor([one] * crowd, pixels=pixels)
+    if faces:
+        TorchBatchCompositor([one] * faces, pixels=pixels)
     return device.captured
 
 
@@ -173,8 +173,8 @@ TRIED: dict[str, Callable[[], int]] = {
     "still face, bgr": lambda: drawing(False, "bgr"),
     "moving face, rgb": lambda: drawing(True, "rgb"),
     "moving face, i420": lambda: drawing(True, "i420"),
-    "moving crowd, nv12": lambda: drawing(True, "nv12", crowd=3),
-    "still crowd, nv12": lambda: drawing(False, "nv12", crowd=2),
+    "moving batch, nv12": lambda: drawing(True, "nv12", faces=3),
+    "still batch, nv12": lambda: drawing(False, "nv12", faces=2),
     "mixed": mixed,
     "unpinned": unpinned,
     "asking": asking,

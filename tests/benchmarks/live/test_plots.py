@@ -28,7 +28,7 @@ STEP = StepReport(
     *({}, 1.0, 0.2, None, 1.5, 300.0, True),
 )
 EMPTY = replace(STEP, callers=5, let_in=0, fps=[], fps_mean=None, picture_ms=Spread.of([]), carried=False)
-CROWD = LoadReport(15.0, 512, 512, "fake", 80.0, None, 2, 280.0, [EMPTY, STEP])
+REPORT = LoadReport(15.0, 512, 512, "fake", 80.0, None, 2, 280.0, [EMPTY, STEP])
 
 
 def is_png(path: Path) -> bool:
@@ -43,7 +43,7 @@ def test_a_call_is_drawn_whatever_came_of_it(report: EndToEndReport, tmp_path: P
 
 @pytest.mark.parametrize("steps", [[EMPTY, STEP], [EMPTY]])
 def test_a_crowd_is_drawn_also_if_nobody_was_let_in(steps: list[StepReport], tmp_path: Path) -> None:
-    load_plot.plot(replace(CROWD, steps=steps), tmp_path / "clients.png")
+    load_plot.plot(replace(REPORT, steps=steps), tmp_path / "clients.png")
     assert is_png(tmp_path / "clients.png")
 
 

@@ -179,10 +179,10 @@ def test_a_motion_net_that_knows_the_clips_passes_what_is_asked_of_clips(clips: 
 
 def test_with_nothing_kept_back_nothing_is_asked(clips: list[Clip]) -> None:
     assert run_probes(network_saying(clips, [clip.motion for clip in clips]), {"val": []}, NO_PICTURES) == []
-    assert run_probes(EngineWorker(1.0), {"val": []}, NO_PICTURES) == []
+    assert run_probes(PaintingNet(1.0), {"val": []}, NO_PICTURES) == []
 
 
-class EngineWorker(TalkingNet):
+class PaintingNet(TalkingNet):
     """Paints the reference, brighter the louder it is."""
 
     def __init__(self, hears: float) -> None:
@@ -197,6 +197,6 @@ class EngineWorker(TalkingNet):
 
 def test_a_network_of_pixels_is_asked_whether_the_mouth_changes_with_the_voice(shards: Path) -> None:
     held, pictures = load_split(shards, "val")
-    deaf = run_probes(EngineWorker(0.0), {"val": held}, pictures)
+    deaf = run_probes(PaintingNet(0.0), {"val": held}, pictures)
     assert [(probe.found, probe.passed) for probe in deaf] == [(0.0, False), (1.0, False)]
-    assert run_probes(EngineWorker(1.0), {"val": held}, pictures)[0].passed
+    assert run_probes(PaintingNet(1.0), {"val": held}, pictures)[0].passed

@@ -27,7 +27,7 @@ carl = { engine = "mute", voice = "c", sex = "m", licence = "free" }
 TEXT = "# not said\n\n" + "\n".join(f"{number} is one of many numbers" for number in range(60)) + "\n"
 
 
-class Renderer:
+class Workspace:
     """A folder with a table of voices, texts, and two engines, of which one is not installed."""
 
     def __init__(self, folder: Path) -> None:
@@ -51,82 +51,82 @@ class Renderer:
 
 
 @pytest.fixture
-def studio(tmp_path: Path) -> Renderer:
-    return Renderer(tmp_path)
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path)
 
 
-def test_a_voice_is_recordings_with_transcripts_phones_and_a_licence(studio: Renderer) -> None:
-    report = studio.make()
+def test_a_voice_is_recordings_with_transcripts_phones_and_a_licence(workspace: Workspace) -> None:
+    report = workspace.make()
     assert report.voices == ["anna", "bert"] and report.missing == {"carl": "apt install larynx"}
-    lines = (studio.out / "anna" / "transcripts.txt").read_text().splitlines()
+    lines = (workspace.out / "anna" / "transcripts.txt").read_text().splitlines()
     assert len(lines) == 10  # 0.4 minutes are 60 words
     assert report.recordings == report.made_now == 15 and report.failed == 0
     name, _, text = lines[0].partition("|")
-    sound = read_sound(studio.out / "anna" / f"{name}.wav")
+    sound = read_sound(workspace.out / "anna" / f"{name}.wav")
     assert abs(np.abs(sound).max() - PEAK * 32767) < 300
-    phones = read_labels(studio.out / "anna" / f"{name}.lab")
+    phones = read_labels(workspace.out / "anna" / f"{name}.lab")
     assert [phone.name for phone in phones] == ["M", "AA"]
     assert phones[-1].end_s == pytest.approx(len(sound) / 16_000, abs=1e-3)
-    assert text in studio.said.read_text()
-    licences = (studio.out / "LICENCES.txt").read_text()
+    assert text in workspace.said.read_text()
+    licences = (workspace.out / "LICENCES.txt").read_text()
     assert "anna" in licences and "free for all" in licences and "carl" not in licences
 
 
-def test_voices_say_different_sentences_at_different_paces(studio: Renderer) -> None:
-    studio.make()
-    assert not set(studio.sentences("anna")) & set(studio.sentences("bert"))
+def test_voices_say_different_sentences_at_different_paces(workspace: Workspace) -> None:
+    workspace.make()
+    assert not set(workspace.sentences("anna")) & set(workspace.sentences("bert"))
     paces = set()
-    for path in (studio.out / "anna").glob("*.wav"):
+    for path in (workspace.out / "anna").glob("*.wav"):
         with wave.open(str(path)) as file:
             paces.add(file.getnframes())
     assert len(paces) > 5
 
 
-def test_a_seed_gives_the_same_files_and_another_seed_others(studio: Renderer) -> None:
-    studio.make()
-    first = studio.files()
-    for path in studio.out.rglob("*.wav"):
+def test_a_seed_gives_the_same_files_and_another_seed_others(workspace: Workspace) -> None:
+    workspace.make()
+    first = workspace.files()
+    for path in workspace.out.rglob("*.wav"):
         path.unlink()
-    studio.make()
-    assert studio.files() == first
-    studio.make(seed=1)
-    assert studio.files().keys() != first.keys()
+    workspace.make()
+    assert workspace.files() == first
+    workspace.make(seed=1)
+    assert workspace.files().keys() != first.keys()
 
 
-def test_what_is_there_is_kept_and_what_belongs_to_another_run_goes(studio: Renderer) -> None:
-    studio.make()
-    kept = studio.files()
-    lost = next((studio.out / "anna").glob("*.wav"))
+def test_what_is_there_is_kept_and_what_belongs_to_another_run_goes(workspace: Workspace) -> None:
+    workspace.make()
+    kept = workspace.files()
+    lost = next((workspace.out / "anna").glob("*.wav"))
     lost.unlink()
-    (studio.out / "bert" / "of-an-earlier-run.wav").write_bytes(b"")
-    report = studio.make()
-    assert report.made_now == 1 and len(studio.said.read_text().splitlines()) == 1
-    assert studio.files() == kept
+    (workspace.out / "bert" / "of-an-earlier-run.wav").write_bytes(b"")
+    report = workspace.make()
+    assert report.made_now == 1 and len(workspace.said.read_text().splitlines()) == 1
+    assert workspace.files() == kept
 
 
-def test_a_sentence_that_cannot_be_said_is_left_out(studio: Renderer, caplog: pytest.LogCaptureFixture) -> None:
-    (studio.folder / "texts.txt").write_text("an unspeakable thing\none two three\nfour five six\n")
-    report = studio.make(minutes=10)
+def test_a_sentence_that_cannot_be_said_is_left_out(workspace: Workspace, caplog: pytest.LogCaptureFixture) -> None:
+    (workspace.folder / "texts.txt").write_text("an unspeakable thing\none two three\nfour five six\n")
+    report = workspace.make(minutes=10)
     assert report.failed == 2 and report.recordings == 4
-    assert sorted(studio.sentences("anna")) == ["four five six", "one two three"]
+    assert sorted(workspace.sentences("anna")) == ["four five six", "one two three"]
     assert "no tongue" in caplog.text
 
 
-def test_an_engine_that_tells_no_phones_leaves_no_labels(studio: Renderer) -> None:
-    studio.engines["hum"] = Humming(studio.said, tells_phones=False)
-    studio.make()
-    assert list(studio.out.rglob("*.wav")) and not list(studio.out.rglob("*.lab"))
+def test_an_engine_that_tells_no_phones_leaves_no_labels(workspace: Workspace) -> None:
+    workspace.engines["hum"] = Humming(workspace.said, tells_phones=False)
+    workspace.make()
+    assert list(workspace.out.rglob("*.wav")) and not list(workspace.out.rglob("*.lab"))
 
 
-def test_no_engine_or_no_speech_at_all_is_refused(studio: Renderer) -> None:
-    studio.engines["hum"] = Humming(studio.said, "pip install humming")
+def test_no_engine_or_no_speech_at_all_is_refused(workspace: Workspace) -> None:
+    workspace.engines["hum"] = Humming(workspace.said, "pip install humming")
     with pytest.raises(DataError, match=r"no speech synthesizer.*apt install larynx.*pip install humming"):
-        studio.make()
-    studio.engines["hum"] = Humming(studio.said)
-    (studio.folder / "texts.txt").write_text("unspeakable\n")
+        workspace.make()
+    workspace.engines["hum"] = Humming(workspace.said)
+    (workspace.folder / "texts.txt").write_text("unspeakable\n")
     with pytest.raises(DataError, match="anna said nothing"):
-        studio.make()
-    assert not list(studio.out.rglob("transcripts.txt"))
+        workspace.make()
+    assert not list(workspace.out.rglob("transcripts.txt"))
 
 
 @pytest.mark.parametrize("content", ["", "# only this\n\n", "\xff"])
@@ -145,11 +145,11 @@ def test_a_file_without_sentences_is_refused(tmp_path: Path, content: str) -> No
         ('engine = "mute"', 'engine = "lyre"', "'lyre'.*hum, mute"),
     ],
 )
-def test_a_wrong_table_is_named(studio: Renderer, old: str, new: str, said: str) -> None:
-    path = studio.folder / "table.toml"
+def test_a_wrong_table_is_named(workspace: Workspace, old: str, new: str, said: str) -> None:
+    path = workspace.folder / "table.toml"
     path.write_text(TABLE.replace(old, new))
     with pytest.raises(DataError, match=said):
-        read_table(path, studio.engines)
+        read_table(path, workspace.engines)
 
 
 def test_our_own_voices_have_licences_and_our_sentences_are_plain_text() -> None:

@@ -38,7 +38,7 @@ def said() -> dict[str, str]:
     "what",
     [
         *("network, half", "network, float", "encoder"),
-        *("still face, bgr", "moving face, rgb", "moving face, i420", "moving crowd, nv12", "still crowd, nv12"),
+        *("still face, bgr", "moving face, rgb", "moving face, i420", "moving batch, nv12", "still batch, nv12"),
     ],
 )
 def test_nothing_is_left_in_host_memory_and_nothing_is_asked_for(said: dict[str, str], what: str) -> None:

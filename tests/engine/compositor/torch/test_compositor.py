@@ -258,7 +258,7 @@ def test_times_are_of_as_many_runs_as_asked_for() -> None:
 # --- many faces at once --------------------------------------------------------------------------------
 
 
-def test_a_crowd_is_drawn_as_each_of_its_faces(spoken: dict[str, Spoken]) -> None:
+def test_a_batch_is_drawn_as_each_of_its_faces(spoken: dict[str, Spoken]) -> None:
     """Two faces of different places and sizes in the frame, one of them twice."""
     one, other = spoken["bundled"], spoken["closed"]
     singles = [compositor(one, SEED), compositor(other, SEED + 1)]
@@ -274,7 +274,7 @@ def test_a_crowd_is_drawn_as_each_of_its_faces(spoken: dict[str, Spoken]) -> Non
     assert len(face_batch.compose_ms(together, 2)) == 2
 
 
-def test_a_crowd_whose_heads_are_still(spoken: dict[str, Spoken]) -> None:
+def test_a_batch_whose_heads_are_still(spoken: dict[str, Spoken]) -> None:
     members = [compositor(spoken["bundled"], None), compositor(spoken["closed"], None)]
     rows = [spoken["bundled"].outputs[41], spoken["closed"].outputs[41]]
     together = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
@@ -283,7 +283,7 @@ def test_a_crowd_whose_heads_are_still(spoken: dict[str, Spoken]) -> None:
 
 
 @pytest.mark.parametrize("seed", [None, SEED])
-def test_a_crowd_of_which_some_show_teeth(spoken: dict[str, Spoken], seed: int | None) -> None:
+def test_a_batch_of_which_some_show_teeth(spoken: dict[str, Spoken], seed: int | None) -> None:
     one = spoken["smiling"]
     other = enrol(load_photo(BUNDLED_FACE, max(one.face.photo.shape[:2])), one.spec)
     members = [compositor(one, seed), TorchCompositor(other, one.spec, seed, DrawStream(TorchCpuDevice()))]
