@@ -1,7 +1,7 @@
 # `s2v live` for whoever can reach port 8080 and knows the token:
 #
 #   docker build -t s2v .
-#   docker run --rm --network host -e S2V_TOKEN=a-long-secret s2v
+#   docker run --rm --network host -e S2V_TOKEN=at-least-sixteen-letters s2v
 #
 # With --network host callers find the port that WebRTC chooses; behind a bridge it takes a TURN server (--ice-server).
 # Other options follow the image's name: docker run ... s2v live --host 0.0.0.0 --max-sessions 2

@@ -34,11 +34,13 @@ from s2v.version import __version__
 __all__ = [
     "AudioError",
     "Avatar",
+    "AvatarOptions",
     "BackendError",
     "DataError",
     "DrawnFrame",
     "Encoding",
     "FaceError",
+    "GenerateReport",
     "LipSyncEngine",
     "LipSyncSpec",
     "ModelError",
@@ -55,17 +57,19 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from s2v.engine.avatar import Avatar
+    from s2v.engine.avatar import Avatar, AvatarOptions
     from s2v.engine.avatar_factory import load_avatar
     from s2v.engine.lipsync import DrawnFrame, LipSyncEngine
-    from s2v.media.generate import generate
+    from s2v.media.generate import GenerateReport, generate
     from s2v.media.mp4 import Encoding
 else:  # a type checker that saw this function would believe in every name
     _LAZY = {
         "Avatar": "s2v.engine.avatar",
+        "AvatarOptions": "s2v.engine.avatar",
         "load_avatar": "s2v.engine.avatar_factory",
         "DrawnFrame": "s2v.engine.lipsync",
         "LipSyncEngine": "s2v.engine.lipsync",
+        "GenerateReport": "s2v.media.generate",
         "generate": "s2v.media.generate",
         "Encoding": "s2v.media.mp4",
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-REINSTALL = "pip install --force-reinstall speech2vid"
+REINSTALL = "install speech2vid again, from where it came"
 DISPLAY_LIBRARIES = "on Debian: apt-get install libgl1 libegl1 libgles2 libglib2.0-0"
 
 # Import name -> the extra of pyproject.toml that brings it; what is not here comes with the package itself.
@@ -18,6 +18,18 @@ EXTRA_OF = {
     "tensorrt": "gpu",
     "cuda": "gpu",
     "tensorrt_rtx": "rtx",
+}
+# Import name -> the distribution that the package itself depends on.
+COMES_ALONG = {
+    "numpy": "numpy",
+    "mediapipe": "mediapipe",
+    "cv2": "opencv-contrib-python",
+    "av": "av",
+    "aiortc": "aiortc",
+    "aioice": "aioice",
+    "aiohttp": "aiohttp",
+    "tqdm": "tqdm",
+    "prometheus_client": "prometheus-client",
 }
 _ALONE = {  # what one of several may be installed by itself
     "openvino": "pip install openvino",
@@ -36,7 +48,25 @@ def how_to_install(module: str) -> str:
     name = module.partition(".")[0]
     if name in EXTRA_OF:
         return f"pip install 'speech2vid[{EXTRA_OF[name]}]'{_BESIDES.get(name, '')}"
+    if name in COMES_ALONG:
+        return f"pip install '{_requirement(COMES_ALONG[name])}'"
     return _ALONE.get(name, REINSTALL)
+
+
+def _requirement(distribution: str) -> str:
+    """With the bounds that this release names: "aiortc>=1.16,<1.17"; just the name where it is not installed."""
+    from importlib import metadata
+
+    try:
+        lines = metadata.requires("speech2vid") or []
+    except metadata.PackageNotFoundError:
+        lines = []
+    named = (line.partition(";")[0].strip() for line in lines)
+    for one in named:
+        bounds = one[len(distribution) :]
+        if one.lower().startswith(distribution) and bounds[:1] in "<>=~!":
+            return distribution + ",".join(sorted(bounds.split(","), key=lambda bound: bound.startswith("<")))
+    return distribution
 
 
 def how_to_mend(error: ImportError) -> str:

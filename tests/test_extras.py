@@ -18,8 +18,8 @@ DISTRIBUTION_OF = {
     "cuda": "cuda-bindings",
     "tensorrt_rtx": "tensorrt-rtx",
     "prometheus_client": "prometheus-client",
+    "cv2": "opencv-contrib-python",
 }
-COMES_WITH = {"cv2": "mediapipe", "aioice": "aiortc"}  # a dependency of that dependency
 
 
 def _brought_by(requirements: list[str]) -> set[str]:
@@ -53,7 +53,8 @@ def test_every_other_library_comes_with_the_package() -> None:
     core = _brought_by(project["dependencies"])
     rest = _imported() - set(EXTRA_OF)
     assert {"numpy", "av", "cv2"} <= rest
-    assert {name for name in rest if DISTRIBUTION_OF.get(name, COMES_WITH.get(name, name)) not in core} == set()
+    assert set(extras.COMES_ALONG.values()) == core - {"openvino", "onnxruntime"}, "those two stand in for each other"
+    assert {name for name in rest if DISTRIBUTION_OF.get(name, name) not in core} == set()
 
 
 @pytest.mark.parametrize(
@@ -65,8 +66,9 @@ def test_every_other_library_comes_with_the_package() -> None:
         ("cuda.bindings.runtime", "pip install 'speech2vid[gpu]'"),
         ("hibari", "pip install 'speech2vid[voices]'"),
         ("openvino", "pip install openvino"),
-        ("aiortc", "pip install --force-reinstall speech2vid"),
-        ("", "pip install --force-reinstall speech2vid"),
+        ("aiortc", "pip install 'aiortc>=1.16,<1.17'"),
+        ("cv2", "pip install 'opencv-contrib-python>=4.10,<6'"),
+        ("", "install speech2vid again, from where it came"),
     ],
 )
 def test_what_to_install_is_said_in_the_same_words_everywhere(module: str, advice: str) -> None:

@@ -20,7 +20,7 @@ from s2v.bundled import BUNDLED_FACE, FACE_LANDMARKER
 from s2v.doctor import network
 from s2v.doctor.finding import Finding
 from s2v.errors import S2vError
-from s2v.extras import REINSTALL, how_to_install, how_to_mend
+from s2v.extras import COMES_ALONG, REINSTALL, how_to_install, how_to_mend
 from s2v.machine import usable_cores
 
 if TYPE_CHECKING:
@@ -85,10 +85,11 @@ def check_processor() -> Finding:
 
 
 def check_libraries() -> Finding:
-    names = ("numpy", "mediapipe", "av", "aiortc", "aiohttp")
+    names = tuple(COMES_ALONG.values())
     missing = [name for name in names if _version(name) is None]
     if missing:
-        return Finding("libraries", "fail", f"not installed: {', '.join(missing)}", REINSTALL)
+        advice = "; ".join(how_to_install(module) for module, name in COMES_ALONG.items() if name in missing)
+        return Finding("libraries", "fail", f"not installed: {', '.join(missing)}", advice)
     return Finding("libraries", "ok", ", ".join(f"{name} {_version(name)}" for name in names))
 
 

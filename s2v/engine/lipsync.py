@@ -167,4 +167,4 @@ class LipSyncEngine:
 
     def _refuse_if_closed(self) -> None:
         if self._closed:
-            raise BackendError("this engine is closed: make a new LipSyncEngine")
+            raise BackendError("this engine is closed: open another with avatar.engine()")

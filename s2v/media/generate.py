@@ -23,6 +23,7 @@ from tqdm import tqdm
 from s2v.engine.avatar import Avatar, AvatarOptions, Photo
 from s2v.engine.avatar_factory import LocalAvatarFactory
 from s2v.engine.lipsync import DrawnFrame, Engine
+from s2v.errors import OutputError
 from s2v.media.audio_file import ENGINE_HZ, PLAYBACK_HZ, AudioClip, read_audio
 from s2v.media.mp4 import FILE_PIXELS, Encoding, Mp4Writer, check_output
 
@@ -82,10 +83,18 @@ def generate(
     encoding, output = encoding or Encoding(), Path(output)
     started_s = time.perf_counter()
     check_output(output, encoding.overwrite)
+    _refuse_own_inputs(output, audio, face)
     clip = read_audio(Path(audio))
     if not isinstance(face, Avatar):
         face = LocalAvatarFactory(options or AvatarOptions()).enrol(face, face_index=face_index)
     return render(face, clip, output, encoding, progress, started_s)
+
+
+def _refuse_own_inputs(output: Path, *inputs: object) -> None:
+    """Raises: OutputError, replacing the output would take away what it is made of."""
+    for given in inputs:
+        if isinstance(given, str | os.PathLike) and output.exists() and Path(given).exists() and output.samefile(given):
+            raise OutputError(f"{output} is what the video is made of: write to another name")
 
 
 def render(

@@ -73,7 +73,8 @@ def check_output(path: Path, overwrite: bool) -> None:
     if path.is_dir():
         raise OutputError(f"{path} is a folder: give the name of an .mp4 file")
     if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists already: pass --force to replace it, or choose another name")
+        how = "pass --force (in Python Encoding(overwrite=True)) to replace it"
+        raise OutputError(f"{path} exists already: {how}, or choose another name")
     if not os.access(folder, os.W_OK):
         raise OutputError(f"the folder {folder} is not writable: choose another place for {path.name}")
 

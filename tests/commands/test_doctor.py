@@ -3,6 +3,8 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -58,3 +60,13 @@ def test_a_malformed_ice_server_is_refused(capsys: pytest.CaptureFixture[str]) -
     assert main(["doctor", "--ice-server", "nowhere"]) == 2
     out, err = capsys.readouterr()
     assert out == "" and re.fullmatch(r"s2v: .*ICE server.*\n", err)
+
+
+def test_a_library_that_calls_need_is_missing_as_a_finding() -> None:
+    """In a process of its own: aiortc is loaded here."""
+    code = "import sys; sys.modules['aiortc'] = None; from s2v.cli import main; "
+    code += "sys.exit(main(['doctor', '--json', '--port', '0']))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    findings = json.loads(done.stdout)["findings"]
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert any(finding["state"] == "fail" and "aiortc" in finding["found"] for finding in findings)

@@ -155,3 +155,16 @@ def test_the_output_is_checked_before_any_work(tmp_path: Path) -> None:
     nowhere = tmp_path / "missing"
     with pytest.raises(OutputError, match="there is no folder"):
         generate(nowhere / "face.jpg", nowhere / "voice.wav", nowhere / "out.mp4")
+
+
+@pytest.mark.parametrize("made_of", ["recording", "photo"])
+def test_what_a_video_is_made_of_is_not_written_over(tmp_path: Path, made_of: str) -> None:
+    """Not even with leave to replace files, and whatever way the path is written."""
+    mine = tmp_path / "mine.mp4"
+    mine.write_bytes(b"not to be lost")
+    (tmp_path / "sub").mkdir()
+    again, other = tmp_path / "sub" / ".." / "mine.mp4", tmp_path / "other"
+    face, audio = (again, other) if made_of == "photo" else (other, again)
+    with pytest.raises(OutputError, match="is what the video is made of"):
+        generate(face, audio, mine, encoding=Encoding(overwrite=True))
+    assert mine.read_bytes() == b"not to be lost"

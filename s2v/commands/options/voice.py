@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def add_voice_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
-        "one face for everybody", "driven by one of these, every subscriber sees and hears the same"
+        "one face for everybody", "driven by one of these; everybody sees and hears the same"
     )
     voice = group.add_mutually_exclusive_group()
     voice.add_argument(

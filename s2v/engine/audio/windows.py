@@ -84,7 +84,7 @@ class MfccWindows:
         """
         samples = as_mono(pcm)
         if self._ended:
-            raise AudioError("this stream was flushed and takes no more audio: start a new MfccWindows")
+            raise AudioError("this stream was flushed and takes no more audio: open a new engine")
         return self._append(samples, n_frames=self.spec.frame_count(self.n_samples + len(samples)))
 
     def flush(self) -> list[tuple[int, Float32]]:
