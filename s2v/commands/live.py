@@ -8,7 +8,7 @@ from s2v.bundled import BUNDLED_VOICE
 from s2v.commands.command import Command
 from s2v.commands.options.access import access_of, add_access_options, ice_servers_of, tls_of
 from s2v.commands.options.face import add_face_options
-from s2v.commands.options.sessions import add_session_options, open_stage
+from s2v.commands.options.sessions import add_session_options, open_served_faces
 from s2v.commands.options.voice import add_voice_options, broadcast_source_of, print_microphones
 
 
@@ -44,18 +44,18 @@ def _run(args: argparse.Namespace) -> int:
 
             webbrowser.open(url)
 
-    with open_stage(args, shared=clip is not None or broadcast_source is not None) as stage:
+    with open_served_faces(args, shared=clip is not None or broadcast_source is not None) as served:
         options = LiveOptions(
-            stage.avatar,
+            served.avatar,
             clip,
             sample,
             args.loop,
-            stage.max_sessions,
+            served.max_sessions,
             access=access,
             ice_servers=ice_servers,
-            faces=stage.faces,
+            faces=served.faces,
             broadcast_source=broadcast_source,
-            runtime=stage.runtime,
+            runtime=served.runtime,
         )
         ended_by = run_live(options, args.host, args.port, on_ready, tls)
     return 128 + ended_by

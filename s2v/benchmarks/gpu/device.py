@@ -27,7 +27,7 @@ class GpuDevice:
     name: str
     facts: dict[str, str | int]  # memory, compute capability, CUDA, driver, clocks: what could be found
     peak: Peak | None  # None where it is neither known nor can be measured
-    step_us: float | None  # see `gpu_probe.step_us`
+    step_us: float | None  # see `probe.step_us`
 
 
 def find_gpu() -> GpuDevice:

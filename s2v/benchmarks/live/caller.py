@@ -118,7 +118,7 @@ async def connected(
     """
     pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     hearing: list[asyncio.Task[None]] = []
-    wire: EmulatedNetwork | None = None
+    network: EmulatedNetwork | None = None
     over: asyncio.Task[None] | None = None
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -141,7 +141,7 @@ async def connected(
         await pc.setLocalDescription(await pc.createOffer())
         answer = await _offer(url, pc.localDescription.sdp)
         if loss or jitter_s:
-            wire = EmulatedNetwork(pc, loss, jitter_s, seed)
+            network = EmulatedNetwork(pc, loss, jitter_s, seed)
         await pc.setRemoteDescription(answer)
         try:
             async with asyncio.timeout(CONNECT_WITHIN_S):
@@ -155,8 +155,8 @@ async def connected(
         raise StreamError(f"the server at {url} does not answer ({type(error).__name__}): start it again") from None
     finally:
         await pc.close()
-        if wire is not None:
-            await wire.close()
+        if network is not None:
+            await network.close()
         tasks = [*hearing, *([over] if over is not None else [])]
         for task in tasks:
             task.cancel()

@@ -1,4 +1,4 @@
-"""The wire between the benchmark's caller and its server: loopback, and as bad as one wishes."""
+"""The network between the benchmark's caller and its server: loopback, and as bad as one wishes."""
 
 from __future__ import annotations
 

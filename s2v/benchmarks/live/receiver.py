@@ -64,7 +64,7 @@ def keep(receiver: RTCRtpReceiver, kept: RecordedCall) -> Coroutine[Any, Any, No
 
 def decode(kept: RecordedCall) -> ReceivedCall:
     """What `receive_live` would have heard of it; each moment is that of arrival plus what decoding takes now."""
-    heard, finder = ReceivedCall(), _ClickEar()
+    heard, finder = ReceivedCall(), _ClickDetector()
     opus, vp8 = OpusDecoder(), Vp8Decoder()
     for count, (came_s, data) in enumerate(kept.packets):
         began_s = time.perf_counter()
@@ -83,7 +83,7 @@ def decode(kept: RecordedCall) -> ReceivedCall:
     return heard
 
 
-class _ClickEar:
+class _ClickDetector:
     """Notes when a player that plays at once would play each click."""
 
     def __init__(self) -> None:
@@ -125,10 +125,10 @@ class _KeptPictures(MarkerJitterBuffer):
 
 
 async def _listen(track: MediaStreamTrack, heard: ReceivedCall) -> None:
-    ear = _ClickEar()
+    detector = _ClickDetector()
     while (frame := await _next(track)) is not None:
         assert isinstance(frame, av.AudioFrame)
-        ear.take(frame, time.monotonic(), heard)
+        detector.take(frame, time.monotonic(), heard)
 
 
 async def _watch(track: MediaStreamTrack, heard: ReceivedCall) -> None:

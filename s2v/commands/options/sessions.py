@@ -24,7 +24,7 @@ log = logging.getLogger("s2v")
 
 
 @dataclass(frozen=True)
-class Stage:
+class ServedFaces:
     """What the server shows, and to how many."""
 
     avatar: Avatar
@@ -45,7 +45,7 @@ def add_session_options(parser: argparse.ArgumentParser) -> None:
 
 
 @contextmanager
-def open_stage(args: argparse.Namespace, shared: bool) -> Iterator[Stage]:
+def open_served_faces(args: argparse.Namespace, shared: bool) -> Iterator[ServedFaces]:
     """The face of --face in a render process, which is ended at the end.
 
     Args: shared: every caller sees this one face, drawn once.
@@ -68,7 +68,7 @@ def open_stage(args: argparse.Namespace, shared: bool) -> Iterator[Stage]:
             log.info("this machine carries %s", capacity)
             sessions = capacity.sessions
         uploads = None if args.no_uploads else UploadLimits()
-        yield Stage(avatar, FaceOptions(renderer, tuple(gallery), uploads), sessions, renderer)
+        yield ServedFaces(avatar, FaceOptions(renderer, tuple(gallery), uploads), sessions, renderer)
     finally:
         renderer.close()
 

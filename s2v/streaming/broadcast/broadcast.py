@@ -144,9 +144,9 @@ class Subscriber:
         await self._session.open()
 
     async def run(self) -> None:
-        """Receive until the broadcast_session ends or `close` is called.
+        """Receive until the broadcast ends or `close` is called.
 
-        Raises: S2vError, what ended the broadcast_session.
+        Raises: S2vError, what ended the broadcast.
         """
         if self._left.is_set():
             return
@@ -235,7 +235,7 @@ class Broadcast:
             await asyncio.shield(self._end(self._session))
 
     async def close(self) -> None:
-        """End the broadcast_session and join everything; safe to call twice."""
+        """End the session and join everything; safe to call twice."""
         if self._session is not None:
             self._end(self._session)
         if self._ending:

@@ -21,7 +21,7 @@ from multiprocessing.process import BaseProcess
 from s2v.engine.avatar import Avatar, AvatarOptions, Photo, picture_of
 from s2v.errors import BackendError
 from s2v.spec import LipSyncSpec
-from s2v.streaming.render.process import FindFace, FoundFace, Opened, draw
+from s2v.streaming.render.process import FindFace, FoundFace, Opened, serve_renderer
 from s2v.streaming.render.remote_engine import RemoteEngine, answer, send
 
 START_WITHIN_S = 120.0  # a busy machine opens a runtime in a few seconds
@@ -120,7 +120,7 @@ class RenderClient:
         ours, theirs = context.Pipe()
         level = logging.getLogger("s2v").getEffectiveLevel()
         arguments = (self._options, level, self._authkey, theirs)
-        process = context.Process(target=draw, args=arguments, name="s2v-drawing", daemon=True)
+        process = context.Process(target=serve_renderer, args=arguments, name="s2v-render", daemon=True)
         with _signals_wait():
             process.start()
         theirs.close()

@@ -94,7 +94,7 @@ class Drawn:
     rows: int
 
 
-def draw(options: AvatarOptions, log_level: int, authkey: bytes, pipe: Connection) -> None:
+def serve_renderer(options: AvatarOptions, log_level: int, authkey: bytes, pipe: Connection) -> None:
     """Serve until the parent closes its end of the pipe. Run as the target of a process."""
     for number in (signal.SIGINT, signal.SIGTERM):  # they go to the whole group: the parent hangs up first
         signal.signal(number, signal.SIG_IGN)
@@ -121,7 +121,7 @@ def draw(options: AvatarOptions, log_level: int, authkey: bytes, pipe: Connectio
     while True:
         try:
             line = listener.accept()
-        except OSError as error:  # whoever knocks and leaves
+        except OSError as error:  # somebody connects and leaves
             log.debug("nobody was let in: %r", error)
             continue
         threading.Thread(target=handler.serve, args=(line,), name="s2v-engine", daemon=True).start()

@@ -65,7 +65,7 @@ class Metrics(Collector):
         self.registry.register(self)
         prometheus.ProcessCollector(registry=self.registry)
         if runtime is not None:
-            prometheus.ProcessCollector("s2v_drawing", lambda: runtime.pid, registry=self.registry)
+            prometheus.ProcessCollector("s2v_render", lambda: runtime.pid, registry=self.registry)
         prometheus.PlatformCollector(registry=self.registry)
 
     def began(self, session: Session) -> None:

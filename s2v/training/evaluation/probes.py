@@ -122,9 +122,9 @@ def idle_motion(
     speak: Speak, spec: LipSyncSpec, sounds: Mapping[str, NDArray[np.float32]]
 ) -> dict[str, tuple[float, float]]:
     """Sound that is not speech -> largest opening and RMS lip speed that a motion net asks for."""
-    prediction = {name: speak(pcm) for name, pcm in sounds.items()}
+    predictions = {name: speak(pcm) for name, pcm in sounds.items()}
     gap = gap_weights(spec)
-    return {name: (float((motion @ gap).max()), motion_lip_speed(motion, spec)) for name, motion in prediction.items()}
+    return {name: (float((motion @ gap).max()), motion_lip_speed(motion, spec)) for name, motion in predictions.items()}
 
 
 def motion_probes(

@@ -47,12 +47,12 @@ _RIM_PX = 7  # of the mouth patch: an opening is drawn that much larger than it 
 
 
 def paint_cover(alpha: Tensor, gate: Tensor) -> Tensor:
-    """How far paint covers the warp, as `engine.lips.paint_cover`: alpha decides only at the soft edge."""
+    """How far paint covers the warp, as `paint_cover` of the compositor's lips: alpha decides only at the soft edge."""
     return gate * torch.maximum(alpha, (2 * gate - 1).clamp(0, 1))
 
 
 def light_between(gate: Tensor, unit_px: float) -> Tensor:
-    """How much light falls between lips, (b, 1, h, w) in [0, 1], as `engine.lips.light_between`."""
+    """How much light falls between lips, (b, 1, h, w) in [0, 1], as `light_between` of the compositor's lips."""
     sigma = LIGHT_REACH * unit_px
     reach = math.ceil(3 * sigma)
     at = torch.arange(-reach, reach + 1, device=gate.device, dtype=gate.dtype)
@@ -69,7 +69,7 @@ def mouth_loss(mouth: Tensor, batch: dict[str, Tensor]) -> Tensor:
     A picture is compared at its own resolution: where the source was magnified into blocks, their means are.
 
     Args:
-        mouth: (b, 4, h, w) BGR and alpha. batch: `pictures.picture_batch`.
+        mouth: (b, 4, h, w) BGR and alpha. batch: of `picture_batch`.
     """
     total = mouth.new_zeros(())
     for block in sorted(set(batch["blocks"].tolist())):

@@ -24,7 +24,7 @@ _PICTURES_PER_LOOK = 8
 
 
 def face_input(target: Tensor, reference: Tensor) -> Tensor:
-    """As `engine.face.network_input`: the target without its lower half, then the reference."""
+    """As `network_input` of enrolment: the target without its lower half, then the reference."""
     masked = target.clone()
     masked[:, :, masked.shape[2] // 2 :] = 0
     return torch.cat([masked, reference], 1)
@@ -42,7 +42,7 @@ class MouthTraining:
         self._optimiser = torch.optim.SparseAdam(self.memory.own.parameters())
 
     def loss(self, batch: dict[str, Tensor]) -> Tensor:
-        """What a batch costs, a scalar; `batch` as `pictures.picture_batch` makes it."""
+        """What a batch costs, a scalar; `batch` as `picture_batch` makes it."""
         mouth_decoder = self.network.frame_decoder.mouth_decoder
         identity = self.network.face_encoder.identity(face_input(batch["reference"], batch["reference"]))
         teeth, cost = self.memory(batch["person"], batch["mirrored"])

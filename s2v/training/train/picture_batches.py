@@ -20,7 +20,7 @@ _LIPS_AT, _LIPS_REACH = (0.62, 0.5), (0.09, 0.2)
 
 @dataclass(frozen=True)
 class Pictures:
-    """Pictures of one split; uint8 (n, ...) as `prepare.picture` makes them."""
+    """Pictures of one split; uint8 (n, ...) as `picture` of prepare_data makes them."""
 
     arrays: dict[str, NDArray[np.uint8]]
     motion: NDArray[np.float32]

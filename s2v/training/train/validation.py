@@ -19,6 +19,7 @@ from s2v.training.evaluation.non_speech import bundled_voice, other_voice
 from s2v.training.evaluation.probes import Probe, motion_probes, pixel_probes
 from s2v.training.networks.model import MotionMouth, TalkingNet
 from s2v.training.train.batches import Clip, windows_of
+from s2v.training.train.mouth_training import face_input
 from s2v.training.train.picture_batches import Pictures, picture_batch
 
 __all__ = ["SyncReport", "best_offset", "correlation", "gap_weights", "predicted_motion", "run_probes", "sync_report"]
@@ -56,18 +57,18 @@ def sync_report(network: MotionMouth, clips: list[Clip]) -> SyncReport:
     """Run every clip through the network (in eval mode)."""
     network.eval()
     gap = gap_weights(network.spec)
-    prediction = [predicted_motion(network, windows_of(clip, network.spec)) for clip in clips]
+    predictions = [predicted_motion(network, windows_of(clip, network.spec)) for clip in clips]
     rows = []
     for index, clip in enumerate(clips):
-        other = prediction[(index + 1) % len(clips)]
+        other = predictions[(index + 1) % len(clips)]
         n = min(len(other), len(clip.motion))
         rows.append(
             (
-                correlation(prediction[index][:, 0], clip.motion[:, 0]),
-                correlation(prediction[index][:, 1], clip.motion[:, 1]),
-                correlation(prediction[index] @ gap, clip.aperture),
+                correlation(predictions[index][:, 0], clip.motion[:, 0]),
+                correlation(predictions[index][:, 1], clip.motion[:, 1]),
+                correlation(predictions[index] @ gap, clip.aperture),
                 correlation(other[:n, 0], clip.motion[:n, 0]),
-                best_offset(prediction[index][:, 0], clip.motion[:, 0]),
+                best_offset(predictions[index][:, 0], clip.motion[:, 0]),
             )
         )
     first, second, aperture, shuffled, offset = np.median(np.array(rows), axis=0)
@@ -99,8 +100,7 @@ def run_probes(network: TalkingNet, sets: Mapping[str, Sequence[Clip]], pictures
     chosen = spoken[np.linspace(0, len(spoken) - 1, min(_PROBE_PICTURES, len(spoken))).round().astype(int)]
     own, other = _windows_of_pictures(network, clips, [pictures.where[i] for i in chosen])
     batch = picture_batch(pictures, chosen, None)
-    face = torch.cat([batch["target"], batch["reference"]], 1)  # as `engine.face.network_input`
-    face[:, :3, face.shape[2] // 2 :] = 0
+    face = face_input(batch["target"], batch["reference"])
     return pixel_probes(_pixels(network, own, face), _pixels(network, other, face), batch["target"].numpy())
 
 
@@ -115,8 +115,8 @@ def _windows_of_pictures(
         pcm = clips[name].pcm
         stranger = other_voice(len(pcm), index / len(where), voice)
         for sound, windows in ((pcm, own), (stranger, other)):
-            prediction = mfcc_windows(sound, network.spec)
-            windows.append(prediction[min(frame, len(prediction) - 1)])
+            of_sound = mfcc_windows(sound, network.spec)
+            windows.append(of_sound[min(frame, len(of_sound) - 1)])
     return np.stack(own)[:, None], np.stack(other)[:, None]
 
 

@@ -29,7 +29,7 @@ def test_this_machine_alone_needs_no_token_and_hears_no_warning(capsys: pytest.C
     assert capsys.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.7", "renderer.example"])
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.7", "studio.example"])
 def test_other_machines_need_a_token_which_is_made(host: str, capsys: pytest.CaptureFixture[str]) -> None:
     token = access_of(parse("--host", host)).token
     assert token is not None and len(token) >= 43

@@ -11,7 +11,7 @@ import pytest
 
 from s2v.cli import main
 from s2v.commands.options.face import add_face_options
-from s2v.commands.options.sessions import add_session_options, open_stage
+from s2v.commands.options.sessions import add_session_options, open_served_faces
 from s2v.errors import FaceError, StreamError
 
 DATA = Path(__file__).parents[2] / "data"
@@ -44,21 +44,22 @@ def test_the_stage_measures_what_the_machine_carries_and_is_closed_after_any_end
     from tiny_networks import tiny_model
 
     model = ["--model", str(tiny_model("s2v").path), "--backend", "onnxruntime"]
-    with caplog.at_level(logging.INFO, "s2v"), open_stage(parsed(*model), shared=False) as stage:
-        assert stage.max_sessions >= 1
-        assert stage.faces.uploads is not None and stage.faces.factory is stage.runtime and stage.faces.gallery == ()
-        width_px, height_px = stage.avatar.frame_size
-        assert stage.avatar.still_bgr.shape == (height_px, width_px, 3)
-        with stage.avatar.engine("i420") as engine:
-            (frame,) = engine.push(np.zeros(stage.runtime.spec.ready_at(0), np.float32))
+    with caplog.at_level(logging.INFO, "s2v"), open_served_faces(parsed(*model), shared=False) as served:
+        assert served.max_sessions >= 1
+        assert served.faces.uploads is not None and served.faces.gallery == ()
+        assert served.faces.factory is served.runtime
+        width_px, height_px = served.avatar.frame_size
+        assert served.avatar.still_bgr.shape == (height_px, width_px, 3)
+        with served.avatar.engine("i420") as engine:
+            (frame,) = engine.push(np.zeros(served.runtime.spec.ready_at(0), np.float32))
         assert frame.pixels.shape == (height_px * 3 // 2, width_px)
     said = [record.getMessage() for record in caplog.records if "carries" in record.getMessage()]
-    assert len(said) == 1 and f"carries {stage.max_sessions} session" in said[0]
+    assert len(said) == 1 and f"carries {served.max_sessions} session" in said[0]
     own = ["--max-sessions", "7", "--no-uploads", "--faces", str(DATA)]
-    with pytest.raises(StreamError), open_stage(parsed(*model, *own), shared=True) as stage:
-        assert stage.max_sessions == 7 and stage.faces.uploads is None
-        assert {path.name for path in stage.faces.gallery} == {"open_smile.jpg", "closed_lips.jpg"}
+    with pytest.raises(StreamError), open_served_faces(parsed(*model, *own), shared=True) as served:
+        assert served.max_sessions == 7 and served.faces.uploads is None
+        assert {path.name for path in served.faces.gallery} == {"open_smile.jpg", "closed_lips.jpg"}
         raise StreamError("the port is taken")
-    with pytest.raises(FaceError), open_stage(parsed(*model, "--face-index", "3"), shared=True):
+    with pytest.raises(FaceError), open_served_faces(parsed(*model, "--face-index", "3"), shared=True):
         pass
     assert not multiprocessing.active_children()

@@ -118,7 +118,7 @@ def test_the_metrics_are_those_in_the_table() -> None:
         reply = await client.get("/metrics")
         assert "version=1.0.0" in reply.headers["Content-Type"] and "text format 1.0.0" in SECTIONS["GET /metrics"]
         families = list(text_string_to_metric_families(await reply.text()))
-        theirs = ("process_", "python_", "s2v_drawing_process_")
+        theirs = ("process_", "python_", "s2v_render_process_")
         ours = [family for family in families if not family.name.startswith(theirs)]
         found = {f"`{f.name}{'_total' * (f.type == 'counter')}`": f.type for f in ours}
         assert found == rows("GET /metrics", "metric")

@@ -48,7 +48,7 @@ def test_the_shared_runtime_and_the_places_are_told() -> None:
         async with TestClient(TestServer(create_app(options))) as client:
             found = await read(client)
             assert (found["s2v_network_batches_total"], found["s2v_network_frames_total"]) == (3, 7)
-            drawing, own = (found[f"{of}process_resident_memory_bytes"] for of in ("s2v_drawing_", ""))
+            drawing, own = (found[f"{of}process_resident_memory_bytes"] for of in ("s2v_render_", ""))
             assert drawing == pytest.approx(own, rel=0.1), "here it is this process"
             assert found["s2v_sessions_max"] == 5 and found["s2v_lag_seconds_max"] == 0
 

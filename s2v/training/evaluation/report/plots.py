@@ -50,9 +50,9 @@ def offset_plot(clips: Sequence[ClipResult], path: Path) -> None:
     for index, (name, found) in enumerate(by_set(clips).items()):
         known = [clip.curves for clip in found if clip.curves]
         if known:
-            prediction = np.mean([offset_sweep(curves.prediction, curves.film) for curves in known], axis=0)
+            sweep = np.mean([offset_sweep(curves.prediction, curves.film) for curves in known], axis=0)
             loud = np.mean([offset_sweep(curves.loud, curves.film) for curves in known], axis=0)
-            axis.plot(OFFSETS_FRAMES, prediction, f"C{index % 10}", label=f"{name} ({len(known)})")
+            axis.plot(OFFSETS_FRAMES, sweep, f"C{index % 10}", label=f"{name} ({len(known)})")
             axis.plot(OFFSETS_FRAMES, loud, f"C{index % 10}", linestyle="--", linewidth=0.9)
     axis.axvline(0, color="grey", linewidth=0.8)
     axis.set_xlabel("frames by which the mouth lags the film")

@@ -38,7 +38,7 @@ def real(tmp_path: Path) -> Callable[[], Backend]:
 
 
 @pytest.mark.gpu
-def test_areal_gpu_draws_what_onnxruntime_draws(real: Callable[[], Backend]) -> None:
+def test_a_real_gpu_draws_what_onnxruntime_draws(real: Callable[[], Backend]) -> None:
     backend, reference = real(), open_backend(None, "onnxruntime")
     for batch in (1, 4, 8, 11, 1):
         identity, mfcc = inputs(backend, batch, seed=batch)
@@ -47,7 +47,7 @@ def test_areal_gpu_draws_what_onnxruntime_draws(real: Callable[[], Backend]) -> 
 
 
 @pytest.mark.gpu
-def test_areal_gpu_gets_its_memory_back(real: Callable[[], Backend]) -> None:
+def test_a_real_gpu_gets_its_memory_back(real: Callable[[], Backend]) -> None:
     device = real_gpu()
     assert device is not None
     free = []
