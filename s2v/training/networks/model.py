@@ -176,7 +176,13 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise DataError(f"{path} is not a checkpoint of s2v train ({type(error).__name__})") from None
     if not isinstance(state, dict) or state.get("format") != CHECKPOINT_FORMAT:
         raise DataError(f"{path} is not a checkpoint of this version of s2v train: train again")
+    state["weights"] = {_renamed(name): weight for name, weight in state["weights"].items()}
     return state
+
+
+def _renamed(weight: str) -> str:
+    """What a weight is called now: up to 0.1 the mouth decoder was the painter."""
+    return weight.replace("frame_decoder.painter.", "frame_decoder.mouth_decoder.")
 
 
 def part_of(weight: str, network: Network) -> str:

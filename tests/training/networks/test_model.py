@@ -137,6 +137,20 @@ def test_parts_of_other_hearing_and_another_patch_are_joined(tmp_path: Path) -> 
         take_weights(build_network(hearing), read_checkpoint(tmp_path / "paints"), {})
 
 
+def test_a_checkpoint_from_before_the_mouth_decoder_had_its_name_is_read(
+    networks: dict[str, TalkingNet], tmp_path: Path
+) -> None:
+    network = networks["s2v"]
+    path = tmp_path / "old.pt"
+    save_checkpoint(network, path, steps={"motion": 1, "mouth": 1})
+    state = torch.load(path, weights_only=True)
+    names = {name.replace(".mouth_decoder.", ".painter."): weight for name, weight in state["weights"].items()}
+    assert names.keys() != state["weights"].keys()
+    torch.save(state | {"weights": names}, path)
+    found = load_checkpoint(path).state_dict()
+    assert all(torch.equal(found[name], weight) for name, weight in network.state_dict().items())
+
+
 def test_what_is_not_a_checkpoint_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "last.pt"
     with pytest.raises(DataError, match=r"no checkpoint at .*last\.pt: s2v train writes one"):
