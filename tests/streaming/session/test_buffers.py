@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from streaming.fakes import still
@@ -43,6 +44,23 @@ def test_audio_too_late_or_too_far_ahead_is_dropped_and_counted() -> None:
     assert buffer.dropped_samples == 60 + 40
     pcm, _ = buffer.read(2000)
     assert pcm.sum() == 40 + 60
+
+
+def test_what_has_been_read_does_not_count_as_there_when_its_place_comes_round_again() -> None:
+    buffer = VoiceBuffer(1920)
+    buffer.write(0, np.ones(1920, np.float32))
+    packets = [buffer.read(960) for _ in range(4)]
+    assert [missing for _, missing in packets] == [0, 0, 960, 960]
+    assert [float(pcm.sum()) for pcm, _ in packets] == [960, 960, 0, 0]
+
+
+@pytest.mark.parametrize("to", [1920, 9600])
+def test_skipping_further_than_is_kept_leaves_silence_that_is_missing(to: int) -> None:
+    buffer = VoiceBuffer(1920)
+    buffer.write(0, np.ones(1920, np.float32))
+    buffer.skip_to(to)
+    pcm, missing = buffer.read(960)
+    assert not pcm.any() and missing == 960 and buffer.position == to + 960
 
 
 def test_a_full_queue_drops_the_oldest_frame_and_counts_it() -> None:

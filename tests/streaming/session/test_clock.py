@@ -116,6 +116,41 @@ def test_half_a_second_without_audio_in_time_is_a_stall_and_less_is_not() -> Non
     assert moved_s - log[0][1] == pytest.approx(0.5, abs=0.021)
 
 
+@pytest.mark.parametrize(("longer_s", "stalls"), [(0.17, 0), (0.23, 1)])
+def test_audio_that_comes_in_time_at_the_last_moment_is_no_stall(longer_s: float, stalls: int) -> None:
+    time = VirtualTime()
+    clock = MediaClock(0.2, now=time.now)
+    play(clock, time, 2.0)
+    play(clock, time, 1.5, jitter_s=(longer_s,), first=2 * RATE_HZ)  # the network has become longer for good
+    assert clock.stalls == stalls
+
+
+def test_a_source_that_leaps_ahead_is_placed_anew_once() -> None:
+    time = VirtualTime()
+    clock = MediaClock(0.2, now=time.now)
+    play(clock, time, 2.0)
+    log = play(clock, time, 2.0, first=3 * RATE_HZ)  # a second of it is left out
+    assert clock.stalls == 1
+    assert log[-1][2] == pytest.approx(0.2, abs=0.021)
+
+
+@pytest.mark.parametrize(("late_s", "moves"), [(0.02, False), (0.04, True)])
+def test_a_first_packet_may_make_the_call_wait_a_frame_longer_and_no_more(late_s: float, moves: bool) -> None:
+    time = VirtualTime()
+    clock = MediaClock(0.2, now=time.now)
+    time.now_s += 0.01  # so that what the grid adds makes it 0.23 s and 0.25 s
+    log = play(clock, time, 1.0, jitter_s=(late_s, *[0.0] * 200))
+    assert log[1][2] == pytest.approx(0.25 if moves else 0.23, abs=1e-3)
+    assert (log[-1][0] != log[0][0]) is moves
+
+
+def test_before_any_audio_has_come_whatever_is_asked_for_is_due_now() -> None:
+    time = VirtualTime()
+    clock = MediaClock(0.2, now=time.now)
+    time.now_s += 1.0
+    assert clock.due_of(5000) == clock.position() == pytest.approx(RATE_HZ)
+
+
 @settings(max_examples=12, deadline=None)
 @given(ppm=st.floats(-200, 200), hours=st.sampled_from([1, 4]))
 def test_a_crystal_that_is_off_makes_the_delay_neither_grow_nor_run_dry(ppm: float, hours: int) -> None:
@@ -261,3 +296,20 @@ def test_voice_and_picture_of_one_sample_wake_together() -> None:
         assert voice == face == pytest.approx(clock.time_of(8000))
 
     time.run(both())
+
+
+def test_whoever_sleeps_while_the_voice_slows_down_sleeps_longer() -> None:
+    time = VirtualTime()
+    clock = MediaClock(DELAY_S, now=time.now)
+
+    async def slow_down() -> None:
+        play(clock, time, 2.0)
+        position = clock.position() + RATE_HZ
+        sleeping = asyncio.create_task(clock.sleep_until(position))
+        await asyncio.sleep(0)
+        clock.playout_delay_s = 0.5
+        play(clock, time, CHUNK / RATE_HZ, first=2 * RATE_HZ)
+        await sleeping
+        assert clock.position() == pytest.approx(position, abs=1)
+
+    time.run(slow_down())

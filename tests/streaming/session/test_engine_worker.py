@@ -5,18 +5,14 @@ import threading
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from streaming.fakes import FakeEngine, tone
 from streaming.virtual_time import VirtualTime
 
+from s2v.engine.lipsync import DrawnFrame
 from s2v.errors import ModelError
 from s2v.streaming.session.buffers import DueFrame
-from s2v.streaming.session.engine_worker import (
-    BATCH_SAMPLES,
-    MAX_PENDING_SAMPLES,
-    MAX_WAIT_S,
-    EngineWorker,
-    TimelineMap,
-)
+from s2v.streaming.session.engine_worker import BATCH_SAMPLES, MAX_PENDING_SAMPLES, EngineWorker, TimelineMap
 
 
 def draw(
@@ -85,12 +81,12 @@ def feed_twice(between_s: float) -> tuple[FakeEngine, EngineWorker]:
 
 
 def test_audio_that_has_waited_too_long_to_be_shown_in_time_is_not_drawn() -> None:
-    engine, worker = feed_twice(MAX_WAIT_S + 0.01)
+    engine, worker = feed_twice(0.17)  # 0.16 s and more
     assert worker.skipped_samples == 1600 and len(engine.heard) == 1600
 
 
 def test_audio_that_comes_in_a_burst_is_drawn_to_the_last_sample() -> None:
-    engine, worker = feed_twice(MAX_WAIT_S - 0.01)
+    engine, worker = feed_twice(0.15)
     assert worker.skipped_samples == 0 and len(engine.heard) == 3200
 
 
@@ -143,6 +139,54 @@ def test_drawing_is_timed_by_the_session_s_clock_on_whatever_thread_it_happens()
         pushes = -(-engine.spec.ready_at(0) // BATCH_SAMPLES)
         assert frames[0].drawn_s - began_s == pytest.approx(0.03 * pushes, abs=1e-4)
         assert worker.draw_s == pytest.approx(0.03, abs=0.015), "the last draw is a flush of several frames"
+        await worker.close()
+
+    time.run(run())
+
+
+def test_drawing_that_always_takes_as_long_lags_by_just_that() -> None:
+    time = VirtualTime()
+    engine = FakeEngine(lambda: time.wait(threading.Event(), 0.03))
+
+    async def run() -> None:
+        worker = EngineWorker(lambda: engine, lambda frame: None, time.now)
+        running = asyncio.create_task(worker.run())
+        for start in range(0, 150 * 640, 640):
+            worker.feed(start, tone(0.04, rate_hz=16_000))
+            await asyncio.sleep(0.04)
+        assert worker.lag_s == pytest.approx(0.03, abs=1e-3)
+        worker.finish()
+        await running
+        await worker.close()
+
+    time.run(run())
+
+
+class EngineThatDrawsAtTheEnd(FakeEngine):
+    """All frames in one go, which takes 0.2 s."""
+
+    def __init__(self, time: VirtualTime) -> None:
+        super().__init__()
+        self._time = time
+
+    def push(self, pcm: NDArray[np.float32]) -> list[DrawnFrame]:
+        self.heard = np.concatenate([self.heard, pcm])
+        return []
+
+    def flush(self) -> list[DrawnFrame]:
+        self._time.wait(threading.Event(), 0.2)
+        return super().flush()
+
+
+def test_frames_drawn_together_share_the_time_they_took() -> None:
+    time = VirtualTime()
+
+    async def run() -> None:
+        worker = EngineWorker(lambda: EngineThatDrawsAtTheEnd(time), lambda frame: None, time.now)
+        worker.feed(0, tone(0.16, rate_hz=16_000))
+        worker.finish()
+        await worker.run()
+        assert worker.drawn == 4 and worker.draw_s == pytest.approx(0.05, abs=1e-4)
         await worker.close()
 
     time.run(run())

@@ -85,6 +85,25 @@ def test_audio_out_is_audio_in_delayed_and_the_mouth_opens_with_it() -> None:
     time.run(play())
 
 
+def test_held_back_as_long_as_may_be_the_voice_is_still_whole() -> None:
+    time = VirtualTime()
+
+    async def play() -> None:
+        clip = tone_clip(2.0)
+        session = session_of(clip, FakeEngine, time, margin_s=0.8 - FakeEngine().spec.look_ahead_s)
+        voice: list[AudioFrame] = []
+        receiving = asyncio.create_task(receive(session.voice_track, voice, time, 3.2))
+        await session.run()
+        await receiving
+        assert session.stats()["playout_delay_ms"] == 800 and session.stats()["underruns"] == 0
+        heard = np.concatenate([frame.to_ndarray()[0, ::2] for frame in voice]).astype(np.float32) / 32767
+        began = int(np.argmax(np.abs(heard) > 1e-3)) - 1  # the tone's own first sample is 0
+        assert np.abs(heard[began : began + 96_000] - clip.pcm_48k).max() < 1e-4, "every sample once"
+        await session.close()
+
+    time.run(play())
+
+
 def mouth_of(face: VideoFrame) -> float:
     return float(face.to_ndarray(format="bgr24")[MOUTH].mean())
 
@@ -241,6 +260,27 @@ def test_two_late_frames_of_five_are_too_many_to_wait_until_ten_seconds_have_bee
     time.run(play())
 
 
+@pytest.mark.parametrize(("late", "held_back_s"), [(4, 0.3), (6, 0.508)])
+def test_more_late_frames_than_one_in_five_are_too_many(late: int, held_back_s: float) -> None:
+    time = VirtualTime()
+
+    async def play() -> None:
+        session = session_of(tone_clip(1.0), FakeEngine, time, margin_s=0.3)
+        adapting = asyncio.create_task(session._adapt())
+        await asyncio.sleep(0.5)
+        for _ in range(2):  # seconds, in each of which 25 frames are drawn that need half a second
+            session._worker.drawn += 25
+            session.face_track.counts.late += late
+            for _ in range(25):
+                session._playout_delay.frame_needed(0.5)
+            await asyncio.sleep(1.0)
+        assert session.clock.playout_delay_s == pytest.approx(held_back_s)
+        adapting.cancel()
+        await session.close()
+
+    time.run(play())
+
+
 def test_nothing_is_held_back_longer_than_a_conversation_bears() -> None:
     stats = after(25, draw_s=0.5)
     assert stats["playout_delay_ms"] == 800
@@ -295,6 +335,37 @@ def test_closing_at_any_time_joins_everything(after_s: float | None) -> None:
         assert session.voice_track.readyState == session.face_track.readyState == "ended"
 
     time.run(close_early())
+
+
+class ReluctantSource(PacketSource):
+    """Whoever cancels a read waits a second for it."""
+
+    def __init__(self, time: VirtualTime) -> None:
+        super().__init__(time, 0, {}, frozenset())
+        self.left = False
+
+    async def read(self) -> AudioChunk | None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(1.0)
+            self.left = True
+        return None
+
+
+def test_closing_waits_until_the_run_has_let_go_of_its_source() -> None:
+    time = VirtualTime()
+
+    async def close() -> None:
+        source = ReluctantSource(time)
+        session = session_of(source, FakeEngine, time)
+        running = asyncio.create_task(session.run())
+        await asyncio.sleep(0.3)
+        await session.close()
+        assert source.left
+        await asyncio.wait([running])
+
+    time.run(close())
 
 
 def test_a_failing_engine_ends_the_session_with_its_own_error() -> None:

@@ -63,6 +63,31 @@ def test_the_voice_comes_out_as_it_went_in_stamped_on_the_timeline() -> None:
     time.run(send())
 
 
+def test_the_first_packet_is_the_next_to_begin() -> None:
+    time = VirtualTime()
+
+    async def send() -> None:
+        track, began_s = VoiceTrack(VoiceBuffer(96_000), MediaClock(0.2, now=time.now)), time.now_s
+        time.now_s += 0.05
+        assert stamp_of(await track.recv()) == 3 * 960
+        assert time.now_s - began_s == pytest.approx(0.06)
+
+    time.run(send())
+
+
+def test_the_voice_is_rounded_to_the_nearest_level_and_never_wraps() -> None:
+    time = VirtualTime()
+
+    async def send() -> None:
+        voice = VoiceBuffer(96_000)
+        levels = 0.6, -0.6, 1.4, -1.4, 40_000, -40_000
+        voice.write(960, np.array([level / 32767 for level in levels], np.float32))
+        frame = await VoiceTrack(voice, MediaClock(0.2, now=time.now)).recv()
+        assert frame.to_ndarray()[0, :12:2].tolist() == [1, -1, 1, -1, 32_767, -32_768]
+
+    time.run(send())
+
+
 def test_the_voice_is_as_loud_behind_opus_as_before_it() -> None:
     said = (tone(2.0) * 32767).astype(np.int16)
     encoder, decoder, heard = OpusEncoder(), OpusDecoder(), list[np.ndarray]()
@@ -116,6 +141,29 @@ def test_a_picture_is_handed_over_earlier_by_what_encoding_takes_longer_than_opu
     for _ in range(200):
         track.encoded(0.001)
     assert track.lead_s == 0
+
+
+@pytest.mark.parametrize("others_encode", [False, True])
+def test_what_others_encode_is_not_timed_by_when_the_next_picture_is_asked_for(others_encode: bool) -> None:
+    time = VirtualTime()
+
+    async def send() -> None:
+        track = FaceTrack(FrameQueue(4), MediaClock(0.2, now=time.now), still())
+        track.others_encode = others_encode
+        await track.recv()
+        await asyncio.sleep(0.0265)
+        await track.recv()
+        assert track.lead_s == pytest.approx(0.0 if others_encode else 0.05 * 0.02)
+
+    time.run(send())
+
+
+def test_no_two_pictures_have_one_stamp_even_while_the_clock_stands() -> None:
+    async def send() -> None:
+        track = FaceTrack(FrameQueue(4), MediaClock(0.2, now=lambda: 1000.0), still())
+        assert [stamp_of(await track.recv()) for _ in range(3)] == [0, 1, 2]
+
+    VirtualTime().run(send())
 
 
 def test_the_still_goes_out_at_once_and_again_while_nothing_is_drawn() -> None:
