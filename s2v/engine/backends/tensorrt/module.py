@@ -43,7 +43,8 @@ def load_tensorrt(name: RuntimeName = "auto", has_gpu: bool = True) -> TensorRT:
             return TensorRT(trt, one, str(trt.__version__))
         except Exception as error:  # a missing library shows as ImportError, OSError or RuntimeError
             reasons.append(f"{one}: {one_line(error)}")
-    raise BackendError(f"TensorRT cannot be loaded ({'; '.join(reasons)}): {how_to_install(names[-1])}")
+    wanted = "tensorrt_rtx" if names == ("tensorrt_rtx",) else "tensorrt"
+    raise BackendError(f"TensorRT cannot be loaded ({'; '.join(reasons)}): {how_to_install(wanted)}")
 
 
 def make_logger(trt: Any) -> Any:
