@@ -120,7 +120,38 @@ def a_system(root: Path, memberships: str, files: dict[str, str]) -> Path:
             0.5,
             id="a neighbour's",
         ),
-        pytest.param("0::/../../elsewhere\n", {"cpu.max": HALF}, 0.5, id="a group that this process is not shown"),
+        pytest.param(
+            "0::/../../elsewhere\n",
+            {"cpu.max": HALF, "../cpu.max": TENTH, "../../elsewhere/cpu.max": TENTH},
+            0.5,
+            id="a group that this process is not shown",
+        ),
+        pytest.param("0::elsewhere\n", {"cpu.max": HALF}, BOUND_TO, id="not a group's name"),
+        pytest.param("0::/a/b\n", {"a/b/cpu.max": "1 1", "a/cpu.max": "3 10"}, 0.3, id="another period"),
+        pytest.param(
+            "4:cpu,cpuacct:/\n",
+            {"cpu/cpu.cfs_quota_us": "50000", "cpu/cpu.cfs_period_us": "100000"},
+            0.5,
+            id="version 1, mounted without the other controller",
+        ),
+        pytest.param(
+            "1:cpu:/\n",
+            {"cpu/cpu.cfs_quota_us": "0", "cpu/cpu.cfs_period_us": "100000"},
+            BOUND_TO,
+            id="version 1, a quota of nothing",
+        ),
+        pytest.param(
+            "1:cpu:/\n",
+            {"cpu/cpu.cfs_quota_us": "1", "cpu/cpu.cfs_period_us": "5"},
+            0.2,
+            id="version 1, the smallest quota",
+        ),
+        pytest.param(
+            "1:cpu:/\n",
+            {"cpu/cpu.cfs_quota_us": "50000", "cpu/cpu.cfs_period_us": "0"},
+            BOUND_TO,
+            id="version 1, no period",
+        ),
         pytest.param("0::/docker/abc\n", {"cpu.max": HALF}, 0.5, id="the host's name of a group mounted alone"),
         pytest.param(
             "4:cpu,cpuacct:/\n1:name=systemd:/\n",
@@ -167,6 +198,18 @@ def test_a_process_bound_to_one_core_has_one() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout == "1.0\n", done.stderr
+
+
+@pytest.mark.parametrize(("cores", "count"), [(0.1, 1), (1.0, 1), (1.9, 1), (2.0, 2), (3.6, 3)])
+def test_a_part_of_a_core_keeps_no_thread_busy(monkeypatch: pytest.MonkeyPatch, cores: float, count: int) -> None:
+    monkeypatch.setattr("s2v.machine.usable_cores", lambda: cores)
+    assert core_count() == count
+
+
+def test_a_system_that_does_not_say_has_one_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert usable_cores(Path("/nowhere")) == 1
 
 
 def test_there_is_a_core_and_a_name() -> None:

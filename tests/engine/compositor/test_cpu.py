@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from s2v.engine.compositor.face_tables import face_warp_tables, lower_face_box, 
 from s2v.engine.compositor.lips import LipLine, light_between, lip_line_colour, opening_mask, paint_cover
 from s2v.engine.compositor.teeth import OwnTeeth, own_teeth
 from s2v.engine.compositor.warp import LayeredWarp
-from s2v.engine.face.enrolment import EnrolledFace, enrol, face_from_landmarks
+from s2v.engine.face.enrolment import EnrolledFace, enrol, face_from_landmarks, face_grid
 from s2v.engine.face.geometry import FACE_OVAL, LOWER_INNER_LIP, MOUTH_CORNERS, UPPER_INNER_LIP
 from s2v.engine.face.motion_basis import MotionBasis, aperture, lip_gaps
 from s2v.engine.face.photo import Image
@@ -137,6 +139,7 @@ def test_the_box_begins_under_the_eyes_and_is_a_third_wider_and_lower_than_the_f
 def test_a_laugh_is_closed_at_rest(smiling: MotionCompositor, smiling_face: EnrolledFace) -> None:
     assert aperture(smiling_face.canonical) > 0.1
     assert lip_gaps(enrol(smiling.still, SPEC).canonical).max() < 0.03
+    np.testing.assert_array_equal(smiling.draw(outputs(0.0)), smiling.still)  # the line between the lips too
 
 
 def test_the_jaw_opens_the_mouth_as_far_as_it_was_told(closed: MotionCompositor) -> None:
@@ -385,6 +388,44 @@ def test_pixels_are_pasted_on_the_mouth_and_fade_before_the_box_ends(closed_face
     left, top, right, bottom = lower_face_box(closed_face)
     box = differs(frame, closed_face.photo)[top:bottom, left:right]
     assert not (box[0].any() or box[-1].any() or box[:, 0].any() or box[:, -1].any())
+
+
+WHITE = {"pixels": np.ones((1, 3, SPEC.face_px, SPEC.face_px), np.float32)}
+
+
+def test_pixels_are_pasted_from_under_the_eyes_to_the_chin_and_between_the_cheeks() -> None:
+    """White on black shows how much is pasted: half on the edge, a sixth one standard deviation further out."""
+    face = drawn_face(SPEC, (800, 960))
+    frame = PixelCompositor(replace(face, photo=np.zeros_like(face.photo)), SPEC).draw(WHITE)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    crop = cv2.warpAffine(frame, face_grid(face.plane, SPEC), (SPEC.face_px, SPEC.face_px), flags=flags)[..., 0] / 255
+    middle = SPEC.face_px // 2
+    down, across = crop[:, middle], crop[round(0.7 * SPEC.face_px)]
+    for share, further in ((0.5, 0.0), (0.159, 0.035)):
+        for line, edges in ((down, (0.46, 0.93)), (across, (0.22, 0.78))):
+            pasted = np.flatnonzero(line > share)
+            wanted = SPEC.face_px * np.array([edges[0] - further, edges[1] + further])
+            np.testing.assert_allclose([pasted[0], pasted[-1] + 1], wanted, atol=1)
+
+
+def test_what_is_pasted_moves_with_the_head() -> None:
+    face = drawn_face(SPEC, (800, 960))
+    dark = replace(face, photo=np.zeros_like(face.photo))
+    held = PixelCompositor(dark, SPEC).draw(WHITE)
+    moving = PixelCompositor(dark, SPEC, idle_seed=0)
+    assert moving.animated is not None
+    x, y = face.landmarks[13, :2]
+    index, far = 0, 0.0
+    for candidate in range(0, 500, 10):
+        forward = moving.animated.forward(moving.animated.pose(candidate))
+        if (moved := float(np.hypot(*(forward @ [x, y, 1] - [x, y])))) > far:
+            index, far = candidate, moved
+    forward = moving.animated.forward(moving.animated.pose(index))
+    wanted = np.asarray(cv2.warpAffine(held, forward, held.shape[1::-1]), np.uint8)
+    shown = moving.draw(WHITE, index)
+    assert far > 2
+    assert not differs(shown, wanted, by=3).any()
+    assert differs(held, wanted, by=9).any()
 
 
 def test_pasted_colours_are_rounded_and_not_cut_off(closed_face: EnrolledFace) -> None:

@@ -9,7 +9,8 @@ import pytest
 from fakes import drawn_face
 
 from s2v.engine.compositor.cpu import MotionCompositor
-from s2v.engine.compositor.face_tables import FaceTables, face_tables, lower_face_box
+from s2v.engine.compositor.face_tables import FaceTables, face_tables, face_warp_tables, idle_tables, lower_face_box
+from s2v.engine.compositor.warp import LayeredWarp
 from s2v.engine.face.enrolment import EnrolledFace
 from s2v.spec import LipSyncSpec
 
@@ -92,3 +93,34 @@ def test_the_map_of_the_lower_face_is_of_its_box(tables: FaceTables, smiling_fac
     assert tables.warp.size == (right - left, bottom - top)
     np.testing.assert_allclose(tables.warp.output_to_photo[0, 0], [left, top])
     np.testing.assert_allclose(tables.warp.output_to_photo[-1, -1], [right - 1, bottom - 1])
+
+
+def test_a_grid_of_two_pixels_would_move_next_to_nothing_elsewhere(
+    tables: FaceTables, smiling_face: EnrolledFace
+) -> None:
+    left, top, right, bottom = tables.box
+    to_photo, size = np.array([[1.0, 0, left], [0, 1.0, top]]), (right - left, bottom - top)
+    weights = np.zeros(SPEC.n_motion + 1, np.float32)
+    weights[[0, -1]] = 4, 1  # the jaw far down, and the photo's laugh closed before
+    fine = LayeredWarp(face_warp_tables(smiling_face, SPEC, to_photo, size, step=2)).source_map(weights).copy()
+    apart_px = np.linalg.norm(LayeredWarp(tables.warp).source_map(weights) - fine, axis=-1)
+    assert np.quantile(apart_px, 0.99) < 0.45
+
+
+def test_the_lower_face_is_drawn_with_what_it_looks_up_and_what_never_moves_is_not() -> None:
+    face = drawn_face(SPEC, (301, 360))
+    narrow = replace(face, photo=np.ascontiguousarray(face.photo[:, :140]))  # where a head has little room
+    box, bands = lower_face_box(narrow), idle_tables(narrow).head.bands
+    assert all(band[0] > 0 for band in bands)
+    lower = [band for band in bands if band[1] < box[3] and band[3] > box[1]]
+    assert (lower[0][1] <= box[1]) and (lower[-1][3] >= box[3])
+    assert all(band[0] <= box[0] - 0.06 * face.pose.unit_px and band[2] >= box[2] for band in lower)
+
+
+@pytest.mark.parametrize("width", [200, 301, 800, 1203])
+def test_the_mouths_window_is_the_smallest_that_holds_all_its_pixels(width: int) -> None:
+    mouth = face_tables(drawn_face(SPEC, (width, round(1.2 * width))), SPEC, idle=False).mouth
+    left, top, right, bottom = mouth.window
+    corners = np.array([[0, 0, 1], [SPEC.mouth_w_px - 1, SPEC.mouth_h_px - 1, 1]]) @ mouth.patch_to_window.T
+    spare = np.concatenate([corners[0], [right - left - 1, bottom - top - 1] - corners[1]])
+    assert (spare >= 0).all() and (spare < 1).all()

@@ -5,11 +5,16 @@ import logging
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
-from s2v.engine.face.enrolment import face_from_landmarks, face_grid, sample
-from s2v.engine.face.geometry import N_MESH, head_pose
+from s2v.engine.compositor.face_tables import face_warp_tables, mouth_grid
+from s2v.engine.compositor.lips import opening_mask
+from s2v.engine.compositor.maps import remap
+from s2v.engine.compositor.warp import LayeredWarp
+from s2v.engine.face.enrolment import EnrolledFace, face_from_landmarks, face_grid, sample
+from s2v.engine.face.geometry import LOWER_INNER_LIP, N_MESH, UPPER_INNER_LIP, head_pose
 from s2v.engine.face.motion_basis import MotionBasis, aperture, neutral_face
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
@@ -41,6 +46,39 @@ def test_another_run_leaves_nothing_of_the_last(features: Path, tmp_path: Path) 
     trained = [name for path in tmp_path.glob("train-*.npz") for name in np.load(path)["clips"]]
     assert not [name for name in trained if str(name).startswith("s1/")]
     assert {p.suffix for p in tmp_path.iterdir()} == {".npz", ".json"}
+
+
+def short_clip(features: Path, place: Path, n_frames: int = 20) -> None:
+    """The first frames of a real clip, as a feature file of its own."""
+    with np.load(features / "s1/pgid5s.npz", allow_pickle=False) as stored:
+        whole = dict(stored)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    ends = whole["jpeg_ends"][:n_frames]
+    short = {**whole, "landmarks": whole["landmarks"][:n_frames], "jpeg": whole["jpeg"][: ends[-1]], "jpeg_ends": ends}
+    np.savez(place, **short)
+
+
+def test_one_clip_of_twenty_is_held_back_and_a_shard_holds_64(features: Path, tmp_path: Path) -> None:
+    short_clip(features, tmp_path / "features/s1/000.npz")
+    for number in range(1, 101):
+        shutil.copy(tmp_path / "features/s1/000.npz", tmp_path / f"features/s1/{number:03}.npz")
+    out = tmp_path / "shards"
+    clips = prepare_data(tmp_path / "features", out, SPEC, pictures_per_clip=0, progress=False)
+    assert clips == {"train": 96, "held": 5}  # the 2nd, 22nd, 42nd, 62nd and 82nd
+    lengths = {path.name: len(np.load(path)["clips"]) for path in out.glob("*.npz")}
+    assert lengths == {"train-0000.npz": 64, "train-0001.npz": 32, "held-0000.npz": 5}
+
+
+def test_whether_a_person_is_held_back_is_said_by_the_name_of_the_first_photo(features: Path, tmp_path: Path) -> None:
+    own = tmp_path / "features"
+    short_clip(features, own / "s1/000.npz")
+    (own / "people").mkdir()
+    # Characters add up to 300, 301 and 301: one sum of twenty is held back.
+    for name, photo in {"00_m": "01_smiling", "00_n": "02_neutral", "01_m": "01_smiling"}.items():
+        shutil.copy(features / f"people/{photo}.npz", own / f"people/{name}.npz")
+    prepare_data(own, tmp_path / "shards", SPEC, pictures_per_clip=0, progress=False)
+    assert read(tmp_path / "shards", "held")["picture_person"].tolist() == ["people/00"] * 2
+    assert read(tmp_path / "shards", "train")["picture_person"].tolist() == ["people/01"] * 2
 
 
 def damaged_copy(features: Path, own: Path, names: list[str]) -> Path:
@@ -230,6 +268,78 @@ def test_warping_brings_the_reference_nearer_to_the_target(features: Path) -> No
     gone = np.abs(laugh["mouth_target"].astype(int) - laugh["mouth_warped"])[inside].mean()
     assert gone > 20
     assert not np.array_equal(laugh["reference"], laugh["target"])
+
+
+MOVED = cv2.getRotationMatrix2D((192.0, 192.0), 14.0, 0.9) + np.array([[0.0, 0.0, 11.0], [0.0, 0.0, -7.0]])
+
+
+def moving_head(face: EnrolledFace) -> ClipFeatures:
+    """A head that laughs for ten frames, closes its lips for four, and laughs on turned, smaller and elsewhere."""
+    height, width = face.photo.shape[:2]
+    flags = cv2.INTER_CUBIC
+    moved = cv2.warpAffine(face.photo, MOVED, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    shut, turned = face.landmarks.copy(), face.landmarks.copy()
+    shut[:N_MESH] = face.pose.to_photo(face.canonical + face.rest)
+    turned[:, :2] = turned[:, :2] @ MOVED[:, :2].T + MOVED[:, 2]
+    turned[:, 2] *= np.sqrt(np.linalg.det(MOVED[:, :2]))  # depth has the scale of the rest
+    packed = [cv2.imencode(".png", frame)[1] for frame in [face.photo] * 14 + [moved] * 10]
+    return ClipFeatures(
+        speaker="moving",
+        name="head",
+        person="moving",
+        landmarks=np.stack([face.landmarks] * 10 + [shut] * 4 + [turned] * 10).astype(np.float32),
+        pcm=np.zeros(24 * 640, np.int16),
+        jpeg=np.concatenate(packed),
+        jpeg_ends=np.cumsum([len(content) for content in packed]),
+    )
+
+
+def test_the_mouth_is_cut_out_where_the_head_has_carried_it(smiling_face: EnrolledFace) -> None:
+    clip = moving_head(smiling_face)
+    gap = aperture(np.stack([head_pose(points).to_canonical(points)[:N_MESH] for points in clip.landmarks]))
+    for seed in range(1000):  # until one laugh is seen from the other
+        reference, (target,) = choose_frames(gap, 1, np.random.default_rng(seed))
+        if reference < 10 and target >= 14:
+            break
+    shard = Shard()
+    add_clip(shard, clip, SPEC, 1, np.random.default_rng(seed))
+    (shown,) = shard.pictures
+    assert shown["where"].tolist() == [0, target]
+    # Head and landmarks were moved by the same map, so the patch shows what it shows of the reference.
+    patch, size = mouth_grid(smiling_face, SPEC), (SPEC.mouth_w_px, SPEC.mouth_h_px)
+    wanted = sample(smiling_face.photo, patch, size)
+    assert np.abs(shown["mouth_target"].astype(int) - wanted).mean() < 3
+    assert shown["magnified"] == pytest.approx(1 / np.sqrt(np.linalg.det(patch[:, :2])) / 0.9, rel=0.01)
+    # The opening reaches 0.012 face units under the lips.
+    lips = smiling_face.landmarks[[*UPPER_INNER_LIP, *LOWER_INNER_LIP[-2:0:-1]], :2]
+    outline = (lips - patch[:, 2]) @ np.linalg.inv(patch[:, :2]).T
+    opening = 255 * opening_mask(outline, size, 0.012 * SPEC.mouth_w_px / SPEC.mouth_width)
+    assert np.abs(shown["opening"] - opening).mean() < 1
+    # The reference is closed by its own rest before it laughs as the target does.
+    hidden = np.maximum(shown["opening"], shown["gate"])
+    assert outer_likeness(shown["mouth_target"], shown["mouth_warped"], hidden) < 6
+    assert np.abs(shown["gate"] - opening).mean() < 8
+
+
+def test_a_photo_is_closed_as_finely_as_on_a_grid_of_two_pixels(features: Path, smiling_face: EnrolledFace) -> None:
+    clip = load_features(features / "people/01_smiling.npz", features)
+    _, laugh = photo_pictures([clip], SPEC)
+    face = face_from_landmarks(clip.frame(0), clip.landmarks[0].astype(np.float64), SPEC)
+    height, width = face.photo.shape[:2]
+    fine = LayeredWarp(face_warp_tables(face, SPEC, np.eye(2, 3), (width, height), step=2))
+    closed = remap(face.photo, fine.source_map(np.append(np.zeros(SPEC.n_motion), 1.0).astype(np.float32)))
+    wanted = sample(closed, face_grid(face.plane, SPEC), (SPEC.face_px, SPEC.face_px))
+    assert np.abs(laugh["reference"].astype(int) - wanted).mean() < 0.2
+
+
+def test_twenty_frames_are_enough_and_nineteen_are_not(features: Path, tmp_path: Path) -> None:
+    for n_frames in (19, 20):
+        short_clip(features, tmp_path / f"s1/{n_frames}.npz", n_frames)
+    shard, rng = Shard(), np.random.default_rng(0)
+    add_clip(shard, load_features(tmp_path / "s1/20.npz", tmp_path), SPEC, 1, rng)
+    assert (shard.clips, len(shard.pictures)) == (["s1/20"], 1)
+    with pytest.raises(DataError, match="19 frames; at least 20"):
+        add_clip(shard, load_features(tmp_path / "s1/19.npz", tmp_path), SPEC, 1, rng)
 
 
 def test_a_clip_too_short_is_reported_and_skipped(
