@@ -421,7 +421,7 @@ def test_what_is_pasted_moves_with_the_head() -> None:
         if (moved := float(np.hypot(*(forward @ [x, y, 1] - [x, y])))) > far:
             index, far = candidate, moved
     forward = moving.animated.forward(moving.animated.pose(index))
-    wanted = cv2.warpAffine(held, forward, held.shape[1::-1])
+    wanted = np.asarray(cv2.warpAffine(held, forward, held.shape[1::-1]), np.uint8)
     shown = moving.draw(WHITE, index)
     assert far > 2
     assert not differs(shown, wanted, by=3).any()
