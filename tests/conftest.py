@@ -14,25 +14,6 @@ if TYPE_CHECKING:
     from s2v.engine.face.photo import Image
 
 DATA = Path(__file__).parent / "data"
-# Beside busy neighbours these would be late: scripts/test runs them after the others, one at a time.
-IN_REAL_TIME = (
-    "benchmarks/live/",
-    "commands/options/test_sessions.py",
-    "doctor/",
-    "examples/",
-    "packaging/test_wheel.py",
-    "streaming/",
-    "test_machine.py",
-    "test_portable.py",
-)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks what plays in real time."""
-    tests = Path(__file__).parent
-    for item in items:
-        if item.path.relative_to(tests).as_posix().startswith(IN_REAL_TIME):
-            item.add_marker(pytest.mark.realtime)
 
 
 @pytest.fixture(scope="session")
