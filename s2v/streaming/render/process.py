@@ -182,9 +182,9 @@ class RequestHandler:
             part = frames[first : first + SLOTS]
             for slot, frame in zip(slots, part, strict=False):
                 put(frame.pixels, slot)
-            told = [(frame.index, frame.centre_sample, frame.network_s, frame.compose_s) for frame in part]
+            records = [(frame.index, frame.centre_sample, frame.network_s, frame.compose_s) for frame in part]
             more = first + SLOTS < len(frames)
-            line.send(Drawn(told, more, time.process_time(), self._backend.batches, self._backend.rows))
+            line.send(Drawn(records, more, time.process_time(), self._backend.batches, self._backend.rows))
             if more:
                 line.recv()
 

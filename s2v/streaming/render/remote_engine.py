@@ -117,8 +117,8 @@ class RemoteEngine:
         while True:
             drawn = answer(self._line, ANSWER_WITHIN_S)
             assert isinstance(drawn, Drawn)
-            for slot, told in zip(self._slots, drawn.frames, strict=False):
-                index, centre_sample, network_s, compose_s = told
+            for slot, record in zip(self._slots, drawn.frames, strict=False):
+                index, centre_sample, network_s, compose_s = record
                 frames.append(DrawnFrame(index, centre_sample, self._pixels(slot), network_s, compose_s))
             if not drawn.more:
                 break

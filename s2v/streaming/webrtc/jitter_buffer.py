@@ -1,4 +1,4 @@
-"""Taking what a peer says as soon as it is there. aiortc's own buffer cannot be told to."""
+"""The jitter buffer for voice: every packet comes out as soon as it is there, which aiortc's own has no option for."""
 
 from __future__ import annotations
 
