@@ -80,11 +80,11 @@ async def call(
     track, onsets = click_track(read_audio(BUNDLED_VOICE).pcm_48k, seconds, PLAYBACK_HZ, seed)
     microphone, heard = ClickMicrophone(track, progress), ReceivedCall()
 
-    def on_message(message: dict[str, Any]) -> None:
+    def on_status(message: dict[str, Any]) -> None:
         heard.server = message
 
     async with connected(
-        url, microphone, lambda receiver: receive_live(receiver, heard), on_message, loss, jitter_s, seed
+        url, microphone, lambda receiver: receive_live(receiver, heard), on_status, loss, jitter_s, seed
     ) as over:
         ended = asyncio.create_task(microphone.ended.wait())
         try:
@@ -103,7 +103,7 @@ async def connected(
     url: str,
     microphone: ClickMicrophone,
     hear: Callable[[RTCRtpReceiver], Coroutine[Any, Any, None]],
-    on_message: Callable[[dict[str, Any]], None],
+    on_status: Callable[[dict[str, Any]], None],
     loss: float = 0.0,
     jitter_s: float = 0.0,
     seed: int = 0,
@@ -112,7 +112,7 @@ async def connected(
 
     Args:
         hear: called for either track, before its first packet; the coroutine it returns ends with the track.
-        on_message: called with each message of the server about the running call.
+        on_status: called with each message of the server about the running call.
     Yields: a task that ends, with a StreamError, when the server ends the call.
     Raises: BusyError, the server is full. StreamError, it refuses or does not answer.
     """
@@ -125,7 +125,7 @@ async def connected(
     def on_message(text: str) -> None:
         message = json.loads(text)
         if message.get("state") == "live":
-            on_message(message)
+            on_status(message)
         elif not failed.done():
             failed.set_exception(StreamError(f"the server ended the call: {message.get('error', 'no reason given')}"))
 
