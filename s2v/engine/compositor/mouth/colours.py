@@ -6,7 +6,7 @@ colourful the skin is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -24,6 +24,7 @@ _WHITEST = 70  # percentile of an eye's lightness: lashes and the shadow of the 
 _WHITE_OVER_CHEEK = (-12.0, 32.0)  # L; what is further off is no white of an eye
 _FULL_CHROMA = 18.0  # of skin on a photo with colours
 _CHROMA_PERCENTILE = 75
+_TEETH_OFF = 8.0  # L that a photo's own teeth may be off the guess: flash or shade on them is not in every frame
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,12 @@ class MouthColours:
         """(3, 4): BGR by teeth, flesh, cavity, lip."""
         return np.stack([self.teeth, self.flesh, self.cavity, self.lip], axis=1)
 
+    def with_teeth(self, seen: NDArray[np.float32]) -> MouthColours:
+        """The same mouth with teeth of a colour (3,) that the photo shows, about as light as those guessed."""
+        guessed, found = (_lab(colour[None])[0] for colour in (self.teeth, seen))
+        found[0] = np.clip(found[0], guessed[0] - _TEETH_OFF, guessed[0] + _TEETH_OFF)
+        return replace(self, teeth=_bgr(found))
+
 
 def mouth_colours(face: EnrolledFace) -> MouthColours:
     """Those of one face.
@@ -57,8 +64,8 @@ def mouth_colours(face: EnrolledFace) -> MouthColours:
     s = float(np.clip(chroma / _FULL_CHROMA, 0, 1))
     yellow = min(0.35 * white[2] + 6.5 * s + 0.75 * max(0.0, cheek[2] - 21), 0.6 * chroma)
     teeth = [0.45 * cheek[0] + 0.55 * white_l + 10, np.clip(0.35 * white[1], -0.5 * s, 4 * s), max(yellow, 0.0)]
-    flesh = [0.36 * cheek[0] + 0.30 * lip[0] + 14, 0.45 * lip[1] + 21 * s, 0.45 * lip[2] + 3 * s]
-    cavity = [0.20 * cheek[0], 0.78 * flesh[1], 0.6 * flesh[2]]
+    flesh = [0.36 * cheek[0] + 0.30 * lip[0] + 14, 0.45 * lip[1] + 21 * s, 0.45 * lip[2] + 9 * s]
+    cavity = [0.20 * cheek[0], 0.78 * flesh[1], 0.85 * flesh[2]]
     inner_lip = [0.92 * lip[0], lip[1] + 4 * s, lip[2]]
     return MouthColours(
         *(_bgr(np.array(lab)) for lab in (teeth, flesh, cavity, inner_lip)),
@@ -72,7 +79,7 @@ def _bgr(lab: NDArray[np.float64]) -> NDArray[np.float32]:
     return np.asarray(255 * np.clip(pixel[0, 0], 0, 1), np.float32)
 
 
-def _lab(bgr: NDArray[np.uint8]) -> NDArray[np.float64]:
+def _lab(bgr: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float64]:
     """Pixels (n, 3) as L in [0, 100], a*, b*."""
     scaled = bgr.reshape(-1, 1, 3).astype(np.float32) / np.float32(255)
     return np.asarray(cv2.cvtColor(scaled, cv2.COLOR_BGR2Lab).reshape(-1, 3), np.float64)

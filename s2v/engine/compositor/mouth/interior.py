@@ -12,14 +12,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.engine.compositor.mouth.interior_tables import InteriorTables
+from s2v.engine.compositor.mouth.interior_tables import JAW_SHARE, InteriorTables
 from s2v.engine.compositor.mouth.opening import (
     EDGE_BLUR,
     LEAST_BLUR_PX,
     MARGIN,
     SHADOW_LENGTH,
     Opening,
-    Plane,
     apart,
     light_through,
     lip_gap,
@@ -27,11 +26,11 @@ from s2v.engine.compositor.mouth.opening import (
     widened,
 )
 from s2v.engine.compositor.mouth.teeth_texture import Texture
-from s2v.engine.compositor.mouth.tongue import lip_tucked, tongue_between, tongue_body, tongue_tip
+from s2v.engine.compositor.mouth.tongue import behind_teeth, lip_tucked, tongue_between
 from s2v.engine.face.geometry import Points
 from s2v.engine.face.photo import Image
 
-Box = tuple[int, int, int, int]
+_NO_TEETH = (0.0, 0.0, 1.0)  # beyond the rows: no light, all of what is behind
 
 
 class Seen(NamedTuple):
@@ -50,6 +49,10 @@ class MouthInterior:
         self._tables = tables
         left, top, right, bottom = tables.window
         self._size = (right - left, bottom - top)
+        self._row_to_window, self._grid_to_window = (
+            np.vstack([affine, [0, 0, 1]]) for affine in (tables.row_to_window, tables.grid_to_window)
+        )
+        self._exponents = tables.shade_exponents
         self._edge_px = float(np.hypot(max(LEAST_BLUR_PX, EDGE_BLUR * tables.unit_px), tables.blur_px))
 
     def draw(
@@ -88,41 +91,48 @@ class MouthInterior:
     def layers(
         self, seen: Seen, carry: Points, motion: NDArray[np.float32], tract: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        """What a part of the window shows in full light: (h, w, 3) BGR in [0, 255]."""
+        """What a part of the window shows in full light: (3, h, w) B, G, R in [0, 255]."""
         tables = self._tables
         height, front, tip, tuck = (float(x) for x in tract)
-        jaw = motion.astype(np.float64) @ tables.jaw_moves
-        to_part = carry - np.array([[0, 0, seen.left], [0, 0, seen.top]])
-        u, v = self._plane(to_part, seen)
-        u -= np.float32(tables.middle_u)
-        lower_v, upper_v = tables.lower_v + jaw[1], tables.upper_v
+        chin = motion.astype(np.float64) @ tables.chin_moves
+        jaw_px = tables.plane_to_window[:, :2] @ (JAW_SHARE * chin)
+        lower_v = tables.lower_v + JAW_SHARE * float(chin[1])
+        to_part = np.c_[carry[:, :2], carry[:, 2] - [seen.left, seen.top]]
         size = (seen.width, seen.height)
-        cavity, flesh, teeth = np.ones(size[::-1], np.float32), np.float32(0), np.float32(0)
+        shares = np.empty((4, *size[::-1]), np.float32)
+        teeth, flesh, cavity, lip = shares
 
-        flesh_light, cover = tongue_body(u, v, lower_v, jaw[1], height, front)
-        cavity, flesh = cavity * (1 - cover), flesh_light * cover
-        flesh_light, cover = tongue_tip(u, v, lower_v, upper_v, tip, front)
-        cavity, flesh = cavity * (1 - cover), flesh + (flesh_light - flesh) * cover
-
-        jaw_px = tables.plane_to_window[:, :2] @ jaw
-        cavity, flesh, teeth = _lay(_moved(tables.lower, to_part, jaw_px, size), cavity, flesh, teeth)
-        flesh_light, cover = tongue_between(u, v, lower_v, upper_v, tip, front)
-        cavity, teeth, flesh = cavity * (1 - cover), teeth * (1 - cover), flesh + (flesh_light - flesh) * cover
-        cavity, flesh, teeth = _lay(_moved(tables.upper, to_part, np.zeros(2), size), cavity, flesh, teeth)
-
-        lip, cover = lip_tucked(u, v, upper_v, tuck)
-        bare = 1 - cover
-        planes = cv2.merge([teeth * bare, flesh * bare, cavity * bare, lip * cover])
-        return np.asarray(cv2.transform(planes, tables.colours), np.float32)
+        behind = behind_teeth(lower_v, float(chin[1]), height, front, tip)
+        behind_flesh, behind_cavity, shade = cv2.split(self._soft(behind.merged(), to_part, size))
+        tooth_light, gum_light, bare = cv2.split(self._row(tables.lower, to_part, jaw_px, size))
+        np.multiply(behind_flesh, bare, out=flesh)
+        flesh += gum_light * shade
+        np.multiply(behind_cavity, bare, out=cavity)
+        np.multiply(tooth_light, shade, out=teeth)
+        if (tongue := tongue_between(lower_v, front, tip)) is not None:
+            light, cover = cv2.split(self._soft(tongue, to_part, size))
+            shares[:3] *= 1 - cover
+            flesh += light
+        tooth_light, gum_light, bare = cv2.split(self._row(tables.upper, to_part, np.zeros(2), size))
+        shares[:3] *= bare
+        teeth += tooth_light
+        flesh += gum_light
+        if (tucked := lip_tucked(tuck)) is not None:
+            lip[:], cover = cv2.split(self._soft(tucked, to_part, size))
+            shares[:3] *= 1 - cover
+            used = 4
+        else:
+            used = 3
+        colours = tables.colours[:, :used] @ shares[:used].reshape(used, -1)
+        return colours.reshape(3, *size[::-1])
 
     def paste(self, part: Image, paint: NDArray[np.float32], opening: Opening, share: float) -> None:
         """Lay `layers` into the frame, shaded."""
-        blue, green, red = self._tables.shade_exponents
         log_light = np.log(opening.light)
-        cool = np.exp(blue * log_light)
-        shade = cv2.merge([cool, cool if green == blue else np.exp(green * log_light), np.exp(red * log_light)])
-        cover = cv2.merge([opening.cover * np.float32(share)] * 3)  # faster than broadcasting
-        part[:] = np.clip(part + cover * (paint * shade - part) + 0.5, 0, 255).astype(np.uint8)
+        shown = [level * np.exp(power * log_light) for level, power in zip(paint, self._exponents, strict=True)]
+        cover = opening.cover * np.float32(share)
+        mixed = [old + cover * (level - old) for level, old in zip(shown, cv2.split(part), strict=True)]
+        part[:] = cv2.convertScaleAbs(cv2.merge(mixed))
 
     def _part(self, outline: Points) -> Seen:
         """The part of the window that an opening can change, with room for its edge and its shadow."""
@@ -131,26 +141,12 @@ class MouthInterior:
         right, bottom = np.clip(np.ceil(outline.max(0) + room) + 1, 0, self._size).astype(int)
         return Seen(int(left), int(top), int(right - left), int(bottom - top))
 
-    def _plane(self, to_part: Points, seen: Seen) -> tuple[Plane, Plane]:
-        """u and v of each pixel of a part in the face plane as the head carries it, (h, w) each."""
-        whole = np.vstack([to_part, [0, 0, 1]]) @ np.vstack([self._tables.plane_to_window, [0, 0, 1]])
-        back = np.linalg.inv(whole)[:2]
-        x, y = np.arange(seen.width), np.arange(seen.height)[:, None]
-        u, v = ((row[0] * x + row[2]).astype(np.float32) + (row[1] * y).astype(np.float32) for row in back)
-        return u, v
+    def _row(self, row: Texture, to_part: Points, by_px: Points, size: tuple[int, int]) -> Texture:
+        """A row of teeth as a part of the window shows it, moved by pixels on the skull first."""
+        moved = np.c_[to_part[:, :2], to_part[:, 2] + to_part[:, :2] @ by_px]
+        return np.asarray(cv2.warpAffine(row, moved @ self._row_to_window, size, borderValue=_NO_TEETH), np.float32)
 
-
-def _moved(row: Texture, to_part: Points, by_px: Points, size: tuple[int, int]) -> Texture:
-    """A row of teeth as a part of the window shows it, moved on the skull first."""
-    grid = np.c_[to_part[:, :2], to_part[:, 2] + to_part[:, :2] @ by_px]
-    if np.array_equal(grid, np.round(grid)) and np.array_equal(grid[:, :2], np.eye(2)):
-        left, top = (-grid[:, 2]).astype(int)
-        return row[top : top + size[1], left : left + size[0]]
-    return np.asarray(cv2.warpAffine(row, grid, size, flags=cv2.INTER_CUBIC), np.float32)
-
-
-def _lay(row: Texture, cavity: Plane, flesh: Plane, teeth: Plane | np.float32) -> tuple[Plane, Plane, Plane]:
-    """A row of teeth over what is behind it."""
-    tooth_light, gum_light, cover = cv2.split(row)
-    bare = 1 - cover
-    return cavity * bare, flesh * bare + gum_light, teeth * bare + tooth_light
+    def _soft(self, shapes: NDArray[np.float32], to_part: Points, size: tuple[int, int]) -> NDArray[np.float32]:
+        """Shapes on the grid of `tongue` as a part of the window shows them, (h, w, k)."""
+        grid = to_part @ self._grid_to_window
+        return np.asarray(cv2.warpAffine(shapes, grid, size, borderMode=cv2.BORDER_REPLICATE), np.float32)

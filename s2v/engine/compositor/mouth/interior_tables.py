@@ -5,13 +5,16 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from s2v.engine.compositor.maps import Box
-from s2v.engine.compositor.mouth.colours import MouthColours, mouth_colours
-from s2v.engine.compositor.mouth.dental_arch import MM, Row, raster, to_window
+from s2v.engine.compositor.mouth.colours import mouth_colours
+from s2v.engine.compositor.mouth.dental_arch import MM, Arch, View
+from s2v.engine.compositor.mouth.own_row import with_own_teeth
 from s2v.engine.compositor.mouth.teeth_texture import Texture, lower_row, upper_row
+from s2v.engine.compositor.mouth.tongue import GRID_LEFT, GRID_PX, GRID_TOP
 from s2v.engine.compositor.teeth import own_teeth
 from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.face.geometry import LOWER_INNER_LIP, MOUTH_CORNERS, UPPER_INNER_LIP, Points
@@ -24,13 +27,13 @@ from s2v.spec import LipSyncSpec
 _LIP_LENGTH_MM, _SHOW_MM = (12.5, 18.0, 23.0, 28.0, 33.0), (3.9, 3.4, 2.1, 0.9, 0.2)
 _SUBNASALE, _CHIN = 2, 152  # mesh points
 _UNDER_LIPS_MM = 0.6  # the line where lips meet lies that far above what the lips leave free when they part
-_OVERBITE_MM = 0.6  # the lower teeth's edge is that far above the upper ones' when the jaw is shut
+_OVERBITE_MM, _OVERJET_MM = 0.6, 1.0  # the lower teeth's edge is that far above and behind the upper ones', jaw shut
 JAW_SHARE = 0.80  # of the chin's way that the lower teeth go: skin slides over the bone
 LOWER_LIGHT = 0.86  # of the upper teeth's
+_FINE, _FINE_BELOW_PX = 2, 250  # rows of teeth are that fine for faces of fewer pixels a unit: then linear look-ups keep them sharp
 _BEHIND_LIPS = 0.06  # face units from the lips' surface to the upper incisors
 _UPPER_BEND, _LOWER_BEND = 0.030, 0.036  # of the arches, per mm
 _BESIDE, _ABOVE, _BELOW = 0.10, 0.16, 0.40  # face units around the corners and the line of the lips that the window holds
-_MOST_SHIFTED = 0.06  # face units that a photo's own teeth are moved at most to stand where teeth are drawn
 
 
 @dataclass(frozen=True)
@@ -41,14 +44,14 @@ class InteriorTables:
     plane_to_window: Points  # (2, 3) from the face plane to pixels of the window, with the head at rest
     unit_px: float  # pixels of a face unit
     blur_px: float  # of the photo
-    upper: Texture  # (h, w, 3): light of teeth and gums, times cover; cover
+    upper: Texture  # (h, w, 3): light of teeth, of gums, each times cover, and one less cover
     lower: Texture
+    row_to_window: Points  # (2, 3) from the pixels of both to those of the window
+    grid_to_window: Points  # (2, 3) from the grid of `tongue`
     colours: NDArray[np.float32]  # (3, 4): BGR in [0, 255] of teeth, flesh, cavity, lip, in full light
     shade_exponents: NDArray[np.float32]  # (3,): light to that power is the light of B, G, R
-    middle_u: float  # of the rows, in the face plane
-    upper_v: float  # of the upper teeth's edge in the middle, in the face plane
-    lower_v: float  # of the lower teeth's, with the jaw at rest
-    jaw_moves: Points  # (n_motion, 2) how each coefficient moves the lower teeth, in the face plane
+    lower_v: float  # of the lower teeth's edge with the jaw at rest, in face units below the upper ones'
+    chin_moves: Points  # (n_motion, 2) how each coefficient moves the chin, in the face plane
 
 
 def interior_tables(
@@ -74,33 +77,33 @@ def interior_tables(
     half_width = float(np.ptp(corners[:, 0]) / 2)
     window = _window(face, at_rest, box, reach_px)
     left, top, right, bottom = window
-    size = (right - left, bottom - top)
+    size = np.array([right - left, bottom - top])
     plane_to_window = face.plane.matrix - np.array([[0, 0, left], [0, 0, top]])
     show = upper_teeth_show_mm(resting) if show_mm is None else show_mm
     # Incisors stand behind the middle of the lips; how far behind shifts them when the head is turned.
-    middle = resting[inner].mean(0) + [0, (show + _UNDER_LIPS_MM) * MM, _BEHIND_LIPS]
-    rows = (
-        Row(middle, _UPPER_BEND, roots_up=True),
-        Row(middle - [0, _OVERBITE_MM * MM, -0.01], _LOWER_BEND, roots_up=False),
-    )
-    edges = face.plane.to_plane(face.pose.to_photo(np.stack([row.middle for row in rows]))[:, :2])
-    colours = mouth_colours(face)
-    photo_blur_px = blur_px(face)
-    if all(size):
-        window_to_plane = np.linalg.inv(np.vstack([plane_to_window, [0, 0, 1]]))[:2]
-        ends = np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) * size - 0.5
-        seen = ends @ window_to_plane[:, :2].T + window_to_plane[:, 2]
-        low, high = seen.min(0), seen.max(0)
-        upper, lower = (
-            to_window(
-                raster(texture, row, face.pose, face.plane, half_width, low, high),
-                low, window_to_plane, size, texture_blur_px(photo_blur_px),
-            )
-            for texture, row in zip((upper_row(seed), lower_row(seed)), rows, strict=True)
-        )  # fmt: skip
+    upper_edge = resting[inner].mean(0) + [0, (show + _UNDER_LIPS_MM) * MM, _BEHIND_LIPS]
+    lower_edge = upper_edge + [0, -_OVERBITE_MM * MM, _OVERJET_MM * MM]
+    edges = face.plane.to_plane(face.pose.to_photo(np.stack([upper_edge, lower_edge]))[:, :2])
+    colours, photo_blur_px = mouth_colours(face), blur_px(face)
+    fine = _FINE if face.pose.unit_px < _FINE_BELOW_PX else 1
+    row_to_window = np.array([[1 / fine, 0, 0.5 / fine - 0.5], [0, 1 / fine, 0.5 / fine - 0.5]])
+    if size.all():
+        to_row = np.linalg.inv(np.vstack([row_to_window, [0, 0, 1]]))
+        view = View(face.pose, face.plane, half_width, to_row[:2] @ np.vstack([plane_to_window, [0, 0, 1]]))
+        soft_px = fine * texture_blur_px(photo_blur_px)
+        upper = view.row(upper_row(seed), Arch(upper_edge, _UPPER_BEND, roots_up=True), size * fine, soft_px)
+        lower = view.row(lower_row(seed), Arch(lower_edge, _LOWER_BEND, roots_up=False), size * fine, soft_px)
+        own = own_teeth(face, left, top, (int(size[0]), int(size[1])))
+        if own is not None:
+            own = cv2.warpAffine(own, to_row[:2], size * fine, borderMode=cv2.BORDER_REPLICATE)
+            found = with_own_teeth(own, upper, view.plane_to_row, edges[0])
+            if found is not None:
+                upper, colours = found.upper, colours.with_teeth(found.colour)
         lower[..., 0] *= LOWER_LIGHT
     else:
         upper = lower = np.zeros((*size[::-1], 3), np.float32)
+    grid_to_plane = np.array([[1 / GRID_PX, 0, edges[0, 0] + GRID_LEFT + 0.5 / GRID_PX],
+                              [0, 1 / GRID_PX, edges[0, 1] + GRID_TOP + 0.5 / GRID_PX], [0, 0, 1]])  # fmt: skip
     return InteriorTables(
         window=window,
         plane_to_window=plane_to_window,
@@ -108,12 +111,12 @@ def interior_tables(
         blur_px=photo_blur_px,
         upper=upper,
         lower=lower,
+        row_to_window=row_to_window,
+        grid_to_window=plane_to_window @ grid_to_plane,
         colours=colours.layers,
         shade_exponents=colours.shade_exponents,
-        middle_u=float(edges[0, 0]),
-        upper_v=float(edges[0, 1]),
-        lower_v=float(edges[1, 1]),
-        jaw_moves=JAW_SHARE * _chin_moves(face, spec),
+        lower_v=float(edges[1, 1] - edges[0, 1]),
+        chin_moves=_chin_moves(face, spec),
     )
 
 

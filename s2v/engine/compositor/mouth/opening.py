@@ -19,9 +19,11 @@ LEAST_BLUR_PX = 0.5
 REACH = 0.022  # face units from which light comes: what is further from the open is dark
 FULLY_LIT = 0.9  # share of the surroundings open from which on light is full
 FADED = 0.53  # that share in the middle of a gap of 0.032 face units: narrower ones show the photo's own dark line
-DARKEST, DARKEST_IN_SLIT = 0.42, 0.16  # light where nothing around is open
+BRIGHTEST = 0.88  # light in the middle of a wide opening: lips and nose keep off some
+DARKEST, DARKEST_IN_SLIT = 0.42, 0.16  # share of it where nothing around is open
 WIDE = 0.06  # face units: lips that far apart are no slit
 SHADOW, SHADOW_LENGTH = 0.30, 0.024  # of the upper lip on what is below it: share of the light; face units
+_COARSE_SIGMA_PX = 4  # a blur of twice that is made on half the pixels, and so on
 _MOST_FINE = 4  # how many times as fine as the picture the outline is drawn
 
 
@@ -82,11 +84,24 @@ def light_through(gate: Plane, gap_px: float, down: Points, unit_px: float) -> O
     Args:
         gate: of `open_share`, with room for a shadow around it. down: (2,) of the face on the picture, length 1.
     """
-    surroundings = cv2.GaussianBlur(gate, (0, 0), REACH * unit_px, borderType=cv2.BORDER_CONSTANT)
+    surroundings = _far_blurred(gate, REACH * unit_px)
     darkest = DARKEST_IN_SLIT + (DARKEST - DARKEST_IN_SLIT) * min(max(gap_px / (WIDE * unit_px), 0.0), 1.0)
     shift = np.c_[np.eye(2), SHADOW_LENGTH * unit_px * down]
     above = cv2.warpAffine(surroundings, shift, gate.shape[::-1], flags=cv2.INTER_LINEAR)
     light = darkest + (1 - darkest) * np.minimum(surroundings * np.float32(1 / FULLY_LIT), 1)
-    light *= (1 - SHADOW) + SHADOW * np.minimum(above * np.float32(1 / FULLY_LIT), 1)
+    light *= BRIGHTEST * (1 - SHADOW) + BRIGHTEST * SHADOW * np.minimum(above * np.float32(1 / FULLY_LIT), 1)
     cover = gate * np.minimum(surroundings * np.float32(1 / FADED), 1)
     return Opening(np.asarray(cover, np.float32), np.asarray(light, np.float32))
+
+
+def _far_blurred(plane: Plane, sigma_px: float) -> Plane:
+    """A Gaussian blur, on fewer pixels where it is wide; black lies around."""
+    coarse = int(max(1, sigma_px // _COARSE_SIGMA_PX))
+    if coarse == 1:
+        return np.asarray(cv2.GaussianBlur(plane, (0, 0), sigma_px, borderType=cv2.BORDER_CONSTANT), np.float32)
+    height, width = plane.shape
+    whole = cv2.copyMakeBorder(plane, 0, -height % coarse, 0, -width % coarse, cv2.BORDER_CONSTANT)
+    size = (whole.shape[1] // coarse, whole.shape[0] // coarse)
+    small = cv2.resize(whole, size, interpolation=cv2.INTER_AREA)
+    blurred = cv2.GaussianBlur(small, (0, 0), sigma_px / coarse, borderType=cv2.BORDER_CONSTANT)
+    return np.asarray(cv2.resize(blurred, whole.shape[::-1])[:height, :width], np.float32)
