@@ -28,13 +28,13 @@ _MOUND, _MOUND_FROM = 0.5, 0.06  # an open jaw leaves the tongue behind: by that
 _BODY_BEND, _TIP_BEND, _BETWEEN_BEND = 0.9, 5.0, 2.2  # how fast it falls off to the sides, per face unit
 _BODY_SOFT, _TIP_SOFT, _LIP_SOFT = 0.035, 0.016, 0.014  # face units over which an edge comes in
 _ROUND = 0.06  # face units below its edge where a rounded surface faces the light
-_EDGE_LIGHT, _BACK_LIGHT = 0.62, 0.72  # at the edge of the body; of a tongue far back
+_EDGE_LIGHT, _BACK_LIGHT = 0.66, 0.76  # at the edge of the body; of a tongue far back
 _GROOVE, _GROOVE_HALF = 0.12, 0.03  # light lost along the middle of the body; face units to its side
-_TIP_LIGHT, _TIP_DARKER, _TIP_UNDER = 1.04, 0.30, 0.10  # of the tip; its underside, that many face units further down
+_TIP_LIGHT, _TIP_DARKER, _TIP_UNDER = 1.10, 0.34, 0.10  # of the tip; its underside, that many face units further down
 _BETWEEN_FROM, _BETWEEN_OVER = 1.45, 0.35  # tip + front: where the tip begins to come between the teeth; and how fast
 _BETWEEN_EDGE, _BETWEEN_LIGHT = 0.80, 0.28  # of the tip between the teeth, and what its middle has more
 _BETWEEN_OUT = 0.014  # face units that it reaches over the lower teeth
-_SHADOW, _SHADED = 0.40, 0.045  # light that the upper teeth keep off; face units below their edge
+_SHADOW, _SHADED = 0.32, 0.045  # light that the upper teeth keep off; face units below their edge
 _LIP_BEND, _LIP_EDGE = 0.5, 0.72  # the tucked lip follows the upper teeth's edge; light at its edge
 
 
@@ -63,7 +63,8 @@ def behind_teeth(lower_v: float, chin: float, height: float, front: float, tip: 
     light = np.float32(_EDGE_LIGHT) + np.float32(1 - _EDGE_LIGHT) * smoothstep(below * np.float32(1 / _ROUND))
     light *= (groove * (_BACK_LIGHT + (1 - _BACK_LIGHT) * front)).astype(np.float32)
     cover = smoothstep(below * np.float32(1 / _BODY_SOFT))
-    flesh, cavity = light * cover, 1 - cover
+    shade = np.float32(1 - _SHADOW) + np.float32(_SHADOW) * smoothstep(_V * np.float32(1 / _SHADED))
+    flesh, cavity = light * cover * shade, (1 - cover) * shade
     if raised := smoothstep(3.0 * tip):
         low, high = lower_v - 0.5 * _OVER_TEETH, -_TIP_SOFT
         below = _V - np.float32(low + (min(high, low) - low) * tip) - np.float32(_TIP_BEND) * _U2
@@ -71,8 +72,7 @@ def behind_teeth(lower_v: float, chin: float, height: float, front: float, tip: 
         cover = smoothstep(below * np.float32(1 / _TIP_SOFT)) * np.float32(raised)
         flesh += (light - flesh) * cover
         cavity *= 1 - cover
-    shade = np.float32(1 - _SHADOW) + np.float32(_SHADOW) * smoothstep(_V * np.float32(1 / _SHADED))
-    return Behind(flesh * shade, cavity * shade, np.broadcast_to(shade, flesh.shape))
+    return Behind(flesh, cavity, np.broadcast_to(shade, flesh.shape))
 
 
 def tongue_between(lower_v: float, front: float, tip: float) -> NDArray[np.float32] | None:
