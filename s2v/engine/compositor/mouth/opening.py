@@ -67,9 +67,9 @@ def open_share(outline: Points, size: tuple[int, int], blur_px: float) -> Plane:
     """Share of each pixel inside a polygon (n, 2), softened; (height, width) in [0, 1]."""
     fine = _MOST_FINE if max(size) < 200 else 2
     mask = np.zeros((size[1] * fine, size[0] * fine), np.uint8)
-    # Pixel centres are whole numbers; OpenCV fills a pixel that the edge touches, half a fine one too far.
     fixed = np.round(((outline + 0.5) * fine - 0.5) * 16).astype(np.int32)
     cv2.fillPoly(mask, [fixed], 255, cv2.LINE_8, 4)
+    cv2.polylines(mask, [fixed], True, 128, 1, cv2.LINE_8, 4)  # pixels that the edge crosses were filled too
     share = cv2.resize(mask, size, interpolation=cv2.INTER_AREA).astype(np.float32) / np.float32(255)
     return np.asarray(cv2.GaussianBlur(share, (0, 0), blur_px, borderType=cv2.BORDER_CONSTANT), np.float32)
 

@@ -16,7 +16,6 @@ from s2v.engine.face.geometry import Points
 
 _LUMA = np.array([0.114, 0.587, 0.299], np.float32)  # of B, G, R
 _FRONT = 0.06  # face units beside the middle: the edge of the front teeth is looked for there
-_EDGE_PERCENTILE = 92  # of how far down their pixels lie: single ones are spots on the lower lip
 _MOST_MOVED = 0.07  # face units
 _BRIGHT_PERCENTILE = 60  # of the luma: gaps and shaded teeth do not say what colour teeth are
 _LIGHT = (0.35, 1.15)  # of the drawn teeth's; darker is a gap, brighter a reflection
@@ -47,16 +46,18 @@ def with_own_teeth(
     x, y = np.arange(width), np.arange(height)[:, None]
     u, v = (row[0] * x + row[1] * y + row[2] for row in back)
     solid = own[..., 3] > _LEAST_COVER
-    front = solid & (np.abs(u - edge[0]) < _FRONT)
-    drawn = solid & (upper[..., 2] < 1 - _LEAST_COVER)
+    in_front = np.abs(u - edge[0]) < _FRONT
+    front, drawn = solid & in_front, in_front & (upper[..., 0] > _LEAST_COVER)
     if not front.any() or not drawn.any():
         return None
     luma = own[..., :3] @ _LUMA
     bright = solid & (luma >= np.percentile(luma[solid], _BRIGHT_PERCENTILE))
-    level = np.median(upper[..., 0][drawn]) / np.median(luma[drawn])
+    level = np.median(upper[..., 0][drawn]) / np.median(luma[front])
     light = np.clip(luma * level, *_LIGHT).astype(np.float32)
     cover = np.clip(own[..., 3], 0, 1)
-    down = np.clip(edge[1] - np.percentile(v[front], _EDGE_PERCENTILE), -_MOST_MOVED, _MOST_MOVED)
+    lowest = np.where(front, v, -np.inf).max(0)
+    bottom = np.median(lowest[front.any(0)]) + 0.5 * np.hypot(*back[:, 1])  # the last row's lower side
+    down = np.clip(edge[1] - bottom, -_MOST_MOVED, _MOST_MOVED)
     shift = np.c_[np.eye(2), plane_to_row[:, 1] * down]
     layer = np.asarray(cv2.warpAffine(cv2.merge([light * cover, cover]), shift, (width, height)), np.float32)
     bare = 1 - layer[..., 1]
