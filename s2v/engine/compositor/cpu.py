@@ -1,4 +1,4 @@
-"""From what the network says to a frame: warp the photo, draw where lips meet, paste.
+"""From what the network says to a frame: warp the photo, draw the inside of the mouth, or paste pixels.
 
 Outside a box around the lower face a frame is the photo, bit for bit, unless idle motion is asked for.
 """
@@ -20,6 +20,7 @@ from s2v.engine.compositor.head import MovingHead
 from s2v.engine.compositor.idle_motion import IdleMotion, IdlePose
 from s2v.engine.compositor.lips import LipLine
 from s2v.engine.compositor.maps import remap
+from s2v.engine.compositor.mouth.interior import MouthInterior
 from s2v.engine.compositor.warp import LayeredWarp
 from s2v.engine.face.enrolment import EnrolledFace, face_grid
 from s2v.engine.face.geometry import Points
@@ -59,21 +60,22 @@ def make_compositor(face: EnrolledFace, spec: LipSyncSpec, idle_seed: int | None
 
 
 class MotionCompositor:
-    """Network "s2v": motion coefficients warp the photo."""
+    """Network "s2v": motion coefficients warp the photo, the inside of the mouth is drawn into the opening."""
 
     def __init__(self, face: EnrolledFace, spec: LipSyncSpec, idle_seed: int | None = None) -> None:
         self.tables = tables = face_tables(face, spec, idle=idle_seed is not None)
         self.warp = LayeredWarp(tables.warp)
         self.animated = animated_photo(face.photo, tables.idle, idle_seed, spec.fps)
-        self._lip_line = LipLine(tables.mouth.line_colour, tables.unit_px)
+        self.interior = MouthInterior(tables.interior)
+        self._lip_line = LipLine(tables.line_colour, tables.unit_px)
         left, top, right, bottom = tables.box
         self._box = np.s_[top:bottom, left:right]
-        left, top, right, bottom = tables.mouth.window
+        left, top, right, bottom = tables.interior.window
         self._window = np.s_[top:bottom, left:right]
-        self._window_size = (right - left, bottom - top)
+        self._has_window = right > left and bottom > top
         self._window_in_box = np.array([left - tables.box[0], top - tables.box[1]])
         self.still, weights = self._warped(np.zeros(spec.n_motion, np.float32), AT_REST)
-        if all(self._window_size):
+        if self._has_window:
             self._lip_line.draw(self.still[self._window], self._outline(weights, self._carry(AT_REST)))
 
     def pose(self, index: int) -> IdlePose:
@@ -85,11 +87,16 @@ class MotionCompositor:
         return False
 
     def draw(self, outputs: Outputs, index: int = 0) -> Image:
-        """See `Compositor.draw`; needs `motion` (1, K)."""
+        """See `Compositor.draw`; needs `motion` (1, K) and `tract` (1, 4)."""
         pose = self.pose(index)
-        frame, weights = self._warped(np.asarray(outputs["motion"], np.float32)[0], pose)
-        if all(self._window_size):
-            self._lip_line.draw(frame[self._window], self._outline(weights, self._carry(pose)))
+        motion = np.asarray(outputs["motion"], np.float32)[0]
+        frame, weights = self._warped(motion, pose)
+        if self._has_window:
+            mouth, carry = frame[self._window], self._carry(pose)
+            outline = self._outline(weights, carry)
+            tract = np.asarray(outputs["tract"], np.float32)[0]
+            self.interior.draw(mouth, outline, carry, motion, tract)
+            self._lip_line.draw(mouth, outline)
         return frame
 
     def _warped(self, motion: NDArray[np.float32], pose: IdlePose) -> tuple[Image, NDArray[np.float32]]:
@@ -106,7 +113,7 @@ class MotionCompositor:
         """(2, 3) from the window's pixels at rest to where the head has carried them."""
         if self.animated is None:
             return np.eye(2, 3)
-        left, top, *_ = self.tables.mouth.window
+        left, top, *_ = self.tables.interior.window
         return carried(self.animated.forward(pose), left, top)
 
     def _outline(self, weights: NDArray[np.float32], carry: Points) -> Points:

@@ -14,15 +14,14 @@ from s2v.engine.compositor.eye_tables import EyeTables, eye_tables
 from s2v.engine.compositor.head_tables import HeadTables, head_tables
 from s2v.engine.compositor.lips import lip_line_colour
 from s2v.engine.compositor.maps import Box
+from s2v.engine.compositor.mouth.interior_tables import InteriorTables, interior_tables
 from s2v.engine.compositor.warp_tables import WarpTables, warp_tables
 from s2v.engine.face.enrolment import EnrolledFace
-from s2v.engine.face.geometry import FACE_OVAL, LOWER_INNER_LIP, MOUTH_CORNERS, N_MESH, UPPER_INNER_LIP, Points
+from s2v.engine.face.geometry import FACE_OVAL, N_MESH, Points
 from s2v.engine.face.motion_basis import MotionBasis
 from s2v.engine.face.photo import Image
 from s2v.spec import LipSyncSpec
 
-_WINDOW_WIDTH, _WINDOW_HEIGHT = 0.96, 0.576  # face units: where the inside of the mouth may show
-_WINDOW_ABOVE_LIPS = 0.30  # of its height
 COARSE_CELLS = 56  # across the face: flows are smooth, more cells change nothing one can see
 
 
@@ -35,14 +34,6 @@ class IdleTables:
 
 
 @dataclass(frozen=True)
-class MouthTables:
-    """What is drawn between the lips, and where."""
-
-    window: Box  # where the mouth may be, wherever the head goes; may be empty
-    line_colour: NDArray[np.float32] | None  # of `lips.lip_line_colour`; None: the photo's lips touch, no line is drawn
-
-
-@dataclass(frozen=True)
 class FaceTables:
     """One face of network "s2v"."""
 
@@ -51,7 +42,8 @@ class FaceTables:
     unit_px: float  # pixels of a face unit
     photo_to_plane: Points  # (2, 3) from photo pixels to the face plane
     warp: WarpTables  # its output is `box`
-    mouth: MouthTables
+    interior: InteriorTables
+    line_colour: NDArray[np.float32] | None  # of `lips.lip_line_colour`; None: the photo's lips touch, no line is drawn
     idle: IdleTables | None  # None: nothing but the lower face moves
 
 
@@ -67,7 +59,8 @@ def face_tables(face: EnrolledFace, spec: LipSyncSpec, idle: bool) -> FaceTables
         unit_px=face.pose.unit_px,
         photo_to_plane=np.linalg.inv(np.vstack([face.plane.matrix, [0, 0, 1]]))[:2],
         warp=face_warp_tables(face, spec, to_photo, size, step=max(size) / COARSE_CELLS),
-        mouth=_mouth_tables(face, box, moving.head.reach_px if moving else 0),
+        interior=interior_tables(face, spec, box, moving.head.reach_px if moving else 0),
+        line_colour=lip_line_colour(face),
         idle=moving,
     )
 
@@ -100,16 +93,3 @@ def face_warp_tables(
     moves = MotionBasis.load(spec.motion_basis).displacement(everywhere)[: spec.n_motion]
     displacement = np.concatenate([moves, face.rest[None]])
     return warp_tables(face.canonical, face.pose, face.plane, displacement, grid, size, step)
-
-
-def _mouth_tables(face: EnrolledFace, box: Box, reach_px: int) -> MouthTables:
-    left, top, right, bottom = box
-    at_rest = face.plane.to_plane(face.pose.to_photo(face.canonical + face.rest)[:, :2])
-    middle_x = at_rest[list(MOUTH_CORNERS), 0].mean()
-    low_v = at_rest[[UPPER_INNER_LIP[5], LOWER_INNER_LIP[5]], 1].mean() - _WINDOW_ABOVE_LIPS * _WINDOW_HEIGHT
-    sides, rows = (middle_x - _WINDOW_WIDTH / 2, middle_x + _WINDOW_WIDTH / 2), (low_v, low_v + _WINDOW_HEIGHT)
-    mouth = face.plane.to_photo(np.array([[x, y] for x in sides for y in rows])) - [left, top]
-    size = (right - left, bottom - top)
-    low_x, low_y = (int(n) for n in np.clip(np.floor(mouth.min(0)).astype(int) - reach_px, 0, size))
-    high_x, high_y = (int(n) for n in np.clip(np.ceil(mouth.max(0)).astype(int) + 1 + reach_px, 0, size))
-    return MouthTables((left + low_x, top + low_y, left + high_x, top + high_y), lip_line_colour(face))
