@@ -94,8 +94,8 @@ class MotionCompositor:
         if self._has_window:
             mouth, carry = frame[self._window], self._carry(pose)
             outline = self._outline(weights, carry)
-            tract = outputs["tract"][0] if "tract" in outputs else np.zeros(4, np.float32)
-            self.interior.draw(mouth, outline, carry, motion, np.asarray(tract, np.float32))
+            tract = np.asarray(outputs["tract"], np.float32)[0]
+            self.interior.draw(mouth, outline, carry, motion, tract)
             self._lip_line.draw(mouth, outline)
         return frame
 
