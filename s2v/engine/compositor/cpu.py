@@ -19,11 +19,11 @@ from s2v.engine.compositor.face_tables import IdleTables, face_tables, idle_tabl
 from s2v.engine.compositor.head import MovingHead
 from s2v.engine.compositor.idle_motion import IdleMotion, IdlePose
 from s2v.engine.compositor.lips import LipLine
-from s2v.engine.compositor.maps import remap
 from s2v.engine.compositor.mouth.interior import MouthInterior
 from s2v.engine.compositor.warp import LayeredWarp
 from s2v.engine.face.enrolment import EnrolledFace, face_grid
 from s2v.engine.face.geometry import Points
+from s2v.engine.face.maps import remap
 from s2v.engine.face.photo import Image
 from s2v.spec import LipSyncSpec
 

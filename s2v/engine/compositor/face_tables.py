@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from s2v.engine.compositor.eye_tables import EyeTables, eye_tables
 from s2v.engine.compositor.head_tables import HeadTables, head_tables
 from s2v.engine.compositor.lips import lip_line_colour
-from s2v.engine.compositor.maps import Box
 from s2v.engine.compositor.mouth.interior_tables import InteriorTables, interior_tables
 from s2v.engine.compositor.warp_tables import WarpTables, warp_tables
 from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.face.geometry import FACE_OVAL, N_MESH, Points
+from s2v.engine.face.maps import Box
 from s2v.engine.face.motion_basis import MotionBasis
 from s2v.engine.face.photo import Image
 from s2v.spec import LipSyncSpec

@@ -14,9 +14,9 @@ from hypothesis.extra.numpy import arrays
 from s2v.engine.backends.base import Tensors
 from s2v.engine.compositor.cpu import MotionCompositor, PixelCompositor, make_compositor
 from s2v.engine.compositor.face_tables import face_warp_tables, lower_face_box
-from s2v.engine.compositor.lips import LipLine, light_between, lip_line_colour, opening_mask, paint_cover
+from s2v.engine.compositor.lips import LipLine, lip_line_colour
 from s2v.engine.compositor.mouth.interior import MouthInterior
-from s2v.engine.compositor.teeth import own_teeth
+from s2v.engine.compositor.mouth.own_teeth import own_teeth
 from s2v.engine.compositor.warp import LayeredWarp
 from s2v.engine.face.enrolment import EnrolledFace, enrol, face_from_landmarks, face_grid
 from s2v.engine.face.geometry import FACE_OVAL
@@ -241,38 +241,6 @@ def lens(gap: float, roll_degrees: float = 0.0) -> np.ndarray:
     outline = np.concatenate([upper, (upper * [1, -1])[-2:0:-1]])
     a = np.radians(roll_degrees)
     return np.asarray(outline @ np.array([[np.cos(a), np.sin(a)], [-np.sin(a), np.cos(a)]]) + 32)
-
-
-@given(st.floats(-8, 8), st.floats(-180, 180))
-def test_the_opening_mask_is_empty_unless_lips_are_apart(gap: float, roll_degrees: float) -> None:
-    mask = opening_mask(lens(gap, roll_degrees), (64, 64), 1.0)
-    assert mask.shape == (64, 64)
-    assert mask.dtype == np.float32
-    assert 0 <= mask.min() <= mask.max() <= 1
-    if gap <= 0:
-        assert mask.max() < 1e-6
-    if gap >= 4:
-        assert mask[32, 32] > 0.9
-
-
-def test_alpha_decides_at_the_edge_only() -> None:
-    gate = np.array([0.0, 0.3, 0.5, 1.0], np.float32)
-    np.testing.assert_allclose(paint_cover(np.zeros(4, np.float32), gate), [0, 0, 0, 1])
-    np.testing.assert_allclose(paint_cover(np.ones(4, np.float32), gate), gate)
-
-
-def test_the_narrower_the_slit_the_darker_it_is_inside() -> None:
-    masks = [opening_mask(lens(gap), (64, 64), 1.0) for gap in (0.0, 3.0, 6.0, 12.0, 30.0)]
-    lit = [light_between(mask, unit_px=100.0) for mask in masks]
-    assert all(light.shape == (64, 64) and light.dtype == np.float32 for light in lit)
-    middle = [float(light[32, 32]) for light in lit]
-    assert 0.1 < middle[0] < middle[1] < middle[2] < middle[3] <= middle[4] <= 1
-    assert middle[4] > 0.9
-    assert lit[3][32, 14] < 0.8 * middle[3]  # darker in the corners
-
-
-def test_an_outline_outside_the_patch_is_no_error() -> None:
-    assert opening_mask(lens(6) + 500, (64, 64), 1.0).max() == 0
 
 
 # --- network "speech2vid" ------------------------------------------------------------------------------

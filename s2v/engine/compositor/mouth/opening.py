@@ -13,7 +13,7 @@ from s2v.engine.face.geometry import Points
 Plane = NDArray[np.float32]  # (h, w)
 
 MARGIN = 0.009  # face units that the opening reaches under the edges of the lips
-_FADE_IN = 2.0  # margins: what is inside is fully there when the lips are that far apart
+FADE_IN = 2.0  # margins: what is inside is fully there when the lips are that far apart
 EDGE_BLUR = 0.006  # face units: standard deviation of the soft edge of the lips
 LEAST_BLUR_PX = 0.5
 REACH = 0.022  # face units from which light comes: what is further from the open is dark
@@ -48,7 +48,7 @@ def lip_gap(outline: Points) -> tuple[float, Points]:
 
 def apart(gap_px: float, unit_px: float) -> float:
     """0 for closed lips, 1 for open ones."""
-    return min(max(gap_px / (_FADE_IN * MARGIN * unit_px), 0.0), 1.0)
+    return min(max(gap_px / (FADE_IN * MARGIN * unit_px), 0.0), 1.0)
 
 
 def widened(outline: Points, down: Points, margin_px: float) -> Points:
@@ -92,6 +92,18 @@ def light_through(gate: Plane, gap_px: float, down: Points, unit_px: float) -> O
     light *= BRIGHTEST * (1 - SHADOW) + BRIGHTEST * SHADOW * np.minimum(above * np.float32(1 / FULLY_LIT), 1)
     cover = gate * np.minimum(surroundings * np.float32(1 / FADED), 1)
     return Opening(np.asarray(cover, np.float32), np.asarray(light, np.float32))
+
+
+def light_between(outline: Points, size: tuple[int, int], unit_px: float) -> Plane:
+    """The light between the lips of a photo, (height, width), as a share of what falls into a wide mouth.
+
+    Args:
+        outline: as of `lip_gap`, in pixels of a window of that (width, height).
+    """
+    gap_px, down = lip_gap(outline)
+    edge_px = max(LEAST_BLUR_PX, EDGE_BLUR * unit_px)
+    gate = open_share(widened(outline, down, MARGIN * unit_px), size, edge_px)
+    return np.asarray(light_through(gate, gap_px, down, unit_px).light / np.float32(BRIGHTEST), np.float32)
 
 
 def _far_blurred(plane: Plane, sigma_px: float) -> Plane:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.engine.compositor.maps import smoothstep
+from s2v.engine.face.maps import smoothstep
 
 Plane = NDArray[np.float32]  # (h, w)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from s2v.engine.compositor.face_tables import FaceTables
-from s2v.engine.compositor.maps import Box
+from s2v.engine.face.maps import Box
 from s2v.errors import BackendError
 
 MOVING_PHOTO_SCALE = 2  # bicubic between pixels so fine keeps what the CPU's bilinear look-up keeps at four

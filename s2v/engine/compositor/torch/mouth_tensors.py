@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from s2v.engine.compositor.face_tables import MouthTables
-from s2v.engine.compositor.lips import FADE_IN, LINE_STRENGTH, LINE_WIDTH, OPENING_MARGIN, line_blur_px, pen_px
+from s2v.engine.compositor.lips import LINE_STRENGTH, LINE_WIDTH, line_blur_px, pen_px
+from s2v.engine.compositor.mouth.opening import FADE_IN, MARGIN
 from s2v.engine.compositor.torch.layout import Layout, size_of
 from s2v.engine.face.geometry import UPPER_INNER_LIP
 
@@ -49,7 +50,7 @@ def mouth_tensors(tables: MouthTables, unit_px: float, layout: Layout) -> MouthT
         line_left=_one(strength * left),
         line_right=_one(right.T),
         line_half_px=_one(np.full((1, 1), pen_width_px(pen_px(line_px)) / 2)),
-        gap_px=_one(np.full(1, FADE_IN * unit_px * OPENING_MARGIN)),
+        gap_px=_one(np.full(1, FADE_IN * unit_px * MARGIN)),
         line_colour=_one(colour.reshape(3, 1, 1) + HALF),
     )
 
