@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from s2v.engine.compositor.mouth.teeth_texture import BELOW_MM, PX_PER_MM, REACH_MM, Texture
 from s2v.engine.face.geometry import FacePlane, Points, Pose
