@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 
 from s2v.engine.compositor.mouth.interior_tables import JAW_SHARE, InteriorTables
 from s2v.engine.compositor.mouth.opening import (
-    EDGE_BLUR,
-    LEAST_BLUR_PX,
     MARGIN,
     SHADOW_LENGTH,
     Opening,
     apart,
+    edge_blur_px,
     light_through,
     lip_gap,
     open_share,
@@ -53,7 +52,7 @@ class MouthInterior:
             np.vstack([affine, [0, 0, 1]]) for affine in (tables.row_to_window, tables.grid_to_window)
         )
         self._exponents = tables.shade_exponents
-        self._edge_px = float(np.hypot(max(LEAST_BLUR_PX, EDGE_BLUR * tables.unit_px), tables.blur_px))
+        self._edge_px = edge_blur_px(tables.unit_px, tables.blur_px)
 
     def draw(
         self,

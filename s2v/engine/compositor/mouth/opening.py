@@ -46,6 +46,11 @@ def lip_gap(outline: Points) -> tuple[float, Points]:
     return float(((outline[half + 1 :][::-1] - outline[1:half]) @ down).max()), down
 
 
+def edge_blur_px(unit_px: float, photo_blur_px: float = 0.0) -> float:
+    """Standard deviation of the soft edge of the lips on a photo that is blurred by so much."""
+    return float(np.hypot(max(LEAST_BLUR_PX, EDGE_BLUR * unit_px), photo_blur_px))
+
+
 def apart(gap_px: float, unit_px: float) -> float:
     """0 for closed lips, 1 for open ones."""
     return min(max(gap_px / (FADE_IN * MARGIN * unit_px), 0.0), 1.0)
@@ -101,8 +106,7 @@ def light_between(outline: Points, size: tuple[int, int], unit_px: float) -> Pla
         outline: as of `lip_gap`, in pixels of a window of that (width, height).
     """
     gap_px, down = lip_gap(outline)
-    edge_px = max(LEAST_BLUR_PX, EDGE_BLUR * unit_px)
-    gate = open_share(widened(outline, down, MARGIN * unit_px), size, edge_px)
+    gate = open_share(widened(outline, down, MARGIN * unit_px), size, edge_blur_px(unit_px))
     return np.asarray(light_through(gate, gap_px, down, unit_px).light / np.float32(BRIGHTEST), np.float32)
 
 

@@ -75,17 +75,19 @@ class TorchCanvas:
         """Queue the upload, or the copy, of what the frames are drawn from. Within `running`.
 
         Args:
-            outputs: `motion` (n, n_motion), in host memory or on the device.
+            outputs: `motion` (n, n_motion) and `tract` (n, 4), both in host memory or both on the device.
             numbers: (n, N_NUMBERS).
         Raises: BackendError, another shape.
         """
-        motion, wanted = outputs["motion"], tuple(self._staging.on_device.motion.shape)
-        if tuple(motion.shape) != wanted:
-            raise BackendError(f"motion has the shape {tuple(motion.shape)}, the frames need {wanted}")
-        if isinstance(motion, Tensor):
-            self._staging.upload_beside(numbers, motion)
+        motion, tract = outputs["motion"], outputs["tract"]
+        on_device = self._staging.on_device
+        for name, rows, place in (("motion", motion, on_device.motion), ("tract", tract, on_device.tract)):
+            if tuple(rows.shape) != tuple(place.shape):
+                raise BackendError(f"{name} has the shape {tuple(rows.shape)}, the frames need {tuple(place.shape)}")
+        if isinstance(motion, Tensor) and isinstance(tract, Tensor):
+            self._staging.upload_beside(numbers, motion, tract)
         else:
-            self._staging.upload(numbers, np.asarray(motion))
+            self._staging.upload(numbers, np.asarray(motion), np.asarray(tract))
 
     def draw(self, blinking: bool) -> None:
         """Queue the drawing. Within `running`."""
@@ -116,9 +118,8 @@ class TorchCanvas:
             self._compile_step = uncompiled
 
     def _draw(self, blinking: bool) -> None:
-        numbers, weights = self._staging.on_device
         fork = self._draw_stream.fork
-        drawn = draw(self._face, self._layout, weights, numbers, blinking, fork, self._compile_step)
+        drawn = draw(self._face, self._layout, self._staging.on_device, blinking, fork, self._compile_step)
         rows, columns = slices(self._layout.region, (0, 0, *self._layout.frame))
         self._bgr[:, rows, columns].copy_(drawn)
         if self._frames is not self._bgr:

@@ -15,12 +15,15 @@ from torch import Tensor
 from s2v.engine.compositor.torch.eyes import Lids, lay_over, move_eyes
 from s2v.engine.compositor.torch.face_tensors import FaceTensors
 from s2v.engine.compositor.torch.frame_inputs import FrameInputs
+from s2v.engine.compositor.torch.interior import lay_inside, layers
 from s2v.engine.compositor.torch.layout import Layout, is_empty, slices
-from s2v.engine.compositor.torch.mouth import draw_line, lip_line
+from s2v.engine.compositor.torch.lips import LipOpening, draw_line, opening
+from s2v.engine.compositor.torch.staging import Inputs
 from s2v.engine.compositor.torch.warp import Flows, bend, flows, head_map, lips, look_up
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Mouth = tuple[LipOpening, Tensor]  # and the inside in full light, (n, 3, h, w)
 
 
 class Fork(Protocol):
@@ -49,8 +52,7 @@ def uncompiled(step: Callable[P, R]) -> Callable[P, R]:
 def draw(
     face: FaceTensors,
     layout: Layout,
-    weights: Tensor,
-    numbers: Tensor,
+    given: Inputs,
     blinking: bool,
     fork: Fork = run_at_once,
     compile_step: StepCompiler = uncompiled,
@@ -58,19 +60,32 @@ def draw(
     """The region of n frames, (n, h, w, 3) BGR uint8.
 
     Args:
-        weights: (n, n_motion + 1) motion coefficients and a one. numbers: (n, N_NUMBERS).
+        given: what the frames are drawn from.
         blinking: whether lids may be down: without, a part of the work is left out.
         fork: for work that others do not wait for yet.
     """
-    inputs = FrameInputs.of(numbers)
+    inputs, weights = FrameInputs.of(given.numbers), given.weights
     lip_points = compile_step(lips)(face.warp, weights)
     join_flows = fork(lambda: compile_step(flows)(face.warp, weights, lip_points))
-    join_line = None
-    if layout.lip_line and not is_empty(layout.mouth):
-        join_line = fork(lambda: compile_step(lip_line)(face.mouth, lip_points, inputs.to_window))
+    join_mouth = None
+    if not is_empty(layout.mouth):
+        join_mouth = fork(lambda: mouth(face, layout, given, lip_points, inputs, compile_step))
     source, lids = compile_step(idle_map)(face, layout, inputs, blinking)
     picture = compile_step(warp_photo)(face, layout, source, join_flows(), lids)
-    return compile_step(finish)(face, layout, picture, join_line() if join_line else None)
+    return compile_step(finish)(face, layout, picture, join_mouth() if join_mouth else None)
+
+
+def mouth(
+    face: FaceTensors,
+    layout: Layout,
+    given: Inputs,
+    lip_points: Tensor,
+    inputs: FrameInputs,
+    compile_step: StepCompiler = uncompiled,
+) -> Mouth:
+    """The opening between the lips, and what it shows."""
+    opened = compile_step(opening)(face.mouth, lip_points, inputs.to_window, layout)
+    return opened, compile_step(layers)(face.interior, face.mouth, given.weights, given.tract, inputs.places)
 
 
 def idle_map(face: FaceTensors, layout: Layout, inputs: FrameInputs, blinking: bool) -> tuple[Tensor, Lids | None]:
@@ -103,9 +118,14 @@ def warp_photo(face: FaceTensors, layout: Layout, source: Tensor, bent: Flows, l
     return picture
 
 
-def finish(face: FaceTensors, layout: Layout, picture: Tensor, line: Tensor | None) -> Tensor:
-    """The picture of `warp_photo` with the line where closed lips meet, as (n, h, w, 3) uint8."""
-    if line is not None:
-        draw_line(picture[:, :, *slices(layout.mouth, layout.region)], line, face.mouth)
+def finish(face: FaceTensors, layout: Layout, picture: Tensor, drawn: Mouth | None) -> Tensor:
+    """The picture of `warp_photo` with the inside of the mouth and the line where closed lips meet, as (n, h, w, 3)
+    uint8."""
+    if drawn is not None:
+        opened, inside = drawn
+        part = picture[:, :, *slices(layout.mouth, layout.region)]
+        lay_inside(part, inside, opened, face.interior)
+        if opened.line is not None:
+            draw_line(part, opened.line, face.mouth)
     pixels = picture.clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
     return torch.where(face.changes, pixels, face.background)

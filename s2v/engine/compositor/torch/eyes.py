@@ -14,7 +14,7 @@ from s2v.engine.compositor.eyes import CHEEK_REACH, SHADE, SHADE_REACH
 from s2v.engine.compositor.lids import FOLD_SOFT
 from s2v.engine.compositor.torch.face_tensors import EyeTensors
 from s2v.engine.compositor.torch.mouth_tensors import HALF
-from s2v.engine.compositor.torch.warp import affine, look_up
+from s2v.engine.compositor.torch.warp import affine, look_up, smoothstep
 
 Lids = tuple[Tensor, Tensor]  # (n, 2, 3, h, w) colours and (n, 2, 1, h, w) cover of the upper lids
 
@@ -52,7 +52,7 @@ def move_eyes(face: EyeTensors, moved: Tensor, gaze: Tensor, closed: Tensor | No
     if closed is None:
         return Eyes(_to_photo(face, along, down), None)
     lower = below - height
-    cheek = rise * _smoothstep(1 - lower / CHEEK_REACH)
+    cheek = rise * smoothstep(1 - lower / CHEEK_REACH)
     down = down + cheek * (lower > 0)
     return Eyes(_to_photo(face, along, down), _lids(face, moved, below, drop, closed))
 
@@ -76,7 +76,7 @@ def _lids(face: EyeTensors, moved: Tensor, below: Tensor, drop: Tensor, closed: 
     skin = look_up(face.plates.flatten(0, 1), at.flatten(0, 1), "bicubic").clamp(HALF, 255 + HALF)
     shade = 1 - (SHADE * closed * face.strength) * torch.exp(-((below_fold / SHADE_REACH) ** 2))
     cover = ((drop - below) * face.width_px + 0.5).clamp(0, 1)
-    cover = cover * _smoothstep(below_fold / FOLD_SOFT) * (drop > 0)
+    cover = cover * smoothstep(below_fold / FOLD_SOFT) * (drop > 0)
     colours = skin.view(*below.shape[:2], 3, *below.shape[2:]) * shade[:, :, None]
     return colours, cover[:, :, None]
 
@@ -90,8 +90,3 @@ def _curves(face: EyeTensors, place: Tensor) -> tuple[Tensor, ...]:
 def _to_photo(face: EyeTensors, along: Tensor, down: Tensor) -> Tensor:
     """Displacements (n, 2, h, w) as places have them -> photo pixels (n, h, w, 2) of both eyes."""
     return torch.addcmul(along[..., None] * face.along, down[..., None], face.down).sum(1)
-
-
-def _smoothstep(x: Tensor) -> Tensor:
-    t = x.clamp(0, 1)
-    return t * t * (3 - 2 * t)

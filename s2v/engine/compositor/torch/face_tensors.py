@@ -22,7 +22,14 @@ from s2v.engine.compositor.face_tables import COARSE_CELLS, FaceTables
 from s2v.engine.compositor.head_tables import FINE, HeadTables
 from s2v.engine.compositor.lids import Curve, curve_at
 from s2v.engine.compositor.torch.layout import Layout, is_empty, size_of, slices
-from s2v.engine.compositor.torch.mouth_tensors import HALF, LIP_POINTS, MouthTensors, mouth_tensors
+from s2v.engine.compositor.torch.mouth_tensors import (
+    HALF,
+    LIP_POINTS,
+    InteriorTensors,
+    MouthTensors,
+    interior_tensors,
+    mouth_tensors,
+)
 from s2v.engine.face.geometry import Points
 
 _SEAM_ENTRIES = 512  # of the table of the seam between the lips
@@ -90,6 +97,7 @@ class FaceTensors:
     head: HeadTensors
     eyes: EyeTensors
     mouth: MouthTensors
+    interior: InteriorTensors
 
     @property
     def n_bytes(self) -> int:
@@ -117,7 +125,8 @@ def face_tensors(tables: FaceTables, layout: Layout, device: torch.device) -> Fa
         warp=_warp_tensors(tables, layout),
         head=_head_tensors(tables.idle.head if tables.idle else None),
         eyes=_eye_tensors(tables.idle.eyes if tables.idle else (), layout),
-        mouth=mouth_tensors(tables.mouth, tables.unit_px, layout),
+        mouth=mouth_tensors(tables, layout),
+        interior=interior_tensors(tables.interior, layout.n_motion, layout),
     )
     return _join(lambda parts: parts[0].contiguous().to(device), [tensors])
 

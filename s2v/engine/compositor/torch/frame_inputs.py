@@ -12,10 +12,12 @@ from torch import Tensor
 from s2v.engine.compositor.face_tables import FaceTables
 from s2v.engine.compositor.head import MovingHead
 from s2v.engine.compositor.idle_motion import IdlePose
+from s2v.engine.compositor.mouth.tongue import GRID_SIZE
 from s2v.engine.compositor.torch.layout import Layout
+from s2v.engine.compositor.torch.mouth_tensors import row_scale
 from s2v.engine.face.geometry import Points
 
-_SIZES = (4, 3, 1, 6)
+_SIZES = (4, 3, 1, 6, 12)
 N_NUMBERS = sum(_SIZES)  # of a frame
 
 
@@ -26,12 +28,13 @@ class FrameInputs(NamedTuple):
     gaze: Tensor  # (n, 3) how far irises turn along in half eye widths, backwards; 0; how far they bow down, backwards
     closed: Tensor  # (n, 1)
     to_window: Tensor  # (n, 2, 3) face plane -> pixels of the mouth's window, where the head has carried them
+    places: Tensor  # (n, 4, 3) those pixels -> a row of teeth, the grid of soft shapes, where the head had them from
 
     @classmethod
     def of(cls, numbers: Tensor) -> FrameInputs:
         """Read (n, N_NUMBERS)."""
-        head, gaze, closed, to_window = torch.split(numbers, list(_SIZES), 1)
-        return cls(head, gaze, closed, to_window.view(-1, 2, 3))
+        head, gaze, closed, to_window, places = torch.split(numbers, list(_SIZES), 1)
+        return cls(head, gaze, closed, to_window.reshape(-1, 2, 3), places.reshape(-1, 4, 3))
 
 
 class PoseInputs:
@@ -43,9 +46,18 @@ class PoseInputs:
 
     def __init__(self, tables: FaceTables, layout: Layout) -> None:
         left, top, *_ = layout.mouth
+        own_left, own_top, *_ = tables.interior.window
         self._forward = None if tables.idle is None else MovingHead(tables.idle.head).forward
         self._to_window = _shift(-left, -top)
         self._plane_to_photo = _shift(*tables.box[:2]) @ tables.warp.plane_to_output
+        photo_to_own = _shift(-own_left, -own_top)
+        grid_scale = 2 / np.subtract(GRID_SIZE, 1)
+        self._to_places = np.concatenate(
+            [
+                _to_unit(row_scale(layout)) @ np.linalg.inv(_whole(tables.interior.row_to_window)) @ photo_to_own,
+                _to_unit(grid_scale) @ np.linalg.inv(_whole(tables.interior.grid_to_window)) @ photo_to_own,
+            ]
+        )
         self._at_rest = self._row(np.eye(3))
 
     def __call__(self, pose: IdlePose) -> NDArray[np.float32]:
@@ -60,9 +72,21 @@ class PoseInputs:
 
     def _row(self, forward: Points) -> NDArray[np.float32]:
         row = np.zeros(N_NUMBERS, np.float32)
-        row[8:] = (self._to_window @ forward @ self._plane_to_photo)[:2].ravel()
+        row[8:14] = (self._to_window @ forward @ self._plane_to_photo)[:2].ravel()
+        row[14:] = (self._to_places @ np.linalg.inv(self._to_window @ forward)).ravel()
         return row
 
 
 def _shift(x: float, y: float) -> Points:
     return np.array([[1.0, 0, x], [0, 1.0, y], [0, 0, 1]])
+
+
+def _whole(affine: Points) -> Points:
+    """(2, 3) as (3, 3)."""
+    return np.vstack([affine, [0, 0, 1]])
+
+
+def _to_unit(scale: NDArray[np.float64]) -> Points:
+    """(2, 3) from pixels to [-1, 1]."""
+    to_unit: Points = np.c_[np.diag(scale), [-1, -1]]
+    return to_unit

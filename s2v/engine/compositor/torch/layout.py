@@ -25,6 +25,7 @@ class Layout:
     region: Box  # all that may differ from the photo
     face: Box  # the lower face
     mouth: Box  # where the lips may be
+    row: tuple[int, int]  # width and height of the pictures of the rows of teeth
     eyes: Box  # both of them, with their lids; empty if they stay as they are
     plate: tuple[int, int]  # width and height of the skin kept for a lid
     cell_px: int  # of the head's coarse grid; 0: the head is held still
@@ -51,17 +52,18 @@ class Layout:
             if tables.idle.eyes:
                 eyes = _intersection(_union([eye.box for eye in tables.idle.eyes]), region)
                 sizes = [eye.plate.shape for eye in tables.idle.eyes]
-                plate = (max(size[1] for size in sizes), max(size[0] for size in sizes))
+                plate = _largest([(size[1], size[0]) for size in sizes])
         return cls(
             frame=(width, height),
             region=region,
             face=tables.box,
-            mouth=tables.mouth.window,
+            mouth=tables.interior.window,
+            row=(tables.interior.upper.shape[1], tables.interior.upper.shape[0]),
             eyes=eyes,
             plate=plate,
             cell_px=cell_px,
             n_motion=len(tables.warp.flows) - 1,
-            lip_line=tables.mouth.line_colour is not None,
+            lip_line=tables.line_colour is not None,
         )
 
     @classmethod
@@ -85,7 +87,8 @@ class Layout:
             face=_union([layout.face for layout in layouts]),
             mouth=_union([layout.mouth for layout in layouts if not is_empty(layout.mouth)] or [first.mouth]),
             eyes=_union(with_eyes) if with_eyes else first.eyes,
-            plate=(max(layout.plate[0] for layout in layouts), max(layout.plate[1] for layout in layouts)),
+            row=_largest([layout.row for layout in layouts]),
+            plate=_largest([layout.plate for layout in layouts]),
             lip_line=any(layout.lip_line for layout in layouts),
         )
 
@@ -106,6 +109,11 @@ def size_of(box: Box) -> tuple[int, int]:
 def is_empty(box: Box) -> bool:
     """Whether a box holds no pixel."""
     return box[2] <= box[0] or box[3] <= box[1]
+
+
+def _largest(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """The size that has room for each."""
+    return max(width for width, _ in sizes), max(height for _, height in sizes)
 
 
 def _union(boxes: Sequence[Box]) -> Box:

@@ -11,48 +11,137 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from s2v.engine.compositor.face_tables import MouthTables
+from s2v.engine.compositor.face_tables import FaceTables
 from s2v.engine.compositor.lips import LINE_STRENGTH, LINE_WIDTH, line_blur_px, pen_px
-from s2v.engine.compositor.mouth.opening import FADE_IN, MARGIN
-from s2v.engine.compositor.torch.layout import Layout, size_of
+from s2v.engine.compositor.mouth import tongue as shapes
+from s2v.engine.compositor.mouth.interior_tables import JAW_SHARE, InteriorTables
+from s2v.engine.compositor.mouth.opening import (
+    FADE_IN,
+    MARGIN,
+    REACH,
+    SHADOW_LENGTH,
+    WIDE,
+    edge_blur_px,
+)
+from s2v.engine.compositor.mouth.teeth_texture import Texture
+from s2v.engine.compositor.torch.layout import Layout, is_empty, size_of
 from s2v.engine.face.geometry import UPPER_INNER_LIP
+from s2v.engine.face.maps import smoothstep
 
 N_LIPS = len(UPPER_INNER_LIP)  # of one lip; both begin and end in the corners of the mouth
 N_LINE = N_LIPS - 1  # straight pieces along the middle of the opening
 POINTS = 2 * N_LIPS + 2 * N_LINE
 
 HALF = 0.5  # of a level more is in all colours, so that cutting off what follows the point rounds them
-_WIDE_UINT8 = 3  # standard deviations to each side that OpenCV gives a Gaussian of bytes
+_WIDE_UINT8, _WIDE_FLOAT = 3, 4  # standard deviations to each side that OpenCV gives a Gaussian, by the type of pixels
+_EDGE_ENTRIES = 512  # of the tables of the lips' edges
 
 
 @dataclass(frozen=True)
 class MouthTensors:
-    """For `mouth`; n faces, a window of (h, w). A blur is a matrix from the left and one from the right."""
+    """For `lips`; n faces, a window of (h, w). A blur is a matrix from the left and one from the right."""
 
     columns: Tensor  # (n, 1, 1, w): pixels of the window
     rows: Tensor  # (n, 1, h, 1)
     line_left: Tensor  # (n, h, h), and how dark the line is; nothing for a photo whose lips touch
     line_right: Tensor  # (n, w, w)
     line_half_px: Tensor  # (n, 1, 1)
-    gap_px: Tensor  # (n, 1): lips that far apart are open
     line_colour: Tensor  # (n, 3, 1, 1), and HALF
+    gap_px: Tensor  # (n, 1, 1): lips that far apart are open; infinite where nothing may be drawn between them
+    wide_px: Tensor  # (n, 1, 1): lips that far apart are no slit
+    margin_px: Tensor  # (n, 1, 1): how far the opening reaches beyond the corners of the mouth ...
+    widening: Tensor  # (n, 2, N_LIPS, 2): ... and what it adds to each point of the lips: outwards, down, in pixels
+    edge_left: Tensor  # (n, h, h): the soft edge of the lips
+    edge_right: Tensor  # (n, w, w)
+    far_left: Tensor  # (n, h, h): what is open around a pixel
+    far_right: Tensor  # (n, w, w)
+    places: Tensor  # (n, h, w, 2): pixels of the window in [-1, 1]
+    shadow: Tensor  # (n, 1, 1, 2): length of the upper lip's shadow along x and y, as places have it
+    entries: Tensor  # (n, 1, 1, entries) in [0, 1]: of the tables of the lips' edges, corner to corner
 
 
-def mouth_tensors(tables: MouthTables, unit_px: float, layout: Layout) -> MouthTensors:
-    """Those of one face, n = 1, in host memory. Args: unit_px: pixels of a face unit."""
+@dataclass(frozen=True)
+class InteriorTensors:
+    """For `interior`; n faces, rows of teeth of (rh, rw), soft shapes on the grid of `s2v...mouth.tongue` (gh, gw)."""
+
+    upper: Tensor  # (n, 3, rh, rw): light of teeth, of gums, each times cover, and cover
+    lower: Tensor
+    jaw_moves: Tensor  # (n, m, 3): how the lower row moves (x, y in [-1, 1] of it), and the chin down in face units
+    lower_v: Tensor  # (n, 1, 1): of the lower teeth's edge with the jaw at rest, face units below the upper ones'
+    colours: Tensor  # (n, 3, 4): BGR in [0, 255] of teeth, flesh, cavity, lip
+    exponents: Tensor  # (n, 3, 1, 1): light to that power is the light of B, G, R
+    half: Tensor  # (n, 1, 1, 1)
+    v: Tensor  # (n, gh, 1): of the grid
+    u2: Tensor  # (n, 1, gw): u squared
+    groove: Tensor  # (n, 1, gw): light of the tongue's body across
+    shade: Tensor  # (n, gh, gw): light that the upper teeth leave
+
+
+def mouth_tensors(tables: FaceTables, layout: Layout) -> MouthTensors:
+    """Those of one face, n = 1, in host memory."""
+    interior, unit_px = tables.interior, tables.unit_px
     width, height = size_of(layout.mouth)
-    line_px = unit_px * LINE_WIDTH
-    left, right = (blur_matrix(n, line_blur_px(line_px), _WIDE_UINT8, cv2.BORDER_REFLECT_101) for n in (height, width))
-    strength, colour = (0.0, np.zeros(3)) if tables.line_colour is None else (LINE_STRENGTH, tables.line_colour)
+    line_px, margin_px = unit_px * LINE_WIDTH, unit_px * MARGIN
+    blurs = [
+        (line_blur_px(line_px), _WIDE_UINT8, cv2.BORDER_REFLECT_101),
+        (edge_blur_px(unit_px, interior.blur_px), _WIDE_FLOAT, cv2.BORDER_CONSTANT),
+        (unit_px * REACH, _WIDE_FLOAT, cv2.BORDER_CONSTANT),
+    ]
+    line, edge, far = ((blur_matrix(height, *blur), blur_matrix(width, *blur).T) for blur in blurs)
+    no_mouth = is_empty(interior.window)
+    strength = 0.0 if no_mouth or tables.line_colour is None else LINE_STRENGTH
+    colour = np.zeros(3, np.float32) if tables.line_colour is None else tables.line_colour
+    widening = np.zeros((2, N_LIPS, 2))
+    widening[:, 0, 0], widening[:, -1, 0] = -margin_px, margin_px
+    widening[0, 1:-1, 1], widening[1, 1:-1, 1] = -margin_px, margin_px
+    across, down = (np.linspace(-1, 1, n) for n in (width, height))
     return MouthTensors(
         columns=_one(np.arange(width).reshape(1, 1, -1)),
         rows=_one(np.arange(height).reshape(1, -1, 1)),
-        line_left=_one(strength * left),
-        line_right=_one(right.T),
-        line_half_px=_one(np.full((1, 1), pen_width_px(pen_px(line_px)) / 2)),
-        gap_px=_one(np.full(1, FADE_IN * unit_px * MARGIN)),
+        line_left=_one(strength * line[0]),
+        line_right=_one(line[1]),
+        line_half_px=_number(pen_width_px(pen_px(line_px)) / 2),
         line_colour=_one(colour.reshape(3, 1, 1) + HALF),
+        gap_px=_number(np.inf if no_mouth else FADE_IN * margin_px),
+        wide_px=_number(WIDE * unit_px),
+        margin_px=_number(margin_px),
+        widening=_one(widening),
+        edge_left=_one(edge[0]),
+        edge_right=_one(edge[1]),
+        far_left=_one(far[0]),
+        far_right=_one(far[1]),
+        places=_one(np.stack(np.meshgrid(across, down), -1)),
+        shadow=_one(SHADOW_LENGTH * unit_px * 2 / np.maximum([width - 1, height - 1], 1).reshape(1, 1, 2)),
+        entries=_one(np.linspace(0, 1, _EDGE_ENTRIES).reshape(1, 1, -1)),
     )
+
+
+def interior_tensors(tables: InteriorTables, n_motion: int, layout: Layout) -> InteriorTensors:
+    """Those of one face, n = 1, in host memory; one more row of `jaw_moves`, of its own rest, moves nothing."""
+    window_to_row = np.linalg.inv(tables.row_to_window[:, :2])
+    jaw = JAW_SHARE * tables.chin_moves @ (row_scale(layout)[:, None] * window_to_row @ tables.plane_to_window[:, :2]).T
+    jaw_moves = np.zeros((n_motion + 1, 3))
+    jaw_moves[:-1] = np.c_[jaw, tables.chin_moves[:, 1]]
+    groove = 1 - shapes.GROOVE + shapes.GROOVE * smoothstep(np.abs(shapes.GRID_U) / shapes.GROOVE_HALF)
+    shade = 1 - shapes.SHADOW + shapes.SHADOW * smoothstep(shapes.GRID_V / shapes.SHADED)
+    return InteriorTensors(
+        upper=_one(_row(tables.upper, layout)),
+        lower=_one(_row(tables.lower, layout)),
+        jaw_moves=_one(jaw_moves),
+        lower_v=_number(tables.lower_v),
+        colours=_one(tables.colours),
+        exponents=_one(tables.shade_exponents.reshape(3, 1, 1)),
+        half=_one(np.full((1, 1, 1), HALF)),
+        v=_one(shapes.GRID_V),
+        u2=_one(shapes.GRID_U**2),
+        groove=_one(groove),
+        shade=_one(shade + 0 * shapes.GRID_U),
+    )
+
+
+def row_scale(layout: Layout) -> NDArray[np.float64]:
+    """[-1, 1] for each pixel of a row of teeth, along x and y."""
+    return 2 / np.maximum(np.subtract(layout.row, 1), 1)
 
 
 def _lip_points() -> NDArray[np.float64]:
@@ -84,6 +173,19 @@ def pen_width_px(thickness: int) -> float:
     ends = np.array([[-side, side // 2 - 3 * rise // 2], [2 * side, side // 2 + 3 * rise // 2]])
     cv2.polylines(mask, [ends * 16], False, 255, thickness, cv2.LINE_AA, 4)
     return float(mask.sum() / 255 / side / np.hypot(1, rise / side))
+
+
+def _row(row: Texture, layout: Layout) -> NDArray[np.float32]:
+    """(3, rh, rw), as far as cover goes: beyond it a look-up finds nothing, not even cover."""
+    width, height = layout.row
+    whole = np.zeros((height, width, 3), np.float32)
+    whole[: row.shape[0], : row.shape[1]] = row
+    whole[: row.shape[0], : row.shape[1], 2] = 1 - row[..., 2]
+    return whole.transpose(2, 0, 1)
+
+
+def _number(value: float) -> Tensor:
+    return torch.full((1, 1, 1), float(value))
 
 
 def _one(values: NDArray[np.floating] | NDArray[np.int_]) -> Tensor:

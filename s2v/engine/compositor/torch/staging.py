@@ -12,6 +12,7 @@ from torch import Tensor
 from s2v.engine.backends.torch.device import TorchDevice
 from s2v.engine.compositor.torch.frame_inputs import N_NUMBERS
 from s2v.engine.compositor.torch.layout import Layout
+from s2v.spec import TRACT_VARIABLES
 
 
 class Inputs(NamedTuple):
@@ -19,6 +20,7 @@ class Inputs(NamedTuple):
 
     numbers: Tensor  # (n, N_NUMBERS), first, for they always come from the host
     weights: Tensor  # (n, n_motion + 1): motion, and a one that the photo's own rest is weighed by
+    tract: Tensor  # (n, 4) of `TRACT_VARIABLES`
 
     @property
     def motion(self) -> Tensor:
@@ -34,11 +36,10 @@ class StagingBuffers:
     """
 
     def __init__(self, device: TorchDevice, layout: Layout, n: int, frames_shape: tuple[int, ...]) -> None:
-        sizes = [n * N_NUMBERS, n * (layout.n_motion + 1)]
+        sizes = [n * N_NUMBERS, n * (layout.n_motion + 1), n * len(TRACT_VARIABLES)]
 
         def views(block: Tensor) -> Inputs:
-            numbers, weights = torch.split(block, sizes)
-            return Inputs(numbers.view(n, -1), weights.view(n, -1))
+            return Inputs(*(part.view(n, -1) for part in torch.split(block, sizes)))
 
         self._host_block = device.host(4 * sum(sizes)).view(torch.float32)
         self._host = views(self._host_block)
@@ -54,17 +55,19 @@ class StagingBuffers:
         """Of device memory."""
         return self._device_block.nbytes
 
-    def upload(self, numbers: NDArray[np.float32], motion: NDArray[np.float32]) -> None:
+    def upload(self, numbers: NDArray[np.float32], motion: NDArray[np.floating], tract: NDArray[np.floating]) -> None:
         """Queue the upload of all inputs. Within `running`."""
         self._host.numbers.numpy()[:] = numbers
         self._host.motion.numpy()[:] = motion
+        self._host.tract.numpy()[:] = tract
         self._device_block.copy_(self._host_block, non_blocking=True)
 
-    def upload_beside(self, numbers: NDArray[np.float32], motion: Tensor) -> None:
+    def upload_beside(self, numbers: NDArray[np.float32], motion: Tensor, tract: Tensor) -> None:
         """The same, of a network's outputs that are on the device already: only the numbers come from the host."""
         self._host.numbers.numpy()[:] = numbers
         self.on_device.numbers.copy_(self._host.numbers, non_blocking=True)
         self.on_device.motion.copy_(motion, non_blocking=True)
+        self.on_device.tract.copy_(tract, non_blocking=True)
 
     def download(self, frames: Tensor) -> NDArray[np.uint8]:
         """Queue the download of finished frames. Within `running`. Returns: where they will be, reused next time."""

@@ -18,7 +18,7 @@ from s2v.engine.compositor.torch.layout import Layout
 from s2v.engine.compositor.torch.mouth_tensors import N_LIPS, POINTS
 from s2v.engine.compositor.warp import INVERSION_STEPS, SEAM_SOFTNESS, SEAM_SPREAD
 
-_NARROWEST = 1e-6  # face units between points of a lip: closer ones would divide by nothing
+_NARROWEST = 1e-6  # between points of a curve: closer ones would divide by nothing
 
 
 class Flows(NamedTuple):
@@ -93,14 +93,22 @@ def _seam(face: WarpTensors, both: Tensor) -> Tensor:
         both: (n, 2, N_LIPS, 2) the lips.
     """
     u = face.seam_u  # (n, 1, 1, entries)
-    x, y = both[..., :1], both[..., 1:]  # (n, 2, 11, 1)
-    width = (x[:, :, 1:] - x[:, :, :-1]).clamp(min=_NARROWEST)
-    slope = (y[:, :, 1:] - y[:, :, :-1]) / width
-    climbed = torch.minimum((u - x[:, :, :-1]).clamp(min=0), width)  # of each stretch, all or a part or nothing
-    height = y[:, :, 0] + (slope * climbed).sum(2)  # (n, 2, entries)
-    upper_x = x[:, 0]
+    height = curve_heights(both, u)
+    upper_x = both[:, 0, :, :1]
     beyond = torch.maximum(upper_x[:, :1] - u[:, 0], u[:, 0] - upper_x[:, -1:]).clamp(min=0)
     return torch.cat([height.mean(1, keepdim=True), beyond], 1)[:, :, None]
+
+
+def curve_heights(curves: Tensor, at: Tensor) -> Tensor:
+    """y of curves of straight pieces (n, j, k, 2), x ascending, at x (n, 1, 1, entries): (n, j, entries).
+
+    As np.interp: before the first point and after the last one they go on level.
+    """
+    x, y = curves[..., :1], curves[..., 1:]  # (n, j, k, 1)
+    width = (x[:, :, 1:] - x[:, :, :-1]).clamp(min=_NARROWEST)
+    slope = (y[:, :, 1:] - y[:, :, :-1]) / width
+    climbed = torch.minimum((at - x[:, :, :-1]).clamp(min=0), width)  # of each piece, all or a part or nothing
+    return y[:, :, 0] + (slope * climbed).sum(2)
 
 
 def affine(at: Tensor, rows: Tensor) -> Tensor:
@@ -119,3 +127,9 @@ def look_up(picture: Tensor, at: Tensor, how: str, outside: str = "border") -> T
         how: "bilinear" or "bicubic" (a = -0.75, as OpenCV's). outside: "border" repeats the edge, "zeros".
     """
     return F.grid_sample(picture, at, how, outside, align_corners=True)
+
+
+def smoothstep(x: Tensor) -> Tensor:
+    """0 below 0, 1 above 1, smooth between."""
+    t = x.clamp(0, 1)
+    return t * t * (3 - 2 * t)
