@@ -15,7 +15,7 @@ from s2v.errors import BackendError
 from s2v.spec import LipSyncSpec
 
 SPEC = LipSyncSpec.of("s2v")
-SHAPES = {"motion": (SPEC.n_motion,), "mouth": (4, SPEC.mouth_h_px, SPEC.mouth_w_px)}
+SHAPES = {"motion": (SPEC.n_motion,), "tract": (4,)}
 
 
 CUDA = PlainDevice("NVIDIA L4", "cuda", runs_torch=True)  # drawn on, if at all, on streams of its own

@@ -10,6 +10,7 @@ from fakes import drawn_face
 
 pytest.importorskip("torch", reason="the optional torch runtime is not installed")
 import torch
+from both_compositors import SPEC, TRACTS
 from recording_device import NoWaiting, RecordingDevice
 
 from s2v.bundled import BUNDLED_FACE, BUNDLED_VOICE
@@ -25,20 +26,21 @@ from s2v.engine.compositor.torch.draw import draw
 from s2v.engine.compositor.torch.draw_stream import DrawStream, next_draw_stream
 from s2v.engine.compositor.torch.face_tensors import face_tensors
 from s2v.engine.compositor.torch.frame_inputs import PoseInputs
+from s2v.engine.compositor.torch.layout import is_empty
+from s2v.engine.compositor.torch.staging import Inputs
 from s2v.engine.face.enrolment import EnrolledFace, enrol
 from s2v.engine.face.maps import Box
 from s2v.engine.face.photo import Image, load_photo
 from s2v.errors import BackendError
 from s2v.spec import LipSyncSpec
 
-SPEC = LipSyncSpec.of("s2v")
 SEED = 7
 VOICE_S = 6
 no_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
 
 class Spoken(NamedTuple):
-    """A face, and what the bundled model makes of the bundled voice for some of its frames."""
+    """A face, and what the bundled model makes of the bundled voice for some of its frames; `TRACTS` in turn."""
 
     face: EnrolledFace
     spec: LipSyncSpec
@@ -55,14 +57,25 @@ def spoken(closed_face: EnrolledFace, smiling_face: EnrolledFace) -> dict[str, S
     bundled = enrol(load_photo(BUNDLED_FACE), backend.spec)
     spoken = {}
     for name, face in {"bundled": bundled, "closed": closed_face, "smiling": smiling_face}.items():
-        identity = {key: rows.copy() for key, rows in backend.encode_face(face.network_input).items()}
         outputs = {}
         for index, window in due:
-            rows = backend.infer(window[None, None], identity)
-            outputs[index] = {key: value.copy() for key, value in rows.items()}
+            rows = backend.infer(window[None, None], {})
+            outputs[index] = {"motion": rows["motion"].copy(), "tract": tract_of(index)}
         spoken[name] = Spoken(face, backend.spec, outputs)
     backend.close()
     return spoken
+
+
+def tract_of(index: int) -> np.ndarray:
+    return np.array([TRACTS[index % len(TRACTS)]], np.float32)
+
+
+def some_outputs(seed: int = 0) -> Tensors:
+    """A random face that opens its mouth, with a random tongue."""
+    random = np.random.default_rng(seed)
+    motion = random.normal(0, 1, (1, SPEC.n_motion)).astype(np.float32)
+    motion[0, 0] = 2.5
+    return {"motion": motion, "tract": random.random((1, 4), np.float32)}
 
 
 def compositor(one: Spoken, seed: int | None) -> TorchCompositor:
@@ -107,24 +120,40 @@ def test_frames_are_those_of_the_cpu(spoken: dict[str, Spoken], name: str, seed:
             assert difference(wanted, found, ours.layout.eyes) < 0.7, index
 
 
+@pytest.mark.parametrize("tract", TRACTS)
+def test_mouths_of_every_shape_are_those_of_the_cpu(spoken: dict[str, Spoken], tract: tuple[float, ...]) -> None:
+    """Opened wide, by a slit, and not at all."""
+    given = np.array([tract], np.float32)
+    for name, one in spoken.items():
+        ours = compositor(one, None)
+        jaw = {index: float(one.outputs[index]["motion"][0, 0]) for index in one.outputs}
+        for index in (max(jaw, key=jaw.__getitem__), min(jaw, key=lambda index: abs(jaw[index] - 1))):
+            outputs = {"motion": one.outputs[index]["motion"], "tract": given}
+            wanted, found = ours.on_cpu.draw(outputs), ours.draw(outputs)
+            assert difference(wanted, found, ours.layout.mouth) < 0.2, (name, index)  # 0.12
+            rest = {**outputs, "tract": np.array([TRACTS[0]], np.float32)}
+            if tract != TRACTS[0] and jaw[index] > 1.5:
+                assert difference(found, ours.draw(rest), ours.layout.mouth) > 0.3, "the tongue does not matter"
+
+
 def test_the_photos_own_teeth_are_seen(spoken: dict[str, Spoken]) -> None:
+    """Laid into the upper row: a face whose row is drawn looks different."""
     one = spoken["smiling"]
     ours = compositor(one, None)
-    assert ours.layout.teeth
     assert ours.layout.lip_line
     widest = max(one.outputs, key=lambda index: one.outputs[index]["motion"][0, 0])
-    blank = {**one.outputs[widest], "mouth": np.full_like(one.outputs[widest]["mouth"], 0.2)}  # no teeth in the paint
-    wanted, found = ours.on_cpu.draw(blank), ours.draw(blank)
+    wanted, found = ours.on_cpu.draw(one.outputs[widest]), ours.draw(one.outputs[widest])
     left, top, right, bottom = ours.layout.mouth
-    assert wanted[top:bottom, left:right].max() > 200  # they are bright
-    assert difference(wanted, found, ours.layout.mouth) < 0.7
+    assert wanted[top:bottom, left:right].min(-1).max() > 120  # teeth are bright and hardly coloured
+    assert difference(wanted, found, ours.layout.mouth) < 0.2
 
 
-def test_closed_lips_get_no_paint(spoken: dict[str, Spoken]) -> None:
+def test_closed_lips_show_nothing_between_them(spoken: dict[str, Spoken]) -> None:
     one = spoken["closed"]
     ours = compositor(one, None)
-    shut = {"motion": np.zeros((1, SPEC.n_motion), np.float32), "mouth": np.ones_like(one.outputs[0]["mouth"])}
+    shut = {"motion": np.zeros((1, SPEC.n_motion), np.float32), "tract": np.ones((1, 4), np.float32)}
     assert difference(ours.draw(shut), one.face.photo) < 0.05
+    np.testing.assert_array_equal(ours.draw(shut), ours.draw({**shut, "tract": np.zeros((1, 4), np.float32)}))
 
 
 def test_nothing_outside_the_lower_face_changes_while_the_head_is_still(spoken: dict[str, Spoken]) -> None:
@@ -146,10 +175,8 @@ def test_faces_at_the_edge_and_of_odd_sizes(photo: str, seed: int | None) -> Non
     shown = {"cut through the mouth": np.s_[:210], "cut above the mouth": np.s_[:190], "half a face": np.s_[:, :160]}
     face = replace(face, photo=np.ascontiguousarray(face.photo[shown.get(photo, np.s_[:])]))
     ours = TorchCompositor(face, SPEC, seed, DrawStream(TorchCpuDevice()))
-    random = np.random.default_rng(0)
     for index in (0, 77, 102):
-        motion = random.normal(0, 1, (1, SPEC.n_motion)).astype(np.float32)
-        outputs = {"motion": motion, "mouth": random.random((1, 4, SPEC.mouth_h_px, SPEC.mouth_w_px), np.float32)}
+        outputs = some_outputs(index)
         assert difference(ours.on_cpu.draw(outputs, index), ours.draw(outputs, index)) < 0.3
 
 
@@ -185,7 +212,8 @@ def test_a_drawing_is_one_program(spoken: dict[str, Spoken], seed: int | None, b
     rows = torch.from_numpy(PoseInputs(ours.on_cpu.tables, ours.layout)(pose))[None]
     weights = torch.from_numpy(np.append(one.outputs[30]["motion"], 1).astype(np.float32))[None]
     tensors = face_tensors(ours.on_cpu.tables, ours.layout, torch.device("cpu"))
-    given = (tensors, ours.layout, weights, torch.from_numpy(one.outputs[30]["mouth"]), rows, blinking)
+    frame = Inputs(rows, weights, torch.from_numpy(one.outputs[30]["tract"]))
+    given = (tensors, ours.layout, frame, blinking)
     traced = torch.compile(draw, backend="eager", fullgraph=True)
     with torch.no_grad():
         torch.testing.assert_close(traced(*given), draw(*given))
@@ -199,6 +227,17 @@ def test_outputs_may_stay_on_the_device(spoken: dict[str, Spoken]) -> None:
     ours = compositor(one, SEED)
     resident = {name: torch.from_numpy(rows) for name, rows in one.outputs[60].items()}
     np.testing.assert_array_equal(ours.draw(resident, 60), ours.draw(one.outputs[60], 60))
+
+
+@pytest.mark.parametrize("resident", [False, True])
+def test_outputs_may_be_float16(spoken: dict[str, Spoken], resident: bool) -> None:
+    one = spoken["bundled"]
+    ours = compositor(one, SEED)
+    half = {name: rows.astype(np.float16) for name, rows in one.outputs[60].items()}
+    wanted = ours.draw({name: rows.astype(np.float32) for name, rows in half.items()}, 60)
+    given = {name: torch.from_numpy(rows) for name, rows in half.items()} if resident else half
+    np.testing.assert_array_equal(ours.draw(given, 60), wanted)
+    assert difference(wanted, ours.draw(one.outputs[60], 60)) < 0.05
 
 
 def test_frames_belong_to_the_caller(spoken: dict[str, Spoken]) -> None:
@@ -235,9 +274,9 @@ def test_several_threads_may_draw_with_one(spoken: dict[str, Spoken]) -> None:
 def test_outputs_of_another_shape_are_refused() -> None:
     ours = TorchCompositor(drawn_face(SPEC), SPEC, None, DrawStream(TorchCpuDevice()))
     with pytest.raises(BackendError, match=r"motion has the shape \(1, 3\), the frames need \(1, 10\)"):
-        ours.draw({"motion": np.zeros((1, 3), np.float32), "mouth": _patch(1)})
-    with pytest.raises(BackendError, match="mouth has the shape"):
-        ours.draw({"motion": np.zeros((1, 10), np.float32), "mouth": _patch(1)[..., 1:]})
+        ours.draw({"motion": np.zeros((1, 3), np.float32), "tract": np.zeros((1, 4), np.float32)})
+    with pytest.raises(BackendError, match=r"tract has the shape \(1, 3\), the frames need \(1, 4\)"):
+        ours.draw({"motion": np.zeros((1, 10), np.float32), "tract": np.zeros((1, 3), np.float32)})
 
 
 def test_networks_that_put_out_pixels_are_left_to_the_cpu() -> None:
@@ -248,7 +287,7 @@ def test_networks_that_put_out_pixels_are_left_to_the_cpu() -> None:
 
 def test_times_are_of_as_many_runs_as_asked_for() -> None:
     ours = TorchCompositor(drawn_face(SPEC), SPEC, SEED, DrawStream(TorchCpuDevice()))
-    outputs = {"motion": np.zeros((1, 10), np.float32), "mouth": _patch(1)}
+    outputs = some_outputs()
     for times_ms in (ours.compose_ms(outputs, 3), ours.gpu_ms(outputs, 3)):
         assert len(times_ms) == 3
         assert min(times_ms) > 0
@@ -283,15 +322,33 @@ def test_a_batch_whose_heads_are_still(spoken: dict[str, Spoken]) -> None:
 
 
 @pytest.mark.parametrize("seed", [None, SEED])
-def test_a_batch_of_which_some_show_teeth(spoken: dict[str, Spoken], seed: int | None) -> None:
+def test_a_batch_of_which_some_show_a_line_and_finer_teeth(spoken: dict[str, Spoken], seed: int | None) -> None:
     one = spoken["smiling"]
     other = enrol(load_photo(BUNDLED_FACE, max(one.face.photo.shape[:2])), one.spec)
     members = [compositor(one, seed), TorchCompositor(other, one.spec, seed, DrawStream(TorchCpuDevice()))]
-    assert [member.layout.teeth for member in members] == [True, False]
+    assert [member.layout.lip_line for member in members] == [True, False]
+    assert members[0].layout.row != members[1].layout.row
     for index in (0, 41, 102):
         together = {name: np.concatenate([rows] * 2) for name, rows in one.outputs[index].items()}
         for frame, member in zip(TorchBatchCompositor(members).draw(together, [index] * 2), members, strict=True):
             assert np.abs(frame.astype(int) - member.draw(one.outputs[index], index)).max() <= 1
+
+
+@pytest.mark.parametrize("seed", [None, SEED])
+def test_a_batch_of_which_some_have_no_mouth(seed: int | None) -> None:
+    """One face's mouth is below the edge of its photo; another's, in a photo of that size, is not."""
+    whole = drawn_face(SPEC, (150, 180))
+    cut = drawn_face(SPEC, (301, 360))
+    faces = [
+        replace(whole, photo=np.pad(whole.photo, [(0, 0), (0, 151), (0, 0)], mode="edge")),
+        replace(cut, photo=np.ascontiguousarray(cut.photo[:180])),
+    ]
+    members = [TorchCompositor(face, SPEC, seed, DrawStream(TorchCpuDevice())) for face in faces]
+    assert [is_empty(member.layout.mouth) for member in members] == [False, True]
+    one = some_outputs()
+    together = {name: np.concatenate([rows] * 2) for name, rows in one.items()}
+    for frame, member in zip(TorchBatchCompositor(members).draw(together, [77] * 2), members, strict=True):
+        assert np.abs(frame.astype(int) - member.draw(one, 77)).max() <= 1
 
 
 def test_faces_that_cannot_be_drawn_together_are_refused() -> None:
@@ -325,10 +382,8 @@ def test_a_gpu_draws_what_the_cpu_draws(seed: int | None, compiled: bool) -> Non
     face = drawn_face(SPEC, (512, 512))
     ours = TorchCompositor(face, SPEC, seed, compiled=compiled)
     assert isinstance(getattr(ours._canvas._replay_eyes_open, "__self__", None), torch.cuda.CUDAGraph)
-    random = np.random.default_rng(0)
     for index in (0, 30, 77, *(i for i in range(400) if seed is not None and ours.pose(i).closed > 0.5)):
-        motion = random.normal(0, 1, (1, SPEC.n_motion)).astype(np.float32)
-        outputs = {"motion": motion, "mouth": random.random((1, 4, SPEC.mouth_h_px, SPEC.mouth_w_px), np.float32)}
+        outputs = some_outputs(index)
         found = ours.draw(outputs, index)
         assert difference(ours.on_cpu.draw(outputs, index), found) < 0.5
         resident = {name: torch.from_numpy(rows).cuda() for name, rows in outputs.items()}
@@ -340,10 +395,7 @@ def test_a_gpu_draws_what_the_cpu_draws(seed: int | None, compiled: bool) -> Non
 @no_gpu
 def test_a_gpu_draws_a_batch_of_sessions_as_it_draws_each_alone() -> None:
     one = TorchCompositor(drawn_face(SPEC, (512, 512)), SPEC, SEED)
-    random = np.random.default_rng(0)
-    rows = [
-        {"motion": random.normal(0, 1, (1, SPEC.n_motion)).astype(np.float32), "mouth": _patch(k / 8)} for k in range(8)
-    ]
+    rows = [some_outputs(k) for k in range(8)]
     together = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
     frames = TorchBatchCompositor([one] * 8).draw(together, range(0, 80, 10))
     for k, row in enumerate(rows):
@@ -354,9 +406,7 @@ def test_a_gpu_draws_a_batch_of_sessions_as_it_draws_each_alone() -> None:
 @no_gpu
 def test_faces_may_be_made_while_others_are_drawn() -> None:
     """Recording in one thread does not disturb, or pick up, what others queue."""
-    random = np.random.default_rng(0)
-    motion = random.normal(0, 1, (1, SPEC.n_motion)).astype(np.float32)
-    outputs = {"motion": motion, "mouth": random.random((1, 4, SPEC.mouth_h_px, SPEC.mouth_w_px), np.float32)}
+    outputs = some_outputs()
     drawn = [TorchCompositor(drawn_face(SPEC, (256, 256)), SPEC, SEED) for _ in range(2)]
     wanted = drawn[0].draw(outputs, 50)
     stop, wrong = threading.Event(), []
@@ -378,7 +428,3 @@ def test_faces_may_be_made_while_others_are_drawn() -> None:
     assert wrong == []
     for one in made:
         np.testing.assert_array_equal(one.draw(outputs, 50), wanted)
-
-
-def _patch(level: float) -> np.ndarray:
-    return np.full((1, 4, SPEC.mouth_h_px, SPEC.mouth_w_px), level, np.float32)

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+from fakes import drawn_face
+
+pytest.importorskip("torch", reason="the optional torch runtime is not installed")
+import torch
+from both_compositors import SPEC, TRACTS, BothCompositors, opened, rolled_face
+
+from s2v.engine.compositor.torch.interior import lay_inside, layers
+from s2v.engine.compositor.torch.lips import opening
+from s2v.engine.compositor.torch.mouth_tensors import HALF
+from s2v.engine.face.enrolment import EnrolledFace
+
+FACES: dict[str, Callable[[], EnrolledFace]] = {
+    "fine rows": lambda: drawn_face(SPEC, (200, 240)),
+    "rows as fine as the photo": lambda: drawn_face(SPEC, (700, 700)),
+    "rolled": lambda: rolled_face(35),
+}
+SEED = 7
+
+
+@cache
+def both(name: str, seed: int | None = SEED) -> BothCompositors:
+    return BothCompositors(FACES[name](), seed)
+
+
+def found(one: BothCompositors, motion: np.ndarray, tract: tuple[float, ...], index: int) -> np.ndarray:
+    frame = one.frame(motion, index)
+    inside = layers(one.tensors.interior, one.tensors.mouth, frame.weights, torch.tensor([tract]), frame.inputs.places)
+    return np.asarray(inside[0].numpy())
+
+
+def wanted(one: BothCompositors, motion: np.ndarray, tract: tuple[float, ...], index: int) -> np.ndarray:
+    carry = one.frame(motion, index).carry
+    return one.on_cpu.interior.layers(one.whole, carry, motion, np.array(tract, np.float32))
+
+
+@pytest.mark.parametrize("tract", TRACTS)
+@pytest.mark.parametrize("name", FACES)
+def test_layers_are_those_of_the_cpu(name: str, tract: tuple[float, ...]) -> None:
+    for seed, index, jaw in ((None, 0, 0.5), (SEED, 77, 3.5)):
+        one, motion = both(name, seed), opened(jaw, index)
+        on_cpu, ours = wanted(one, motion, tract, index), found(one, motion, tract, index)
+        assert ours.shape == on_cpu.shape
+        assert np.abs(ours - on_cpu).mean() < 0.02  # 0.01
+        assert np.abs(ours - on_cpu).max() < 3  # 1.5
+
+
+def test_lower_teeth_follow_the_jaw_and_upper_ones_the_head() -> None:
+    one = both("fine rows")
+    only = {}
+    for row in ("upper", "lower"):
+        other = "lower" if row == "upper" else "upper"
+        bare = replace(one.tensors.interior, **{other: torch.zeros_like(one.tensors.interior.upper)})
+        only[row] = replace(bare, colours=bare.colours * torch.tensor([1.0, 0, 0, 0]))
+
+    def seen(row: str, motion: np.ndarray, index: int) -> torch.Tensor:
+        frame = one.frame(motion, index)
+        return layers(only[row], one.tensors.mouth, frame.weights, torch.tensor([TRACTS[2]]), frame.inputs.places)
+
+    shut, wide = (np.zeros(SPEC.n_motion, np.float32) for _ in range(2))
+    wide[0] = 3
+    torch.testing.assert_close(seen("upper", shut, 0), seen("upper", wide, 0))
+    assert (seen("lower", shut, 0) - seen("lower", wide, 0)).abs().max() > 50
+    assert (seen("upper", shut, 0) - seen("upper", shut, 77)).abs().max() > 3
+
+
+def test_a_face_is_drawn_the_same_in_the_window_of_a_batch() -> None:
+    """Whose window is larger, and whose rows of teeth are."""
+    one = both("fine rows")
+    left, top, right, bottom = one.layout.mouth
+    width, height = one.layout.row
+    layout = replace(one.layout, mouth=(left - 9, top - 5, right + 3, bottom + 8), row=(width + 31, height + 12))
+    batch, motion = BothCompositors(FACES["fine rows"](), SEED, layout), opened(3)
+    for index in (0, 77):
+        whole = found(batch, motion, TRACTS[4], index)
+        np.testing.assert_allclose(whole[:, 5:-8, 9:-3], found(one, motion, TRACTS[4], index), atol=0.02)
+
+
+def test_closed_lips_leave_the_picture_as_it_is() -> None:
+    one = both("fine rows")
+    shut = np.zeros(SPEC.n_motion, np.float32)
+    shut[0] = -3
+    for motion, changed in ((shut, False), (opened(3), True)):
+        frame = one.frame(motion)
+        opened_lips = opening(one.tensors.mouth, frame.points, frame.inputs.to_window, one.layout)
+        part = torch.full((1, 3, *opened_lips.cover.shape[1:]), 120 + HALF)
+        inside = torch.from_numpy(found(one, motion, TRACTS[0], 0))[None]
+        lay_inside(part, inside, opened_lips, one.tensors.interior)
+        assert bool((part != 120 + HALF).any()) == changed

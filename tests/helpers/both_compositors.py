@@ -1,0 +1,72 @@
+"""One frame of a face as the CPU's compositor and as the device's sees it: what their layers are compared on."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from fakes import drawn_face
+from numpy.typing import NDArray
+from torch import Tensor
+
+from s2v.engine.compositor.cpu import MotionCompositor
+from s2v.engine.compositor.mouth.interior import Seen
+from s2v.engine.compositor.torch.face_tensors import face_tensors
+from s2v.engine.compositor.torch.frame_inputs import FrameInputs, PoseInputs
+from s2v.engine.compositor.torch.layout import Layout, size_of
+from s2v.engine.compositor.torch.warp import lips
+from s2v.engine.face.enrolment import EnrolledFace, face_from_landmarks
+from s2v.engine.face.geometry import Points, canonical_face
+from s2v.spec import LipSyncSpec
+
+SPEC = LipSyncSpec.of("s2v")
+# tongue_height, tongue_front, tongue_tip, lip_to_teeth: at rest, as for IY, AA, L, TH, F.
+TRACTS = ((0.3, 0.5, 0.1, 0), (1, 0.9, 0, 0), (0, 0.1, 0, 0), (0.3, 0.6, 1, 0), (0.5, 1, 0.9, 0), (0.2, 0.5, 0, 0.9))
+
+
+class FrameOfBoth(NamedTuple):
+    """What a frame is drawn from on the CPU, and the same for the device."""
+
+    outline: Points  # (20, 2) pixels of the window
+    carry: Points  # (2, 3)
+    weights: Tensor  # (1, m)
+    points: Tensor  # of `warp.lips`
+    inputs: FrameInputs
+
+
+class BothCompositors:
+    """One face. Args: layout: that the device draws in; None is the face's own."""
+
+    def __init__(self, face: EnrolledFace, seed: int | None, layout: Layout | None = None) -> None:
+        self.on_cpu = MotionCompositor(face, SPEC, seed)
+        self.layout = layout or Layout.of(self.on_cpu.tables)
+        self.tensors = face_tensors(self.on_cpu.tables, self.layout, torch.device("cpu"))
+        self.whole = Seen(0, 0, *size_of(self.on_cpu.tables.interior.window))
+        self._pose_inputs = PoseInputs(self.on_cpu.tables, self.layout)
+
+    def frame(self, motion: NDArray[np.float32], index: int = 0) -> FrameOfBoth:
+        """Args: motion: (n_motion,). index: of the frame in the video."""
+        pose, weights = self.on_cpu.pose(index), np.append(motion, np.float32(1))
+        carry = self.on_cpu._carry(pose)
+        given = torch.from_numpy(weights)[None]
+        inputs = FrameInputs.of(torch.from_numpy(self._pose_inputs(pose))[None])
+        points = lips(self.tensors.warp, given)
+        return FrameOfBoth(self.on_cpu._outline(weights, carry), carry, given, points, inputs)
+
+
+def opened(jaw: float, seed: int = 0) -> NDArray[np.float32]:
+    """Motion that opens the mouth by so much, and some of everything else. Args: jaw: 3 is wide."""
+    motion = np.random.default_rng(seed).normal(0, 0.3, SPEC.n_motion).astype(np.float32)
+    motion[0] = jaw
+    return motion
+
+
+def rolled_face(degrees: float, size_px: tuple[int, int] = (400, 400)) -> EnrolledFace:
+    """`drawn_face` with its head on one side."""
+    photo = drawn_face(SPEC, size_px).photo
+    turn = np.vstack([cv2.getRotationMatrix2D((size_px[0] / 2, size_px[1] / 2), degrees, 1), [0, 0, 1]])
+    mesh = canonical_face() * (0.4 * size_px[0]) + np.array([0.5 * size_px[0], 0.35 * size_px[1], 0.0])
+    mesh[:, :2] = mesh[:, :2] @ turn[:2, :2].T + turn[:2, 2]
+    return face_from_landmarks(photo, np.concatenate([mesh, np.repeat(mesh[[33, 263]], 5, axis=0)]), SPEC)
