@@ -20,7 +20,7 @@ from s2v.engine.compositor.head import MovingHead
 from s2v.engine.compositor.idle_motion import IdleMotion, IdlePose
 from s2v.engine.compositor.lips import OPENING_MARGIN, LipLine, light_between, opening_mask, paint_cover
 from s2v.engine.compositor.maps import remap
-from s2v.engine.compositor.teeth import OwnTeeth
+from s2v.engine.compositor.mouth.own_teeth import OwnTeeth
 from s2v.engine.compositor.warp import LayeredWarp
 from s2v.engine.face.enrolment import EnrolledFace, face_grid
 from s2v.engine.face.geometry import Points
@@ -65,7 +65,7 @@ class MotionCompositor:
     def __init__(self, face: EnrolledFace, spec: LipSyncSpec, idle_seed: int | None = None) -> None:
         self.tables = tables = face_tables(face, spec, idle=idle_seed is not None)
         self.warp = LayeredWarp(tables.warp)
-        self.animated = animated_photo(face.photo, tables.idle, idle_seed, spec.fps)
+        self.animated = animated_photo(tables.photo, tables.idle, idle_seed, spec.fps)
         self.own_teeth = OwnTeeth(tables.mouth.teeth)
         self._lip_line = LipLine(tables.mouth.line_colour, tables.unit_px)
         left, top, right, bottom = tables.box
@@ -150,7 +150,7 @@ class PixelCompositor:
         self._photo = face.photo
         self._corners = left, top, right, bottom = lower_face_box(face)
         self._box = np.s_[top:bottom, left:right]
-        idle = None if idle_seed is None else idle_tables(face)
+        idle = None if idle_seed is None else idle_tables(face, face.photo)
         self.animated = animated_photo(face.photo, idle, idle_seed, spec.fps)
         self.still = self.animated.draw(AT_REST, self._corners) if self.animated else face.photo.copy()
         self._size = (right - left, bottom - top)

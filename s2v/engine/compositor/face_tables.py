@@ -14,7 +14,8 @@ from s2v.engine.compositor.eye_tables import EyeTables, eye_tables
 from s2v.engine.compositor.head_tables import HeadTables, head_tables
 from s2v.engine.compositor.lips import lip_line_colour
 from s2v.engine.compositor.maps import Box
-from s2v.engine.compositor.teeth import own_teeth
+from s2v.engine.compositor.mouth.open_photo import without_inside
+from s2v.engine.compositor.mouth.own_teeth import own_teeth
 from s2v.engine.compositor.warp_tables import WarpTables, warp_tables
 from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.face.geometry import FACE_OVAL, LOWER_INNER_LIP, MOUTH_CORNERS, N_MESH, UPPER_INNER_LIP, Points
@@ -42,7 +43,7 @@ class MouthTables:
     patch_size: tuple[int, int]  # width, height of the network's mouth
     patch_to_window: Points  # (2, 3) from its pixels to those of the window, with the head at rest
     blur_px: float  # of its pixels: as soft is the photo; 0 where that cannot be seen
-    teeth: NDArray[np.float32] | None  # of `teeth.own_teeth`, over the window; None: the photo shows none
+    teeth: NDArray[np.float32] | None  # of `own_teeth`, over the window; None: the photo shows none
     line_colour: NDArray[np.float32] | None  # of `lips.lip_line_colour`; None: the photo's lips touch, no line is drawn
 
 
@@ -50,7 +51,7 @@ class MouthTables:
 class FaceTables:
     """One face of network "s2v"."""
 
-    photo: Image  # (h, w, 3) BGR
+    photo: Image  # (h, w, 3) BGR, of `open_photo.without_inside`: what the warp moves
     box: Box  # of the lower face: all that may change while the head is still
     unit_px: float  # pixels of a face unit
     photo_to_plane: Points  # (2, 3) from photo pixels to the face plane
@@ -64,9 +65,10 @@ def face_tables(face: EnrolledFace, spec: LipSyncSpec, idle: bool) -> FaceTables
     left, top, right, bottom = box = lower_face_box(face)
     size = (right - left, bottom - top)
     to_photo = np.array([[1.0, 0, left], [0, 1.0, top]])
-    moving = idle_tables(face) if idle else None
+    photo = without_inside(face)
+    moving = idle_tables(face, photo) if idle else None
     return FaceTables(
-        photo=face.photo,
+        photo=photo,
         box=box,
         unit_px=face.pose.unit_px,
         photo_to_plane=np.linalg.inv(np.vstack([face.plane.matrix, [0, 0, 1]]))[:2],
@@ -76,10 +78,10 @@ def face_tables(face: EnrolledFace, spec: LipSyncSpec, idle: bool) -> FaceTables
     )
 
 
-def idle_tables(face: EnrolledFace) -> IdleTables:
-    """Those of a face, whatever its network."""
-    head = head_tables(face.photo, face.landmarks, face.plane, keep=lower_face_box(face))
-    return IdleTables(head, eye_tables(face.photo, face.landmarks, pad_px=head.reach_px))
+def idle_tables(face: EnrolledFace, photo: Image) -> IdleTables:
+    """Those of a face, whatever its network. Args: photo: of the face, as its network wants it drawn."""
+    head = head_tables(photo, face.landmarks, face.plane, keep=lower_face_box(face))
+    return IdleTables(head, eye_tables(photo, face.landmarks, pad_px=head.reach_px))
 
 
 def lower_face_box(face: EnrolledFace) -> tuple[int, int, int, int]:

@@ -14,7 +14,7 @@ from s2v.engine.backends.base import Tensors
 from s2v.engine.compositor.cpu import MotionCompositor, PixelCompositor, make_compositor
 from s2v.engine.compositor.face_tables import face_warp_tables, lower_face_box, mouth_grid
 from s2v.engine.compositor.lips import LipLine, light_between, lip_line_colour, opening_mask, paint_cover
-from s2v.engine.compositor.teeth import OwnTeeth, own_teeth
+from s2v.engine.compositor.mouth.own_teeth import OwnTeeth, own_teeth
 from s2v.engine.compositor.warp import LayeredWarp
 from s2v.engine.face.enrolment import EnrolledFace, enrol, face_from_landmarks, face_grid
 from s2v.engine.face.geometry import FACE_OVAL, LOWER_INNER_LIP, MOUTH_CORNERS, UPPER_INNER_LIP

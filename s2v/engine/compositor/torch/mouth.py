@@ -1,4 +1,4 @@
-"""The mouth between the lips, on a device: the arithmetic of the CPU's `lips.py` and `teeth.py`.
+"""The mouth between the lips, on a device: the arithmetic of the CPU's `lips.py` and `mouth/own_teeth.py`.
 
 Outlines are drawn by distance instead of by scan lines, blurs are matrix products, and whether lips are closed is a
 factor instead of a branch: fixed shapes throughout, so it can be recorded as a CUDA graph.

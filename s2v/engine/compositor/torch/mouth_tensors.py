@@ -24,7 +24,7 @@ from s2v.engine.compositor.lips import (
     line_blur_px,
     pen_px,
 )
-from s2v.engine.compositor.teeth import MATCHING
+from s2v.engine.compositor.mouth.own_teeth import MATCHING
 from s2v.engine.compositor.torch.layout import Layout, size_of, slices
 from s2v.engine.face.geometry import UPPER_INNER_LIP
 
