@@ -7,29 +7,34 @@ from s2v.engine.compositor.cpu import MotionCompositor, PixelCompositor
 from s2v.engine.lipsync import LipSyncEngine
 
 RING, MFCC, NETWORK = "ring, windows", "MFCC", "network"
-WARP_MAP, WARP_PIXELS, IDLE, PAINT = "warp: map", "warp: pixels", "idle motion", "paint, paste"
-DRAWING = (RING, MFCC, NETWORK, WARP_MAP, WARP_PIXELS, IDLE, PAINT)
+WARP_MAP, WARP_PIXELS, IDLE = "warp: map", "warp: pixels", "idle motion"
+OPENING, LAYERS, PASTE = "mouth: opening", "mouth: layers", "mouth: paste"
+DRAWING = (RING, MFCC, NETWORK, WARP_MAP, WARP_PIXELS, IDLE, OPENING, LAYERS, PASTE)
 
 
 def instrument_engine(engine: LipSyncEngine, watch: Stopwatch) -> None:
     """Put timers on an engine that has not drawn yet.
 
-    warp: map    where each pixel of the lower face comes from.
-    warp: pixels fetching them, for all that moves, and copying the rest of the photo.
-    idle motion  where head and shoulders carry pixels, gaze, lids.
-    paint, paste the mouth between the lips, its light, and putting it into the frame.
+    warp: map      where each pixel of the lower face comes from.
+    warp: pixels   fetching them, for all that moves, and copying the rest of the photo.
+    idle motion    where head and shoulders carry pixels, gaze, lids.
+    mouth: opening where the lips are apart, and what light falls between them.
+    mouth: layers  tongue and teeth.
+    mouth: paste   putting them into the frame, and what else drawing takes.
 
-    A compositor of another kind is all "paint, paste".
+    A compositor of another kind is all "mouth: paste".
     """
     watch.put_on(engine, "push", RING)
     watch.put_on(engine._windows._front_end, "columns", MFCC)
     watch.put_on(engine._windows._mean, "update", MFCC)
     watch.put_on(engine._backend, "infer" if engine._resident is None else "infer_resident", NETWORK)
     compositor = engine._compositor
-    watch.put_on(compositor, "draw", PAINT)
+    watch.put_on(compositor, "draw", PASTE)
     if isinstance(compositor, MotionCompositor):
         watch.put_on(compositor, "_warped", WARP_PIXELS)
         watch.put_on(compositor.warp, "source_map", WARP_MAP)
+        watch.put_on(compositor.interior, "opening", OPENING)
+        watch.put_on(compositor.interior, "layers", LAYERS)
     if isinstance(compositor, MotionCompositor | PixelCompositor) and compositor.animated is not None:
         animated = compositor.animated
         watch.put_on(animated, "pose", IDLE)

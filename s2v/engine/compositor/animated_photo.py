@@ -7,8 +7,8 @@ from collections.abc import Callable
 from s2v.engine.compositor.eyes import MovingEyes, lay_over
 from s2v.engine.compositor.head import MovingHead
 from s2v.engine.compositor.idle_motion import IdleMotion, IdlePose
-from s2v.engine.compositor.maps import Box, Map
 from s2v.engine.face.geometry import Points
+from s2v.engine.face.maps import Box, Map
 from s2v.engine.face.photo import Image
 
 AT_REST = IdlePose()

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from s2v.engine.compositor.lids import Curve, EyeLines, curve_at, lash_strip, lid_curve, lid_plate
-from s2v.engine.compositor.maps import Box
 from s2v.engine.face.geometry import EYES, EyeMesh, Points
+from s2v.engine.face.maps import Box
 from s2v.engine.face.photo import Image
 
 _SHUT_BELOW, _OPEN_FROM = 0.09, 0.14  # opening / width: an eye as narrow as that is closed; from there it is open

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from s2v.engine.compositor.eye_tables import EyeTables
 from s2v.engine.compositor.idle_motion import IdlePose
 from s2v.engine.compositor.lids import FOLD_SOFT, curve_at
-from s2v.engine.compositor.maps import Box, Map, remap, smoothstep
+from s2v.engine.face.maps import Box, Map, remap, smoothstep
 from s2v.engine.face.photo import Image
 
 LOWER_LID_SHARE = 0.12  # of the opening is closed from below

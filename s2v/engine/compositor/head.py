@@ -10,8 +10,8 @@ import numpy as np
 
 from s2v.engine.compositor.head_tables import FINE, PIVOT_V, HeadTables
 from s2v.engine.compositor.idle_motion import IdlePose
-from s2v.engine.compositor.maps import Box, Map, remap
 from s2v.engine.face.geometry import Points
+from s2v.engine.face.maps import Box, Map, remap
 from s2v.engine.face.photo import Image
 
 

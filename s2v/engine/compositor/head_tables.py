@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.engine.compositor.idle_motion import ROLL_DEGREES, SHIFT_X_UNITS, SHIFT_Y_UNITS
-from s2v.engine.compositor.maps import Box, Map, smoothstep
 from s2v.engine.face.geometry import FACE_OVAL, N_MESH, FacePlane, Points
+from s2v.engine.face.maps import Box, Map, smoothstep
 from s2v.engine.face.photo import Image
 
 PIVOT_V = 0.9  # face units: the head rolls around a point below the mouth, where it sits on the neck

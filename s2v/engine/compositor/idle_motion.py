@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.engine.compositor.maps import smoothstep
+from s2v.engine.face.maps import smoothstep
 
 EASE_IN_S = 1.0  # the first frame is the photo at rest; everything grows from there
 SEED_LIMIT = 2**63  # seeds are whole numbers from 0 to below this

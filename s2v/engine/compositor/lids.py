@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.engine.compositor.maps import Box, Map, remap, smoothstep
 from s2v.engine.face.geometry import Points
+from s2v.engine.face.maps import Box, Map, remap, smoothstep
 from s2v.engine.face.photo import Image
 
 Curve = tuple[float, ...]

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.engine.compositor.maps import Map, remap
 from s2v.engine.compositor.warp_tables import WarpTables
 from s2v.engine.face.geometry import UPPER_INNER_LIP, Points
+from s2v.engine.face.maps import Map, remap
 
 SEAM_SOFTNESS = 0.012  # face units over which the layers mix between the lips: over a pixel, else the line is a stair
 SEAM_SPREAD = 0.8  # how fast the seam widens beyond the corners of the mouth

@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.engine.compositor.maps import Map, smoothstep
 from s2v.engine.face.geometry import (
     FACE_OVAL,
     LOWER_INNER_LIP,
@@ -22,6 +21,7 @@ from s2v.engine.face.geometry import (
     Pose,
     canonical_face,
 )
+from s2v.engine.face.maps import Map, smoothstep
 
 # Where the canonical face's lips meet and end, in face units: decides which layer a point joins.
 _LIP_LINE_Y = 0.78

@@ -1,4 +1,4 @@
-"""How blurred a photo is, so that paint can be as blurred.
+"""How blurred a photo is, so that what is drawn into it can be as blurred.
 
 Source: Zhuo and Sim, "Defocus map estimation from a single image" (Pattern Recognition, 2011): blur the picture
 once more; at an edge the gradient shrinks by a factor that tells how blurred the edge was.
@@ -22,8 +22,7 @@ _STRONG_PERCENTILE = 58  # of the gradients on edges; weaker ones are shading
 _SHARPEST_PERCENTILE = 25  # of the blurs found: not every edge of a face is a step
 _MIN_EDGES = 20
 _PIXEL = 0.6  # standard deviation, in pixels, of what a lens and a sensor do to the sharpest edge
-_LEAST_PX = 0.3  # of the paint's own pixels: less cannot be seen
-_PAINT_PX = 0.7  # blur of painted teeth, in their own pixels: training saw them at about the size of the photos'
+_AREA_PX = 0.29  # standard deviation of the mean over a pixel
 
 
 def blur_px(face: EnrolledFace) -> float:
@@ -47,15 +46,13 @@ def blur_px(face: EnrolledFace) -> float:
     return float(np.sqrt(max(0.0, variance)))
 
 
-def paint_blur(photo_blur_px: float, photo_px_per_paint_px: float) -> float:
-    """Standard deviation, in pixels of the paint, that makes paint as soft as the photo it will be laid on.
+def texture_blur_px(photo_blur_px: float) -> float:
+    """Standard deviation, in pixels of the photo, that makes a drawing as soft as the photo it will be laid on.
 
-    A photo of fewer pixels than the paint has counts as blurred by its own pixels: sampling paint without that would
-    leave it jagged. Paint has a blur of its own. 0 for so little that it cannot be seen.
+    The drawing is sharp; each of its pixels is the mean of what it covers. What a lens and a sensor do to the sharpest
+    edge is added to the photo's own blur.
     """
-    softness = np.hypot(photo_blur_px, _PIXEL) / photo_px_per_paint_px
-    lacking = float(np.sqrt(max(0.0, softness**2 - _PAINT_PX**2)))
-    return lacking if lacking > _LEAST_PX else 0.0
+    return float(np.sqrt(photo_blur_px**2 + _PIXEL**2 - _AREA_PX**2))
 
 
 def _features(face: EnrolledFace) -> tuple[Image, NDArray[np.uint8]]:

@@ -8,9 +8,9 @@ from fakes import drawn_face
 from s2v.engine.compositor.eye_tables import eye_tables
 from s2v.engine.compositor.eyes import MovingEyes, lay_over
 from s2v.engine.compositor.idle_motion import IdlePose
-from s2v.engine.compositor.maps import Map, remap
 from s2v.engine.face.enrolment import EnrolledFace, enrol, face_from_landmarks
 from s2v.engine.face.geometry import EYES, EyeMesh, Points
+from s2v.engine.face.maps import Map, remap
 from s2v.engine.face.photo import Image
 from s2v.spec import LipSyncSpec
 

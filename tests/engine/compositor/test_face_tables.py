@@ -38,8 +38,7 @@ def test_drawing_only_reads_the_tables(smiling_face: EnrolledFace) -> None:
     compositor = MotionCompositor(smiling_face, SPEC, idle_seed=3)
     before = [array.copy() for array in arrays(compositor.tables)]
     assert len(before) > 25
-    mouth = np.ones((1, 4, SPEC.mouth_h_px, SPEC.mouth_w_px), np.float32)
-    outputs = {"motion": np.zeros((1, SPEC.n_motion), np.float32), "mouth": mouth}
+    outputs = {"motion": np.zeros((1, SPEC.n_motion), np.float32), "tract": np.ones((1, 4), np.float32)}
     for index, jaw in ((0, 0.0), (88, 3.0), (160, 1.0)):  # the last two in a blink
         outputs["motion"][0, 0] = jaw
         compositor.draw(outputs, index)
@@ -49,7 +48,7 @@ def test_drawing_only_reads_the_tables(smiling_face: EnrolledFace) -> None:
 
 def test_tables_cannot_be_changed_by_name(tables: FaceTables) -> None:
     assert tables.idle is not None
-    for part in (tables, tables.warp, tables.mouth, tables.idle, tables.idle.head, tables.idle.eyes[0]):
+    for part in (tables, tables.warp, tables.interior, tables.idle, tables.idle.head, tables.idle.eyes[0]):
         with pytest.raises(FrozenInstanceError):
             setattr(part, fields(part)[0].name, None)
 
@@ -59,22 +58,20 @@ def test_the_mouth_lies_in_the_box_and_leaves_room_for_the_head(tables: FaceTabl
     assert still.idle is None and tables.idle is not None
     reach_px = tables.idle.head.reach_px
     assert reach_px > 1
-    windows = zip(tables.mouth.window, still.mouth.window, tables.box, (-1, -1, 1, 1), strict=True)
+    windows = zip(tables.interior.window, still.interior.window, tables.box, (-1, -1, 1, 1), strict=True)
     for moving, held, outer, sign in windows:
         assert moving == held + sign * reach_px
         assert sign * (outer - moving) >= 0
-    # The patch's own pixel is the same one of the photo in both.
+    # The same pixel of the photo is the same place in both.
     for one in (tables, still):
-        at = one.mouth.patch_to_window[:, 2] + one.mouth.window[:2]
-        np.testing.assert_allclose(at, still.mouth.patch_to_window[:, 2] + still.mouth.window[:2])
+        at = one.interior.plane_to_window[:, 2] + one.interior.window[:2]
+        np.testing.assert_allclose(at, still.interior.plane_to_window[:, 2] + still.interior.window[:2])
 
 
 def test_what_a_photo_shows_decides_what_is_drawn(closed_face: EnrolledFace, tables: FaceTables) -> None:
     closed = face_tables(closed_face, SPEC, idle=True)
-    assert closed.mouth.teeth is None and closed.mouth.line_colour is None
-    left, top, right, bottom = tables.mouth.window
-    assert tables.mouth.teeth is not None and tables.mouth.teeth.shape == (bottom - top, right - left, 4)
-    assert tables.mouth.line_colour is not None and tables.mouth.line_colour.max() < 100  # darker than lips
+    assert closed.line_colour is None
+    assert tables.line_colour is not None and tables.line_colour.max() < 100  # darker than lips
     assert closed.idle is not None and len(closed.idle.eyes) == 2
 
 
@@ -115,12 +112,3 @@ def test_the_lower_face_is_drawn_with_what_it_looks_up_and_what_never_moves_is_n
     lower = [band for band in bands if band[1] < box[3] and band[3] > box[1]]
     assert (lower[0][1] <= box[1]) and (lower[-1][3] >= box[3])
     assert all(band[0] <= box[0] - 0.06 * face.pose.unit_px and band[2] >= box[2] for band in lower)
-
-
-@pytest.mark.parametrize("width", [200, 301, 800, 1203])
-def test_the_mouths_window_is_the_smallest_that_holds_all_its_pixels(width: int) -> None:
-    mouth = face_tables(drawn_face(SPEC, (width, round(1.2 * width))), SPEC, idle=False).mouth
-    left, top, right, bottom = mouth.window
-    corners = np.array([[0, 0, 1], [SPEC.mouth_w_px - 1, SPEC.mouth_h_px - 1, 1]]) @ mouth.patch_to_window.T
-    spare = np.concatenate([corners[0], [right - left - 1, bottom - top - 1] - corners[1]])
-    assert (spare >= 0).all() and (spare < 1).all()

@@ -11,10 +11,10 @@ import pytest
 
 from s2v.engine.compositor.face_tables import face_warp_tables, mouth_grid
 from s2v.engine.compositor.lips import opening_mask
-from s2v.engine.compositor.maps import remap
 from s2v.engine.compositor.warp import LayeredWarp
 from s2v.engine.face.enrolment import EnrolledFace, face_from_landmarks, face_grid, sample
 from s2v.engine.face.geometry import LOWER_INNER_LIP, N_MESH, UPPER_INNER_LIP, head_pose
+from s2v.engine.face.maps import remap
 from s2v.engine.face.motion_basis import MotionBasis, aperture, neutral_face
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.engine.compositor.maps import remap, smoothstep
 from s2v.engine.compositor.mouth.inside_edges import InsideEdges, inside_edges
 from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.face.geometry import Points
+from s2v.engine.face.maps import remap, smoothstep
 from s2v.engine.face.photo import Image
 
 _MARGIN = 0.012  # face units of lip beside the inside that go with it: its edge is blurred with teeth
@@ -63,7 +63,8 @@ def _widened(edges: InsideEdges) -> tuple[Points, Points]:
 
 def _at_corner(edges: InsideEdges, u: Points) -> Points:
     """1 in the corners of the mouth, whose shade stays as it is, 0 away from them; (...)."""
-    return 1 - smoothstep(np.minimum(u - edges.u[0], edges.u[-1] - u) / _CORNER)
+    away: Points = smoothstep(np.minimum(u - edges.u[0], edges.u[-1] - u) / _CORNER)
+    return 1 - away
 
 
 def _mirrored(

@@ -1,7 +1,7 @@
 """A photo's own upper teeth: where an open mouth shows them, they are better than any paint.
 
-They do not move with the lips, so what the photo shows between its lips stays where it is. What is laid over the paint
-ends in a parabola along their lower edge, for single columns of pixels find that edge only roughly.
+They are on the skull: what hides them is the lip. What is shown of them ends in a parabola along their lower edge, for
+single columns of pixels find that edge only roughly.
 """
 
 from __future__ import annotations
@@ -10,15 +10,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.engine.compositor.lips import OPENING_MARGIN, light_between, opening_mask
-from s2v.engine.compositor.maps import smoothstep
 from s2v.engine.compositor.mouth.inside_edges import InsideEdges, inside_edges
+from s2v.engine.compositor.mouth.opening import light_between
 from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.face.geometry import LOWER_INNER_LIP, UPPER_INNER_LIP, Points
+from s2v.engine.face.maps import smoothstep
 from s2v.engine.face.motion_basis import aperture
 
 MIN_APERTURE = 0.05  # face units; a narrower gap shows a line of something, no teeth to speak of
-MATCHING = (0.5, 1.8)  # how far the paint beside them may be darkened or brightened to match
 _UNDER_THE_LIPS = 0.006  # face units: that close to a lip its blurred edge begins
 _SOFT = 0.006
 _LONGEST = 0.12  # face units: an upper tooth is hardly longer; below is tongue, or what moves with the jaw
@@ -40,39 +39,10 @@ _FIT_SCALE = 0.006  # face units: an edge that far off the parabola counts half
 Mask = NDArray[np.bool_]
 
 
-class OwnTeeth:
-    """What to lay over the paint, for a window of the photo. Args: teeth: of `own_teeth`."""
-
-    def __init__(self, teeth: NDArray[np.float32] | None) -> None:
-        self._teeth = teeth
-
-    @property
-    def any(self) -> bool:
-        """Whether the photo shows teeth."""
-        return self._teeth is not None
-
-    def over(self, paint: NDArray[np.float32], carry: Points) -> NDArray[np.float32]:
-        """The photo's own teeth over paint (h, w, 3) in [0, 255], which is made as bright as they are; both unshaded.
-
-        Args:
-            carry: (2, 3) map from where the window's pixels were on the photo to where they are now.
-        """
-        teeth = self._teeth
-        if teeth is None:
-            return paint
-        if not np.array_equal(carry, np.eye(2, 3)):
-            teeth = np.asarray(cv2.warpAffine(teeth, carry, paint.shape[1::-1], flags=cv2.INTER_CUBIC), np.float32)
-        pixels, cover = teeth[..., :3], np.clip(teeth[..., 3:], 0, 1)
-        light = (cover * pixels).sum((0, 1)) / ((cover * paint).sum((0, 1)) + 1e-3)
-        matched = paint * np.clip(light, *MATCHING).astype(np.float32)
-        covered: NDArray[np.float32] = matched + cover * (pixels - matched)
-        return covered
-
-
 def own_teeth(face: EnrolledFace, left: int, top: int, size: tuple[int, int]) -> NDArray[np.float32] | None:
     """A window of the photo where it shows teeth: (h, w, 4) BGR in [0, 255] and cover in [0, 1]; None if it shows none.
 
-    The teeth are as they would be in full light, for `OwnTeeth.over`'s caller shades all that lies between the lips.
+    The teeth are as they would be in full light, for all that lies between the lips is shaded when it is drawn.
 
     Args:
         face: enrolled. left, top, size: the window in pixels of the photo, size is (width, height).
@@ -92,10 +62,9 @@ def own_teeth(face: EnrolledFace, left: int, top: int, size: tuple[int, int]) ->
 
 
 def _light(face: EnrolledFace, corner: NDArray[np.int_], size: tuple[int, int]) -> NDArray[np.float32]:
-    """How much light falls between the photo's lips, (h, w), as `lips.light_between`."""
+    """How much light falls between the photo's lips, (h, w), a share of what falls on teeth in a wide mouth."""
     lips = [*UPPER_INNER_LIP, *LOWER_INNER_LIP[-2:0:-1]]
-    unit = face.pose.unit_px
-    return light_between(opening_mask(face.landmarks[lips, :2] - corner, size, unit * OPENING_MARGIN), unit)
+    return light_between(face.landmarks[lips, :2] - corner, size, face.pose.unit_px)
 
 
 def _level_cover(edges: InsideEdges) -> NDArray[np.float32] | None:

@@ -20,13 +20,13 @@ from s2v.engine.backends.ssim import ssim
 from s2v.engine.backends.torch.device import TorchCpuDevice
 from s2v.engine.compositor.cpu import MotionCompositor
 from s2v.engine.compositor.face_tables import lower_face_box
-from s2v.engine.compositor.maps import Box
 from s2v.engine.compositor.torch.compositor import TorchBatchCompositor, TorchCompositor
 from s2v.engine.compositor.torch.draw import draw
 from s2v.engine.compositor.torch.draw_stream import DrawStream, next_draw_stream
 from s2v.engine.compositor.torch.face_tensors import face_tensors
 from s2v.engine.compositor.torch.frame_inputs import PoseInputs
 from s2v.engine.face.enrolment import EnrolledFace, enrol
+from s2v.engine.face.maps import Box
 from s2v.engine.face.photo import Image, load_photo
 from s2v.errors import BackendError
 from s2v.spec import LipSyncSpec

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from s2v.engine.compositor.maps import remap, smoothstep
+from s2v.engine.face.maps import remap, smoothstep
 
 
 @given(st.floats(-2, 3))

@@ -1,0 +1,99 @@
+"""Where a row of teeth stands in the mouth of a photo, seen as the photo's head is turned.
+
+Teeth stand on an arch: those at the side are further from the camera. A turned head shows more of the near side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from s2v.engine.compositor.mouth.teeth_texture import BELOW_MM, PX_PER_MM, REACH_MM, Texture
+from s2v.engine.face.geometry import FacePlane, Points, Pose
+
+MM = 1 / 92  # of a face unit
+_SIDES_RISE = 0.5  # per face unit: the edges of the teeth rise by that times the square of the way from the midline
+_FALLOFF = ((0.0, 0.27, 0.62, 0.95), (1.0, 1.0, 0.66, 0.40))  # light by the way to the corner of the mouth
+RASTER_PX = 500.0  # of a face unit
+
+
+@dataclass(frozen=True)
+class Arch:
+    """Where one row of teeth stands."""
+
+    middle: Points  # (3,) of its incisal edge, face units
+    bend_per_mm: float  # depth of the arch: that times the square of the way to the side, mm
+    roots_up: bool  # of the upper row
+
+
+@dataclass(frozen=True)
+class View:
+    """From where teeth are seen, and on what pixels."""
+
+    pose: Pose
+    plane: FacePlane
+    half_width: float  # of the mouth, in face units: towards its corners less light falls on teeth
+    plane_to_row: Points  # (2, 3) from the face plane to pixels
+
+    def row(self, texture: Texture, arch: Arch, size: NDArray[np.int_], blur_px: float) -> Texture:
+        """A row of teeth on an arch as (h, w, 3), its cover turned into what it leaves bare.
+
+        Args:
+            texture: of `teeth_texture`. size: (width, height) in pixels. blur_px: of the photo, in these pixels.
+        """
+        to_plane = np.linalg.inv(np.vstack([self.plane_to_row, [0, 0, 1]]))[:2]
+        ends = np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) * size - 0.5
+        seen = ends @ to_plane[:, :2].T + to_plane[:, 2]
+        low, high = seen.min(0), seen.max(0)
+        row = _sampled(self._raster(texture, arch, low, high), low, to_plane, (int(size[0]), int(size[1])))
+        row = np.asarray(cv2.GaussianBlur(row, (0, 0), blur_px), np.float32)
+        row[..., 2] = 1 - row[..., 2]
+        return row
+
+    def _raster(self, texture: Texture, arch: Arch, low: Points, high: Points) -> Texture:
+        """The row as a picture of the face plane, RASTER_PX to a unit, from `low` to `high` (2,)."""
+        columns, rows = np.ceil((high - low) * RASTER_PX).astype(int)
+        s_mm, u, v = _seen(arch, self.pose, self.plane)
+        at_u = low[0] + (np.arange(columns) + 0.5) / RASTER_PX
+        s = np.interp(at_u, u, s_mm, left=-2 * REACH_MM, right=2 * REACH_MM)
+        edge_v = np.interp(at_u, u, v)
+        at_v = low[1] + (np.arange(rows)[:, None] + 0.5) / RASTER_PX
+        t_mm = (edge_v - at_v if arch.roots_up else at_v - edge_v) / MM
+        map_x = np.broadcast_to((s + REACH_MM) * PX_PER_MM, t_mm.shape).astype(np.float32)
+        map_y = np.minimum((t_mm + BELOW_MM) * PX_PER_MM, len(texture) - 1).astype(np.float32)
+        seen = cv2.remap(texture, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        aside = np.abs(at_u - np.interp(0, s_mm, u)) / self.half_width
+        seen[..., :2] *= np.interp(aside, *_FALLOFF).astype(np.float32)[:, None]
+        return np.asarray(seen, np.float32)
+
+
+def _sampled(raster: Texture, low: Points, to_plane: Points, size: tuple[int, int]) -> Texture:
+    """A raster that begins at `low` (2,) on pixels of `size`, each the mean of what it covers."""
+    grid = to_plane * RASTER_PX
+    grid[:, 2] -= low * RASTER_PX + 0.5
+    fine = max(1, int(np.ceil(np.sqrt(abs(np.linalg.det(grid[:, :2]))))))
+    dense = grid.copy()
+    dense[:, :2] /= fine
+    dense[:, 2] += (dense[:, :2] - grid[:, :2]) @ [0.5, 0.5]  # pixels' corners stay where they are
+    wide = (size[0] * fine, size[1] * fine)
+    seen = cv2.warpAffine(raster, dense, wide, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    return np.asarray(seen if fine == 1 else cv2.resize(seen, size, interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _seen(arch: Arch, pose: Pose, plane: FacePlane) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Along the arch: s in mm, and u, v of the incisal edge in the face plane, u ascending."""
+    x = np.linspace(-REACH_MM, REACH_MM, 513)
+    z = arch.bend_per_mm * x**2
+    s = np.concatenate([[0], np.cumsum(np.hypot(np.diff(x), np.diff(z)))])
+    s -= np.interp(0, x, s)
+    edge = arch.middle + MM * np.c_[x, np.zeros_like(x), z] - np.c_[0 * x, _SIDES_RISE * (MM * x) ** 2, 0 * x]
+    u, v = plane.to_plane(pose.to_photo(edge)[:, :2]).T
+    # Where the arch turns out of sight, u goes back again.
+    middle = len(u) // 2
+    right = np.flatnonzero(np.diff(u[middle:]) <= 0)
+    left = np.flatnonzero(np.diff(u[: middle + 1]) <= 0)
+    part = slice(left[-1] + 1 if len(left) else 0, middle + right[0] + 1 if len(right) else len(u))
+    return s[part], u[part], v[part]

@@ -1,0 +1,106 @@
+"""The tongue, what the upper teeth shade, and the lower lip under them: soft shapes, drawn coarsely, a formula each.
+
+Each shape is how much light it throws back and how far it covers what is behind it. They are drawn on one grid for all
+faces, in face units from the middle of the upper teeth's edge: u to the viewer's right, v down.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from s2v.engine.face.maps import smoothstep
+
+Plane = NDArray[np.float32]  # (h, w)
+
+GRID_PX = 100.0  # of a face unit
+GRID_LEFT, GRID_TOP = -0.34, -0.14  # where the grid begins; beyond its edges the last row or column goes on
+GRID_SIZE = (68, 50)  # width, height
+_U = (GRID_LEFT + (np.arange(GRID_SIZE[0], dtype=np.float32) + 0.5) / GRID_PX)[None].astype(np.float32)
+_V = (GRID_TOP + (np.arange(GRID_SIZE[1], dtype=np.float32) + 0.5) / GRID_PX)[:, None].astype(np.float32)
+_U2 = _U * _U
+
+_OVER_TEETH, _HEIGHT = 0.040, 0.075  # the body's top above the lower teeth: of a low tongue; how much a high one adds
+_MOUND, _MOUND_FROM = 0.5, 0.06  # an open jaw leaves the tongue behind: by that share of what the chin moves further
+_BODY_BEND, _TIP_BEND, _BETWEEN_BEND = 0.9, 5.0, 2.2  # how fast it falls off to the sides, per face unit
+_BODY_SOFT, _TIP_SOFT, _LIP_SOFT = 0.035, 0.016, 0.012  # face units over which an edge comes in
+_ROUND = 0.06  # face units below its edge where a rounded surface faces the light
+_EDGE_LIGHT, _BACK_LIGHT = 0.66, 0.76  # at the edge of the body; of a tongue far back
+_GROOVE, _GROOVE_HALF = 0.12, 0.03  # light lost along the middle of the body; face units to its side
+_TIP_LIGHT, _TIP_DARKER, _TIP_UNDER = 1.10, 0.34, 0.10  # of the tip; its underside, that many face units further down
+_BETWEEN_FROM, _BETWEEN_OVER = 1.45, 0.35  # tip + front: where the tip begins to come between the teeth; and how fast
+_BETWEEN_EDGE, _BETWEEN_LIGHT = 0.80, 0.28  # of the tip between the teeth, and what its middle has more
+_BETWEEN_OUT = 0.014  # face units that it reaches over the lower teeth
+_SHADOW, _SHADED = 0.32, 0.045  # light that the upper teeth keep off; face units below their edge
+_LIP_BEND, _LIP_EDGE = 0.5, 0.72  # the tucked lip follows the upper teeth's edge; light at its edge
+
+
+class Behind(NamedTuple):
+    """What is behind the lower teeth, on the grid, (h, w) each in [0, 1]; the shade of the upper teeth is in it."""
+
+    flesh: Plane  # light
+    cavity: Plane  # light
+    shade: Plane  # light that the upper teeth leave to what is behind them
+
+    def merged(self) -> NDArray[np.float32]:
+        """(h, w, 3)."""
+        return np.asarray(cv2.merge(self), np.float32)
+
+
+def behind_teeth(lower_v: float, chin: float, height: float, front: float, tip: float) -> Behind:
+    """Cavity and tongue.
+
+    Args:
+        lower_v: of the lower teeth's edge, below the upper ones'. chin: how far it is moved down, face units.
+        height, front, tip: of the tongue, of `TRACT_VARIABLES`.
+    """
+    top = lower_v - (_OVER_TEETH + _HEIGHT * height) - _MOUND * max(0.0, chin - _MOUND_FROM)
+    below = _V - np.float32(top) - np.float32(_BODY_BEND) * _U2
+    groove = (1 - _GROOVE) + _GROOVE * smoothstep(np.abs(_U) * np.float32(1 / _GROOVE_HALF))
+    light = np.float32(_EDGE_LIGHT) + np.float32(1 - _EDGE_LIGHT) * smoothstep(below * np.float32(1 / _ROUND))
+    light *= (groove * (_BACK_LIGHT + (1 - _BACK_LIGHT) * front)).astype(np.float32)
+    cover = smoothstep(below * np.float32(1 / _BODY_SOFT))
+    shade = np.float32(1 - _SHADOW) + np.float32(_SHADOW) * smoothstep(_V * np.float32(1 / _SHADED))
+    flesh, cavity = light * cover * shade, (1 - cover) * shade
+    if raised := smoothstep(3.0 * tip):
+        low, high = lower_v - 0.5 * _OVER_TEETH, -_TIP_SOFT
+        below = _V - np.float32(low + (min(high, low) - low) * tip) - np.float32(_TIP_BEND) * _U2
+        light = np.float32(_TIP_LIGHT) - np.float32(_TIP_DARKER) * smoothstep(below * np.float32(1 / _TIP_UNDER))
+        cover = smoothstep(below * np.float32(1 / _TIP_SOFT)) * np.float32(raised)
+        flesh += (light - flesh) * cover
+        cavity *= 1 - cover
+    return Behind(flesh, cavity, np.broadcast_to(shade, flesh.shape))
+
+
+def tongue_between(lower_v: float, front: float, tip: float) -> NDArray[np.float32] | None:
+    """The tip between the teeth, over the lower ones and under the upper ones: (h, w, 2) light times cover, cover.
+
+    None where there is none. Args: as of `behind_teeth`.
+    """
+    out = smoothstep((tip + front - _BETWEEN_FROM) / _BETWEEN_OVER)
+    if not out:
+        return None
+    top, bottom = -_TIP_SOFT, max(lower_v, 0.0) + _BETWEEN_OUT
+    middle, half = (top + bottom) / 2, (bottom - top) / 2
+    inside = np.float32(half) - np.abs(_V - np.float32(middle)) - np.float32(_BETWEEN_BEND) * _U2
+    light = np.float32(_BETWEEN_EDGE) + np.float32(_BETWEEN_LIGHT) * smoothstep(inside * np.float32(2 / half))
+    return _layer(light, smoothstep(inside * np.float32(1 / _TIP_SOFT)) * np.float32(out))
+
+
+def lip_tucked(tuck: float) -> NDArray[np.float32] | None:
+    """The lower lip's inner side, on which the upper teeth's edge rests: (h, w, 2) light times cover, cover.
+
+    None where the lip is not tucked. Args: tuck: `lip_to_teeth` of `TRACT_VARIABLES`.
+    """
+    if not tuck:
+        return None
+    below = _V + np.float32(_LIP_BEND) * _U2
+    light = np.float32(_LIP_EDGE) + np.float32(1 - _LIP_EDGE) * smoothstep(below * np.float32(1 / _ROUND))
+    return _layer(light, smoothstep(below * np.float32(1 / _LIP_SOFT)) * np.float32(tuck))
+
+
+def _layer(light: Plane, cover: Plane) -> NDArray[np.float32]:
+    return np.asarray(cv2.merge([light * cover, cover]), np.float32)

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from s2v.engine.compositor.mouth.own_row import OwnRow, with_own_teeth
+
+SIZE = (60, 120)  # height, width
+PLANE_TO_ROW = np.array([[100.0, 0, 60], [0, 100.0, 30]])  # 100 px a unit, the origin in the middle
+EDGE = np.array([0.0, 0.05])  # of the drawn teeth: row 35
+
+
+def drawn() -> np.ndarray:
+    row = np.zeros((*SIZE, 3), np.float32)
+    row[..., 2] = 1
+    row[10:35, 20:100] = [0.8, 0, 0]
+    return row
+
+
+def own(edge_row: int, level: float = 200.0) -> np.ndarray:
+    """A photo's teeth, the right half of them darker, down to a row of the window."""
+    teeth = np.zeros((*SIZE, 4), np.float32)
+    teeth[edge_row - 15 : edge_row, 40:80] = [level, level, level + 20, 1]
+    teeth[edge_row - 15 : edge_row, 60:80, :3] *= 0.8
+    return teeth
+
+
+def laid(teeth: np.ndarray) -> OwnRow:
+    found = with_own_teeth(teeth, drawn(), PLANE_TO_ROW, EDGE)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("edge_row", [33, 35, 39])
+def test_their_edge_goes_where_the_drawn_one_is(edge_row: int) -> None:
+    upper = laid(own(edge_row)).upper
+    own_light = np.abs(upper[:, 55, 0] - 0.8) > 0.02
+    assert np.flatnonzero(own_light & (upper[:, 55, 2] < 0.5))[-1] == 34
+
+
+def test_they_are_not_moved_further_than_a_lip_hides() -> None:
+    upper = laid(own(55)).upper
+    assert upper[46, 50, 2] < 0.5 < upper[52, 50, 2]
+
+
+def test_they_are_as_bright_as_the_drawn_ones_and_keep_their_shapes() -> None:
+    for level in (60.0, 200.0):
+        upper = laid(own(35, level)).upper
+        assert np.median(upper[25:32, 42:78, 0]) == pytest.approx(0.8, rel=0.15)
+        assert upper[28, 70, 0] == pytest.approx(0.8 * upper[28, 50, 0], rel=0.02)
+        assert upper[28, 30, 0] == pytest.approx(0.8)  # beside them the drawn row goes on
+
+
+def test_their_colour_is_that_of_the_bright_ones() -> None:
+    np.testing.assert_allclose(laid(own(35)).colour, [200, 200, 220])
+
+
+def test_spots_far_from_the_front_are_no_teeth() -> None:
+    spots = np.zeros((*SIZE, 4), np.float32)
+    spots[30:34, 100:104] = [200, 200, 200, 1]
+    assert with_own_teeth(spots, drawn(), PLANE_TO_ROW, EDGE) is None
+    assert with_own_teeth(np.zeros((*SIZE, 4), np.float32), drawn(), PLANE_TO_ROW, EDGE) is None
