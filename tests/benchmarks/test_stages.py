@@ -11,13 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes import FakeBackend, FakeCompositor, drawn_face, voice
-from numpy.typing import NDArray
 
 from s2v.benchmarks import instrumentation as seams
 from s2v.benchmarks.stages import CONVERT, DRAWN, H264, LIVE, VP8, WARM_UP, count, pieces, time_drawing, time_file
 from s2v.benchmarks.stopwatch import Spent, Stopwatch, TimedRun
 from s2v.cli import main
-from s2v.engine.backends.base import Tensors
 from s2v.engine.lipsync import LipSyncEngine
 from s2v.spec import LipSyncSpec, Network
 
@@ -99,14 +97,6 @@ def test_every_piece_of_speech_makes_one_frame_ready(fps: int) -> None:
     assert spec.ready_at(len(cut)) > len(pcm)
 
 
-class PixelBackend(FakeBackend):
-    """The same for network "speech2vid"."""
-
-    def infer(self, mfcc: NDArray[np.float32], identity: Tensors) -> Tensors:
-        light = super().infer(mfcc, identity)["mouth"][:, :3, :1, :1]
-        return {"pixels": np.broadcast_to(light, (len(mfcc), 3, self.spec.face_px, self.spec.face_px))}
-
-
 HEARD = {seams.RING, seams.MFCC, seams.NETWORK, seams.PASTE}
 WARPED = {seams.WARP_MAP, seams.WARP_PIXELS}
 INSIDE = {seams.OPENING, seams.LAYERS}  # of a mouth that is open
@@ -125,8 +115,7 @@ def test_timers_stand_on_all_parts_and_change_no_pixel(
     network: Network, idle_seed: int | None, expected: set[str]
 ) -> None:
     spec = LipSyncSpec(network=network)
-    face, backend = drawn_face(spec), PixelBackend if network == "speech2vid" else FakeBackend
-    plain, watched = (LipSyncEngine(face, backend(spec), idle_seed=idle_seed) for _ in range(2))
+    plain, watched = (LipSyncEngine(drawn_face(spec), FakeBackend(spec), idle_seed=idle_seed) for _ in range(2))
     watch, seen = Stopwatch(), set[str]()
     seams.instrument_engine(watched, watch)
     for piece in pieces(spec, voice(0.4)):
@@ -208,7 +197,7 @@ sys.exit(main(["bench", "stages", "--size", "192", "--frames", "3", "--no-idle",
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, timeout=120)
     assert done.returncode == 0, done.stderr
     lines = {line.split("  ")[0]: line for line in done.stdout.splitlines()}
-    assert {*seams.DRAWING, DRAWN} - {seams.IDLE} <= lines.keys()
+    assert {*seams.DRAWING, DRAWN} - {seams.IDLE, *INSIDE} <= lines.keys()  # lips may be shut in so few frames
     assert not lines.keys() & {seams.IDLE, CONVERT, VP8, H264, LIVE}
     for note in ("no mediapipe here", "no av here", "are left out", "one right after the other"):
         assert note in done.stdout

@@ -28,7 +28,7 @@ _TEETH_OFF = 8.0  # L that a photo's own teeth may be off the guess: flash or sh
 
 
 @dataclass(frozen=True)
-class MouthColours:
+class InteriorColours:
     """What lies between the lips, each (3,) BGR in [0, 255], in full light."""
 
     teeth: NDArray[np.float32]
@@ -42,14 +42,14 @@ class MouthColours:
         """(3, 4): BGR by teeth, flesh, cavity, lip."""
         return np.stack([self.teeth, self.flesh, self.cavity, self.lip], axis=1)
 
-    def with_teeth(self, seen: NDArray[np.float32]) -> MouthColours:
+    def with_teeth(self, seen: NDArray[np.float32]) -> InteriorColours:
         """The same mouth with teeth of a colour (3,) that the photo shows, about as light as those guessed."""
         guessed, found = (_lab(colour[None])[0] for colour in (self.teeth, seen))
         found[0] = np.clip(found[0], guessed[0] - _TEETH_OFF, guessed[0] + _TEETH_OFF)
         return replace(self, teeth=_bgr(found))
 
 
-def mouth_colours(face: EnrolledFace) -> MouthColours:
+def interior_colours(face: EnrolledFace) -> InteriorColours:
     """Those of one face.
 
     Constants were set beside film: teeth are 0.79 to 0.85 as light as the cheek when shaded, whatever the skin.
@@ -58,7 +58,7 @@ def mouth_colours(face: EnrolledFace) -> MouthColours:
     lips = _around(face, face.landmarks[np.array(_ON_LIPS), :2].mean(1), _LIP_RADIUS)
     cheek, lip = np.median(cheeks, axis=0), np.median(lips, axis=0)
     low, high = _WHITE_OVER_CHEEK
-    white = _eye_white(face, fallback=cheek + [10.0, 0, 0])
+    white = _eye_white(face, fallback=cheek + np.array([10.0, 0, 0]))
     white_l = np.clip(white[0], cheek[0] + low, cheek[0] + high)
     chroma = float(np.percentile(np.hypot(*np.concatenate([cheeks, lips])[:, 1:].T), _CHROMA_PERCENTILE))
     s = float(np.clip(chroma / _FULL_CHROMA, 0, 1))
@@ -67,9 +67,12 @@ def mouth_colours(face: EnrolledFace) -> MouthColours:
     flesh = [0.36 * cheek[0] + 0.30 * lip[0] + 14, 0.45 * lip[1] + 21 * s, 0.45 * lip[2] + 9 * s]
     cavity = [0.20 * cheek[0], 0.78 * flesh[1], 0.85 * flesh[2]]
     inner_lip = [0.92 * lip[0], lip[1] + 4 * s, lip[2]]
-    return MouthColours(
-        *(_bgr(np.array(lab)) for lab in (teeth, flesh, cavity, inner_lip)),
-        np.array([1 + 0.26 * s, 1 + 0.26 * s, 1 - 0.36 * s], np.float32),
+    return InteriorColours(
+        teeth=_bgr(np.array(teeth)),
+        flesh=_bgr(np.array(flesh)),
+        cavity=_bgr(np.array(cavity)),
+        lip=_bgr(np.array(inner_lip)),
+        shade_exponents=np.array([1 + 0.26 * s, 1 + 0.26 * s, 1 - 0.36 * s], np.float32),
     )
 
 

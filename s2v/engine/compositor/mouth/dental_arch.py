@@ -37,19 +37,21 @@ class View:
     plane: FacePlane
     half_width: float  # of the mouth, in face units: towards its corners less light falls on teeth
     plane_to_row: Points  # (2, 3) from the face plane to pixels
+    size: tuple[int, int]  # (width, height) in pixels
+    blur_px: float  # of the photo, in these pixels
 
-    def row(self, texture: Texture, arch: Arch, size: NDArray[np.int_], blur_px: float) -> Texture:
+    def row(self, texture: Texture, arch: Arch) -> Texture:
         """A row of teeth on an arch as (h, w, 3), its cover turned into what it leaves bare.
 
         Args:
-            texture: of `teeth_texture`. size: (width, height) in pixels. blur_px: of the photo, in these pixels.
+            texture: of `teeth_texture`. arch: where it stands.
         """
         to_plane = np.linalg.inv(np.vstack([self.plane_to_row, [0, 0, 1]]))[:2]
-        ends = np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) * size - 0.5
+        ends = np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) * self.size - 0.5
         seen = ends @ to_plane[:, :2].T + to_plane[:, 2]
         low, high = seen.min(0), seen.max(0)
-        row = _sampled(self._raster(texture, arch, low, high), low, to_plane, (int(size[0]), int(size[1])))
-        row = np.asarray(cv2.GaussianBlur(row, (0, 0), blur_px), np.float32)
+        row = _sampled(self._raster(texture, arch, low, high), low, to_plane, self.size)
+        row = np.asarray(cv2.GaussianBlur(row, (0, 0), self.blur_px), np.float32)
         row[..., 2] = 1 - row[..., 2]
         return row
 
@@ -83,7 +85,7 @@ def _sampled(raster: Texture, low: Points, to_plane: Points, size: tuple[int, in
     return np.asarray(seen if fine == 1 else cv2.resize(seen, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
-def _seen(arch: Arch, pose: Pose, plane: FacePlane) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def _seen(arch: Arch, pose: Pose, plane: FacePlane) -> tuple[Points, Points, Points]:
     """Along the arch: s in mm, and u, v of the incisal edge in the face plane, u ascending."""
     x = np.linspace(-REACH_MM, REACH_MM, 513)
     z = arch.bend_per_mm * x**2

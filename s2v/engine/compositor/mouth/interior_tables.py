@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.engine.compositor.mouth.colours import mouth_colours
+from s2v.engine.compositor.mouth.colours import interior_colours
 from s2v.engine.compositor.mouth.dental_arch import MM, Arch, View
 from s2v.engine.compositor.mouth.own_row import with_own_teeth
 from s2v.engine.compositor.mouth.own_teeth import own_teeth
@@ -30,10 +30,17 @@ _UNDER_LIPS_MM = 0.6  # the line where lips meet lies that far above what the li
 _OVERBITE_MM, _OVERJET_MM = 0.6, 1.0  # the lower teeth's edge is that far above and behind the upper ones', jaw shut
 JAW_SHARE = 0.80  # of the chin's way that the lower teeth go: skin slides over the bone
 LOWER_LIGHT = 0.86  # of the upper teeth's
-_FINE, _FINE_BELOW_PX = 2, 250  # rows of teeth are that fine for faces of fewer pixels a unit: then linear look-ups keep them sharp
+_FINE, _FINE_BELOW_PX = (
+    2,
+    250,
+)  # rows of teeth are that fine for faces of fewer pixels a unit: then linear look-ups keep them sharp
 _BEHIND_LIPS = 0.06  # face units from the lips' surface to the upper incisors
 _UPPER_BEND, _LOWER_BEND = 0.030, 0.036  # of the arches, per mm
-_BESIDE, _ABOVE, _BELOW = 0.10, 0.16, 0.40  # face units around the corners and the line of the lips that the window holds
+_BESIDE, _ABOVE, _BELOW = (
+    0.10,
+    0.16,
+    0.40,
+)  # face units around the corners and the line of the lips that the window holds
 
 
 @dataclass(frozen=True)
@@ -69,41 +76,33 @@ def interior_tables(
         seed: of the shapes of its teeth; None makes one of the photo.
         show_mm: how much of the upper teeth a parted mouth shows; None: what is usual for the length of its upper lip.
     """
-    seed = zlib.crc32(face.photo.tobytes()) if seed is None else seed
     resting = face.canonical + face.rest
     at_rest = face.plane.to_plane(face.pose.to_photo(resting)[:, :2])
-    inner = [UPPER_INNER_LIP[5], LOWER_INNER_LIP[5]]
-    corners = at_rest[list(MOUTH_CORNERS)]
-    half_width = float(np.ptp(corners[:, 0]) / 2)
     window = _window(face, at_rest, box, reach_px)
     left, top, right, bottom = window
-    size = np.array([right - left, bottom - top])
     plane_to_window = face.plane.matrix - np.array([[0, 0, left], [0, 0, top]])
-    show = upper_teeth_show_mm(resting) if show_mm is None else show_mm
-    # Incisors stand behind the middle of the lips; how far behind shifts them when the head is turned.
-    upper_edge = resting[inner].mean(0) + [0, (show + _UNDER_LIPS_MM) * MM, _BEHIND_LIPS]
-    lower_edge = upper_edge + [0, -_OVERBITE_MM * MM, _OVERJET_MM * MM]
-    edges = face.plane.to_plane(face.pose.to_photo(np.stack([upper_edge, lower_edge]))[:, :2])
-    colours, photo_blur_px = mouth_colours(face), blur_px(face)
     fine = _FINE if face.pose.unit_px < _FINE_BELOW_PX else 1
     row_to_window = np.array([[1 / fine, 0, 0.5 / fine - 0.5], [0, 1 / fine, 0.5 / fine - 0.5]])
-    if size.all():
-        to_row = np.linalg.inv(np.vstack([row_to_window, [0, 0, 1]]))
-        view = View(face.pose, face.plane, half_width, to_row[:2] @ np.vstack([plane_to_window, [0, 0, 1]]))
-        soft_px = fine * texture_blur_px(photo_blur_px)
-        upper = view.row(upper_row(seed), Arch(upper_edge, _UPPER_BEND, roots_up=True), size * fine, soft_px)
-        lower = view.row(lower_row(seed), Arch(lower_edge, _LOWER_BEND, roots_up=False), size * fine, soft_px)
-        own = own_teeth(face, left, top, (int(size[0]), int(size[1])))
-        if own is not None:
-            own = cv2.warpAffine(own, to_row[:2], size * fine, borderMode=cv2.BORDER_REPLICATE)
-            found = with_own_teeth(own, upper, view.plane_to_row, edges[0])
-            if found is not None:
-                upper, colours = found.upper, colours.with_teeth(found.colour)
+    edges = _incisors(resting, upper_teeth_show_mm(resting) if show_mm is None else show_mm)
+    middle, lower_middle = face.plane.to_plane(face.pose.to_photo(edges)[:, :2])
+    colours, photo_blur_px = interior_colours(face), blur_px(face)
+    upper = lower = np.zeros((0, 0, 3), np.float32)
+    if right > left and bottom > top:
+        window_to_row = np.linalg.inv(_whole(row_to_window))[:2]
+        half_width = float(np.ptp(at_rest[list(MOUTH_CORNERS), 0]) / 2)
+        size, soft_px = (fine * (right - left), fine * (bottom - top)), fine * texture_blur_px(photo_blur_px)
+        view = View(face.pose, face.plane, half_width, window_to_row @ _whole(plane_to_window), size, soft_px)
+        seed = zlib.crc32(face.photo.tobytes()) if seed is None else seed
+        upper = view.row(upper_row(seed), Arch(edges[0], _UPPER_BEND, roots_up=True))
+        lower = view.row(lower_row(seed), Arch(edges[1], _LOWER_BEND, roots_up=False))
         lower[..., 0] *= LOWER_LIGHT
-    else:
-        upper = lower = np.zeros((*size[::-1], 3), np.float32)
-    grid_to_plane = np.array([[1 / GRID_PX, 0, edges[0, 0] + GRID_LEFT + 0.5 / GRID_PX],
-                              [0, 1 / GRID_PX, edges[0, 1] + GRID_TOP + 0.5 / GRID_PX], [0, 0, 1]])  # fmt: skip
+        own = own_teeth(face, left, top, (right - left, bottom - top))
+        if own is not None:
+            own = np.asarray(cv2.warpAffine(own, window_to_row, size, borderMode=cv2.BORDER_REPLICATE), np.float32)
+            if (found := with_own_teeth(own, upper, view.plane_to_row, middle)) is not None:
+                upper, colours = found.upper, colours.with_teeth(found.colour)
+    grid = np.array([[1 / GRID_PX, 0, GRID_LEFT + 0.5 / GRID_PX], [0, 1 / GRID_PX, GRID_TOP + 0.5 / GRID_PX]])
+    grid[:, 2] += middle
     return InteriorTables(
         window=window,
         plane_to_window=plane_to_window,
@@ -112,10 +111,10 @@ def interior_tables(
         upper=upper,
         lower=lower,
         row_to_window=row_to_window,
-        grid_to_window=plane_to_window @ grid_to_plane,
+        grid_to_window=plane_to_window @ _whole(grid),
         colours=colours.layers,
         shade_exponents=colours.shade_exponents,
-        lower_v=float(edges[1, 1] - edges[0, 1]),
+        lower_v=float(lower_middle[1] - middle[1]),
         chin_moves=_chin_moves(face, spec),
     )
 
@@ -126,6 +125,21 @@ def upper_teeth_show_mm(resting: Points) -> float:
     return float(np.interp((stomion - resting[_SUBNASALE, 1]) / MM, _LIP_LENGTH_MM, _SHOW_MM))
 
 
+def _incisors(resting: Points, show_mm: float) -> Points:
+    """Middle of the edges of upper and lower teeth, (2, 3) face units.
+
+    They stand behind the middle of the lips; how far behind shifts them when the head is turned.
+    """
+    stomion = resting[[UPPER_INNER_LIP[5], LOWER_INNER_LIP[5]]].mean(0)
+    upper = stomion + np.array([0, (show_mm + _UNDER_LIPS_MM) * MM, _BEHIND_LIPS])
+    return np.stack([upper, upper + np.array([0, -_OVERBITE_MM * MM, _OVERJET_MM * MM])])
+
+
+def _whole(affine: Points) -> Points:
+    """A (2, 3) map as (3, 3), to be multiplied or inverted."""
+    return np.vstack([affine, [0, 0, 1]])
+
+
 def _chin_moves(face: EnrolledFace, spec: LipSyncSpec) -> Points:
     moves = MotionBasis.load(spec.motion_basis).displacement(np.array([_CHIN]))[: spec.n_motion, 0]
     in_plane: Points = face.pose.turn(moves)[:, :2] @ np.linalg.inv(face.plane.matrix[:, :2]).T
@@ -134,7 +148,7 @@ def _chin_moves(face: EnrolledFace, spec: LipSyncSpec) -> Points:
 
 def _window(face: EnrolledFace, at_rest: Points, box: Box, reach_px: int) -> Box:
     lips = at_rest[[*UPPER_INNER_LIP, *LOWER_INNER_LIP]]
-    low, high = lips.min(0) - [_BESIDE, _ABOVE], lips.max(0) + [_BESIDE, _BELOW]
+    low, high = lips.min(0) - np.array([_BESIDE, _ABOVE]), lips.max(0) + np.array([_BESIDE, _BELOW])
     corners = face.plane.to_photo(np.array([[u, v] for u in (low[0], high[0]) for v in (low[1], high[1])]))
     left, top = np.clip(np.floor(corners.min(0)).astype(int) - reach_px, box[:2], box[2:])
     right, bottom = np.clip(np.ceil(corners.max(0)).astype(int) + 1 + reach_px, box[:2], box[2:])

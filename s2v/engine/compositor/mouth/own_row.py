@@ -29,9 +29,7 @@ class OwnRow(NamedTuple):
     colour: NDArray[np.float32]  # (3,) BGR in [0, 255]
 
 
-def with_own_teeth(
-    own: NDArray[np.float32], upper: Texture, plane_to_row: Points, edge: Points
-) -> OwnRow | None:
+def with_own_teeth(own: NDArray[np.float32], upper: Texture, plane_to_row: Points, edge: Points) -> OwnRow | None:
     """The upper row with a photo's own teeth, moved so that their edge is where the drawn one is; None: too few.
 
     A laughing lip uncovers teeth that the same lip hides when it talks: left where they are, they would fill every

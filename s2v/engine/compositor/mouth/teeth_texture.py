@@ -95,5 +95,9 @@ def _one(
     aside = (1 - np.abs(x)) * width / 2
     light = 1 - _ROUNDING * np.abs(x) ** 3 - (1 - _GAP_LIGHT) * np.exp(-0.5 * (aside / _GAP_MM) ** 2)
     down = np.clip(t / height, 0, 1)
-    light = light * (1 - (1 - _NECK_LIGHT) * down**2) * (1 - (1 - _EDGE_LIGHT) * np.exp(-np.maximum(t, 0) / _TRANSLUCENT_MM))
+    light = (
+        light
+        * (1 - (1 - _NECK_LIGHT) * down**2)
+        * (1 - (1 - _EDGE_LIGHT) * np.exp(-np.maximum(t, 0) / _TRANSLUCENT_MM))
+    )
     return covered, light

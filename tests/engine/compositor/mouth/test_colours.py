@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from s2v.engine.compositor.mouth.colours import MouthColours, mouth_colours
+from s2v.engine.compositor.mouth.colours import InteriorColours, interior_colours
 from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.face.geometry import EYES
 
@@ -28,11 +28,11 @@ def grey(face: EnrolledFace) -> EnrolledFace:
 
 
 @pytest.fixture(scope="module")
-def colours(closed_face: EnrolledFace) -> MouthColours:
-    return mouth_colours(closed_face)
+def colours(closed_face: EnrolledFace) -> InteriorColours:
+    return interior_colours(closed_face)
 
 
-def test_teeth_are_the_lightest_and_flesh_is_red(colours: MouthColours, closed_face: EnrolledFace) -> None:
+def test_teeth_are_the_lightest_and_flesh_is_red(colours: InteriorColours, closed_face: EnrolledFace) -> None:
     x, y = closed_face.landmarks[50, :2].round().astype(int)
     cheek = lab(np.median(closed_face.photo[y - 4 : y + 5, x - 4 : x + 5], axis=(0, 1)))
     teeth, flesh, cavity = lab(colours.teeth), lab(colours.flesh), lab(colours.cavity)
@@ -50,11 +50,11 @@ def test_dark_skin_has_light_teeth(closed_face: EnrolledFace) -> None:
         cv2.fillPoly(dark.photo, [outline], (170, 175, 180))
     x, y = dark.landmarks[50, :2].round().astype(int)
     cheek = lab(np.median(dark.photo[y - 4 : y + 5, x - 4 : x + 5], axis=(0, 1)))
-    assert lab(mouth_colours(dark).teeth)[0] > cheek[0] + 12
+    assert lab(interior_colours(dark).teeth)[0] > cheek[0] + 12
 
 
 def test_a_grey_photo_has_a_grey_mouth(closed_face: EnrolledFace) -> None:
-    found = mouth_colours(grey(closed_face))
+    found = interior_colours(grey(closed_face))
     for colour in (found.teeth, found.flesh, found.cavity, found.lip):
         assert np.abs(lab(colour)[1:]).max() < 1
     np.testing.assert_allclose(found.shade_exponents, 1, atol=0.02)
@@ -62,24 +62,24 @@ def test_a_grey_photo_has_a_grey_mouth(closed_face: EnrolledFace) -> None:
 
 def test_teeth_are_never_cyan(closed_face: EnrolledFace) -> None:
     for change in ((0.0, -60.0, 0.0), (0.0, 0.0, -60.0), (0.0, -40.0, -40.0)):  # as filters make photos
-        teeth = lab(mouth_colours(recoloured(closed_face, change)).teeth)
+        teeth = lab(interior_colours(recoloured(closed_face, change)).teeth)
         assert teeth[1] > -1.5 and teeth[2] > -1.5
 
 
-def test_light_that_falls_on_flesh_reddens_its_shadows(colours: MouthColours) -> None:
+def test_light_that_falls_on_flesh_reddens_its_shadows(colours: InteriorColours) -> None:
     blue, green, red = colours.shade_exponents
     assert red < 0.8 < 1.1 < green == blue
 
 
-def test_shut_eyes_are_no_error(closed_face: EnrolledFace, colours: MouthColours) -> None:
+def test_shut_eyes_are_no_error(closed_face: EnrolledFace, colours: InteriorColours) -> None:
     landmarks = closed_face.landmarks.copy()
     for eye in EYES:
         landmarks[list(eye.upper)] = landmarks[list(eye.lower)]
-    teeth = mouth_colours(replace(closed_face, landmarks=landmarks)).teeth
+    teeth = interior_colours(replace(closed_face, landmarks=landmarks)).teeth
     assert abs(lab(teeth)[0] - lab(colours.teeth)[0]) < 20
 
 
-def test_teeth_seen_on_the_photo_give_their_colour_and_not_all_of_their_light(colours: MouthColours) -> None:
+def test_teeth_seen_on_the_photo_give_their_colour_and_not_all_of_their_light(colours: InteriorColours) -> None:
     yellow = colours.with_teeth(np.array([40, 200, 230], np.float32))
     assert lab(yellow.teeth)[2] > lab(colours.teeth)[2] + 20
     black = colours.with_teeth(np.array([10, 10, 10], np.float32))
@@ -87,7 +87,7 @@ def test_teeth_seen_on_the_photo_give_their_colour_and_not_all_of_their_light(co
     np.testing.assert_array_equal(yellow.flesh, colours.flesh)
 
 
-def test_layers_are_teeth_flesh_cavity_lip(colours: MouthColours) -> None:
+def test_layers_are_teeth_flesh_cavity_lip(colours: InteriorColours) -> None:
     assert colours.layers.shape == (3, 4)
     for column, colour in zip(
         colours.layers.T, (colours.teeth, colours.flesh, colours.cavity, colours.lip), strict=True

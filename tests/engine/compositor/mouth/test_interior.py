@@ -144,7 +144,9 @@ def test_all_of_it_goes_where_the_head_goes() -> None:
     a = np.radians(4)
     turn = np.array([[np.cos(a), -np.sin(a), 14.0], [np.sin(a), np.cos(a), -9.0]])
     here, there = drawn(), drawn(carry=turn)
-    back = cv2.warpAffine(there, turn, here.shape[1::-1], flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderValue=SKIN)
+    back = cv2.warpAffine(
+        there, turn, here.shape[1::-1], flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderValue=SKIN
+    )
     inside = np.zeros(here.shape[:2], np.uint8)
     cv2.fillPoly(inside, [lips(-0.04, 0.12, 0.19).round().astype(np.int32)], 1)
     assert np.abs(back.astype(int) - here)[inside > 0].mean() < 3

@@ -18,7 +18,9 @@ SPEC = LipSyncSpec()
 MM = 1 / 92
 
 
-def made(face: EnrolledFace, reach_px: int = 0, seed: int | None = None, show_mm: float | None = None) -> InteriorTables:
+def made(
+    face: EnrolledFace, reach_px: int = 0, seed: int | None = None, show_mm: float | None = None
+) -> InteriorTables:
     return interior_tables(face, SPEC, lower_face_box(face), reach_px, seed, show_mm)
 
 

@@ -37,7 +37,9 @@ def test_gaps_are_darker_and_stand_as_far_apart_as_teeth_are_wide(name: str, wid
         line = ROWS[name](seed)[round((5 + BELOW_MM) * PX_PER_MM), :, 0]
         middle = round(REACH_MM * PX_PER_MM)
         for side in (-1, 1):
-            begin, end = sorted((middle + side * round(0.6 * width_mm * PX_PER_MM), middle + side * round(1.4 * width_mm * PX_PER_MM)))
+            begin, end = sorted(
+                (middle + side * round(0.6 * width_mm * PX_PER_MM), middle + side * round(1.4 * width_mm * PX_PER_MM))
+            )
             gap_mm = abs(begin + line[begin:end].argmin() - middle) / PX_PER_MM
             assert gap_mm == pytest.approx(width_mm, rel=0.15)
         assert line[middle - 2 : middle + 3].min() < 0.85 * line[middle + 15]

@@ -35,7 +35,8 @@ def test_a_high_tongue_is_higher_and_a_front_one_brighter() -> None:
 
 def test_the_tongue_goes_down_with_the_jaw_and_stays_behind_a_wide_one() -> None:
     tops = [
-        top_of(behind_teeth(**AT_REST | {"lower_v": LOWER_V + 0.8 * far, "chin": CHIN + far}).cavity) for far in (0.0, 0.1)
+        top_of(behind_teeth(**AT_REST | {"lower_v": LOWER_V + 0.8 * far, "chin": CHIN + far}).cavity)
+        for far in (0.0, 0.1)
     ]
     assert 0.015 < tops[1] - tops[0] < 0.06
 
