@@ -87,4 +87,4 @@ def test_a_laughing_photo_comes_to_rest_without_its_teeth(smiling_face: Enrolled
         cv2.fillPoly(mouth, [outline.round().astype(np.int32)], 1)
         shares.append(float((edges.colours.toothness(lab, edges.colours.lower_lip) > 0.6)[mouth > 0].mean()))
     assert shares[0] > 0.4
-    assert shares[1] < 0.02  # 0.014; 0.09 with the photo itself
+    assert shares[1] < 0.02  # 0.014; 0.035 if the photo itself is warped
