@@ -18,7 +18,8 @@ from tqdm import tqdm
 from s2v.errors import DataError
 from s2v.files import write_whole, written_whole
 from s2v.training.voices.phones import write_labels
-from s2v.training.voices.synthesizers import ENGINES, RATE_HZ, Speaker, SynthesizedSpeech, Synthesizer
+from s2v.training.voices.speech import RATE_HZ, Speaker, SynthesizedSpeech, Synthesizer
+from s2v.training.voices.synthesizers import ENGINES
 from s2v.training.workers import worker_pool
 
 HERE = Path(__file__).parent
