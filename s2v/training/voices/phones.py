@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001  (letters of the phonetic alphabet are meant)
 """Which phone is spoken when: forced alignment, and phones as what the mouth does to make them.
 
 The lips do not care whose voice it is. So motion learned from one talker's phones can label any
@@ -43,7 +44,7 @@ _VOWELS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]
     "y": ((0.1, 0.1, 1.0), (0.1, 0.1, 1.0)), "ø": ((0.4, 0.2, 0.9), (0.4, 0.2, 0.9)),
     "œ": ((0.6, 0.3, 0.7), (0.6, 0.3, 0.7)), "ɯ": ((0.2, 0.8, 0.2), (0.2, 0.8, 0.2)),
     "e": ((0.5, 0.1, 0.0), (0.5, 0.1, 0.0)), "o": ((0.5, 0.9, 0.8), (0.5, 0.9, 0.8)),
-    "a": ((1.0, 0.4, 0.0), (1.0, 0.4, 0.0)),
+    "a": ((1.0, 0.5, 0.0), (1.0, 0.5, 0.0)),
 }  # fmt: skip
 _CONSONANTS: dict[str, str] = {
     "P": "lips stop", "B": "lips stop voiced", "M": "lips nasal voiced",
@@ -65,10 +66,11 @@ _COLUMN = {"lips": 3, "teeth": 4, "tongue": 5, "ridge": 6, "palate": 7, "velum":
 _NEARLY_CLOSED = 0.6  # lips that hiss or hum against each other without meeting ("near" above)
 N_FEATURES = 18  # 15 of articulation, silence, and how far into and how long the phone is
 _KNOWN = {**_VOWELS, **_CONSONANTS}
-# What a viewer would take the lips of a phone that English lacks for: its jaw, rounding, and how far they are closed.
-_LIPS_OF = {
-    "y": "UW", "ø": "UH", "œ": "ER", "ɯ": "IH", "e": "EH", "o": "AO", "a": "AA", "β": "W", "ɸ": "W", "r": "L",
-    "ɲ": "N", "ç": "HH", "ʝ": "Y", "x": "K", "ɣ": "G", "ɥ": "W",
+# Phones that English lacks: the English ones with the same lips (a width and an opening) and the same tongue.
+_LIKE = {
+    "y": ("UW", "IY"), "ø": ("UH", "EH"), "œ": ("ER", "EH"), "ɯ": ("IH", "UW"), "e": ("EH", "EH"), "o": ("AO", "AO"),
+    "a": ("AA", "AA"), "β": ("V", "B"), "ɸ": ("V", "P"), "r": ("L", "D"), "ɲ": ("N", "Y"), "ç": ("Y", "Y"),
+    "ʝ": ("Y", "Y"), "x": ("K", "K"), "ɣ": ("G", "G"), "ɥ": ("W", "Y"),
 }  # fmt: skip
 _log = logging.getLogger("s2v")
 
@@ -83,8 +85,13 @@ class Phone:
 
 
 def lips_like(name: str) -> str:
-    """The English phone whose lips are nearest, the phone itself if English has it: for tables that know only those."""
-    return _LIPS_OF.get(name, name)
+    """The English phone whose width and opening are nearest; itself if English has it. For tables of English phones."""
+    return _LIKE.get(name, (name, name))[0]
+
+
+def tongue_like(name: str) -> str:
+    """The English phone whose tongue does the same, and whose lower lip is as far from the teeth; or itself."""
+    return _LIKE.get(name, (name, name))[1]
 
 
 def align(pcm: NDArray[np.int16], text: str, pronounce: Callable[[str], Sequence[str]] = pronunciation) -> list[Phone]:
@@ -192,7 +199,7 @@ def write_labels(path: Path, phones: Iterable[Phone]) -> None:
 
 
 def read_labels(path: Path) -> list[Phone]:
-    """What `write_labels` wrote, or any track of labels in ARPAbet without stress and the other phones here. Raises: DataError, it is none."""
+    """What `write_labels` wrote, or any track of labels with the phones here. Raises: DataError, it is none."""
     try:
         rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
         phones = [Phone(name, float(start_s), float(end_s)) for start_s, end_s, name in rows]

@@ -20,7 +20,7 @@ from s2v.errors import DataError
 from s2v.extras import how_to_install
 from s2v.training.voices import espeak
 from s2v.training.voices.ipa import arpabet
-from s2v.training.voices.kokoro.engine import Kokoro
+from s2v.training.voices.kokoro import Kokoro
 from s2v.training.voices.speech import Speaker, SynthesizedSpeech, Synthesizer, sized, stretch
 
 # From the closing of a voiceless stop to its burst, which is where eSpeak begins it. Measured against pocketsphinx,

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001  (letters of the phonetic alphabet are meant)
 """Text as Kokoro's phonemes, each with the phones of ours that it stands for.
 
 eSpeak NG reads the text; Kokoro was trained on the same letters but for some: one letter for a diphthong or an

@@ -35,7 +35,7 @@ STYLE_LENGTHS, STYLE_SIZE = 510, 256  # a voice has a style for each number of t
 
 
 @dataclass(frozen=True)
-class Network:
+class KokoroNetwork:
     """A network that is ready to speak, and the numbers of the phonemes it knows."""
 
     session: Any  # onnxruntime.InferenceSession: tokens (1, n), style (1, 256), speed (1,) -> samples, durations (n,)
@@ -59,8 +59,8 @@ def missing() -> str:
 
 
 @lru_cache(maxsize=1)
-def load_network() -> Network:
-    """The network on one thread of the CPU; joined first where it is not yet. Raises: DataError, parts that do not fit."""
+def load_network() -> KokoroNetwork:
+    """The network on one thread of the CPU, joined first where need be. Raises: DataError, parts that do not fit."""
     import onnxruntime
 
     path = cache_folder() / "kokoro-int8-durations.onnx"
@@ -72,24 +72,26 @@ def load_network() -> Network:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own kinds share no base of theirs
         raise DataError(f"{path} cannot be loaded ({error}): delete it, and it is joined again") from None
-    return Network(session, json.loads((_data_folder() / "vocab.json").read_text(encoding="utf-8"))["vocab"])
+    return KokoroNetwork(session, json.loads((_data_folder() / "vocab.json").read_text(encoding="utf-8"))["vocab"])
 
 
 @lru_cache(maxsize=8)
 def load_styles(voice: str) -> NDArray[np.float32]:
-    """A voice: (STYLE_LENGTHS, STYLE_SIZE), a row for each number of tokens. Raises: DataError, no such voice."""
+    """A voice: (STYLE_LENGTHS, STYLE_SIZE), a row for each number of tokens; "a+b" is a voice between two.
+
+    Raises: DataError, no such voice.
+    """
     path = cache_folder() / STYLES_ARCHIVE
     try:
         content = path.read_bytes()
         if hashlib.sha256(content).hexdigest() != STYLES_SHA256:
             raise DataError(f"{path} is not {STYLES_PACKAGE}: delete it and `npm pack` it again")
         with tarfile.open(path) as archive:
-            member = archive.extractfile(f"package/voices/{voice}.bin")
-            assert member is not None
-            styles = np.frombuffer(member.read(), "<f4")
-    except (OSError, KeyError, tarfile.TarError, AssertionError):
+            found = [archive.extractfile(f"package/voices/{name}.bin") for name in voice.split("+")]
+            styles = [np.frombuffer(member.read(), "<f4") for member in found if member]
+    except (OSError, KeyError, tarfile.TarError):
         raise DataError(f"{path} has no voice {voice!r}: `tar tf` lists them") from None
-    return styles.reshape(STYLE_LENGTHS, STYLE_SIZE).astype(np.float32)
+    return np.mean(styles, axis=0, dtype=np.float32).reshape(STYLE_LENGTHS, STYLE_SIZE)
 
 
 def _join(path: Path) -> None:
