@@ -8,6 +8,7 @@ import io
 import json
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -52,7 +53,7 @@ def _package(site: Path, name: str) -> Path:
 def _network() -> bytes:
     from onnx import TensorProto, helper, numpy_helper
 
-    def constant(name: str, value: object, kind: type) -> object:
+    def constant(name: str, value: object, kind: type) -> Any:
         return numpy_helper.from_array(np.array(value, kind), name)
 
     nodes = [

@@ -84,7 +84,7 @@ def judge_language(folder: Path, speak: Speak, spec: LipSyncSpec, max_seconds: f
         sound = next((beside for beside in files if beside.stem == path.stem and beside.suffix != ".lab"), None)
         if sound is None:
             raise DataError(f"{path} has no recording of the same name beside it")
-        pcm = np.asarray(read_sound(sound), np.float32) / 32768
+        pcm = (read_sound(sound) / 32768).astype(np.float32)
         spoken.append(_listen(speak(pcm), read_labels(path), spec))
         if max_seconds is not None and sum(one.seconds for one in spoken) >= max_seconds:
             break
@@ -159,9 +159,15 @@ def _listen(motion: NDArray[np.float32], phones: Sequence[Phone], spec: LipSyncS
     speaking = np.zeros(len(motion), bool)
     for _, frames in spoken:
         speaking[frames] = True
+
+    def of_phones(curve: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.array([curve[frames].mean() for _, frames in spoken])
+
     return _Spoken(
         tuple(phone.name for phone, _ in spoken),
-        *(np.array([curve[frames].mean() for _, frames in spoken]) for curve in (opening, closed, width)),
+        of_phones(opening),
+        of_phones(closed),
+        of_phones(width),
         ((step * spec.fps) ** 2).sum(-1).mean(-1)[speaking[1:] & speaking[:-1]],
         closed[speaking],
         sum(phone.end_s - phone.start_s for phone, _ in spoken),
@@ -171,8 +177,8 @@ def _listen(motion: NDArray[np.float32], phones: Sequence[Phone], spec: LipSyncS
 def _frames(phone: Phone, middles_s: NDArray[np.float64]) -> NDArray[np.intp]:
     """Frames whose middle lies within a phone; of a short one that has none, the nearest."""
     within = np.flatnonzero((middles_s >= phone.start_s) & (middles_s < phone.end_s))
-    nearest = np.abs(middles_s - (phone.start_s + phone.end_s) / 2).argmin(keepdims=True)
-    return within if len(within) else nearest
+    nearest = int(np.abs(middles_s - (phone.start_s + phone.end_s) / 2).argmin())
+    return within if len(within) else np.array([nearest], np.intp)
 
 
 def _mean(spoken: Sequence[_Spoken], names: frozenset[str], part: str) -> float:

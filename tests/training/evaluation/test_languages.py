@@ -81,7 +81,8 @@ def test_lips_a_hair_too_far_apart_are_not_closed(tmp_path: Path) -> None:
     recording(tmp_path / "x")
 
     def ajar(pcm: NDArray[np.float32]) -> NDArray[np.float32]:
-        return speak(pcm) + 0.021 * gap_weights(SPEC).astype(np.float32) / (gap_weights(SPEC) ** 2).sum()
+        gap = gap_weights(SPEC)
+        return np.asarray(speak(pcm) + 0.021 * gap / (gap**2).sum(), np.float32)
 
     found = judge_language(tmp_path / "x", ajar, SPEC)
     assert found.shut == 0 and found.closed == 0
