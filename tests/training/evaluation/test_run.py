@@ -14,9 +14,9 @@ pytest.importorskip("matplotlib")
 
 from s2v.commands.evaluate import report_on
 from s2v.errors import DataError, OutputError
-from s2v.training.evaluation.non_speech import bundled_voice, no_speech_sounds
+from s2v.training.evaluation.measures.non_speech import bundled_voice, no_speech_sounds
+from s2v.training.evaluation.measures.probes import at_least, at_most
 from s2v.training.evaluation.phone_times import PHONE_MOMENTS, VOICE_TEXT
-from s2v.training.evaluation.probes import at_least, at_most
 from s2v.training.evaluation.report.contact_sheets import sheet, write_picture
 from s2v.training.evaluation.report.portraits import portrait_sheet
 from s2v.training.evaluation.report.report import (

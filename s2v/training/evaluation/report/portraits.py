@@ -11,7 +11,6 @@ import numpy as np
 
 from s2v.engine.backends.base import Backend
 from s2v.errors import DataError, FaceError
-from s2v.training.evaluation.non_speech import bundled_voice
 from s2v.training.evaluation.phone_times import PHONE_MOMENTS
 from s2v.training.evaluation.report.contact_sheets import check_picture_name, sheet, write_picture
 from s2v.training.evaluation.unseen_faces import photos_in, portrait_tiles
@@ -31,7 +30,7 @@ class DrawnPortraits:
 def portrait_sheet(
     places: Sequence[Path], backend: Backend, out: Path, n_rows: int = 24, progress: bool = True
 ) -> DrawnPortraits:
-    """Draw portraits (rows) at rest and at known phones of the bundled voice (columns).
+    """Draw portraits (rows) at rest and at known phones (columns).
 
     Args:
         places: folders, of which portraits are picked evenly over the sorted names, or photos, of which all are taken.
@@ -45,7 +44,6 @@ def portrait_sheet(
     named = not any(place.is_dir() for place in places)
     photos = [photo for several in wanted for photo in several]
     n_rows = len(photos) if named else min(n_rows, len(photos))
-    voice = bundled_voice()
     rows, refused = [], {}
     with tqdm(total=n_rows, unit="face", disable=not progress) as bar:
         for first in np.linspace(0, len(photos), n_rows, endpoint=False).astype(int):
@@ -53,7 +51,7 @@ def portrait_sheet(
             later = photos[first : first + max(1, len(photos) // n_rows)]
             for photo in later:
                 try:
-                    rows.append(portrait_tiles(photo, backend, voice))
+                    rows.append(portrait_tiles(photo, backend))
                     break
                 except FaceError as error:
                     refused[photo.name] = " ".join(str(error).split())
