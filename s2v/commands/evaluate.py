@@ -49,7 +49,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-w", "--workers", type=positive_number, default=1, help="processes (default %(default)s)")
     parser.add_argument(
         "--portraits", type=Path, nargs="+", metavar="PATH",
-        help="instead: draw photos (of folders, or given one by one) at known phones; -o names the picture",
+        help="instead: draw photos at known phones, those given one by one first, then some of the folders; -o names "
+        "the picture",
     )  # fmt: skip
     parser.add_argument(
         "-n",

@@ -1,4 +1,4 @@
-"""What is said in the clips, and when: transcripts beside them or a table of words, forced onto their sound."""
+"""What is said in the clips, by transcripts beside them or a table of words, and in the bundled sentences."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from s2v.bundled import PHONES_LABELS
 from s2v.errors import DataError
 from s2v.extras import how_to_install
-from s2v.training.voices.phones import Phone, align, read_labels
+from s2v.training.voices.phones import Phone, read_labels
 from s2v.training.voices.words import TRANSCRIPTS, read_transcripts, read_words
 
 HOW_TO_GET_A_TABLE = (
@@ -42,11 +39,6 @@ def text_of(clip: Path, folder: Path, words: Path | None = None) -> str:
         if clip.stem in (said := _transcripts(place)):
             return said[clip.stem]
     return ""
-
-
-def phones_of(pcm: NDArray[np.int16], text: str) -> tuple[Phone, ...]:
-    """The phones of a clip's own sound. Raises: DataError, the text does not fit, or a word nobody can say."""
-    return tuple(align(pcm, text))
 
 
 @lru_cache(maxsize=1)

@@ -27,6 +27,7 @@ from s2v.training.extract.extract_features import (
     has_times,
     load_features,
 )
+from s2v.training.voices.phones import Phone, align
 
 MIN_FRAMES = 20  # shorter clips have no rest of their own to measure from
 
@@ -49,6 +50,7 @@ class HeldClip:
     set_name: str
     features: ClipFeatures
     first_frame: int = 0  # of the stored frames, where landmarks and sound begin
+    recording: NDArray[np.int16] | None = None  # all of its sound, 16 kHz, where `features` have only a part
 
     @property
     def name(self) -> str:
@@ -90,6 +92,15 @@ class HeldClip:
     def aperture(self) -> NDArray[np.float32]:
         """(n,) opening of the lips over the talker's closed ones."""
         return (aperture(self.canonical) - aperture(self.neutral)).astype(np.float32)
+
+    def phones(self, text: str) -> list[Phone]:
+        """Which phone of what is said in the whole recording is spoken when, from the first frame on.
+
+        Raises: DataError, the text does not fit, or has a word nobody can say.
+        """
+        whole = self.features.pcm if self.recording is None else self.recording
+        late_s = self.first_frame / LipSyncSpec.fps
+        return [Phone(phone.name, phone.start_s - late_s, phone.end_s - late_s) for phone in align(whole, text)]
 
     @cached_property
     def shapes(self) -> LipShapes:
@@ -153,7 +164,7 @@ def load_clip(file: ClipFile, max_frames: int | None = None) -> HeldClip:
     start, end = (round(frame * LipSyncSpec().samples_per_frame) for frame in (first, last))
     times_s = clip.times_s[first:last] - first / LipSyncSpec.fps
     kept = replace(clip, landmarks=clip.landmarks[first:last], pcm=clip.pcm[start:end], times_s=times_s)
-    return HeldClip(file.set_name, kept, first)
+    return HeldClip(file.set_name, kept, first, clip.pcm)
 
 
 def _seen(landmarks: NDArray[np.float32]) -> tuple[int, int]:

@@ -15,7 +15,6 @@ from s2v.engine.face.geometry import Pose
 from s2v.engine.face.photo import Image
 from s2v.errors import DataError, FaceError
 from s2v.extras import how_to_install
-from s2v.training.evaluation.clip_phones import phones_of
 from s2v.training.evaluation.clips import ClipFile, HeldClip, load_clip
 from s2v.training.evaluation.crops import face_crop
 from s2v.training.evaluation.measures.metrics import loudness, pauses
@@ -157,7 +156,7 @@ def _phone_tables(
     if not text:
         return {}, ""
     try:
-        phones = phones_of(clip.features.pcm, text)
+        phones = clip.phones(text)
     except ModuleNotFoundError as missing:
         return {}, f"{missing.name} is not installed: {how_to_install(missing.name or '')}"
     except DataError as error:

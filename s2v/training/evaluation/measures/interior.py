@@ -13,14 +13,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.engine.face.geometry import LOWER_INNER_LIP, OUTER_EYES, OUTER_LIPS, UPPER_INNER_LIP
+from s2v.engine.face.geometry import LOWER_INNER_LIP, MOUTH_CORNERS, OUTER_EYES, OUTER_LIPS, UPPER_INNER_LIP
 from s2v.engine.face.photo import Image
 
 INNER_LIPS = (*UPPER_INNER_LIP, *LOWER_INNER_LIP[-2:0:-1])  # once around
 OPEN_MOUTH = 0.06  # face units of opening: below it lips and their shade are most of what is seen
 DARK = 0.35  # of the cheek's L: cavity, not teeth, tongue or lips
 _CHEEKS, _CHEEK_RADIUS = (50, 280), 0.07  # mesh points, face units
-_MIN_PIXELS = 20  # fewer say nothing
+_MIN_PIXELS, _MIN_ROWS = 20, 2.0  # fewer pixels, or rows of them over the whole width, are lips and their blur
 _SUBPIXELS = 4  # binary digits of a polygon's corners
 
 Mask = NDArray[np.bool_]
@@ -53,7 +53,8 @@ def look_inside(picture: Image, landmarks: NDArray[np.floating]) -> MouthInterio
     box, points, unit_px = cut_around(picture, landmarks, (*INNER_LIPS, *_CHEEKS), 0.1)
     lab = lab_of(box)
     inside = lab[enclosed(box.shape[:2], points[list(INNER_LIPS)])]
-    if len(inside) < _MIN_PIXELS:
+    left, right = points[list(MOUTH_CORNERS), 0]
+    if len(inside) < max(_MIN_PIXELS, _MIN_ROWS * (right - left)):
         return None
     cheek = _cheek_lightness(lab, points, unit_px)
     brightest = inside[inside[:, 0] >= np.quantile(inside[:, 0], 0.75)]
