@@ -17,12 +17,7 @@ from s2v.engine.face.photo import Image
 from s2v.engine.lipsync import LipSyncEngine
 from s2v.training.evaluation.crops import closed_lips, face_crop, mouth_of_crop
 from s2v.training.evaluation.measures.interior import mouth_chroma
-from s2v.training.evaluation.measures.phone_classes import (
-    CLOSED_OPENING,
-    TimedPhone,
-    class_table,
-    phone_frames,
-)
+from s2v.training.evaluation.measures.phone_classes import TimedPhone, class_table, phone_frames
 from s2v.training.evaluation.measures.shapes import LipShapes, shapes_seen
 from s2v.training.evaluation.measures.teeth_left import OPEN_PHOTO, teeth_left, tooth_colour
 from s2v.training.evaluation.measures.variety import VARIED, by_class, mouth_vector, shape_variety, variety
@@ -44,9 +39,10 @@ class PhotoMouth:
         self._mouth = mouth_of_crop(closed_lips(face))
         wide_open = float(aperture(face.canonical)) > OPEN_PHOTO
         self._teeth = tooth_colour(face.photo, face.landmarks) if wide_open else None
-        self._left = [teeth_left(still, still_seen, self._teeth)] if self._teeth else []
+        self._left_at_rest = teeth_left(still, still_seen, self._teeth) if self._teeth else float("nan")
+        self._left: dict[int, tuple[float, float]] = {}  # frame of P, B or M -> opening, teeth left
         self._varied = self._middles(VARIED)
-        self._shut = {frame for phone in phones if phone.name in _LIPS_MEET for frame in self._frames(phone)}
+        self._meet = [self._frames(phone) for phone in phones if phone.name in _LIPS_MEET]
         self._crops: list[tuple[str, NDArray[np.float64]]] = []
         self._index = 0
         self.middles: dict[int, NDArray[np.float32]] = dict.fromkeys(self._middles(), np.zeros((0, 3), np.float32))
@@ -57,10 +53,9 @@ class PhotoMouth:
         index, self._index = self._index, self._index + 1
         if np.isnan(landmarks[0, 0]):
             return landmarks
-        if self._teeth and index in self._shut:
-            opening = aperture(canonical_of(landmarks[None])[0]) - aperture(self._closed)
-            if opening < CLOSED_OPENING:
-                self._left.append(teeth_left(frame, landmarks, self._teeth))
+        if self._teeth and any(index in frames for frames in self._meet):
+            opening = float(aperture(canonical_of(landmarks[None])[0]))
+            self._left[index] = (opening, teeth_left(frame, landmarks, self._teeth))
         if index in self._varied:
             mouth = face_crop(frame, self._face.pose)[self._mouth]
             self._crops.append((self._varied[index], mouth_vector(mouth)))
@@ -75,13 +70,19 @@ class PhotoMouth:
     def figures(self, shapes: LipShapes) -> dict[str, float]:
         """Args: shapes: of all frames. A figure for which there is nothing to see is left out."""
         found = self._open_mouths.figures()
-        if self._left:
-            found["teeth_left"] = float(np.nanmax(self._left))
+        # Each phone where it is most closed; then the median, since one that never closes is judged elsewhere.
+        spoken = [min(self._left[i] for i in frames if i in self._left)[1] for frames in self._met()]
+        if self._teeth:
+            found["teeth_left"] = max(self._left_at_rest, float(np.median(spoken)) if spoken else 0.0)
         classes = class_table(shapes, self._phones, self._fps, {name: frozenset({name}) for name in VARIED})
         crops = by_class(self._crops)
         found["variety_shapes"] = shape_variety(classes)
         found["variety_pictures"] = variety({name: crops.get(name, np.zeros((0, 1))) for name in VARIED})
         return {name: value for name, value in found.items() if not np.isnan(value)}
+
+    def _met(self) -> list[list[int]]:
+        """Frames of each P, B and M that has been seen."""
+        return [frames for frames in self._meet if any(frame in self._left for frame in frames)]
 
     def _frames(self, phone: TimedPhone) -> list[int]:
         many = round(phone.end_s * self._fps) + 2

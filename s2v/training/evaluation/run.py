@@ -228,14 +228,13 @@ def _probes(
 
 
 def _mouth_probes(clips: list[ClipResult], faces: list[FaceResult]) -> list[Probe]:
-    """Shapes as drawn if any clip could be, else as asked for; level of the voice; inside of unseen faces' mouths."""
-    drawn = any("drawn_width" in clip.figures for clip in clips)
+    """Shapes as asked for and as drawn, level of the voice, inside of unseen faces' mouths."""
+    levels = [level for level in ("", "drawn_") if any(f"{level}width" in clip.figures for clip in clips)]
     sets = {name: [clip.figures for clip in found] for name, found in by_set(clips).items()}
-    whose = "drawn" if drawn else "asked"
-    table = grouped([clip.classes[whose] for clip in clips if whose in clip.classes])
+    tables = {whose: [c.classes[whose] for c in clips if whose in c.classes] for whose in ("asked", "drawn")}
     return [
-        *shape_probes(sets, "drawn_" if drawn else ""),
-        *class_probes(table),
+        *(probe for level in levels for probe in shape_probes(sets, level)),
+        *class_probes(grouped(tables["drawn"] or tables["asked"])),
         *level_probes(sets),
         *interior_probes({face.name: face.mouth for face in faces if not face.refused}),
     ]

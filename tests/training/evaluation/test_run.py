@@ -100,7 +100,7 @@ def test_the_mouth_of_a_smile_is_looked_into(found: Evaluation) -> None:
     assert 0 <= face.mouth["teeth_left"] < 0.3
     assert as_dict(found)["faces"]["smile"]["grey_redness"] == round(face.mouth["grey_redness"], 4)
     names = " ".join(probe.name for probe in found.probes)
-    for question in ("mouth width", "as fast as", "closed too", "-30 dB", "grey photo", "teeth left"):
+    for question in ("width follows", "as fast as", "closed too", "-30 dB", "grey photo", "teeth left"):
         assert question in names, question
 
 

@@ -1,7 +1,7 @@
 """Questions about the shapes of speech and what lies between the lips, with the thresholds in one place.
 
 They are asked where there is something to ask them of: phones for the classes, a smile for what is left of its teeth.
-Targets stand between the model of release 0.2 and film of real talkers (docs/EVALUATE.md has both).
+Targets stand between the model of release 0.2 and film of real talkers (docs/EVALUATE.md).
 """
 
 from __future__ import annotations
@@ -35,12 +35,15 @@ def shape_probes(sets: Mapping[str, Sequence[Figures]], level: str) -> list[Prob
 
     Args: sets: the figures of a set's clips. level: "drawn_" as drawn, "" as asked for.
     """
+    how = "drawn" if level else "asked for"
     return _known(
         [
-            between("mouth width moves as far as the film's, times", *_off(sets, f"{level}width_spread", WIDTH_SPREAD)),
-            at_least("mouth width follows the film, correlation", *_lowest(sets, f"{level}width", MIN_WIDTH)),
-            between("lips as fast as the film's while speaking, times", *_off(sets, f"{level}speed", SPEED)),
-            at_least("film closed while speaking, ours closed too", *_lowest(sets, f"{level}closures", MIN_CLOSURES)),
+            between(
+                f"width moves as far as film's, {how}, times", *_off(sets, f"{level}width_spread", WIDTH_SPREAD)
+            ),
+            at_least(f"width follows the film, {how}, correlation", *_lowest(sets, f"{level}width", MIN_WIDTH)),
+            between(f"lips as fast as the film's, {how}, times", *_off(sets, f"{level}speed", SPEED)),
+            at_least(f"film closed, ours closed too, {how}, share", *_lowest(sets, f"{level}closures", MIN_CLOSURES)),
         ]
     )
 

@@ -16,13 +16,8 @@ from s2v.training.evaluation.measures.interior import (
 from s2v.training.evaluation.measures.teeth_left import teeth_left, tooth_colour
 
 SIZE_PX, UNIT_PX = 320, 150
-SKIN, LIP, TOOTH, CAVITY, TONGUE = (
-    (150, 175, 215),
-    (110, 100, 190),
-    (205, 225, 230),
-    (20, 20, 35),
-    (100, 95, 180),
-)  # BGR
+SKIN, LIP, TOOTH = (150, 175, 215), (110, 100, 190), (205, 225, 230)  # BGR, as the next two
+CAVITY, TONGUE = (20, 20, 35), (100, 95, 180)
 
 
 def face(opening: float) -> np.ndarray:
