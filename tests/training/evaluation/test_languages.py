@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 pytest.importorskip("av")
 
+from s2v.training.evaluation.motion_level import gap_weights
+from s2v.training.evaluation.probes import at_least
+
 from s2v.engine.face.geometry import MOUTH_CORNERS
 from s2v.engine.face.motion_basis import MotionBasis
 from s2v.errors import DataError, OutputError
@@ -28,8 +31,6 @@ from s2v.training.evaluation.languages import (
     judge_language,
     write_languages,
 )
-from s2v.training.evaluation.motion_level import gap_weights
-from s2v.training.evaluation.probes import at_least
 
 SPEC = LipSyncSpec.of("s2v")
 SECONDS = 2.0
