@@ -20,9 +20,9 @@ from s2v.errors import DataError, OutputError
 from s2v.files import write_whole
 from s2v.media.video_file import read_sound
 from s2v.spec import LipSyncSpec
-from s2v.training.evaluation.metrics import LIPS
-from s2v.training.evaluation.motion_level import Speak, backend_speak, gap_weights
-from s2v.training.evaluation.probes import Probe, at_least
+from s2v.training.evaluation.measures.metrics import LIPS
+from s2v.training.evaluation.measures.motion_level import Speak, backend_speak, gap_weights
+from s2v.training.evaluation.measures.probes import Probe, at_least
 from s2v.training.voices.phones import SILENCE, Phone, read_labels
 
 SHUT = frozenset(("P", "B", "M"))

@@ -23,7 +23,7 @@ from s2v.engine.lipsync import LipSyncEngine
 from s2v.spec import LipSyncSpec
 from s2v.training.evaluation.clips import HeldClip
 from s2v.training.evaluation.crops import Comparison
-from s2v.training.evaluation.measures.interior import OPEN_MOUTH, MouthInterior, interior_figures, look_inside
+from s2v.training.evaluation.measures.interior import OPEN_MOUTH, InteriorFigures, interior_figures, look_inside
 from s2v.training.evaluation.measures.metrics import (
     best_offset,
     correlation,
@@ -141,7 +141,7 @@ class OpenMouths:
     def __init__(self, closed: Points) -> None:
         """Args: closed: (468, 3), the face with its lips closed, face units."""
         self._closed = float(aperture(closed))
-        self._looks: list[MouthInterior | None] = []
+        self._looks: list[InteriorFigures | None] = []
 
     def add(self, picture: Image, landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
         """The next picture with its landmarks (478, 3), NaN where no face is seen; gives the landmarks back."""

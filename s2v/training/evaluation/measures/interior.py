@@ -28,7 +28,7 @@ Lab = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class MouthInterior:
+class InteriorFigures:
     """The inside of one open mouth."""
 
     dark_share: float  # of its pixels, those darker than DARK of the cheek
@@ -48,7 +48,7 @@ def enclosed(size: tuple[int, int], points_px: NDArray[np.floating]) -> Mask:
     return mask > 0
 
 
-def look_inside(picture: Image, landmarks: NDArray[np.floating]) -> MouthInterior | None:
+def look_inside(picture: Image, landmarks: NDArray[np.floating]) -> InteriorFigures | None:
     """Of a picture (h, w, 3) BGR and its landmarks (478, 3) in pixels; None where the mouth is shut or too small."""
     box, points, unit_px = cut_around(picture, landmarks, (*INNER_LIPS, *_CHEEKS), 0.1)
     lab = lab_of(box)
@@ -58,14 +58,14 @@ def look_inside(picture: Image, landmarks: NDArray[np.floating]) -> MouthInterio
         return None
     cheek = _cheek_lightness(lab, points, unit_px)
     brightest = inside[inside[:, 0] >= np.quantile(inside[:, 0], 0.75)]
-    return MouthInterior(
+    return InteriorFigures(
         dark_share=float((inside[:, 0] < DARK * cheek).mean()),
         redness=float(brightest[:, 1].mean()),
         teeth_over_cheek=float(np.median(brightest[:, 0])) / max(1e-6, cheek),
     )
 
 
-def interior_figures(looks: Sequence[MouthInterior | None]) -> dict[str, float]:
+def interior_figures(looks: Sequence[InteriorFigures | None]) -> dict[str, float]:
     """Means over the pictures of open mouths; {} if there is none."""
     seen = [look for look in looks if look is not None]
     names = ("dark_share", "redness", "teeth_over_cheek")
