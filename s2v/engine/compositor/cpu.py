@@ -65,7 +65,7 @@ class MotionCompositor:
     def __init__(self, face: EnrolledFace, spec: LipSyncSpec, idle_seed: int | None = None) -> None:
         self.tables = tables = face_tables(face, spec, idle=idle_seed is not None)
         self.warp = LayeredWarp(tables.warp)
-        self.animated = animated_photo(face.photo, tables.idle, idle_seed, spec.fps)
+        self.animated = animated_photo(tables.photo, tables.idle, idle_seed, spec.fps)
         self.interior = MouthInterior(tables.interior)
         self._lip_line = LipLine(tables.line_colour, tables.unit_px)
         left, top, right, bottom = tables.box
@@ -129,7 +129,7 @@ class PixelCompositor:
         self._photo = face.photo
         self._corners = left, top, right, bottom = lower_face_box(face)
         self._box = np.s_[top:bottom, left:right]
-        idle = None if idle_seed is None else idle_tables(face)
+        idle = None if idle_seed is None else idle_tables(face, face.photo)
         self.animated = animated_photo(face.photo, idle, idle_seed, spec.fps)
         self.still = self.animated.draw(AT_REST, self._corners) if self.animated else face.photo.copy()
         self._size = (right - left, bottom - top)

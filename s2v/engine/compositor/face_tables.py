@@ -14,6 +14,7 @@ from s2v.engine.compositor.eye_tables import EyeTables, eye_tables
 from s2v.engine.compositor.head_tables import HeadTables, head_tables
 from s2v.engine.compositor.lips import lip_line_colour
 from s2v.engine.compositor.mouth.interior_tables import InteriorTables, interior_tables
+from s2v.engine.compositor.mouth.open_photo import without_inside
 from s2v.engine.compositor.warp_tables import WarpTables, warp_tables
 from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.face.geometry import FACE_OVAL, N_MESH, Points
@@ -37,7 +38,7 @@ class IdleTables:
 class FaceTables:
     """One face of network "s2v"."""
 
-    photo: Image  # (h, w, 3) BGR
+    photo: Image  # (h, w, 3) BGR, of `without_inside`: what the warp moves
     box: Box  # of the lower face: all that may change while the head is still
     unit_px: float  # pixels of a face unit
     photo_to_plane: Points  # (2, 3) from photo pixels to the face plane
@@ -52,9 +53,10 @@ def face_tables(face: EnrolledFace, spec: LipSyncSpec, idle: bool) -> FaceTables
     left, top, right, bottom = box = lower_face_box(face)
     size = (right - left, bottom - top)
     to_photo = np.array([[1.0, 0, left], [0, 1.0, top]])
-    moving = idle_tables(face) if idle else None
+    photo = without_inside(face)
+    moving = idle_tables(face, photo) if idle else None
     return FaceTables(
-        photo=face.photo,
+        photo=photo,
         box=box,
         unit_px=face.pose.unit_px,
         photo_to_plane=np.linalg.inv(np.vstack([face.plane.matrix, [0, 0, 1]]))[:2],
@@ -65,10 +67,10 @@ def face_tables(face: EnrolledFace, spec: LipSyncSpec, idle: bool) -> FaceTables
     )
 
 
-def idle_tables(face: EnrolledFace) -> IdleTables:
-    """Those of a face, whatever its network."""
-    head = head_tables(face.photo, face.landmarks, face.plane, keep=lower_face_box(face))
-    return IdleTables(head, eye_tables(face.photo, face.landmarks, pad_px=head.reach_px))
+def idle_tables(face: EnrolledFace, photo: Image) -> IdleTables:
+    """Those of a face, whatever its network. Args: photo: of the face, as its network wants it drawn."""
+    head = head_tables(photo, face.landmarks, face.plane, keep=lower_face_box(face))
+    return IdleTables(head, eye_tables(photo, face.landmarks, pad_px=head.reach_px))
 
 
 def lower_face_box(face: EnrolledFace) -> tuple[int, int, int, int]:

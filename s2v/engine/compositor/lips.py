@@ -6,20 +6,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from s2v.engine.compositor.mouth.inside_edges import parted
 from s2v.engine.compositor.mouth.opening import apart, lip_gap
 from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.face.geometry import Points
-from s2v.engine.face.motion_basis import aperture
 from s2v.engine.face.photo import Image
 
-_PARTED = 0.02  # face units: a photo whose lips are further apart has no line where they meet; it is drawn
-LINE_WIDTH, LINE_STRENGTH = 0.007, 0.7  # of the line where closed lips meet: face units; of one
+LINE_WIDTH, LINE_STRENGTH = 0.007, 0.4  # of the line where closed lips meet: face units; of one
 _LINE_DARKNESS = 0.4  # of the lips' own colour
 _BETWEEN_LIP_EDGES = ((13, 0), (14, 17), (82, 37), (312, 267), (87, 84), (317, 314))  # mesh points in and out
 
 
 class LipLine:
-    """Darkens where closed lips meet, if they were apart on the photo: what lay between them would shine through.
+    """Darkens where closed lips meet, if they were apart on the photo and so have no line there.
 
     Args:
         colour: of `lip_line_colour`; None draws nothing. unit_px: pixels of a face unit.
@@ -51,7 +50,7 @@ class LipLine:
 
 def lip_line_colour(face: EnrolledFace) -> NDArray[np.float32] | None:
     """BGR of the line where closed lips meet, (3,): their own colour, darker. None: they touch on the photo."""
-    if aperture(face.canonical) <= _PARTED:
+    if not parted(face.canonical):
         return None
     pairs = np.array(_BETWEEN_LIP_EDGES)
     middle = face.landmarks[pairs, :2].mean(1)

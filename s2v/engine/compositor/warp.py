@@ -15,7 +15,7 @@ from s2v.engine.compositor.warp_tables import WarpTables
 from s2v.engine.face.geometry import UPPER_INNER_LIP, Points
 from s2v.engine.face.maps import Map, remap
 
-SEAM_SOFTNESS = 1e-5  # face units over which the layers mix inside the mouth: a pixel in between would show teeth
+SEAM_SOFTNESS = 0.012  # face units over which the layers mix between the lips: over a pixel, else the line is a stair
 SEAM_SPREAD = 0.8  # how fast the seam widens beyond the corners of the mouth
 INVERSION_STEPS = 6  # with 3, the upper lip of a wide smile was still 1.6 px off
 

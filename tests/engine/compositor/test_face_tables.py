@@ -107,7 +107,7 @@ def test_a_grid_of_two_pixels_would_move_next_to_nothing_elsewhere(
 def test_the_lower_face_is_drawn_with_what_it_looks_up_and_what_never_moves_is_not() -> None:
     face = drawn_face(SPEC, (301, 360))
     narrow = replace(face, photo=np.ascontiguousarray(face.photo[:, :140]))  # where a head has little room
-    box, bands = lower_face_box(narrow), idle_tables(narrow).head.bands
+    box, bands = lower_face_box(narrow), idle_tables(narrow, narrow.photo).head.bands
     assert all(band[0] > 0 for band in bands)
     lower = [band for band in bands if band[1] < box[3] and band[3] > box[1]]
     assert (lower[0][1] <= box[1]) and (lower[-1][3] >= box[3])

@@ -49,8 +49,8 @@ def short_clip(features: Path, place: Path, n_frames: int = 20) -> None:
         whole = dict(stored)
     place.parent.mkdir(parents=True, exist_ok=True)
     ends = whole["jpeg_ends"][:n_frames]
-    short = {**whole, "landmarks": whole["landmarks"][:n_frames], "jpeg": whole["jpeg"][: ends[-1]], "jpeg_ends": ends}
-    np.savez(place, **short)
+    cut = {name: whole[name][:n_frames] for name in ("landmarks", "times_s", "jpeg_ends")}
+    np.savez(place, **(whole | cut | {"jpeg": whole["jpeg"][: ends[-1]]}))
 
 
 def test_one_clip_of_twenty_is_held_back_and_a_shard_holds_64(features: Path, tmp_path: Path) -> None:

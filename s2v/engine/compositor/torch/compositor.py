@@ -59,7 +59,9 @@ class TorchCompositor:
         device = self.draw_stream.device
         with self.draw_stream.lock, device.running():
             tensors = face_tensors(self.on_cpu.tables, self.layout, device.device)
-            self._canvas = TorchCanvas(tensors, self.layout, [face.photo], self.draw_stream, pixels, compiled)
+            self._canvas = TorchCanvas(
+                tensors, self.layout, [self.on_cpu.tables.photo], self.draw_stream, pixels, compiled
+            )
 
     def draw(self, outputs: Outputs, index: int = 0) -> NDArray[np.uint8]:
         """See `Compositor.draw`; in the pixel format asked for.
@@ -142,7 +144,7 @@ class TorchBatchCompositor:
                 if id(one) not in made:
                     made[id(one)] = face_tensors(one.on_cpu.tables, self._layout, device.device)
             tensors = stacked([made[id(one)] for one in members])
-            photos = [one.face.photo for one in members]
+            photos = [one.on_cpu.tables.photo for one in members]
             self._canvas = TorchCanvas(tensors, self._layout, photos, self.draw_stream, pixels, compiled)
 
     def draw(self, outputs: Outputs, indices: Sequence[int]) -> NDArray[np.uint8]:
