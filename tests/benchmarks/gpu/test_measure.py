@@ -19,6 +19,7 @@ import torch
 from s2v.benchmarks.gpu import backend as gpu_backend
 from s2v.benchmarks.gpu.backend import GpuConfig, Job, measure_backend
 from s2v.benchmarks.gpu.device import GpuDevice
+from s2v.benchmarks.gpu.frames import MOST_OFF_LEVELS
 from s2v.benchmarks.gpu.measure import all_gpu_backends, measure, on_gpu, steps
 from s2v.benchmarks.gpu.report import BackendReport, BatchReport, GpuReport, targets_of
 from s2v.benchmarks.peaks import known_peak
@@ -80,6 +81,7 @@ def test_whole_frames_memory_sessions_and_parity_are_there(on_a_pretended_gpu: B
         network = next(one.network_ms.p50 for one in found.batches if one.batch == frame.batch)
         assert frame.together_ms == pytest.approx((network or 0) + (frame.compose_ms.p50 or 0), abs=1e-3)
     assert alone[0].parity is not None and not alone[0].parity["differs_visibly"]
+    assert 0 < alone[0].parity["mean_difference_levels"] < MOST_OFF_LEVELS
     for sessions in (found.sessions, found.sessions_batcher):
         assert sessions is not None and sessions.most == 1 and (sessions.best or sessions.first_failed)
 

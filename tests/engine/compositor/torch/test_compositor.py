@@ -4,6 +4,7 @@ import threading
 from dataclasses import replace
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import pytest
 from fakes import drawn_face
@@ -21,6 +22,7 @@ from s2v.engine.backends.ssim import ssim
 from s2v.engine.backends.torch.device import TorchCpuDevice
 from s2v.engine.compositor.cpu import MotionCompositor
 from s2v.engine.compositor.face_tables import lower_face_box
+from s2v.engine.compositor.mouth.own_teeth import own_teeth
 from s2v.engine.compositor.torch.compositor import TorchBatchCompositor, TorchCompositor
 from s2v.engine.compositor.torch.draw import draw
 from s2v.engine.compositor.torch.draw_stream import DrawStream, next_draw_stream
@@ -29,6 +31,7 @@ from s2v.engine.compositor.torch.frame_inputs import PoseInputs
 from s2v.engine.compositor.torch.layout import is_empty
 from s2v.engine.compositor.torch.staging import Inputs
 from s2v.engine.face.enrolment import EnrolledFace, enrol
+from s2v.engine.face.geometry import LOWER_INNER_LIP, UPPER_INNER_LIP
 from s2v.engine.face.maps import Box
 from s2v.engine.face.photo import Image, load_photo
 from s2v.errors import BackendError
@@ -137,15 +140,20 @@ def test_mouths_of_every_shape_are_those_of_the_cpu(spoken: dict[str, Spoken], t
 
 
 def test_the_photos_own_teeth_are_seen(spoken: dict[str, Spoken]) -> None:
-    """Laid into the upper row: a face whose row is drawn looks different."""
+    """And drawn ones where the same mouth is dark."""
     one = spoken["smiling"]
-    ours = compositor(one, None)
-    assert ours.layout.lip_line
-    widest = max(one.outputs, key=lambda index: one.outputs[index]["motion"][0, 0])
-    wanted, found = ours.on_cpu.draw(one.outputs[widest]), ours.draw(one.outputs[widest])
-    left, top, right, bottom = ours.layout.mouth
-    assert wanted[top:bottom, left:right].min(-1).max() > 120  # teeth are bright and hardly coloured
-    assert difference(wanted, found, ours.layout.mouth) < 0.2
+    lips = one.face.landmarks[[*UPPER_INNER_LIP, *LOWER_INNER_LIP[-2:0:-1]], :2]
+    dark = one.face.photo.copy()
+    cv2.fillPoly(dark, [np.round(lips).astype(np.int32)], (30, 20, 40))
+    widest = one.outputs[max(one.outputs, key=lambda index: one.outputs[index]["motion"][0, 0])]
+    seen = []
+    for face, has_teeth in ((one.face, True), (replace(one.face, photo=dark), False)):
+        ours = compositor(one._replace(face=face), None)
+        left, top, right, bottom = window = ours.on_cpu.tables.interior.window
+        assert (own_teeth(face, left, top, (right - left, bottom - top)) is not None) == has_teeth
+        seen.append(ours.draw(widest))
+        assert difference(ours.on_cpu.draw(widest), seen[-1], window) < 0.2
+    assert difference(seen[0], seen[1], window) > 0.5
 
 
 def test_closed_lips_show_nothing_between_them(spoken: dict[str, Spoken]) -> None:
