@@ -8,6 +8,8 @@ _ASSETS = Path(__file__).with_name("assets")
 
 BUNDLED_FACE = _ASSETS / "face.jpg"
 BUNDLED_VOICE = _ASSETS / "voice.flac"
+PHONES_VOICE = _ASSETS / "phones.flac"
+PHONES_LABELS = _ASSETS / "phones.lab"
 BUNDLED_MODEL = _ASSETS / "model.onnx"
 FACE_LANDMARKER = _ASSETS / "face_landmarker.task"
 CANONICAL_FACE = _ASSETS / "canonical_face.npy"

@@ -34,7 +34,14 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "torch-cpu, torch-cuda-fp32, torch-cuda-compiled",
     )
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder for report, plots and contact sheets")
-    parser.add_argument("--faces", type=Path, metavar="DIR", help="photos of unseen people, driven with a sample voice")
+    parser.add_argument(
+        "--faces", type=Path, metavar="DIR", help="photos of unseen people, made to say sample sentences"
+    )
+    parser.add_argument(
+        "--words", type=Path, metavar="FILE",
+        help="what is said in the clips, tab separated: clip, start_s, end_s, word (GRID's table), for the table of "
+        "phone classes; a transcripts.txt (a line name|text for each clip) in their folder is found by itself",
+    )  # fmt: skip
     parser.add_argument("--syncnet", type=Path, metavar="FILE", help="your SyncNet weights, for LSE-D and LSE-C")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="where features are kept (default: -o, or temporary)")
     parser.add_argument("--max-clips", type=positive_number, metavar="N", help="of each set")
@@ -42,7 +49,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-w", "--workers", type=positive_number, default=1, help="processes (default %(default)s)")
     parser.add_argument(
         "--portraits", type=Path, nargs="+", metavar="PATH",
-        help="instead: draw photos (of folders, or given one by one) at known phones; -o names the picture",
+        help="instead: draw photos at known phones, those given one by one first, then some of the folders; -o names "
+        "the picture",
     )  # fmt: skip
     parser.add_argument(
         "-n",
@@ -82,6 +90,7 @@ def _run(args: argparse.Namespace) -> int:
         max_seconds=args.max_seconds,
         workers=args.workers,
         syncnet=args.syncnet,
+        words=args.words,
     )
     return report_on(evaluate(config, progress=sys.stderr.isatty()), args.output, args.json)
 

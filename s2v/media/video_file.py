@@ -15,6 +15,7 @@ from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
 
 MAX_SIDE_PX = 1280  # larger frames are scaled down: a face needs no more
+_MIN_HOLE_S = 0.04  # time stamps of whole sound are off by less
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,20 @@ class Video:
     path: Path
     pcm: NDArray[np.int16]  # mono at the spec's rate, from the moment of the first picture
     spec: LipSyncSpec
+    picture_s: float  # from one picture to the next where none was dropped
 
     def frames(self) -> Iterator[NDArray[np.uint8]]:
         """The picture shown at the middle of each frame of the spec's rate, (h, w, 3) BGR, at most MAX_SIDE_PX.
 
         Ends with the picture or the sound, whichever is first. Every call decodes anew and gives the same frames.
         Raises: DataError, cannot be decoded.
+        """
+        return (picture for picture, _ in self.timed_frames())
+
+    def timed_frames(self) -> Iterator[tuple[NDArray[np.uint8], float]]:
+        """The same, each with the moment in s on the sound's axis that it shows: the middle of its own exposure.
+
+        A picture that stays on the screen because the next one was dropped is given several times, with one moment.
         """
         import av
 
@@ -38,19 +47,20 @@ class Video:
         shown: av.VideoFrame | None = None
         with _opened(self.path) as container:
             for frame in container.decode(container.streams.video[0]):
-                time_s = float(frame.time or 0.0)
+                # A container without a stamp for this picture: it follows the one before.
+                time_s = float(frame.time) if frame.pts is not None else shown_s + self.picture_s * (shown is not None)
                 if shown is None:
                     starts_s = time_s
                 # What is shown stays on the screen until this one comes.
                 while shown is not None and given < wanted and starts_s + (given + 0.5) / self.spec.fps < time_s:
-                    yield _bgr(shown)
+                    yield _bgr(shown), shown_s - starts_s + self.picture_s / 2
                     given += 1
                 if given == wanted:
                     return
                 shown, shown_s = frame, time_s
-            wanted = min(wanted, round((shown_s - starts_s) * self.spec.fps) + 1)
+            wanted = min(wanted, max(given + 1, round((shown_s - starts_s + self.picture_s) * self.spec.fps)))
             while shown is not None and given < wanted:
-                yield _bgr(shown)
+                yield _bgr(shown), shown_s - starts_s + self.picture_s / 2
                 given += 1
 
 
@@ -65,6 +75,8 @@ def read_video(path: Path, spec: LipSyncSpec | None = None) -> Video:
             raise DataError("needs both a picture and a sound track")
         first = next(container.decode(container.streams.video[0]), None)
     with _opened(path) as container:
+        picture_s = _picture_interval_s(container, spec.fps)
+    with _opened(path) as container:
         sound, sound_from_s = _sound(container, spec.sample_rate_hz)
     if first is None or not len(sound):
         raise DataError("holds no picture or no sound")
@@ -73,7 +85,7 @@ def read_video(path: Path, spec: LipSyncSpec | None = None) -> Video:
     pcm = np.concatenate([np.zeros(max(0, late), np.int16), sound])[max(0, -late) :]
     if not len(pcm):
         raise DataError("its sound ends before the picture begins")
-    return Video(path, pcm, spec)
+    return Video(path, pcm, spec, picture_s)
 
 
 def read_sound(path: Path, rate_hz: int = 16_000) -> NDArray[np.int16]:
@@ -101,20 +113,52 @@ def _opened(path: Path) -> Iterator[Any]:
         raise DataError(f"cannot be decoded ({error.strerror})") from None
 
 
+def _picture_interval_s(container: Any, fps: int) -> float:
+    """Median distance of the pictures' time stamps, whatever a container says of its rate; 1 / fps of a single one."""
+    stream = container.streams.video[0]
+    stamps = sorted(packet.pts for packet in container.demux(stream) if packet.pts is not None)
+    if len(stamps) > 1 and (between := float(np.median(np.diff(stamps)) * stream.time_base)) > 0:
+        return between
+    return 1 / fps
+
+
 def _sound(container: Any, rate_hz: int) -> tuple[NDArray[np.int16], float]:
-    """All of the first sound track, mono, and the time of its first sample in seconds."""
+    """All of the first sound track, mono, and the time of its first sample in seconds.
+
+    What a recording lost on the way (its time stamps jump) is silence here, so that what follows keeps its time.
+    """
     import av
 
-    resampler = av.AudioResampler(format="s16", layout="mono", rate=rate_hz)
-    parts: list[NDArray[np.int16]] = [np.zeros(0, np.int16)]
-    from_s: float | None = None
+    parts: list[NDArray[np.int16]] = []
+    resampler: av.AudioResampler | None = None
+    given = 0  # samples so far
+    from_s, next_s = 0.0, 0.0
+
+    def take(frame: av.AudioFrame | None) -> None:
+        nonlocal given
+        assert resampler is not None
+        for part in resampler.resample(frame):
+            parts.append(part.to_ndarray()[0])
+            given += len(parts[-1])
+
     for frame in container.decode(container.streams.audio[0]):
-        if from_s is None:
-            from_s = float(frame.time or 0.0)
-        parts += [part.to_ndarray()[0] for part in resampler.resample(frame)]
-    if from_s is not None:
-        parts += [part.to_ndarray()[0] for part in resampler.resample(None)]
-    return np.concatenate(parts), from_s or 0.0
+        time_s = float(frame.time) if frame.pts is not None else next_s
+        if resampler is None:
+            from_s = time_s
+        elif time_s > next_s + _MIN_HOLE_S:
+            take(None)
+            parts.append(np.zeros(max(0, round((time_s - from_s) * rate_hz) - given), np.int16))
+            given += len(parts[-1])
+            resampler = None
+        else:
+            time_s = next_s  # stamps are rounded, often to a millisecond
+        if resampler is None:
+            resampler = av.AudioResampler(format="s16", layout="mono", rate=rate_hz)
+        next_s = time_s + frame.samples / frame.sample_rate
+        take(frame)
+    if resampler is not None:
+        take(None)
+    return np.concatenate(parts) if parts else np.zeros(0, np.int16), from_s
 
 
 def _bgr(frame: Any) -> NDArray[np.uint8]:

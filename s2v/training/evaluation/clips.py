@@ -15,15 +15,19 @@ from s2v.engine.face.geometry import N_MESH, Points, Pose, head_pose
 from s2v.engine.face.motion_basis import MotionBasis, aperture, neutral_face
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
-from s2v.training.evaluation.motion_level import Spoken
+from s2v.training.evaluation.clip_phones import text_of
+from s2v.training.evaluation.measures.motion_level import Spoken
+from s2v.training.evaluation.measures.shapes import LipShapes, shapes_seen
 from s2v.training.extract.extract_features import (
     VIDEO_SUFFIXES,
     ClipFeatures,
     extract_features,
     feature_path,
     has_sound,
+    has_times,
     load_features,
 )
+from s2v.training.voices.phones import Phone, align
 
 MIN_FRAMES = 20  # shorter clips have no rest of their own to measure from
 
@@ -36,6 +40,7 @@ class ClipFile:
     path: Path
     features: Path  # the folder it was found below
     refused: str = ""  # why there are none
+    text: str = ""  # what is said in it, as far as anybody says
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class HeldClip:
     set_name: str
     features: ClipFeatures
     first_frame: int = 0  # of the stored frames, where landmarks and sound begin
+    recording: NDArray[np.int16] | None = None  # all of its sound, 16 kHz, where `features` have only a part
 
     @property
     def name(self) -> str:
@@ -65,15 +71,17 @@ class HeldClip:
 
     @cached_property
     def poses(self) -> list[Pose]:
+        """Of the head on each frame's picture."""
         return [head_pose(points.astype(np.float64)) for points in self.features.landmarks]
 
     @cached_property
     def canonical(self) -> Points:
-        """(n, 468, 3) face units."""
+        """(n, 468, 3) face units, in the middle of each frame even where the film dropped pictures."""
         landmarks = self.features.landmarks.astype(np.float64)
-        return np.stack(
+        seen = np.stack(
             [pose.to_canonical(points)[:N_MESH] for pose, points in zip(self.poses, landmarks, strict=True)]
         )
+        return self.features.on_frames(seen)
 
     @cached_property
     def neutral(self) -> Points:
@@ -84,6 +92,20 @@ class HeldClip:
     def aperture(self) -> NDArray[np.float32]:
         """(n,) opening of the lips over the talker's closed ones."""
         return (aperture(self.canonical) - aperture(self.neutral)).astype(np.float32)
+
+    def phones(self, text: str) -> list[Phone]:
+        """Which phone of what is said in the whole recording is spoken when, from the first frame on.
+
+        Raises: DataError, the text does not fit, or has a word nobody can say.
+        """
+        whole = self.features.pcm if self.recording is None else self.recording
+        late_s = self.first_frame / LipSyncSpec.fps
+        return [Phone(phone.name, phone.start_s - late_s, phone.end_s - late_s) for phone in align(whole, text)]
+
+    @cached_property
+    def shapes(self) -> LipShapes:
+        """What the talker's mouth does."""
+        return shapes_seen(self.canonical, self.neutral)
 
     def spoken(self, spec: LipSyncSpec) -> Spoken:
         """Its sound and true motion in the spec's basis."""
@@ -97,12 +119,14 @@ def find_clips(
     max_clips: int | None = None,
     workers: int = 1,
     progress: bool = True,
+    words: Path | None = None,
 ) -> list[ClipFile]:
     """The clips below some folders, videos extracted into `cache` unless they are there already.
 
     Args:
         max_clips: of each set, spread evenly over its sorted names; None takes all.
-    Raises: DataError, a folder that is missing or holds neither videos nor features, or no usable clip.
+        words: table of what is said in them; transcripts beside the clips are found by themselves.
+    Raises: DataError, no such table, a folder that is missing or holds neither videos nor features, or no usable clip.
     """
     found: list[ClipFile] = []
     for folder in folders:
@@ -114,9 +138,11 @@ def find_clips(
             raise DataError(f"no talking videos and no feature files below {folder}: give a folder that has some")
         chosen = _spread(videos or features, folder, max_clips)
         if videos:
-            found += _extracted(chosen, folder, cache, workers, progress)
+            found += _extracted(chosen, folder, cache, workers, progress, words)
         else:
-            found += [ClipFile(_set_name(path, folder), path, folder) for path in chosen]
+            found += [
+                ClipFile(_set_name(path, folder), path, folder, text=text_of(path, folder, words)) for path in chosen
+            ]
     return found
 
 
@@ -136,8 +162,9 @@ def load_clip(file: ClipFile, max_frames: int | None = None) -> HeldClip:
     if last - first < MIN_FRAMES:
         raise DataError(f"{file.path.stem} has {last - first} frames; at least {MIN_FRAMES} are needed")
     start, end = (round(frame * LipSyncSpec().samples_per_frame) for frame in (first, last))
-    kept = replace(clip, landmarks=clip.landmarks[first:last], pcm=clip.pcm[start:end])
-    return HeldClip(file.set_name, kept, first)
+    times_s = clip.times_s[first:last] - first / LipSyncSpec.fps
+    kept = replace(clip, landmarks=clip.landmarks[first:last], pcm=clip.pcm[start:end], times_s=times_s)
+    return HeldClip(file.set_name, kept, first, clip.pcm)
 
 
 def _seen(landmarks: NDArray[np.float32]) -> tuple[int, int]:
@@ -165,15 +192,17 @@ def _spread(paths: list[Path], folder: Path, max_clips: int | None) -> list[Path
     return chosen
 
 
-def _extracted(videos: list[Path], folder: Path, cache: Path, workers: int, progress: bool) -> list[ClipFile]:
+def _extracted(
+    videos: list[Path], folder: Path, cache: Path, workers: int, progress: bool, words: Path | None
+) -> list[ClipFile]:
     out = features_folder(folder, cache)
     targets = {feature_path(video, folder, out): video for video in videos}
     for target, video in targets.items():
-        if target.exists() and target.stat().st_mtime < video.stat().st_mtime:
-            target.unlink()  # the video is newer
+        if target.exists() and (target.stat().st_mtime < video.stat().st_mtime or not has_times(target)):
+            target.unlink()  # the video is newer, or release 0.2 wrote them
     failed = extract_features(folder, out, workers, progress, videos).failed
     return [
-        ClipFile(_set_name(video, folder), path, out, failed.get(str(video), ""))
+        ClipFile(_set_name(video, folder), path, out, failed.get(str(video), ""), text_of(video, folder, words))
         for path, video in targets.items()
         if path.exists() or str(video) in failed
     ]

@@ -9,7 +9,7 @@ from s2v.engine.compositor.face_tables import lower_face_box
 from s2v.engine.face.enrolment import EnrolledFace, sample
 from s2v.engine.face.geometry import FacePlane, Points, Pose
 from s2v.engine.face.photo import Image
-from s2v.training.evaluation.metrics import LIPS, luma_ssim, psnr, sharpness
+from s2v.training.evaluation.measures.metrics import LIPS, luma_ssim, psnr, sharpness
 
 PX_PER_UNIT = 100
 Window = tuple[float, float, float]  # left, top and size in face units

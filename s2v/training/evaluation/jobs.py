@@ -14,15 +14,19 @@ from s2v.engine.backends.base import Backend
 from s2v.engine.face.geometry import Pose
 from s2v.engine.face.photo import Image
 from s2v.errors import DataError, FaceError
+from s2v.extras import how_to_install
 from s2v.training.evaluation.clips import ClipFile, HeldClip, load_clip
 from s2v.training.evaluation.crops import face_crop
-from s2v.training.evaluation.metrics import loudness
-from s2v.training.evaluation.motion_level import backend_speak, gap_weights, loudness_figures, motion_figures
-from s2v.training.evaluation.non_speech import bundled_voice, other_voice
+from s2v.training.evaluation.measures.metrics import loudness, pauses
+from s2v.training.evaluation.measures.motion_level import backend_speak, gap_weights, loudness_figures, motion_figures
+from s2v.training.evaluation.measures.non_speech import bundled_voice, other_voice, phones_voice
+from s2v.training.evaluation.measures.phone_classes import ClassTable, phone_table
+from s2v.training.evaluation.measures.probes import OTHER_VOICE_TURNS, Curves
+from s2v.training.evaluation.measures.shapes import LipShapes, shape_figures, shapes_asked
+from s2v.training.evaluation.measures.voice_level import level_figures
 from s2v.training.evaluation.picture_level import draw_clip, drawn_opening
-from s2v.training.evaluation.probes import OTHER_VOICE_TURNS, Curves
 from s2v.training.evaluation.results import ClipResult
-from s2v.training.evaluation.unseen_faces import FaceResult, judge_face, voice_of_moments
+from s2v.training.evaluation.unseen_faces import FaceResult, judge_face
 
 
 @dataclass(frozen=True)
@@ -62,15 +66,15 @@ def judge_clip(job: ClipJob) -> ClipResult | str:
     """All figures of one clip, or why it cannot be used."""
     try:
         clip = load_clip(job.clip, job.max_frames)
-        return _judged(clip, opened(job.model, job.backend), job.syncnet)
+        return _judged(clip, opened(job.model, job.backend), job.syncnet, job.clip.text)
     except (DataError, np.linalg.LinAlgError) as error:
         return " ".join(str(error).split())
 
 
 def judge_photo(job: PhotoJob) -> FaceResult:
-    """All figures of one photo, driven with the bundled voice."""
+    """All figures of one photo, driven with the bundled sentences of every mouth shape."""
     backend = opened(job.model, job.backend)
-    voice, prediction = voice_of_moments(bundled_voice()), None
+    voice, prediction = phones_voice(), None
     if job.max_frames:
         voice = voice[: round(job.max_frames * backend.spec.samples_per_frame)]
     if backend.spec.network == "s2v":
@@ -99,21 +103,26 @@ class _SyncCrops:
         return {"lse_d": d, "lse_c": c, "lse_d_film": film_d, "lse_c_film": film_c}
 
 
-def _judged(clip: HeldClip, backend: Backend, syncnet: Path | None) -> ClipResult:
+def _judged(clip: HeldClip, backend: Backend, syncnet: Path | None, text: str) -> ClipResult:
     spec, film, prediction, curves, pictures = backend.spec, clip.aperture, None, None, None
     figures = loudness_figures(clip.pcm, film, spec)
     loud = loudness(clip.pcm, clip.n_frames, spec)
     strangers = [other_voice(len(clip.pcm), turn, bundled_voice()) for turn in OTHER_VOICE_TURNS]
+    mouths = {"film": clip.shapes}
     if spec.network == "s2v":
         speak, spoken, gap = backend_speak(backend), clip.spoken(spec), gap_weights(spec)
-        motion = speak(clip.pcm)
+        motion, speaking = speak(clip.pcm), ~pauses(clip.pcm, clip.n_frames, spec)
+        mouths["asked"] = shapes_asked(motion, spec)
         figures |= motion_figures(motion, spoken, spec)
+        figures |= shape_figures(mouths["asked"], clip.shapes, speaking, spec.fps)
+        figures |= level_figures(speak, clip.pcm, film, speaking, spec)
         prediction = (motion @ gap).astype(np.float32)
         curves = Curves(prediction, film, loud, tuple(speak(stranger) @ gap for stranger in strangers))
     refused = ""
     try:
         crops = _SyncCrops()
         pictures = draw_clip(clip, backend, watch=crops.add if syncnet else None)
+        mouths["drawn"] = pictures.shapes
         figures |= pictures.figures
         if syncnet:
             figures |= crops.figures(syncnet, clip.pcm)
@@ -122,6 +131,7 @@ def _judged(clip: HeldClip, backend: Backend, syncnet: Path | None) -> ClipResul
             curves = Curves(pictures.opened, film, loud, others)
     except (FaceError, DataError) as error:
         refused = " ".join(str(error).split())
+    classes, not_aligned = _phone_tables(clip, mouths, text, spec.fps)
     return ClipResult(
         clip.set_name,
         clip.name,
@@ -134,4 +144,21 @@ def _judged(clip: HeldClip, backend: Backend, syncnet: Path | None) -> ClipResul
         pictures.tiles if pictures else [],
         pictures.mouth if pictures else None,
         refused,
+        classes,
+        not_aligned,
     )
+
+
+def _phone_tables(
+    clip: HeldClip, mouths: dict[str, LipShapes], text: str, fps: int
+) -> tuple[dict[str, ClassTable], str]:
+    """What each of some mouths does at every phone, and '' or why that cannot be told."""
+    if not text:
+        return {}, ""
+    try:
+        phones = clip.phones(text)
+    except ModuleNotFoundError as missing:
+        return {}, f"{missing.name} is not installed: {how_to_install(missing.name or '')}"
+    except DataError as error:
+        return {}, " ".join(str(error).split())
+    return {whose: phone_table(shapes, phones, fps) for whose, shapes in mouths.items()}, ""

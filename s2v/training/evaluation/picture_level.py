@@ -23,16 +23,17 @@ from s2v.engine.lipsync import LipSyncEngine
 from s2v.spec import LipSyncSpec
 from s2v.training.evaluation.clips import HeldClip
 from s2v.training.evaluation.crops import Comparison
-from s2v.training.evaluation.metrics import (
+from s2v.training.evaluation.measures.interior import OPEN_MOUTH, MouthInterior, interior_figures, look_inside
+from s2v.training.evaluation.measures.metrics import (
     best_offset,
-    closures,
     correlation,
     landmark_distance,
     lip_speed,
     offset_sweep,
     pauses,
 )
-from s2v.training.extract.extract_features import detect_landmarks
+from s2v.training.evaluation.measures.shapes import LipShapes, shape_figures, shapes_seen
+from s2v.training.extract.extract_features import detect_landmarks, with_landmarks, without_gaps
 
 N_TILES = 10
 _CLOSED_SHARE = 0.15  # of a clip's frames may become its photo
@@ -46,6 +47,7 @@ class DrawnClip:
     opened: NDArray[np.float32]  # (n,) drawn opening of the lips over the still's, face units
     tiles: list[tuple[int, Image, Image]]  # frame, film, ours: aligned face crops
     mouth: tuple[slice, slice]  # where the mouth is on the tiles
+    shapes: LipShapes  # what the drawn mouth does
 
 
 def photo_frame(clip: HeldClip) -> int:
@@ -94,13 +96,21 @@ def draw_clip(
                     watch(frame, face.pose, film, clip.poses[index])
                 yield frame
 
-        drawn = canonical_of(detect_landmarks(compared()))
         still = canonical_of(detect_landmarks([engine.still]))[0]
+        ours = OpenMouths(still)
+        drawn = canonical_of(without_gaps([ours.add(*seen) for seen in with_landmarks(compared())]))
     finally:
         engine.close()
-    opened = (aperture(drawn) - aperture(still)).astype(np.float32)
+    shapes = shapes_seen(drawn, still)
+    opened = shapes.opening.astype(np.float32)
     figures = _lip_figures(clip, drawn, still, opened, backend.spec) | comparison.figures()
-    return DrawnClip(figures, opened, comparison.tiles, comparison.mouth)
+    compared_shapes = shape_figures(shapes, clip.shapes, ~pauses(clip.pcm, len(drawn), backend.spec), backend.spec.fps)
+    figures |= {f"drawn_{key}": value for key, value in compared_shapes.items()}
+    film = OpenMouths(clip.neutral)
+    for index in range(clip.n_frames):
+        film.add(clip.frame(index), clip.features.landmarks[index])
+    figures |= ours.figures() | {f"{key}_film": value for key, value in film.figures().items()}
+    return DrawnClip(figures, opened, comparison.tiles, comparison.mouth, shapes)
 
 
 def drawn_opening(clip: HeldClip, backend: Backend, pcm: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -125,6 +135,25 @@ def canonical_of(landmarks: NDArray[np.float32]) -> Points:
     return np.stack([head_pose(points).to_canonical(points)[:N_MESH] for points in landmarks.astype(np.float64)])
 
 
+class OpenMouths:
+    """What lies between the lips of a face's pictures, shown one by one: of those whose mouth is open."""
+
+    def __init__(self, closed: Points) -> None:
+        """Args: closed: (468, 3), the face with its lips closed, face units."""
+        self._closed = float(aperture(closed))
+        self._looks: list[MouthInterior | None] = []
+
+    def add(self, picture: Image, landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The next picture with its landmarks (478, 3), NaN where no face is seen; gives the landmarks back."""
+        if not np.isnan(landmarks[0, 0]) and aperture(canonical_of(landmarks[None])[0]) - self._closed > OPEN_MOUTH:
+            self._looks.append(look_inside(picture, landmarks))
+        return landmarks
+
+    def figures(self) -> dict[str, float]:
+        """See `interior_figures`."""
+        return interior_figures(self._looks)
+
+
 def _lip_figures(
     clip: HeldClip, drawn: Points, still: Points, opened: NDArray[np.float32], spec: LipSyncSpec
 ) -> dict[str, float]:
@@ -142,5 +171,4 @@ def _lip_figures(
         "lmd_still": landmark_distance(np.broadcast_to(still, drawn.shape), film),
         "silence_speed": ours,
         "silence_motion": ours / theirs if theirs else float("nan"),
-        "drawn_closures": closures(opened, gap, ~paused),
     }

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.engine.face.photo import Image
-from s2v.training.evaluation.probes import Curves
+from s2v.training.evaluation.measures.phone_classes import ClassTable
+from s2v.training.evaluation.measures.probes import Curves
 
 
 class Figure(NamedTuple):
@@ -33,7 +34,15 @@ MOTION_FIGURES = (
     Figure("loudness", "loudness alone against lip opening", 2),
     Figure("loudness_best", "  at its best offset", 2),
     Figure("loudness_offset", "  that offset, frames", 1),
-    Figure("closures_motion", "closures kept", 2),
+    Figure("width", "mouth width, correlation", 2),
+    Figure("width_best", "  at its best offset", 2),
+    Figure("width_spread", "  its spread over the film's", 2),
+    Figure("speed", "lip speed while speaking over the film's", 2),
+    Figure("closures", "film closed while speaking, ours closed too", 2),
+    Figure("closures_noise", "  with white noise at 10 dB", 2),
+    Figure("quiet_spread", "spread of the opening at -30 dB over that at 0 dB", 2),
+    Figure("quiet_same", "  correlation of the two", 2),
+    Figure("louder", "opening when the voice is raised by 10 dB, times", 2),
 )
 PICTURE_FIGURES = (
     Figure("drawn_aperture", "lip opening, correlation", 2),
@@ -51,7 +60,17 @@ PICTURE_FIGURES = (
     Figure("ssim_mouth_still", "  of the still photo", 3),
     Figure("sharpness", "sharpness of the mouth over the photo's", 2),
     Figure("sharpness_film", "  of the film over the photo's", 2),
-    Figure("drawn_closures", "closures kept", 2),
+    Figure("drawn_width", "mouth width, correlation", 2),
+    Figure("drawn_width_best", "  at its best offset", 2),
+    Figure("drawn_width_spread", "  its spread over the film's", 2),
+    Figure("drawn_speed", "lip speed while speaking over the film's", 2),
+    Figure("drawn_closures", "film closed while speaking, ours closed too", 2),
+    Figure("dark_share", "dark share of open mouths", 2),
+    Figure("dark_share_film", "  of the film", 2),
+    Figure("redness", "a* of their brightest quarter", 1),
+    Figure("redness_film", "  of the film", 1),
+    Figure("teeth_over_cheek", "L of their brightest quarter over the cheek's", 2),
+    Figure("teeth_over_cheek_film", "  of the film", 2),
     Figure("silence_speed", "lip speed in pauses, eye distances a second", 3),
     Figure("silence_motion", "  over the film's", 2),
     Figure("lse_d", "LSE-D, by the given SyncNet", 2),
@@ -59,6 +78,16 @@ PICTURE_FIGURES = (
     Figure("lse_c", "LSE-C", 2),
     Figure("lse_c_film", "  of the film", 2),
     Figure("jitter", "largest change outside the lower face, of 255", 0),
+)
+FACE_FIGURES = (
+    Figure("dark_share", "dark share of open mouths", 2),
+    Figure("redness", "a* of their brightest quarter", 1),
+    Figure("teeth_over_cheek", "L of their brightest quarter over the cheek's", 2),
+    Figure("grey_redness", "grey copy: largest |a*|", 1),
+    Figure("grey_chroma", "grey copy: chroma, 99 %", 1),
+    Figure("teeth_left", "open photo: teeth left when closed", 3),
+    Figure("variety_shapes", "variety of UW, SH, EH: width and opening", 2),
+    Figure("variety_pictures", "variety of UW, SH, EH: pictures", 2),
 )
 
 
@@ -77,6 +106,8 @@ class ClipResult:
     tiles: list[tuple[int, Image, Image]] = field(default_factory=list)
     mouth: tuple[slice, slice] | None = None
     refused: str = ""
+    classes: dict[str, ClassTable] = field(default_factory=dict)  # "film", "asked", "drawn", where the phones are known
+    not_aligned: str = ""  # why there are no classes although the text is known
 
 
 def by_set(results: Sequence[ClipResult]) -> dict[str, list[ClipResult]]:

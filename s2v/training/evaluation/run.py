@@ -17,11 +17,19 @@ from s2v.engine.backends import BACKEND_NAMES
 from s2v.engine.backends.base import Backend
 from s2v.errors import BackendError, DataError
 from s2v.spec import LipSyncSpec
+from s2v.training.evaluation.clip_phones import refuse_without_aligner
 from s2v.training.evaluation.clips import find_clips
 from s2v.training.evaluation.jobs import ClipJob, PhotoJob, close_opened, judge_clip, judge_photo, opened
-from s2v.training.evaluation.motion_level import backend_speak
-from s2v.training.evaluation.non_speech import SECONDS, no_speech_sounds
-from s2v.training.evaluation.probes import (
+from s2v.training.evaluation.measures.motion_level import backend_speak
+from s2v.training.evaluation.measures.mouth_probes import (
+    class_probes,
+    interior_probes,
+    level_probes,
+    shape_probes,
+)
+from s2v.training.evaluation.measures.non_speech import SECONDS, no_speech_sounds
+from s2v.training.evaluation.measures.phone_classes import grouped
+from s2v.training.evaluation.measures.probes import (
     MIN_FACE_FOLLOWS,
     MIN_FACE_SPREAD,
     Probe,
@@ -53,6 +61,7 @@ class EvaluateConfig:
     max_seconds: float | None = None  # of each clip and sound
     workers: int = 1
     syncnet: Path | None = None  # the user's weights, for LSE-D and LSE-C
+    words: Path | None = None  # what is said in the clips, as a table of word times; None: transcripts beside them
 
 
 @dataclass(frozen=True)
@@ -68,6 +77,7 @@ class Evaluation:
     idle: dict[str, dict[str, float]]  # sound that is not speech -> figures
     probes: list[Probe]
     refused: dict[str, str] = field(default_factory=dict)  # clip or photo -> reason
+    not_aligned: dict[str, str] = field(default_factory=dict)  # clip -> why its phones are not known
 
     @property
     def failed(self) -> list[Probe]:
@@ -85,6 +95,8 @@ def evaluate(config: EvaluateConfig, progress: bool = True) -> Evaluation:
     for folder in config.data:
         if not folder.is_dir():
             raise DataError(f"there is no folder {folder}: give one of talking videos or of feature files")
+    if config.words:
+        refuse_without_aligner()
     if config.syncnet:
         from s2v.training.evaluation.syncnet import load_syncnet
 
@@ -100,7 +112,8 @@ def evaluate(config: EvaluateConfig, progress: bool = True) -> Evaluation:
 def _evaluate(config: EvaluateConfig, model: Path | None, backend: Backend, progress: bool) -> Evaluation:
     spec = backend.spec
     photos = photos_in(config.faces) if config.faces else [BUNDLED_FACE]
-    files = find_clips(config.data, config.cache or default_cache(), config.max_clips, config.workers, progress)
+    cache = config.cache or default_cache()
+    files = find_clips(config.data, cache, config.max_clips, config.workers, progress, config.words)
     max_frames = round(config.max_seconds * spec.fps) if config.max_seconds else None
     jobs = [ClipJob(model, config.backend, file, max_frames, config.syncnet) for file in files]
     clips: list[ClipResult] = []
@@ -132,6 +145,7 @@ def _evaluate(config: EvaluateConfig, model: Path | None, backend: Backend, prog
         idle,
         _probes(spec, clips, faces, idle),
         refused,
+        {clip.name: clip.not_aligned for clip in clips if clip.not_aligned},
     )
 
 
@@ -198,6 +212,7 @@ def _probes(
     probes = curve_probes({name: known for name, known in curves.items() if known})
     level = "" if spec.network == "s2v" else "drawn_"
     probes += idle_probes({name: (found[level + "opening"], found[level + "speed"]) for name, found in idle.items()})
+    probes += _mouth_probes(clips, faces)
     usable = [face for face in faces if not face.refused]
     if spec.network == "s2v":
         worst = min(((face.follows, face.name) for face in usable), default=(float("nan"), "no face could be used"))
@@ -210,3 +225,17 @@ def _probes(
     worst = max(moved, default=(float("nan"), ""))
     probes.append(at_most("still outside the lower face, of 255", worst[0], 0, worst[1]))
     return probes
+
+
+def _mouth_probes(clips: list[ClipResult], faces: list[FaceResult]) -> list[Probe]:
+    """Shapes as drawn if any clip could be, else as asked for; level of the voice; inside of unseen faces' mouths."""
+    drawn = any("drawn_width" in clip.figures for clip in clips)
+    sets = {name: [clip.figures for clip in found] for name, found in by_set(clips).items()}
+    whose = "drawn" if drawn else "asked"
+    table = grouped([clip.classes[whose] for clip in clips if whose in clip.classes])
+    return [
+        *shape_probes(sets, "drawn_" if drawn else ""),
+        *class_probes(table),
+        *level_probes(sets),
+        *interior_probes({face.name: face.mouth for face in faces if not face.refused}),
+    ]

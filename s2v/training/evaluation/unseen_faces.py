@@ -1,4 +1,4 @@
-"""Photos of people that training never saw, driven with the bundled voice."""
+"""Photos of people that training never saw, made to say the bundled sentences of every mouth shape."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from s2v.engine.face.motion_basis import aperture
 from s2v.engine.face.photo import Image, load_photo
 from s2v.engine.lipsync import LipSyncEngine
 from s2v.errors import DataError, FaceError
+from s2v.training.evaluation.clip_phones import bundled_phones
 from s2v.training.evaluation.crops import Window, face_crop, jitter_of, sharpness_of
-from s2v.training.evaluation.metrics import correlation, lip_speed
+from s2v.training.evaluation.measures.metrics import correlation, lip_speed
+from s2v.training.evaluation.measures.non_speech import phones_voice
 from s2v.training.evaluation.phone_times import LAST_MOMENT_S, PHONE_MOMENTS
+from s2v.training.evaluation.photo_mouth import PhotoMouth, greyed_figures
 from s2v.training.evaluation.picture_level import canonical_of, drawn_frames
-from s2v.training.extract.extract_features import PHOTO_SUFFIXES, detect_landmarks
+from s2v.training.extract.extract_features import PHOTO_SUFFIXES, detect_landmarks, with_landmarks, without_gaps
 
 PORTRAIT: Window = (-0.75, -0.15, 1.50)  # eyes to chin
 TILE_PX = 160
@@ -34,6 +37,7 @@ class FaceResult:
     spread: float = float("nan")  # deviation of the drawn opening, face units
     follows: float = float("nan")  # correlation of the drawn opening with what the motion net asks for
     jitter: float = float("nan")  # largest change outside the lower face, of 255
+    mouth: dict[str, float] = field(default_factory=dict)  # FACE_FIGURES of `results`, those that could be told
     refused: str = ""
     tiles: list[Image] = field(default_factory=list)  # the photo at rest, then PHONE_MOMENTS
 
@@ -46,9 +50,9 @@ def photos_in(folder: Path) -> list[Path]:
     return photos
 
 
-def voice_of_moments(voice: NDArray[np.float32], rate_hz: int = 16_000) -> NDArray[np.float32]:
-    """The bundled voice as far as the last moment that a sheet shows, and a little more."""
-    return voice[: round((LAST_MOMENT_S + 0.3) * rate_hz)]
+def voice_of_moments(rate_hz: int = 16_000) -> NDArray[np.float32]:
+    """The bundled sentences as far as the last moment that a sheet shows, and a little more."""
+    return phones_voice()[: round((LAST_MOMENT_S + 0.3) * rate_hz)]
 
 
 def judge_face(
@@ -65,15 +69,15 @@ def judge_face(
         return FaceResult(photo.stem, refused=" ".join(str(error).split()))
 
 
-def portrait_tiles(photo: Path, backend: Backend, voice: NDArray[np.float32], tile_px: int = TILE_PX) -> list[Image]:
-    """The photo at rest, then the face at each of PHONE_MOMENTS of the bundled voice: (tile_px, tile_px, 3) each.
+def portrait_tiles(photo: Path, backend: Backend, tile_px: int = TILE_PX) -> list[Image]:
+    """The photo at rest, then the face at each of PHONE_MOMENTS: (tile_px, tile_px, 3) each.
 
     Raises: FaceError, the photo is refused.
     """
     face = enrol(load_photo(photo), backend.spec)
     engine = LipSyncEngine(face, backend)
     try:
-        frames = drawn_frames(engine, voice_of_moments(voice))
+        frames = drawn_frames(engine, voice_of_moments())
         wanted = {index: frame for index, frame in enumerate(frames) if index in moment_frames(backend.spec.fps)}
         still = engine.still.copy()
     finally:
@@ -132,15 +136,17 @@ def _judged(
             yield frame
 
     try:
-        opened = aperture(canonical_of(detect_landmarks(watched())))
+        mouth = PhotoMouth(face, engine.still, detect_landmarks([engine.still])[0], bundled_phones(), backend.spec.fps)
+        shapes = mouth.shapes(without_gaps([mouth.add(*seen) for seen in with_landmarks(watched())]))
         still = face_crop(engine.still, face.pose, PORTRAIT, TILE_PX)
     finally:
         engine.close()
     return FaceResult(
         name,
         sharpness=float(np.median(sharp)),
-        spread=float(opened.std()),
-        follows=float("nan") if prediction is None else correlation(opened, prediction[: len(opened)]),
+        spread=float(shapes.opening.std()),
+        follows=float("nan") if prediction is None else correlation(shapes.opening, prediction[: len(shapes)]),
         jitter=max(jitter),
+        mouth=mouth.figures(shapes) | greyed_figures(face, backend, voice, mouth.middles),
         tiles=[still, *(tiles.get(index, np.full_like(still, 255)) for index in wanted)],  # blank: not reached
     )

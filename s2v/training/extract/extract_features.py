@@ -1,17 +1,18 @@
 """Talking videos and photos -> landmarks, face pixels and audio, one feature file per clip.
 
 A feature file (.npz) holds `landmarks` (n, 478, 3) in pixels of the stored frames, `jpeg` and
-`jpeg_ends` (the n frames, one after the other), `pcm` int16 at 16 kHz (empty for a photo)
-and `person`. Frames are resampled to the spec's rate by picking the frame shown at each
-frame's middle; large ones are scaled down (see `media`). The tree of the data folder is kept; the
-first folder names the speaker.
+`jpeg_ends` (the n frames, one after the other), `times_s` (n,) the moment that each of them shows,
+`pcm` int16 at 16 kHz (empty for a photo) and `person`. Frames are resampled to the spec's rate by
+picking the frame shown at each frame's middle (`time_axis` says how landmarks are brought to it);
+large ones are scaled down (see `media`). The tree of the data folder is kept; the first folder names
+the speaker.
 """
 
 from __future__ import annotations
 
 import logging
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from numpy.typing import NDArray
 from s2v.errors import DataError, S2vError
 from s2v.files import written_whole
 from s2v.media.video_file import read_video
+from s2v.spec import LipSyncSpec
+from s2v.training.extract.time_axis import frame_middles_s, on_frames
 from s2v.training.workers import worker_pool
 
 VIDEO_SUFFIXES = {".mp4", ".mpg", ".mpeg", ".mov", ".mkv", ".webm", ".avi"}
@@ -108,8 +111,15 @@ def _extract_one(clip: Path, target: Path) -> str | None:
             save_features(target, [photo], detect_landmarks([photo]), np.zeros(0, np.int16), person)
         else:
             # Decoded twice rather than kept: a minute of raw frames takes gigabytes.
-            video = read_video(clip)
-            save_features(target, video.frames(), detect_landmarks(video.frames()), video.pcm, person)
+            video, times_s = read_video(clip), []
+
+            def pictures() -> Iterator[NDArray[np.uint8]]:
+                for picture, time_s in video.timed_frames():
+                    times_s.append(time_s)
+                    yield picture
+
+            landmarks = detect_landmarks(pictures())
+            save_features(target, video.frames(), landmarks, video.pcm, person, np.array(times_s))
     except (S2vError, OSError, ValueError, cv2.error, MemoryError) as error:
         return " ".join(str(error).split()) or type(error).__name__
     return None
@@ -120,14 +130,30 @@ def detect_landmarks(frames: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]
 
     Raises: DataError, no frame at all, or no face in too many of them.
     """
+    return without_gaps([landmarks for _, landmarks in with_landmarks(frames)])
+
+
+def with_landmarks(
+    frames: Iterable[NDArray[np.uint8]],
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
+    """Each frame and its landmarks (478, 3) in pixels, NaN where no face is found."""
     from s2v.engine.face.detection import face_detector
 
     nobody = np.full((478, 3), np.nan)
     # Every frame by itself: a video mode's smoothing lags by half a frame and slows the lips (docs/LOG.md).
     with face_detector(max_faces=1) as find:
-        found = np.array([next(iter(find(frame)), nobody) for frame in frames], np.float32)
-    if not len(found):
+        for frame in frames:
+            yield frame, np.asarray(next(iter(find(frame)), nobody), np.float32)
+
+
+def without_gaps(landmarks: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Landmarks of a clip's frames as one array (n, 478, 3), frames without a face filled in a straight line.
+
+    Raises: DataError, no frame at all, or no face in too many of them.
+    """
+    if not len(landmarks):
         raise DataError("holds no picture")
+    found = np.array(landmarks, np.float32)
     lost = np.isnan(found[:, 0, 0])
     if lost.mean() > _MAX_LOST_SHARE:
         raise DataError(f"no face in {lost.sum()} of {len(found)} frames")
@@ -144,9 +170,11 @@ def save_features(
     landmarks: NDArray[np.float32],
     pcm: NDArray[np.int16],
     person: str,
+    times_s: NDArray[np.floating[Any]] | None = None,
 ) -> None:
     """Cut the frames to the face, pack and write a feature file, whole or not at all.
 
+    Args: times_s: (n,) the moment that each frame shows, from the sound's beginning; None is their middles.
     Raises: DataError, not as many frames as landmarks: the video changed since they were detected.
     """
     import cv2
@@ -161,7 +189,9 @@ def save_features(
         raise DataError(f"{len(packed)} frames, and {len(landmarks)} when read before: it is being written to")
     moved = landmarks - np.array([left, top, 0], np.float32)
     target.parent.mkdir(parents=True, exist_ok=True)
-    arrays: dict[str, Any] = {"landmarks": moved, "jpeg": np.concatenate(packed), "pcm": pcm}
+    if times_s is None:
+        times_s = frame_middles_s(len(moved), LipSyncSpec.fps)
+    arrays: dict[str, Any] = {"landmarks": moved, "jpeg": np.concatenate(packed), "pcm": pcm, "times_s": times_s}
     ends = np.cumsum([len(p) for p in packed])
     with written_whole(target) as beside, beside.open("wb") as file:
         np.savez(file, jpeg_ends=ends, person=np.array(person), **arrays)
@@ -178,6 +208,11 @@ class ClipFeatures:
     pcm: NDArray[np.int16]
     jpeg: NDArray[np.uint8]
     jpeg_ends: NDArray[np.int64]
+    times_s: NDArray[np.float64]  # (n,) the moment that each frame's picture shows, from the sound's beginning
+
+    def on_frames(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Something known of every frame's picture (n, ...), as it was in the middle of each frame: see `time_axis`."""
+        return on_frames(values, self.landmarks, self.times_s, LipSyncSpec.fps)
 
     def frame(self, index: int) -> NDArray[np.uint8]:
         """Frame `index`, BGR."""
@@ -202,16 +237,28 @@ def has_sound(path: Path) -> bool:
         raise _damaged(path, error) from None
 
 
+def has_times(path: Path) -> bool:
+    """Whether a feature file says which moment each picture shows: not one of release 0.2, nor a damaged one."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            return "times_s" in stored
+    except _DAMAGE:
+        return False
+
+
 def load_features(path: Path, features: Path) -> ClipFeatures:
     """Read a feature file. Raises: DataError, damaged."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:  # numpy leaves a damaged one open
             speaker = path.relative_to(features).parts[0]
             arrays = {key: stored[key] for key in ("landmarks", "pcm", "jpeg", "jpeg_ends")}
-            clip = ClipFeatures(speaker, path.stem, str(stored["person"]), **arrays)
+            # Files of release 0.2 say no times: each picture counts as taken in the middle of its frame.
+            middles_s = frame_middles_s(len(arrays["landmarks"]), LipSyncSpec.fps)
+            times_s = stored.get("times_s", middles_s)
+            clip = ClipFeatures(speaker, path.stem, str(stored["person"]), **arrays, times_s=times_s)
     except _DAMAGE as error:
         raise _damaged(path, error) from None
-    if clip.landmarks.shape != (len(clip.jpeg_ends), 478, 3):
+    if clip.landmarks.shape != (len(clip.jpeg_ends), 478, 3) or clip.times_s.shape != clip.jpeg_ends.shape:
         raise _damaged(path, ValueError(f"landmarks {clip.landmarks.shape} for {len(clip.jpeg_ends)} frames"))
     return clip
 

@@ -133,7 +133,7 @@ def add_clip(shard: Shard, clip: ClipFeatures, spec: LipSyncSpec, n_pictures: in
     n_frames = len(clip.landmarks)
     if n_frames < 2 * MIN_REFERENCE_DISTANCE:
         raise DataError(f"{n_frames} frames; at least {2 * MIN_REFERENCE_DISTANCE} are needed")
-    canonical = np.stack([head_pose(points).to_canonical(points)[:N_MESH] for points in clip.landmarks])
+    canonical = clip.on_frames(np.stack([head_pose(points).to_canonical(points)[:N_MESH] for points in clip.landmarks]))
     neutral = neutral_face(canonical)
     motion = MotionBasis.load(spec.motion_basis).coefficients(canonical, neutral)[:, : spec.n_motion]
     gap = aperture(canonical)

@@ -13,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 
 from s2v.engine.audio.windows import mfcc_windows
-from s2v.training.evaluation.metrics import best_offset, correlation
-from s2v.training.evaluation.motion_level import gap_weights
-from s2v.training.evaluation.non_speech import bundled_voice, other_voice
-from s2v.training.evaluation.probes import Probe, motion_probes, pixel_probes
+from s2v.training.evaluation.measures.metrics import best_offset, correlation
+from s2v.training.evaluation.measures.motion_level import gap_weights
+from s2v.training.evaluation.measures.non_speech import bundled_voice, other_voice
+from s2v.training.evaluation.measures.probes import Probe, motion_probes, pixel_probes
 from s2v.training.networks.model import MotionMouth, TalkingNet
 from s2v.training.train.batches import Clip, windows_of
 from s2v.training.train.mouth_training import face_input
@@ -78,7 +78,7 @@ def sync_report(network: MotionMouth, clips: list[Clip]) -> SyncReport:
 
 
 def run_probes(network: TalkingNet, sets: Mapping[str, Sequence[Clip]], pictures: Pictures) -> list[Probe]:
-    """The probes of `evaluation.probes` that need no drawing; the network is put into eval mode.
+    """The probes of `evaluation.measures.probes` that need no drawing; the network is put into eval mode.
 
     Args:
         sets: clips kept back from training; empty sets are passed over.

@@ -19,6 +19,7 @@ from s2v.training.prepare.shards import CLIPS_PER_SHARD, Shard
 from s2v.training.train import batches as data
 from s2v.training.voices.phone_to_motion import bridge_correlation, label, train_bridge
 from s2v.training.voices.phones import Phone, align_all, read_labels
+from s2v.training.voices.words import read_transcripts, read_words
 
 SOUND_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 _log = logging.getLogger("s2v")
@@ -98,31 +99,12 @@ def _aligned(
     return {name: [Phone(*row) for row in stored[name]] for name in sounds if stored[name]}
 
 
-def read_words(path: Path) -> dict[str, str]:
-    """Clip name -> its words in order. Raises: DataError, not such a file."""
-    sentences: dict[str, list[str]] = {}
-    try:
-        for line in path.read_text(encoding="utf-8").splitlines()[1:]:
-            clip, _, _, word = line.split("\t")
-            if word not in ("sil", "sp"):
-                # GRID's speakers are British: its letter z is "zed".
-                sentences.setdefault(clip, []).append("zed" if word == "z" else word)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} is not a table of clip, start, end, word ({error})") from None
-    return {clip: " ".join(words) for clip, words in sentences.items()}
-
-
 def read_voices(folders: list[Path]) -> tuple[dict[str, NDArray[np.int16]], dict[str, str]]:
     """Recordings (16 kHz mono) and their texts, named folder/file. Raises: DataError, no transcripts.txt."""
     sounds: dict[str, NDArray[np.int16]] = {}
     texts: dict[str, str] = {}
     for folder in folders:
-        try:
-            lines = (folder / "transcripts.txt").read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError):
-            raise DataError(f"{folder} has no transcripts.txt: one line 'name|text' for each recording") from None
-        for line in lines:
-            name, _, text = line.partition("|")
+        for name, text in read_transcripts(folder).items():
             found = [path for suffix in SOUND_SUFFIXES if (path := folder / f"{name}{suffix}").exists()]
             if found:
                 sounds[f"{folder.name}/{name}"] = read_sound(found[0])

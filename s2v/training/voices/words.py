@@ -6,7 +6,9 @@ import re
 import subprocess
 import unicodedata
 from functools import lru_cache
+from pathlib import Path
 
+from s2v.errors import DataError
 from s2v.training.voices.ipa import arpabet
 
 # Only where the dictionary of the aligner has the abbreviation itself, or something else, under this spelling.
@@ -15,6 +17,7 @@ _ABBREVIATIONS = {
     "prof": "professor", "rev": "reverend", "hon": "honorable", "messrs": "messieurs", "vs": "versus",
 }  # fmt: skip
 _UNITS = {"$": "dollars", "£": "pounds", "€": "euros"}
+TRANSCRIPTS = "transcripts.txt"  # in a folder of recordings or clips
 _NUMBER = re.compile(r"([$£€]?)(\d[\d,]*)(?:\.(\d+))?(st|nd|rd|th|s)?\b")
 
 
@@ -46,6 +49,32 @@ def _said(number: re.Match[str]) -> str:
     if ending == "s":
         said = f"{said[:-1]}ies" if said.endswith("y") else f"{said}s"
     return f" {said} {_UNITS.get(unit, '')} "
+
+
+def read_words(path: Path) -> dict[str, str]:
+    """Clip name -> its words in order, from a table of word times as GRID has them.
+
+    Raises: DataError, not such a file.
+    """
+    sentences: dict[str, list[str]] = {}
+    try:
+        for line in path.read_text(encoding="utf-8").splitlines()[1:]:
+            clip, _, _, word = line.split("\t")
+            if word not in ("sil", "sp"):
+                # GRID's speakers are British: its letter z is "zed".
+                sentences.setdefault(clip, []).append("zed" if word == "z" else word)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is not a table of clip, start, end, word ({error})") from None
+    return {clip: " ".join(words) for clip, words in sentences.items()}
+
+
+def read_transcripts(folder: Path) -> dict[str, str]:
+    """Name of a recording -> its text, from the folder's transcripts.txt. Raises: DataError, it has none."""
+    try:
+        lines = (folder / TRANSCRIPTS).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise DataError(f"{folder} has no {TRANSCRIPTS}: one line 'name|text' for each recording") from None
+    return {name: text for name, _, text in (line.partition("|") for line in lines) if name}
 
 
 @lru_cache(maxsize=4096)

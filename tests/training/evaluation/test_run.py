@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,12 +13,18 @@ from pictures import read_picture
 
 pytest.importorskip("matplotlib")
 
+from s2v.bundled import PHONES_VOICE
 from s2v.commands.evaluate import report_on
 from s2v.errors import DataError, OutputError
-from s2v.training.evaluation.non_speech import bundled_voice, no_speech_sounds
+from s2v.media.video_file import read_sound
+from s2v.training.evaluation.clip_phones import bundled_phones
+from s2v.training.evaluation.clips import find_clips, load_clip
+from s2v.training.evaluation.measures.non_speech import no_speech_sounds
+from s2v.training.evaluation.measures.phone_classes import grouped
+from s2v.training.evaluation.measures.probes import at_least, at_most
 from s2v.training.evaluation.phone_times import PHONE_MOMENTS, VOICE_TEXT
-from s2v.training.evaluation.probes import at_least, at_most
 from s2v.training.evaluation.report.contact_sheets import sheet, write_picture
+from s2v.training.evaluation.report.mouth_tables import class_rows
 from s2v.training.evaluation.report.portraits import portrait_sheet
 from s2v.training.evaluation.report.report import (
     aligned,
@@ -27,16 +34,21 @@ from s2v.training.evaluation.report.report import (
     picture_names,
     write_report,
 )
-from s2v.training.evaluation.results import MOTION_FIGURES, PICTURE_FIGURES
+from s2v.training.evaluation.results import FACE_FIGURES, MOTION_FIGURES, PICTURE_FIGURES
 from s2v.training.evaluation.run import EvaluateConfig, Evaluation, evaluate, model_file_of
 
 DATA = Path(__file__).parents[2] / "data"
 
 
 @pytest.fixture(scope="module")
-def found(features: Path) -> Evaluation:
-    """The bundled model on one second of an unseen talker."""
-    config = EvaluateConfig((features / "other",), backend="onnxruntime", max_seconds=1.2)
+def found(features: Path, tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
+    """The bundled model on the first second of an unseen talker who says "set blue with e five now", and a smile."""
+    pytest.importorskip("pocketsphinx")
+    words, faces = tmp_path_factory.mktemp("words") / "words.tsv", tmp_path_factory.mktemp("faces")
+    said = "".join(f"sbwe5n\t0\t1\t{word}\n" for word in ["set", "blue", "with", "e", "five", "now"])
+    words.write_text(f"clip\tstart_s\tend_s\tword\n{said}")
+    shutil.copy(DATA / "open_smile.jpg", faces / "smile.jpg")
+    config = EvaluateConfig((features / "other",), backend="onnxruntime", max_seconds=1.2, words=words, faces=faces)
     return evaluate(config, progress=False)
 
 
@@ -55,12 +67,49 @@ def test_an_unseen_talker_gets_every_figure(found: Evaluation) -> None:
     assert len(clip.tiles) == 10
 
 
+def test_phones_of_the_whole_recording_are_told_on_the_part_that_is_read(found: Evaluation) -> None:
+    (clip,) = found.clips
+    assert clip.not_aligned == "" and set(clip.classes) == {"film", "asked", "drawn"}
+    # Of "set blue with e five now" the first 1.2 s.
+    assert {"S", "EH", "T", "B", "L", "UW"} <= {phone for phone, found in clip.classes["film"].items() if len(found)}
+    assert not len(clip.classes["film"]["AW"])
+    film, asked = (grouped([clip.classes[whose]])["P B M"].means for whose in ("film", "asked"))
+    assert film[0] < 0.05 and asked[0] != film[0]
+    stored = as_dict(found)["phones"]
+    assert stored["drawn"]["classes"]["P B M"]["spoken"] == 1
+    rows = {row[0]: row for row in class_rows(found.clips)}
+    assert rows["P B M"][1] == "1" and rows["P B M"][2] == f"{100 * film[0]:.1f}"
+    assert "SH CH JH" not in rows  # never spoken
+    without = [replace(clip, classes={})]
+    assert class_rows(without) == [] and "--words FILE" in as_text(replace(found, clips=without))
+    assert "--words FILE" not in as_text(found)
+
+
+def test_a_clip_whose_text_does_not_fit_is_listed(features: Path, tmp_path: Path) -> None:
+    (tmp_path / "words.tsv").write_text("clip\tstart_s\tend_s\tword\nsbwe5n\t0\t1\tqqxzzv\n")
+    (file,) = find_clips([features / "other"], tmp_path, progress=False, words=tmp_path / "words.tsv")
+    assert file.text == "qqxzzv"
+    with pytest.raises(DataError):
+        load_clip(file).phones(" ")
+
+
+def test_the_mouth_of_a_smile_is_looked_into(found: Evaluation) -> None:
+    (face,) = found.faces
+    assert set(face.mouth) <= {figure.key for figure in FACE_FIGURES}
+    assert {"grey_redness", "grey_chroma", "teeth_left"} <= set(face.mouth)
+    assert 0 <= face.mouth["teeth_left"] < 0.3
+    assert as_dict(found)["faces"]["smile"]["grey_redness"] == round(face.mouth["grey_redness"], 4)
+    names = " ".join(probe.name for probe in found.probes)
+    for question in ("mouth width", "as fast as", "closed too", "-30 dB", "grey photo", "teeth left"):
+        assert question in names, question
+
+
 def test_nothing_but_the_lower_face_moves(found: Evaluation) -> None:
     assert found.clips[0].figures["jitter"] == found.faces[0].jitter == 0
     assert next(p for p in found.probes if "outside" in p.name).passed
 
 
-def test_the_bundled_face_does_what_the_motion_asks(found: Evaluation) -> None:
+def test_a_smile_does_what_the_motion_asks(found: Evaluation) -> None:
     assert found.faces[0].follows > 0.8
     assert len(found.faces[0].tiles) == 1 + len(PHONE_MOMENTS)
     assert set(found.idle) == set(no_speech_sounds())
@@ -119,9 +168,23 @@ def test_every_phone_gives_a_portrait_a_mouth_of_its_own(tmp_path: Path) -> None
     drawn = portrait_sheet([DATA / "closed_lips.jpg"], FakeBackend(), out, progress=False)
     assert (drawn.rows, drawn.refused) == (1, {})
     page = read_picture(out)
-    assert page.shape == (24 + 164, 9 * 164, 3)
-    tiles = [page[24:184, 164 * i : 164 * i + 160].astype(int) for i in range(9)]
+    assert page.shape == (24 + 164, (1 + len(PHONE_MOMENTS)) * 164, 3)
+    tiles = [page[24:184, 164 * i : 164 * i + 160].astype(int) for i in range(1 + len(PHONE_MOMENTS))]
     assert all(np.abs(tile - tiles[0]).max() > 30 for tile in tiles[1:])  # each mouth differs from the one at rest
+
+
+def test_portraits_given_one_by_one_come_first_and_all_in_their_order(tmp_path: Path) -> None:
+    folder = tmp_path / "faces"
+    folder.mkdir()
+    for name in "abc":
+        shutil.copy(DATA / "closed_lips.jpg", folder / f"{name}.jpg")
+    smile, out = DATA / "open_smile.jpg", tmp_path / "sheet.png"
+    drawn = portrait_sheet([folder, smile, DATA / "closed_lips.jpg"], FakeBackend(), out, n_rows=1, progress=False)
+    assert drawn.rows == 3
+    page = read_picture(out)
+    first, second, third = (page[24 + 164 * i : 184 + 164 * i, :160].astype(int) for i in range(3))
+    assert np.abs(first - second).mean() > 10
+    np.testing.assert_array_equal(second, third)
 
 
 def test_a_portrait_that_is_refused_gives_its_place_to_the_next(tmp_path: Path) -> None:
@@ -136,7 +199,10 @@ def test_the_moments_of_the_sheet_are_where_the_aligner_hears_those_phones() -> 
     pytest.importorskip("pocketsphinx")
     from s2v.training.voices.phones import align
 
-    phones = align((bundled_voice() * 32767).astype(np.int16), VOICE_TEXT)
+    phones = align(read_sound(PHONES_VOICE), VOICE_TEXT)
+    assert [phone.name for phone in phones] == [phone.name for phone in bundled_phones()]
+    for heard, written in zip(phones, bundled_phones(), strict=True):
+        assert heard.start_s == pytest.approx(written.start_s, abs=1e-3), written
     for moment in PHONE_MOMENTS:
         heard = next(phone for phone in phones if phone.start_s <= moment.time_s < phone.end_s)
         assert heard.name == moment.phone, moment

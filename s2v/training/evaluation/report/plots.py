@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure  # not pyplot: a figure of its own draws without a display
 
 from s2v.files import written_whole
-from s2v.training.evaluation.metrics import OFFSETS_FRAMES, offset_sweep
+from s2v.training.evaluation.measures.metrics import OFFSETS_FRAMES, offset_sweep
 from s2v.training.evaluation.results import ClipResult, by_set
 
 if TYPE_CHECKING:

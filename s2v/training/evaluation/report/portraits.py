@@ -11,7 +11,6 @@ import numpy as np
 
 from s2v.engine.backends.base import Backend
 from s2v.errors import DataError, FaceError
-from s2v.training.evaluation.non_speech import bundled_voice
 from s2v.training.evaluation.phone_times import PHONE_MOMENTS
 from s2v.training.evaluation.report.contact_sheets import check_picture_name, sheet, write_picture
 from s2v.training.evaluation.unseen_faces import photos_in, portrait_tiles
@@ -31,35 +30,34 @@ class DrawnPortraits:
 def portrait_sheet(
     places: Sequence[Path], backend: Backend, out: Path, n_rows: int = 24, progress: bool = True
 ) -> DrawnPortraits:
-    """Draw portraits (rows) at rest and at known phones of the bundled voice (columns).
+    """Draw portraits (rows) at rest and at known phones (columns).
 
     Args:
-        places: folders, of which portraits are picked evenly over the sorted names, or photos, of which all are taken.
-    Where a folder's photo is refused, the next one stands in for it.
+        places: photos, of which all are taken in this order, and folders, of which `n_rows` follow, picked evenly over
+            the sorted names; where one of these is refused, the next one stands in for it.
     Raises: DataError, no photos or none that can be used. OutputError.
     """
     from tqdm import tqdm
 
     check_picture_name(out)
-    wanted = [photos_in(place) if place.is_dir() else [place] for place in places]
-    named = not any(place.is_dir() for place in places)
-    photos = [photo for several in wanted for photo in several]
-    n_rows = len(photos) if named else min(n_rows, len(photos))
-    voice = bundled_voice()
+    named = [place for place in places if not place.is_dir()]
+    pool = [photo for place in places if place.is_dir() for photo in photos_in(place)]
+    n_picked = min(n_rows, len(pool))
+    firsts = np.linspace(0, len(pool), n_picked, endpoint=False).astype(int)
+    # The next photos stand in for one of a folder that is refused.
+    candidates = [[photo] for photo in named] + [pool[i : i + max(1, len(pool) // n_picked)] for i in firsts]
     rows, refused = [], {}
-    with tqdm(total=n_rows, unit="face", disable=not progress) as bar:
-        for first in np.linspace(0, len(photos), n_rows, endpoint=False).astype(int):
-            # The next photos stand in for one that is refused.
-            later = photos[first : first + max(1, len(photos) // n_rows)]
-            for photo in later:
+    with tqdm(total=len(candidates), unit="face", disable=not progress) as bar:
+        for photos in candidates:
+            for photo in photos:
                 try:
-                    rows.append(portrait_tiles(photo, backend, voice))
+                    rows.append(portrait_tiles(photo, backend))
                     break
                 except FaceError as error:
                     refused[photo.name] = " ".join(str(error).split())
             bar.update()
     if not rows:
-        raise DataError(f"none of {len(photos)} photos can be used: {next(iter(refused.values()))}")
+        raise DataError(f"none of {len(named) + len(pool)} photos can be used: {next(iter(refused.values()))}")
     labels = ["at rest", *(moment.label for moment in PHONE_MOMENTS)]
     write_picture(out, sheet(rows, labels), MAX_BYTES if out.suffix.lower() != ".png" else None)
     for name, reason in refused.items():

@@ -14,7 +14,9 @@ import numpy as np
 from s2v.errors import OutputError
 from s2v.files import write_whole
 from s2v.machine import processor_name, usable_cores
-from s2v.training.evaluation.probes import Probe
+from s2v.training.evaluation.clip_phones import HOW_TO_GET_A_TABLE
+from s2v.training.evaluation.measures.probes import Probe
+from s2v.training.evaluation.report.mouth_tables import class_rows, classes_as_dict, face_rows
 from s2v.training.evaluation.results import MOTION_FIGURES, PICTURE_FIGURES, Figure, by_set, medians, plain
 from s2v.training.evaluation.run import Evaluation
 from s2v.training.evaluation.unseen_faces import FaceResult
@@ -40,12 +42,15 @@ def as_dict(found: Evaluation) -> dict[str, Any]:
         "faces": {
             face.name: plain(
                 {"sharpness": face.sharpness, "spread": face.spread, "follows": face.follows, "jitter": face.jitter}
+                | face.mouth
             )
             for face in found.faces
             if not face.refused
         },
         "no_speech": plain(found.idle),
+        "phones": classes_as_dict(found.clips),
         "refused": found.refused,
+        "not_aligned": found.not_aligned,
         "probes": [
             {"name": p.name, "found": plain(p.found), "where": p.where, "wanted": p.wanted, "passed": p.passed}
             for p in found.probes
@@ -75,6 +80,8 @@ def as_text(found: Evaluation) -> str:
     parts = [f"{found.model}, network {found.spec.network}, backend {found.backend}"]
     for title, rows in tables(found):
         parts.append(f"\n{title}\n{aligned(rows)}")
+    if not class_rows(found.clips):
+        parts.append(f"\n{HOW_TO_GET_A_TABLE}")
     parts.append("\n" + "\n".join(probe.line() for probe in found.probes))
     return "\n".join(parts)
 
@@ -89,6 +96,8 @@ def as_markdown(found: Evaluation) -> str:
     for title, rows in tables(found):
         head, *body = [f"| {' | '.join(row)} |" for row in rows]
         parts.append("\n".join([f"## {title}", "", head, "|" + "---|" * len(rows[0]), *body]))
+    if not class_rows(found.clips):
+        parts.append(HOW_TO_GET_A_TABLE)
     probes = "\n".join(f"- {_probe_line(probe)}" for probe in found.probes)
     parts.append(f"## Probes\n\n{probes}")
     pictures = "\n".join(f"![{name}]({name})" for name in picture_names(found))
@@ -142,14 +151,18 @@ def tables(found: Evaluation) -> list[tuple[str, list[list[str]]]]:
     given: list[tuple[str, list[list[str]]]] = []
     for title, figures in (
         ("Motion and loudness against film, median over clips", MOTION_FIGURES),
-        ("DrawnClip against film, median over clips", PICTURE_FIGURES),
+        ("Drawn against film, median over clips", PICTURE_FIGURES),
     ):
         rows = [_figure_row(figure, list(sets.values())) for figure in figures]
         rows = [row for row in rows if any(cell != "-" for cell in row[1:])]
         if rows:
             given.append((title, [["", *sets], *rows]))
+    if classes := class_rows(found.clips):
+        given.append(("Classes of phones, hundredths of the eye distance, width off the clip's median", classes))
     if usable := [face for face in found.faces if not face.refused]:
         given.append(("Unseen faces", _face_rows(usable)))
+        if mouths := face_rows(usable):
+            given.append(("Mouths of unseen faces", mouths))
     columns = list(dict.fromkeys(key for figures in found.idle.values() for key in figures))
     names = {
         "opening": "opening asked for",
@@ -159,9 +172,9 @@ def tables(found: Evaluation) -> list[tuple[str, list[list[str]]]]:
     }
     rows = [[sound, *(_number(figures[key], 3) for key in columns)] for sound, figures in found.idle.items()]
     given.append(("Without speech, eye distances (a second)", [["", *(names[key] for key in columns)], *rows]))
-    if found.refused:
-        refusals = [[name, reason] for name, reason in found.refused.items()]
-        given.append(("Left out", [["", "reason"], *refusals]))
+    for title, reasons in (("Left out", found.refused), ("Phones not known", found.not_aligned)):
+        if reasons:
+            given.append((title, [["", "reason"], *([name, reason] for name, reason in reasons.items())]))
     return given
 
 

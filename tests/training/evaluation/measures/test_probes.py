@@ -7,8 +7,8 @@ import pytest
 from fakes import voice
 
 from s2v.spec import LipSyncSpec
-from s2v.training.evaluation.motion_level import Spoken, gap_weights
-from s2v.training.evaluation.probes import (
+from s2v.training.evaluation.measures.motion_level import Spoken, gap_weights
+from s2v.training.evaluation.measures.probes import (
     Curves,
     Probe,
     at_least,

@@ -15,10 +15,9 @@ from s2v.engine.face.geometry import LOWER_INNER_LIP, UPPER_INNER_LIP
 from s2v.engine.face.motion_basis import MotionBasis
 from s2v.engine.lipsync import MAX_BATCH
 from s2v.spec import LipSyncSpec
-from s2v.training.evaluation.metrics import (
+from s2v.training.evaluation.measures.metrics import (
     LIPS,
     best_offset,
-    closures,
     correlation,
     loudness,
     offset_sweep,
@@ -99,7 +98,6 @@ def motion_figures(prediction: NDArray[np.float32], talk: Talk, spec: LipSyncSpe
         "aperture_best": float(offset_sweep(opened, film).max()),
         "offset": float(best_offset(opened, film)),
         "aperture_spoken": correlation(opened[spoken], film[spoken]) if spoken.any() else float("nan"),
-        "closures_motion": closures(opened, film, spoken),
     }
 
 

@@ -102,10 +102,15 @@ def lip_speed(canonical: Points, where: NDArray[np.bool_], fps: int) -> float:
     Args:
         canonical: (n, 468, 3). where: (n,) which frames count.
     """
+    return root_mean_square_speed(canonical[:, list(LIPS), :2], where, fps)
+
+
+def root_mean_square_speed(points: NDArray[np.floating], where: NDArray[np.bool_], fps: int) -> float:
+    """Of points (n, n_points, 2) between frames that are both in `where`, (n,); NaN if there are none."""
     both = where[1:] & where[:-1]
     if not both.any():
         return float("nan")
-    step = np.diff(canonical[:, list(LIPS), :2], axis=0)[both] * fps
+    step = np.diff(points, axis=0)[both] * fps
     return float(np.sqrt((step**2).sum(-1).mean()))
 
 

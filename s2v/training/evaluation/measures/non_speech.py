@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.bundled import BUNDLED_VOICE
+from s2v.bundled import BUNDLED_VOICE, PHONES_VOICE
 from s2v.media.video_file import read_sound
 
 Pcm = NDArray[np.float32]
@@ -40,6 +40,11 @@ def _key_clicks(n: int, random: np.random.Generator) -> Pcm:
 def bundled_voice() -> Pcm:
     """The sample voice of the package, (n,) float32 at 16 kHz: free speech by somebody no test set holds."""
     return (read_sound(BUNDLED_VOICE) / 32768).astype(np.float32)
+
+
+def phones_voice() -> Pcm:
+    """Three sentences with every mouth shape of English, (n,) float32 at 16 kHz; phones.lab says when."""
+    return (read_sound(PHONES_VOICE) / 32768).astype(np.float32)
 
 
 def other_voice(n_samples: int, turn: float, voice: Pcm) -> Pcm:

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.spec import LipSyncSpec
-from s2v.training.evaluation.metrics import OFFSETS_FRAMES, loudness, offset_sweep
-from s2v.training.evaluation.motion_level import Speak, Talk, gap_weights, motion_lip_speed
-from s2v.training.evaluation.non_speech import no_speech_sounds, other_voice
+from s2v.training.evaluation.measures.metrics import OFFSETS_FRAMES, loudness, offset_sweep
+from s2v.training.evaluation.measures.motion_level import Speak, Talk, gap_weights, motion_lip_speed
+from s2v.training.evaluation.measures.non_speech import no_speech_sounds, other_voice
 
 MIN_OWN_VOICE_GAIN = 0.15  # correlation with the own voice over that with another
 MAX_PEAK_FRAMES = 1
@@ -67,6 +67,11 @@ def at_least(name: str, found: float, limit: float, where: str = "") -> Probe:
 def at_most(name: str, found: float, limit: float, where: str = "") -> Probe:
     """A probe that passes down from `limit`; NaN fails."""
     return Probe(name, found, f"{limit:g} or less", bool(found <= limit), where)
+
+
+def between(name: str, found: float, low: float, high: float, where: str = "") -> Probe:
+    """A probe that passes from `low` up to `high`; NaN fails."""
+    return Probe(name, found, f"{low:g} to {high:g}", bool(low <= found <= high), where)
 
 
 def curves_of(speak: Speak, talk: Talk, spec: LipSyncSpec, voice: NDArray[np.float32]) -> Curves:

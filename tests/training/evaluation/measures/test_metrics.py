@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from s2v.engine.face.geometry import canonical_face
 from s2v.spec import LipSyncSpec
-from s2v.training.evaluation.metrics import (
+from s2v.training.evaluation.measures.metrics import (
     LIPS,
     OFFSETS_FRAMES,
     best_offset,
