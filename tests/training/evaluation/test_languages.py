@@ -28,8 +28,8 @@ from s2v.training.evaluation.languages import (
     judge_language,
     write_languages,
 )
-from s2v.training.evaluation.motion_level import gap_weights
-from s2v.training.evaluation.probes import at_least
+from s2v.training.evaluation.measures.motion_level import gap_weights
+from s2v.training.evaluation.measures.probes import at_least
 
 SPEC = LipSyncSpec.of("s2v")
 SECONDS = 2.0
