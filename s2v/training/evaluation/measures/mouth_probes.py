@@ -38,9 +38,7 @@ def shape_probes(sets: Mapping[str, Sequence[Figures]], level: str) -> list[Prob
     how = "drawn" if level else "asked for"
     return _known(
         [
-            between(
-                f"width moves as far as film's, {how}, times", *_off(sets, f"{level}width_spread", WIDTH_SPREAD)
-            ),
+            between(f"width moves as far as film's, {how}, times", *_off(sets, f"{level}width_spread", WIDTH_SPREAD)),
             at_least(f"width follows the film, {how}, correlation", *_lowest(sets, f"{level}width", MIN_WIDTH)),
             between(f"lips as fast as the film's, {how}, times", *_off(sets, f"{level}speed", SPEED)),
             at_least(f"film closed, ours closed too, {how}, share", *_lowest(sets, f"{level}closures", MIN_CLOSURES)),
