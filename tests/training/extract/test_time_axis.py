@@ -9,6 +9,7 @@ import av
 import numpy as np
 import pytest
 
+from s2v.errors import DataError
 from s2v.media.video_file import read_video
 from s2v.training.extract.extract_features import load_features, save_features
 from s2v.training.extract.time_axis import distinct_pictures, frame_middles_s, on_frames
@@ -168,3 +169,6 @@ def test_moments_are_kept_with_the_features_and_of_old_files_they_are_the_middle
     np.savez(tmp_path / "s" / "b.npz", **stored)
     old = load_features(tmp_path / "s" / "b.npz", tmp_path)
     np.testing.assert_allclose(old.times_s, [0.02, 0.06, 0.10])
+    np.savez(tmp_path / "s" / "c.npz", **stored, times_s=times_s[:2])
+    with pytest.raises(DataError, match=r"c\.npz is not a feature file \(2 moments for 3 frames\)"):
+        load_features(tmp_path / "s" / "c.npz", tmp_path)
