@@ -187,7 +187,8 @@ def test_the_inside_of_a_laughing_mouth_stays_between_the_lips_too(
 
 def check_interior(compositor: MotionCompositor, face: EnrolledFace, first: float) -> None:
     """What changes with the colours of the layers is inside the mouth."""
-    shown = differs(*(recoloured(compositor, blue).draw(outputs(first)) for blue in (False, True)), by=2)
+    plain, blue = (recoloured(compositor, blue).draw(outputs(first)) for blue in (False, True))
+    shown = differs(plain, blue, by=2)
     warp = LayeredWarp(face_warp_tables(face, SPEC, np.eye(2, 3), shown.shape[::-1], step=8))
     opening = np.zeros(shown.shape, np.uint8)
     outline = warp.mouth_outline(np.append(outputs(first)["motion"][0], np.float32(1)))

@@ -8,6 +8,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.audio.stream import AudioStream
+from av.video.stream import VideoStream
 
 from s2v.errors import DataError
 from s2v.media.video_file import read_video
@@ -37,10 +39,12 @@ def write_film(
     with av.open(str(path), "w") as container:
         codec = "libx264" if path.suffix == ".mp4" else "ffv1"
         video = container.add_stream(codec, rate=25, options={"crf": "10"} if codec == "libx264" else {})
+        assert isinstance(video, VideoStream)
         video.width = video.height = SIZE_PX
         video.pix_fmt = "yuv420p"
         video.codec_context.time_base = Fraction(1, 1000)
         sound = container.add_stream("aac" if path.suffix == ".mp4" else "pcm_s16le", rate=RATE_HZ, layout="mono")
+        assert isinstance(sound, AudioStream)
         for stamp_s in stamps_s:
             frame = av.VideoFrame.from_ndarray(wandering_bar(stamp_s + exposure_s / 2), format="bgr24")
             frame.pts, frame.time_base = round((stamp_s + picture_from_s) * 1000), Fraction(1, 1000)

@@ -13,7 +13,8 @@ pytest.importorskip("torch")
 from s2v.errors import DataError
 from s2v.media.video_file import read_sound
 from s2v.training.train import batches as data
-from s2v.training.voices.label_voices import label_voices, read_voices, read_words
+from s2v.training.voices.label_voices import label_voices, read_voices
+from s2v.training.voices.words import read_words
 
 WORDS = "clip\tstart_s\tend_s\tword\na\t0\t1\tsil\na\t1\t2\tbin\na\t2\t3\tz\nb\t0\t1\tset\n"
 
