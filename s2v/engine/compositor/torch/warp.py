@@ -87,9 +87,9 @@ def _inverted(face: WarpTensors, weights: Tensor) -> Tensor:
     n = len(weights)
     forward = torch.bmm(weights[:, None], face.flows).view(2 * n, 2, COARSE_CELLS, COARSE_CELLS)
     back = forward
-    for _ in range(INVERSION_STEPS):
+    for share in INVERSION_STEPS:
         there = face.cells - back.view(n, 2, 2, COARSE_CELLS, COARSE_CELLS).permute(0, 1, 3, 4, 2)
-        back = look_up(forward, there.flatten(0, 1), "bilinear")
+        back = torch.lerp(back, look_up(forward, there.flatten(0, 1), "bilinear"), share)
     return back.view(n, 4, COARSE_CELLS, COARSE_CELLS)
 
 
