@@ -43,6 +43,7 @@ class LipSyncSpec:
     mfcc_mean: tuple[float, ...] = (0.0,) * 13
     mfcc_std: tuple[float, ...] = (1.0,) * 13
     mean_time_constant_s: float = 4.0
+    automatic_gain: bool = False  # a slow causal gain before the MFCC
     # face
     face_px: int = 112
     face_left: float = -0.95
