@@ -14,6 +14,12 @@ from s2v.errors import ModelError
 
 Network = Literal["s2v", "speech2vid"]
 
+# What of the mouth the motion of the face does not tell, each in [0, 1]: height of the tongue's body from low to high,
+# its place from back to front, its tip raised to the teeth, the lower lip tucked under the upper teeth.
+# Tract variables: Browman and Goldstein, "Articulatory phonology: an overview", Phonetica 49, 1992.
+TRACT_VARIABLES = ("tongue_height", "tongue_front", "tongue_tip", "lip_to_teeth")
+TRACT_AT_REST = (0.3, 0.5, 0.1, 0.0)
+
 
 @dataclass(frozen=True)
 class LipSyncSpec:
@@ -49,22 +55,20 @@ class LipSyncSpec:
     face_left: float = -0.95
     face_top: float = -0.40
     face_size: float = 1.90
-    # motion and mouth (network "s2v"): the patch lies still on the skull, a share of it above the lips at rest
+    # motion (network "s2v")
     motion_basis: str = "grid-s1"
     n_motion: int = 10
-    mouth_w_px: int = 160
-    mouth_h_px: int = 96
-    mouth_width: float = 0.96
-    mouth_above_lips: float = 0.30
 
     @classmethod
     def of(cls, network: Network, **changed: Any) -> LipSyncSpec:
         """The spec that a network is trained with when not told otherwise.
 
         "speech2vid" hears as its paper says; "s2v" hears more of the spectrum: nasals lie below 300 Hz,
-        hissing above 3700 Hz (docs/LOG.md).
+        hissing above 3700 Hz (docs/LOG.md); and quiet voices as well as loud ones.
         """
-        heard: dict[str, Any] = {} if network == "speech2vid" else {"mel_low_hz": 60.0, "mel_high_hz": 7600.0}
+        heard: dict[str, Any] = {}
+        if network == "s2v":
+            heard = {"mel_low_hz": 60.0, "mel_high_hz": 7600.0, "automatic_gain": True}
         return cls(network=network, **(heard | changed))
 
     @property

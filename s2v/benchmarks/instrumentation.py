@@ -7,8 +7,8 @@ from s2v.engine.compositor.cpu import MotionCompositor, PixelCompositor
 from s2v.engine.lipsync import LipSyncEngine
 
 RING, MFCC, NETWORK = "ring, windows", "MFCC", "network"
-WARP_MAP, WARP_PIXELS, IDLE, PAINT = "warp: map", "warp: pixels", "idle motion", "paint, paste"
-DRAWING = (RING, MFCC, NETWORK, WARP_MAP, WARP_PIXELS, IDLE, PAINT)
+WARP_MAP, WARP_PIXELS, IDLE, MOUTH = "warp: map", "warp: pixels", "idle motion", "mouth, paste"
+DRAWING = (RING, MFCC, NETWORK, WARP_MAP, WARP_PIXELS, IDLE, MOUTH)
 
 
 def instrument_engine(engine: LipSyncEngine, watch: Stopwatch) -> None:
@@ -17,16 +17,16 @@ def instrument_engine(engine: LipSyncEngine, watch: Stopwatch) -> None:
     warp: map    where each pixel of the lower face comes from.
     warp: pixels fetching them, for all that moves, and copying the rest of the photo.
     idle motion  where head and shoulders carry pixels, gaze, lids.
-    paint, paste the mouth between the lips, its light, and putting it into the frame.
+    mouth, paste what is drawn between the lips, and putting it into the frame.
 
-    A compositor of another kind is all "paint, paste".
+    A compositor of another kind is all "mouth, paste".
     """
     watch.put_on(engine, "push", RING)
     watch.put_on(engine._windows._front_end, "columns", MFCC)
     watch.put_on(engine._windows._mean, "update", MFCC)
     watch.put_on(engine._backend, "infer" if engine._resident is None else "infer_resident", NETWORK)
     compositor = engine._compositor
-    watch.put_on(compositor, "draw", PAINT)
+    watch.put_on(compositor, "draw", MOUTH)
     if isinstance(compositor, MotionCompositor):
         watch.put_on(compositor, "_warped", WARP_PIXELS)
         watch.put_on(compositor.warp, "source_map", WARP_MAP)

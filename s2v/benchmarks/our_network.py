@@ -42,9 +42,8 @@ def identities(backend: Backend, count: int = 3) -> Tensors:
 
 def batch_of(spec: LipSyncSpec, identity: Tensors, rows: int, seed: int = 0) -> tuple[NDArray[np.float32], Tensors]:
     """As many frames of as many sessions, with the faces of `identity` in turn."""
-    n_faces = len(next(iter(identity.values())))
     mfcc = voice_like(np.random.default_rng(seed), rows, spec)
-    return mfcc, {name: np.take(tensor, np.arange(rows) % n_faces, axis=0) for name, tensor in identity.items()}
+    return mfcc, {name: np.take(tensor, np.arange(rows) % len(tensor), axis=0) for name, tensor in identity.items()}
 
 
 def our_runs(backend: Backend) -> Callable[[int], Run]:

@@ -23,8 +23,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="folders of talking videos kept back from training, or of their features; subfolders are sets",
     )  # fmt: skip
     parser.add_argument(
-        "-m", "--model", type=Path, nargs="+", default=[], metavar="FILE",
-        help="a model.onnx, or checkpoints of s2v train (default: the bundled model)",
+        "-m", "--model", type=Path, metavar="FILE",
+        help="a model.onnx, or a checkpoint of s2v train (default: the bundled model)",
     )  # fmt: skip
     parser.add_argument(
         "--backend",
@@ -66,7 +66,7 @@ def _run(args: argparse.Namespace) -> int:
 
     config = EvaluateConfig(
         data=tuple(args.data),
-        models=tuple(args.model),
+        model=args.model,
         backend=args.backend,
         cache=args.cache or (args.output / "features" if args.output else None),
         faces=args.faces,

@@ -23,7 +23,6 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/last"), help="folder for checkpoints")
     parser.add_argument("--config", type=Path, metavar="TOML", help="file of the settings below; options win over it")
     setting("--model", dest="network", choices=("s2v", "speech2vid"), help="which network (default s2v)")
-    setting("--part", dest="parts", nargs="+", help="train only these parts: motion, mouth")
     setting("-b", "--batch", type=positive_number, help=f"pictures at once (default {usual.BATCH})")
     setting("-e", "--epochs", type=positive_number, help=f"default {usual.EPOCHS}")
     setting("-se", "--save-every", dest="save_every_steps", type=positive_number, metavar="STEPS",
@@ -35,7 +34,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-gpu", "--gpu", type=whole_number, default=None, metavar="N", help="CUDA device (default: the CPU)"
     )
-    parser.add_argument("--resume", type=Path, nargs="+", default=[], metavar="CKPT", help="go on from these")
+    parser.add_argument("--resume", type=Path, metavar="CKPT", help="go on from this one")
     add_json_option(parser)
 
 
@@ -44,13 +43,11 @@ def _run(args: argparse.Namespace) -> int:
     from s2v.training.train.loop import failed_probes, train
 
     settings = read_config(args.config) if args.config else {}
-    given = {name: getattr(args, name) for name in ("network", "parts", "batch", "epochs", "save_every_steps", "seed")
+    given = {name: getattr(args, name) for name in ("network", "batch", "epochs", "save_every_steps", "seed")
              if name in args}  # fmt: skip
     if "look_ahead_ms" in args:
         given["look_ahead_s"] = args.look_ahead_ms / 1000
-    if "parts" in given:
-        given["parts"] = tuple(given["parts"])
-    paths = {"shards": args.shards, "out": args.output, "resume": tuple(args.resume)}
+    paths = {"shards": args.shards, "out": args.output, "resume": args.resume}
     config = TrainConfig(**(settings | given | paths), gpu=args.gpu)
     checkpoint = train(config, progress=sys.stderr.isatty())
     failed = failed_probes(checkpoint)

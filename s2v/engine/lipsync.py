@@ -36,7 +36,7 @@ class DrawnFrame:
     centre_sample: int  # the 16 kHz audio sample it belongs to
     pixels: Image  # (height, width, 3) BGR, or the `PixelFormat` that the compositor was asked for
     network_s: float = 0.0  # the inference it came of; frames of one batch waited for all of it
-    compose_s: float = 0.0  # warping, painting and pasting this one
+    compose_s: float = 0.0  # warping, drawing the mouth and pasting this one
 
 
 class Engine(Protocol):

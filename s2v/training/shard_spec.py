@@ -12,7 +12,6 @@ from s2v.spec import LipSyncSpec
 _FIELDS = (
     *("sample_rate_hz", "fps", "motion_basis", "n_motion"),
     *("face_px", "face_left", "face_top", "face_size"),
-    *("mouth_w_px", "mouth_h_px", "mouth_width", "mouth_above_lips"),
 )
 
 

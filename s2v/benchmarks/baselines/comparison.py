@@ -18,6 +18,7 @@ from s2v.benchmarks.baselines.source import BaselineSource, Network, RuntimePair
 from s2v.benchmarks.report import Spread, machine, short_ms, table, versions
 from s2v.benchmarks.timed_run import Run, TimedRun
 from s2v.errors import BackendError
+from s2v.spec import TRACT_VARIABLES
 
 if TYPE_CHECKING:
     from s2v.engine.backends.model_file import ModelFile
@@ -153,20 +154,20 @@ def time_in_pairs(
 
 
 def describe(model: ModelFile) -> Network:
-    """Our network, of which what belongs to the face is computed once."""
+    """Our network; what of it belongs to the face is computed once."""
     from s2v.benchmarks.roofline import count
     from s2v.engine.backends.graphs import frame_outputs
 
     spec = model.spec
-    frame, face = count(model.frame_graph, 1, "fp32"), count(model.face_graph, 1, "fp32")
+    frame = count(model.frame_graph, 1, "fp32")
     if spec.network == "s2v":
-        draws = f"{spec.n_motion} coefficients that move the photo, and the {spec.mouth_w_px}x{spec.mouth_h_px} mouth"
+        gives = f"{spec.n_motion} coefficients that move the photo, and {len(TRACT_VARIABLES)} that shape the tongue"
     else:
-        draws = f"the whole {spec.face_px}x{spec.face_px} crop of the face"
-    about = (
-        f"gives {draws} from {spec.n_columns} columns of MFCC; what belongs to the person is computed once a face, "
-        f"with {face.multiply_adds / 1e6:.1f} million"
-    )
+        gives = f"the whole {spec.face_px}x{spec.face_px} crop of the face"
+    about = f"gives {gives} from {spec.n_columns} columns of MFCC"
+    if model.face_graph is not None:
+        once = count(model.face_graph, 1, "fp32").multiply_adds
+        about += f"; what belongs to the person is computed once a face, with {once / 1e6:.1f} million"
     outputs = tuple(frame_outputs(spec).values())
     return Network("ours", about, outputs, frame.multiply_adds, frame.weight_bytes // 4)
 

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -225,14 +225,7 @@ def _parity(job: Job, backend: Backend) -> ParityReport | None:
             wanted, got = (FrameGraph(one, identity) for one in (reference, backend))
             sizes = backend.batch_sizes or (MAX_ROWS,)
             found = compare(wanted, got, identity, job.model.spec, sizes[-1])
-        return ParityReport(
-            reference.name,
-            found.frames,
-            found.max_difference,
-            round(found.ssim_min, 6),
-            round(found.ssim_mean, 6),
-            found.differs_visibly,
-        )
+        return ParityReport(reference.name, **asdict(found), differs_visibly=found.differs_visibly)
     return None
 
 

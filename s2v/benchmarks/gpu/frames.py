@@ -1,4 +1,4 @@
-"""Whole frames on the GPU: the network, then warp, paint and paste; timed, and compared with what the CPU draws."""
+"""Whole frames on the GPU: the network, then warp, mouth and paste; timed, and compared with what the CPU draws."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 from s2v.benchmarks.report import Spread, machine, short_ms, table, versions
 from s2v.benchmarks.session_capacity import SessionsReport
+from s2v.engine.backends.parity import Parity
 
 NETWORK_MS, FRAME_MS, FRAMES_S = 0.30, 0.5, 25_000  # the goals, of an H100 in fp16
 
@@ -22,9 +23,15 @@ class ParityReport:
     reference: str
     frames: int
     max_difference: dict[str, float]
-    ssim_min: float
-    ssim_mean: float
+    moved_max: float | None
+    ssim_min: float | None
+    ssim_mean: float | None
     differs_visibly: bool
+
+    def as_text(self) -> str:
+        """One line."""
+        found = Parity(self.frames, self.max_difference, self.moved_max, self.ssim_min, self.ssim_mean)
+        return f"parity with {self.reference}: {found.as_text()}"
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,7 @@ class FrameReport:
     idle: bool
     batch: int
     runs: int
-    compose_ms: Spread  # warp, paint and paste alone; nothing crosses the bus
+    compose_ms: Spread  # warp, mouth and paste alone; nothing crosses the bus
     blink_ms: Spread  # the same while lids are down
     transfers_ms: Spread  # compose_ms with the upload of the outputs and the download of the frame
     together_ms: float | None  # median of the network plus median of compose_ms
@@ -193,7 +200,7 @@ def _backend_lines(backend: BackendReport) -> Iterator[str]:
         yield table(
             (
                 *(
-                    "warp, paint, paste, ms",
+                    "warp, mouth, paste, ms",
                     "p50",
                     "p95",
                     "p99",
@@ -218,11 +225,7 @@ def _backend_lines(backend: BackendReport) -> Iterator[str]:
         )
     yield from (line for frame in backend.frames if (line := _frame_parity(frame)))
     if (parity := backend.parity) is not None:
-        worst = ", ".join(f"{name} {difference:.2g}" for name, difference in parity.max_difference.items())
-        yield (
-            f"parity with {parity.reference}: SSIM {parity.ssim_min:.5f} at worst over {parity.frames} frames, largest "
-            f"difference: {worst}{' - DIFFERS VISIBLY' if parity.differs_visibly else ''}"
-        )
+        yield f"{parity.as_text()}{' - DIFFERS VISIBLY' if parity.differs_visibly else ''}"
     if backend.device_memory_mib is not None:
         yield f"GPU memory: {backend.device_memory_mib:g} MiB, and {backend.session_memory_kib} KiB a session"
     for how, sessions in (("one loop", backend.sessions), ("a thread each", backend.sessions_batcher)):

@@ -57,7 +57,7 @@ Outputs = Mapping[str, OutputRows]  # of `Backend.infer`, wherever they lie
 
 
 class Backend(Protocol):
-    """Runs the two halves of a model file. Opened, called and closed by one thread."""
+    """Runs the graphs of a model file. Opened, called and closed by one thread."""
 
     name: str  # "onnxruntime-cpu", "openvino-bf16": what logs and benchmark rows print
     spec: LipSyncSpec
@@ -72,7 +72,8 @@ class Backend(Protocol):
 
         Args:
             face: (1, 6, face_px, face_px) float32 in [0, 1]: lower half masked BGR, then reference BGR.
-        Returns: the named identity tensors, each (1, ...), to be handed to `infer` unchanged.
+        Returns: the named identity tensors, each (1, ...), to be handed to `infer` unchanged; none from a network
+            that moves every face alike.
         Raises: BackendError, naming the input, the shape it got and the shape it wants.
         """
 
@@ -83,8 +84,8 @@ class Backend(Protocol):
             mfcc: (b, 1, n_cepstra, n_columns) float32, normalised, oldest column first.
             identity: what `encode_face` returned, each (b, ...). Several frames of one face: `np.broadcast_to`
                 costs no memory, and on a device that keeps faces no time.
-        Returns: network "s2v": `motion` (b, n_motion), `mouth` (b, 4, mouth_h_px, mouth_w_px)
-            BGR + alpha in [0, 1]; network "speech2vid": `pixels` (b, 3, face_px, face_px) BGR in [0, 1].
+        Returns: network "s2v": `motion` (b, n_motion), and `tract` (b, 4) in [0, 1], which `spec.TRACT_VARIABLES`
+            names; network "speech2vid": `pixels` (b, 3, face_px, face_px) BGR in [0, 1].
             Reused by the next call: copy to keep.
         Raises: BackendError, naming the input, the shape it got and the shape it wants.
         """

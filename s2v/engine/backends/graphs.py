@@ -1,4 +1,4 @@
-"""What all runtimes share: two graphs, the checks around them, and closing.
+"""What all runtimes share: one graph or two, the checks around them, and closing.
 
 A runtime's own file only says how one ONNX graph is opened and run (`Graph`). Those with a device of their own keep
 faces there (`ResidentGraph`).
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from s2v.engine.backends.base import CPU, ComputeDevice, Tensors
 from s2v.engine.backends.model_file import ModelFile
 from s2v.errors import BackendError, ModelError
-from s2v.spec import LipSyncSpec
+from s2v.spec import TRACT_VARIABLES, LipSyncSpec
 
 Shape = tuple[int, ...]
 
@@ -64,35 +64,47 @@ class ResidentGraph(TimedGraph, Protocol):
 
 
 class GraphBackend:
-    """Fills `Backend` with two graphs of any runtime."""
+    """Fills `Backend` with the graphs of any runtime."""
 
     batch_sizes: tuple[int, ...] = ()
 
-    def __init__(self, name: str, model: ModelFile, face: Graph, frame: Graph, device: ComputeDevice = CPU) -> None:
-        """Raises: ModelError, the graphs do not fit each other or the spec."""
+    def __init__(
+        self, name: str, model: ModelFile, face: Graph | None, frame: Graph, device: ComputeDevice = CPU
+    ) -> None:
+        """Args: face: the face encoder; None if the model has none.
+
+        Raises: ModelError, the graphs do not fit each other or the spec.
+        """
         _check_halves(model, face, frame)
         self.name = name
         self.device = device
         self.spec: LipSyncSpec = model.spec
-        self._face: Graph | None = face
+        self._face = face
         self._frame: Graph | None = frame
 
     def encode_face(self, face: NDArray[np.float32]) -> Tensors:
         """See `Backend.encode_face`."""
+        if self._face is None:
+            self._open_frame()
+            self._check("face", face, (1, *_face_shape(self.spec)))
+            return {}
         return self._run(self._face, {"face": face}, batch=1)
 
     def infer(self, mfcc: NDArray[np.float32], identity: Tensors) -> Tensors:
         """See `Backend.infer`."""
         batch = mfcc.shape[0] if isinstance(mfcc, np.ndarray) and mfcc.ndim else 1
-        return self._run(self._frame, {"mfcc": mfcc, **identity}, batch)
+        return self._run(self._open_frame(), {"mfcc": mfcc, **identity}, batch)
 
     def close(self) -> None:
         """See `Backend.close`."""
         self._face = self._frame = None
 
-    def _run(self, graph: Graph | None, tensors: Tensors, batch: int) -> Tensors:
-        if graph is None:
+    def _open_frame(self) -> Graph:
+        if self._frame is None:
             raise BackendError(f"{self.name} is closed: open it again with open_backend()")
+        return self._frame
+
+    def _run(self, graph: Graph, tensors: Tensors, batch: int) -> Tensors:
         checked = self._checked(graph, tensors, batch)
         try:
             return graph.run({name: np.ascontiguousarray(tensor) for name, tensor in checked.items()})
@@ -126,16 +138,22 @@ def frame_outputs(spec: LipSyncSpec) -> dict[str, Shape]:
     """What the frame graph of a spec gives, without the batch dimension; see `Backend.infer`."""
     if spec.network == "speech2vid":
         return {"pixels": (3, spec.face_px, spec.face_px)}
-    return {"motion": (spec.n_motion,), "mouth": (4, spec.mouth_h_px, spec.mouth_w_px)}
+    return {"motion": (spec.n_motion,), "tract": (len(TRACT_VARIABLES),)}
 
 
-def _check_halves(model: ModelFile, face: Graph, frame: Graph) -> None:
+def _face_shape(spec: LipSyncSpec) -> Shape:
+    return 6, spec.face_px, spec.face_px
+
+
+def _check_halves(model: ModelFile, face: Graph | None, frame: Graph) -> None:
     spec = model.spec
-    pairs = (
-        ("face encoder takes", face.inputs, {"face": (6, spec.face_px, spec.face_px)}),
-        ("frame graph takes", frame.inputs, {"mfcc": (1, spec.n_cepstra, spec.n_columns), **face.outputs}),
+    identity = {} if face is None else face.outputs
+    pairs = [
+        ("frame graph takes", frame.inputs, {"mfcc": (1, spec.n_cepstra, spec.n_columns), **identity}),
         ("frame graph gives", frame.outputs, frame_outputs(spec)),
-    )
+    ]
+    if face is not None:
+        pairs.insert(0, ("face encoder takes", face.inputs, {"face": _face_shape(spec)}))
     for what, found, wanted in pairs:
         if found.keys() != wanted.keys() or not all(_fits(found[name], wanted[name]) for name in wanted):
             raise ModelError(f"{model.path}: its {what} {found} where {wanted} is wanted: export it again")

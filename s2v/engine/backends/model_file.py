@@ -1,9 +1,9 @@
-"""The model file: one ONNX file that carries both networks and the numbers they were trained with.
+"""The model file: one ONNX file that carries the network and the numbers it was trained with.
 
 The file's own graph draws one frame, so any ONNX tool opens it. Its metadata holds the rest:
 
     s2v_spec           LipSyncSpec as JSON
-    s2v_face_encoder   the graph that runs once per face, a second ONNX model, base64
+    s2v_face_encoder   the graph that runs once per face, a second ONNX model, base64; left out if nothing does
     s2v_<anything>     text for people: licence, training data and its attribution
 
 The metadata is read with a few lines of the protobuf wire format, because the runtimes disagree on how to
@@ -41,7 +41,6 @@ _RANGES: dict[str, tuple[float, float]] = {
     "mean_time_constant_s": (0.01, MAX_COUNT),
     "mfcc_std": (1e-6, MAX_COUNT),
     "face_size": (0.01, 100),
-    "mouth_width": (0.01, 100),
 }
 _BASIS_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
 
@@ -56,8 +55,8 @@ class ModelFile:
 
     path: Path
     spec: LipSyncSpec
-    frame_graph: bytes  # ONNX: mfcc and identity -> motion and mouth, or pixels; without the metadata
-    face_graph: bytes  # ONNX: face -> identity
+    frame_graph: bytes  # ONNX: mfcc -> motion and tract, or mfcc and identity -> pixels; without the metadata
+    face_graph: bytes | None  # ONNX: face -> identity; None: the network needs no face
     info: dict[str, str]  # the remaining s2v_ entries without the prefix: licence, train
 
 
@@ -71,15 +70,14 @@ def read_model_file(path: Path) -> ModelFile:
         frame_graph, entries = _split(data)
     except ValueError as error:
         raise ModelError(f"{path} is not an ONNX model, or is cut short ({error}): fetch or export it again") from error
-    missing = [key for key in (SPEC_KEY, FACE_ENCODER_KEY) if key not in entries]
-    if missing:
-        raise ModelError(
-            f"{path} is not a speech2vid model: its metadata lacks {' and '.join(missing)}; `s2v export` writes one"
-        )
+    if SPEC_KEY not in entries:
+        raise ModelError(f"{path} is not a speech2vid model: its metadata lacks {SPEC_KEY}; `s2v export` writes one")
     try:
         spec = _read_spec(entries[SPEC_KEY])
-        face_graph = base64.b64decode(entries[FACE_ENCODER_KEY], validate=True)
-        _split(face_graph)
+        face_graph = None
+        if FACE_ENCODER_KEY in entries:
+            face_graph = base64.b64decode(entries[FACE_ENCODER_KEY], validate=True)
+            _split(face_graph)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
     except (binascii.Error, ValueError) as error:

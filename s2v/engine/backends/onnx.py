@@ -38,7 +38,8 @@ def _shapes(values: list[Any]) -> dict[str, Shape]:
 def open_model(model: ModelFile, threads: int) -> Backend:
     """Raises: ModelError, a graph that ONNX Runtime cannot load."""
     try:
-        face, frame = (OnnxRuntimeGraph(graph, threads) for graph in (model.face_graph, model.frame_graph))
+        face = None if model.face_graph is None else OnnxRuntimeGraph(model.face_graph, threads)
+        frame = OnnxRuntimeGraph(model.frame_graph, threads)
     except Exception as error:  # its exceptions share no public base
         raise ModelError(f"onnxruntime cannot load {model.path}: {one_line(error)}") from error
     return GraphBackend("onnxruntime-cpu", model, face, frame)

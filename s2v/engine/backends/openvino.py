@@ -61,7 +61,7 @@ class OpenVinoGraph:
 
 
 def open_model(model: ModelFile, threads: int, precision: Precision = "auto") -> Backend:
-    """Compile both halves.
+    """Compile the graphs.
 
     Args: precision: "auto" tries bfloat16 against float32 once per process, some 0.3 s, and takes the faster.
         Processors with matrix units (AMX) gain by it; those with only AVX-512 bfloat16 lose.
@@ -70,7 +70,7 @@ def open_model(model: ModelFile, threads: int, precision: Precision = "auto") ->
     try:
         core = openvino.Core()
         # the face encoder runs once per face: its time does not matter, its precision does
-        face = OpenVinoGraph(core, model.face_graph, threads, "f32")
+        face = None if model.face_graph is None else OpenVinoGraph(core, model.face_graph, threads, "f32")
         key = (hashlib.sha256(model.frame_graph).digest(), threads)
         if precision == "auto" and key not in _tried:
             _tried[key] = _faster(core, model.frame_graph, threads)

@@ -21,7 +21,9 @@ class ResidentGraphBackend(GraphBackend):
 
     frame_graph: ResidentGraph
 
-    def __init__(self, name: str, model: ModelFile, face: Graph, frame: ResidentGraph, device: ComputeDevice) -> None:
+    def __init__(
+        self, name: str, model: ModelFile, face: Graph | None, frame: ResidentGraph, device: ComputeDevice
+    ) -> None:
         """Takes over `frame`. Raises: ModelError, the graphs do not fit each other or the spec."""
         self.frame_graph = frame
         self.batch_sizes = frame.batch_sizes
@@ -45,14 +47,13 @@ class ResidentGraphBackend(GraphBackend):
         self.frame_graph.close()
 
     def _through(self, run: Callable[[Sequence[Tensors]], T], parts: Sequence[Part]) -> T:
-        if self._frame is None:
-            raise BackendError(f"{self.name} is closed: open it again with open_backend()")
+        frame = self._open_frame()
         if not parts:
             raise BackendError(f"{self.name} got no parts: hand in at least one")
         checked = []
         for mfcc, identity in parts:
             batch = mfcc.shape[0] if isinstance(mfcc, np.ndarray) and mfcc.ndim else 1
-            tensors = self._checked(self._frame, {"mfcc": mfcc, **identity}, batch)
+            tensors = self._checked(frame, {"mfcc": mfcc, **identity}, batch)
             checked.append({name: _whole_rows(tensor) for name, tensor in tensors.items()})
         try:
             return run(checked)

@@ -1,4 +1,4 @@
-"""From what the network says to a frame: warp the photo, paint the mouth, paste.
+"""From what the network says to a frame: warp the photo, draw where lips meet, paste.
 
 Outside a box around the lower face a frame is the photo, bit for bit, unless idle motion is asked for.
 """
@@ -18,9 +18,8 @@ from s2v.engine.compositor.eyes import MovingEyes
 from s2v.engine.compositor.face_tables import IdleTables, face_tables, idle_tables, lower_face_box
 from s2v.engine.compositor.head import MovingHead
 from s2v.engine.compositor.idle_motion import IdleMotion, IdlePose
-from s2v.engine.compositor.lips import OPENING_MARGIN, LipLine, light_between, opening_mask, paint_cover
+from s2v.engine.compositor.lips import LipLine
 from s2v.engine.compositor.maps import remap
-from s2v.engine.compositor.teeth import OwnTeeth
 from s2v.engine.compositor.warp import LayeredWarp
 from s2v.engine.face.enrolment import EnrolledFace, face_grid
 from s2v.engine.face.geometry import Points
@@ -60,13 +59,12 @@ def make_compositor(face: EnrolledFace, spec: LipSyncSpec, idle_seed: int | None
 
 
 class MotionCompositor:
-    """Network "s2v": motion coefficients warp the photo, a mouth patch fills the opening."""
+    """Network "s2v": motion coefficients warp the photo."""
 
     def __init__(self, face: EnrolledFace, spec: LipSyncSpec, idle_seed: int | None = None) -> None:
         self.tables = tables = face_tables(face, spec, idle=idle_seed is not None)
         self.warp = LayeredWarp(tables.warp)
         self.animated = animated_photo(face.photo, tables.idle, idle_seed, spec.fps)
-        self.own_teeth = OwnTeeth(tables.mouth.teeth)
         self._lip_line = LipLine(tables.mouth.line_colour, tables.unit_px)
         left, top, right, bottom = tables.box
         self._box = np.s_[top:bottom, left:right]
@@ -74,7 +72,6 @@ class MotionCompositor:
         self._window = np.s_[top:bottom, left:right]
         self._window_size = (right - left, bottom - top)
         self._window_in_box = np.array([left - tables.box[0], top - tables.box[1]])
-        self._patch_to_window = np.vstack([tables.mouth.patch_to_window, [0, 0, 1]])
         self.still, weights = self._warped(np.zeros(spec.n_motion, np.float32), AT_REST)
         if all(self._window_size):
             self._lip_line.draw(self.still[self._window], self._outline(weights, self._carry(AT_REST)))
@@ -88,37 +85,12 @@ class MotionCompositor:
         return False
 
     def draw(self, outputs: Outputs, index: int = 0) -> Image:
-        """See `Compositor.draw`; needs `motion` (1, K) and `mouth` (1, 4, h, w)."""
+        """See `Compositor.draw`; needs `motion` (1, K)."""
         pose = self.pose(index)
         frame, weights = self._warped(np.asarray(outputs["motion"], np.float32)[0], pose)
         if all(self._window_size):
-            mouth = frame[self._window]
-            carry = self._carry(pose)
-            outline = self._outline(weights, carry)
-            self._paint(mouth, np.asarray(outputs["mouth"], np.float32)[0], outline, carry)
-            self._lip_line.draw(mouth, outline)
+            self._lip_line.draw(frame[self._window], self._outline(weights, self._carry(pose)))
         return frame
-
-    def _paint(self, mouth: Image, painted: NDArray[np.float32], outline: Points, carry: Points) -> None:
-        """Lay the network's mouth (4, h, w) between the lips of a picture of the mouth, in place."""
-        gate = opening_mask(outline, self._window_size, self.tables.unit_px * OPENING_MARGIN)
-        left, top, width, height = cv2.boundingRect((gate > 0).astype(np.uint8))
-        if not width:  # closed lips
-            return
-        if self.own_teeth.any:  # they are matched to all of the paint
-            left, top, (width, height) = 0, 0, self._window_size
-        gate = gate[top : top + height, left : left + width]
-        patch = np.asarray(cv2.merge(list(painted)), np.float32)
-        if blur_px := self.tables.mouth.blur_px:
-            patch = np.asarray(cv2.GaussianBlur(patch, (0, 0), blur_px), np.float32)
-        grid = carry @ self._patch_to_window - np.array([[0, 0, left], [0, 0, top]])
-        paint = cv2.warpAffine(patch, grid, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT)
-        *colours, alpha = cv2.split(paint)
-        cover = cv2.merge([paint_cover(np.clip(alpha, 0, 1), gate)] * 3)  # faster than broadcasting
-        shown = self.own_teeth.over(np.float32(255) * cv2.merge(colours), carry)
-        shown = shown * cv2.merge([light_between(gate, self.tables.unit_px)] * 3)
-        part = mouth[top : top + height, left : left + width]
-        part[:] = np.clip(part + cover * (shown - part) + 0.5, 0, 255).astype(np.uint8)
 
     def _warped(self, motion: NDArray[np.float32], pose: IdlePose) -> tuple[Image, NDArray[np.float32]]:
         weights = np.append(motion, np.float32(1))

@@ -14,15 +14,15 @@ from s2v.engine.compositor.eye_tables import EyeTables, eye_tables
 from s2v.engine.compositor.head_tables import HeadTables, head_tables
 from s2v.engine.compositor.lips import lip_line_colour
 from s2v.engine.compositor.maps import Box
-from s2v.engine.compositor.teeth import own_teeth
 from s2v.engine.compositor.warp_tables import WarpTables, warp_tables
 from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.face.geometry import FACE_OVAL, LOWER_INNER_LIP, MOUTH_CORNERS, N_MESH, UPPER_INNER_LIP, Points
 from s2v.engine.face.motion_basis import MotionBasis
 from s2v.engine.face.photo import Image
-from s2v.engine.face.photo_blur import blur_px, paint_blur
 from s2v.spec import LipSyncSpec
 
+_WINDOW_WIDTH, _WINDOW_HEIGHT = 0.96, 0.576  # face units: where the inside of the mouth may show
+_WINDOW_ABOVE_LIPS = 0.30  # of its height
 COARSE_CELLS = 56  # across the face: flows are smooth, more cells change nothing one can see
 
 
@@ -36,13 +36,9 @@ class IdleTables:
 
 @dataclass(frozen=True)
 class MouthTables:
-    """Where and how the network's mouth is painted."""
+    """What is drawn between the lips, and where."""
 
-    window: Box  # where paint may be, wherever the head goes; may be empty
-    patch_size: tuple[int, int]  # width, height of the network's mouth
-    patch_to_window: Points  # (2, 3) from its pixels to those of the window, with the head at rest
-    blur_px: float  # of its pixels: as soft is the photo; 0 where that cannot be seen
-    teeth: NDArray[np.float32] | None  # of `teeth.own_teeth`, over the window; None: the photo shows none
+    window: Box  # where the mouth may be, wherever the head goes; may be empty
     line_colour: NDArray[np.float32] | None  # of `lips.lip_line_colour`; None: the photo's lips touch, no line is drawn
 
 
@@ -71,7 +67,7 @@ def face_tables(face: EnrolledFace, spec: LipSyncSpec, idle: bool) -> FaceTables
         unit_px=face.pose.unit_px,
         photo_to_plane=np.linalg.inv(np.vstack([face.plane.matrix, [0, 0, 1]]))[:2],
         warp=face_warp_tables(face, spec, to_photo, size, step=max(size) / COARSE_CELLS),
-        mouth=_mouth_tables(face, spec, box, moving.head.reach_px if moving else 0),
+        mouth=_mouth_tables(face, box, moving.head.reach_px if moving else 0),
         idle=moving,
     )
 
@@ -106,36 +102,14 @@ def face_warp_tables(
     return warp_tables(face.canonical, face.pose, face.plane, displacement, grid, size, step)
 
 
-def mouth_grid(face: EnrolledFace, spec: LipSyncSpec) -> Points:
-    """(2, 3) map from a pixel of the mouth patch to a pixel of the photo.
-
-    The patch is as wide as the spec says in face units, whatever the mouth: teeth do not grow with a smile.
-    """
-    at_rest = face.plane.to_plane(face.pose.to_photo(face.canonical + face.rest)[:, :2])
-    pixel = spec.mouth_width / spec.mouth_w_px
-    left = at_rest[list(MOUTH_CORNERS), 0].mean() - spec.mouth_w_px * pixel / 2
-    middle_of_lips = at_rest[[UPPER_INNER_LIP[5], LOWER_INNER_LIP[5]], 1].mean()
-    top = middle_of_lips - spec.mouth_above_lips * spec.mouth_h_px * pixel
-    patch_to_plane = np.array([[pixel, 0, left + pixel / 2], [0, pixel, top + pixel / 2], [0, 0, 1]])
-    grid: Points = face.plane.matrix @ patch_to_plane
-    return grid
-
-
-def _mouth_tables(face: EnrolledFace, spec: LipSyncSpec, box: Box, reach_px: int) -> MouthTables:
+def _mouth_tables(face: EnrolledFace, box: Box, reach_px: int) -> MouthTables:
     left, top, right, bottom = box
-    patch_to_photo = mouth_grid(face, spec)
-    patch_to_box = patch_to_photo - np.array([[0, 0, left], [0, 0, top]])
-    corners = np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) * [spec.mouth_w_px - 1, spec.mouth_h_px - 1]
-    mouth = corners @ patch_to_box[:, :2].T + patch_to_box[:, 2]
+    at_rest = face.plane.to_plane(face.pose.to_photo(face.canonical + face.rest)[:, :2])
+    middle_x = at_rest[list(MOUTH_CORNERS), 0].mean()
+    low_v = at_rest[[UPPER_INNER_LIP[5], LOWER_INNER_LIP[5]], 1].mean() - _WINDOW_ABOVE_LIPS * _WINDOW_HEIGHT
+    sides, rows = (middle_x - _WINDOW_WIDTH / 2, middle_x + _WINDOW_WIDTH / 2), (low_v, low_v + _WINDOW_HEIGHT)
+    mouth = face.plane.to_photo(np.array([[x, y] for x in sides for y in rows])) - [left, top]
     size = (right - left, bottom - top)
     low_x, low_y = (int(n) for n in np.clip(np.floor(mouth.min(0)).astype(int) - reach_px, 0, size))
     high_x, high_y = (int(n) for n in np.clip(np.ceil(mouth.max(0)).astype(int) + 1 + reach_px, 0, size))
-    patch_px = float(np.sqrt(abs(np.linalg.det(patch_to_photo[:, :2]))))
-    return MouthTables(
-        window=(left + low_x, top + low_y, left + high_x, top + high_y),
-        patch_size=(spec.mouth_w_px, spec.mouth_h_px),
-        patch_to_window=patch_to_box - np.array([[0, 0, low_x], [0, 0, low_y]]),
-        blur_px=paint_blur(blur_px(face), patch_px),
-        teeth=own_teeth(face, left + low_x, top + low_y, (high_x - low_x, high_y - low_y)),
-        line_colour=lip_line_colour(face),
-    )
+    return MouthTables((left + low_x, top + low_y, left + high_x, top + high_y), lip_line_colour(face))

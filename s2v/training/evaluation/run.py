@@ -45,7 +45,7 @@ class EvaluateConfig:
     """What `s2v evaluate` was asked for."""
 
     data: tuple[Path, ...]
-    models: tuple[Path, ...] = ()  # one .onnx, or checkpoints; () is the bundled model
+    model: Path | None = None  # an .onnx, or a checkpoint; None is the bundled model
     backend: str = "auto"
     cache: Path | None = None  # for extracted features; None is below the temporary folder
     faces: Path | None = None  # folder of photos; None takes the bundled one
@@ -89,7 +89,7 @@ def evaluate(config: EvaluateConfig, progress: bool = True) -> Evaluation:
         from s2v.training.evaluation.syncnet import load_syncnet
 
         load_syncnet(config.syncnet)
-    with model_file_of(config.models) as model:
+    with model_file_of(config.model) as model:
         backend = opened(model, config.backend)
         try:
             return _evaluate(config, model, backend, progress)
@@ -124,7 +124,7 @@ def _evaluate(config: EvaluateConfig, model: Path | None, backend: Backend, prog
     idle = _idle(backend, min(config.max_seconds or SECONDS, SECONDS))
     return Evaluation(
         spec,
-        " ".join(path.name for path in config.models) or "bundled",
+        config.model.name if config.model else "bundled",
         hashlib.sha256((model or BUNDLED_MODEL).read_bytes()).hexdigest(),
         backend.name,
         clips,
@@ -136,24 +136,20 @@ def _evaluate(config: EvaluateConfig, model: Path | None, backend: Backend, prog
 
 
 @contextmanager
-def model_file_of(models: Sequence[Path]) -> Iterator[Path | None]:
-    """The .onnx to evaluate: itself, or checkpoints exported to a file that is gone afterwards; None is the bundled.
+def model_file_of(model: Path | None) -> Iterator[Path | None]:
+    """The .onnx to evaluate: itself, or a checkpoint exported to a file that is gone afterwards; None is the bundled.
 
-    Raises: DataError, several models, or models mixed with checkpoints, or not a checkpoint.
+    Raises: DataError, not a checkpoint.
     """
-    onnx = [path for path in models if path.suffix.lower() == ".onnx"]
-    if len(models) <= 1 and len(onnx) == len(models):
-        yield onnx[0] if onnx else None
-    elif onnx:
-        names = " ".join(path.name for path in models)
-        raise DataError(f"-m takes one .onnx, or checkpoints that make up one network, not {names}")
-    else:
-        from s2v.training.export.export import export_model
+    if model is None or model.suffix.lower() == ".onnx":
+        yield model
+        return
+    from s2v.training.export.export import export_model
 
-        with tempfile.TemporaryDirectory(prefix="s2v-evaluate-") as folder:
-            exported = Path(folder) / "model.onnx"
-            export_model(models, exported)
-            yield exported
+    with tempfile.TemporaryDirectory(prefix="s2v-evaluate-") as folder:
+        exported = Path(folder) / "model.onnx"
+        export_model(model, exported)
+        yield exported
 
 
 def default_cache() -> Path:

@@ -1,4 +1,4 @@
-"""Trained weights to one ONNX model file: both graphs, the spec, and proof that they compute what torch computes.
+"""Trained weights to one ONNX model file: its graphs, the spec, and proof that they compute what torch computes.
 
 Layout of the file: see `s2v.engine.backends.model_file`. The proof reads the written file back through the engine's own
 reader and backend, so that what is compared is what will run. A file that fails it is not kept.
@@ -27,7 +27,6 @@ from s2v.engine.backends.onnx import open_model
 from s2v.errors import ModelError, OutputError
 from s2v.files import written_whole
 from s2v.spec import LipSyncSpec
-from s2v.training.export.merge_upsampling import merge_upsampling
 from s2v.training.networks.model import load_checkpoint
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ class Exportable(Protocol):
     spec: LipSyncSpec
     identity_names: tuple[str, ...]
     output_names: tuple[str, ...]
-    face_encoder: nn.Module  # face -> identity tensors in the order of identity_names
+    face_encoder: nn.Module | None  # face -> identity tensors in the order of identity_names; None: there are none
     frame_decoder: nn.Module  # mfcc, *identity -> outputs in the order of output_names
 
 
@@ -58,7 +57,7 @@ class ExportReport:
     n_bytes: int
     n_parameters: int
     max_difference: float  # of any output value, torch against ONNX Runtime
-    operators: tuple[str, ...]  # ONNX operators of both graphs
+    operators: tuple[str, ...]  # ONNX operators of all graphs
 
     @property
     def distributable(self) -> bool:
@@ -66,13 +65,13 @@ class ExportReport:
         return self.n_bytes < DISTRIBUTABLE_BYTES
 
 
-def export_model(checkpoints: Sequence[Path], out: Path, info: Mapping[str, str] | None = None) -> ExportReport:
-    """`s2v export`: a checkpoint of `s2v train`, or several that trained different parts, to a model file.
+def export_model(checkpoint: Path, out: Path, info: Mapping[str, str] | None = None) -> ExportReport:
+    """`s2v export`: a checkpoint of `s2v train` to a model file.
 
     Args: info: see `export_network`.
     Raises: DataError, no such checkpoint or not ours. ModelError, parity failed. OutputError, `out` cannot be written.
     """
-    network = load_checkpoint(*checkpoints)
+    network = load_checkpoint(checkpoint)
     return export_network(network, network.spec, out, info or {})
 
 
@@ -89,16 +88,18 @@ def export_network(network: Exportable, spec: LipSyncSpec, out: Path, info: Mapp
         raise ModelError(f"info has {', '.join(info)}: the spec and the face encoder are written by the export itself")
     if not out.parent.is_dir():
         raise OutputError(f"cannot write {out}: there is no folder {out.parent}; make it first")
-    encoder, decoder = network.face_encoder.cpu().eval(), network.frame_decoder.cpu().eval()
+    parts = [part.cpu().eval() for part in (network.frame_decoder, network.face_encoder) if part is not None]
     face, mfcc = random_inputs(spec, batch=2, seed=0)
     identity = _shaped_as_the_spec_wants(network, spec, face, mfcc)
     names = network.identity_names
-    face_graph = _to_onnx(encoder, [face], ("face",), names)
-    frame_graph = _to_onnx(decoder, [mfcc, *identity], ("mfcc", *names), network.output_names)
+    frame_graph = _to_onnx(network.frame_decoder, [mfcc, *identity], ("mfcc", *names), network.output_names)
+    graphs = [frame_graph]
 
-    texts = {SPEC_KEY: spec.to_json(), **{KEY_PREFIX + key: text for key, text in info.items()}}
-    # last: a file that was cut short anywhere lacks it
-    texts[FACE_ENCODER_KEY] = base64.b64encode(face_graph.SerializeToString()).decode("ascii")
+    texts = {KEY_PREFIX + key: text for key, text in info.items()}
+    if network.face_encoder is not None:
+        graphs.append(_to_onnx(network.face_encoder, [face], ("face",), names))
+        texts[FACE_ENCODER_KEY] = base64.b64encode(graphs[1].SerializeToString()).decode("ascii")
+    texts[SPEC_KEY] = spec.to_json()  # last: a file that was cut short anywhere lacks it
     onnx.helper.set_model_props(frame_graph, texts)
     try:
         with written_whole(out) as beside:
@@ -111,9 +112,8 @@ def export_network(network: Exportable, spec: LipSyncSpec, out: Path, info: Mapp
                 )
     except OSError as error:
         raise OutputError(f"cannot write {out}: {error.strerror or error}") from error
-    parts = [*encoder.parameters(), *decoder.parameters()]
-    operators = {node.op_type for graph in (face_graph, frame_graph) for node in graph.graph.node}
-    n_parameters = sum(parameter.numel() for parameter in parts)
+    operators = {node.op_type for graph in graphs for node in graph.graph.node}
+    n_parameters = sum(parameter.numel() for part in parts for parameter in part.parameters())
     report = ExportReport(out, out.stat().st_size, n_parameters, difference, tuple(sorted(operators)))
     if not report.distributable:
         megabytes, limit = report.n_bytes / 1e6, DISTRIBUTABLE_BYTES // 10**6
@@ -139,7 +139,7 @@ def max_difference(network: Exportable, path: Path) -> float:
     for seed, batch in enumerate(PARITY_BATCHES):
         faces, mfcc = random_inputs(model.spec, batch, seed)
         with torch.inference_mode():
-            wanted_identity = _as_tuple(network.face_encoder(faces))
+            wanted_identity = _identity(network, faces)
             wanted = _as_tuple(network.frame_decoder(mfcc, *wanted_identity))
         encoded = [backend.encode_face(face[None].numpy()) for face in faces]
         identity = {name: np.concatenate([one[name] for one in encoded]) for name in network.identity_names}
@@ -156,10 +156,10 @@ def max_difference(network: Exportable, path: Path) -> float:
 def _shaped_as_the_spec_wants(network: Exportable, spec: LipSyncSpec, face: Tensor, mfcc: Tensor) -> list[Tensor]:
     """The identity tensors, after a look at how many tensors both halves give and at their shapes."""
     with torch.no_grad():
-        identity = [tensor.clone() for tensor in _as_tuple(network.face_encoder(face))]
+        identity = [tensor.clone() for tensor in _identity(network, face)]
         outputs = _as_tuple(network.frame_decoder(mfcc, *identity))
     if len(identity) != len(network.identity_names):
-        raise ModelError(f"the face encoder gives {len(identity)} tensors for the names {network.identity_names}")
+        raise ModelError(f"faces are encoded as {len(identity)} tensors for the names {network.identity_names}")
     found = {name: tuple(tensor.shape[1:]) for name, tensor in zip(network.output_names, outputs, strict=False)}
     if len(outputs) != len(found) or found != frame_outputs(spec):
         raise ModelError(
@@ -168,9 +168,13 @@ def _shaped_as_the_spec_wants(network: Exportable, spec: LipSyncSpec, face: Tens
     return identity
 
 
+def _identity(network: Exportable, face: Tensor) -> tuple[Tensor, ...]:
+    return () if network.face_encoder is None else _as_tuple(network.face_encoder(face))
+
+
 def _worst(names: Sequence[str], wanted: Sequence[Tensor], found: Tensors) -> float:
     differences = [float(np.abs(t.numpy() - found[name]).max()) for name, t in zip(names, wanted, strict=True)]
-    return float("inf") if np.isnan(differences).any() else max(differences)
+    return float("inf") if np.isnan(differences).any() else max(differences, default=0.0)
 
 
 def _to_onnx(module: nn.Module, inputs: list[Tensor], names: Sequence[str], outputs: Sequence[str]) -> ModelProto:
@@ -191,7 +195,6 @@ def _to_onnx(module: nn.Module, inputs: list[Tensor], names: Sequence[str], outp
         raise ModelError(f"torch gave no ONNX graph for {type(module).__name__}")
     model = program.model_proto
     _strip_notes(model)
-    merge_upsampling(model)
     onnx.checker.check_model(model, full_check=True)
     return model
 

@@ -1,13 +1,12 @@
 """The two networks: the paper's encoder-decoder and the one that moves a photo.
 
-Both are split the way they run: `face_encoder` once per face, `frame_decoder` once per frame.
+They are split the way they run: `face_encoder` once per face, if there is one, `frame_decoder` once per frame.
 Source of the baseline: Chung, Jamaludin, Zisserman, "You said that?" (BMVC 2017), section 3.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,9 @@ from torch import Tensor, nn
 
 from s2v.errors import DataError
 from s2v.files import written_whole
-from s2v.spec import LipSyncSpec, Network
+from s2v.spec import LipSyncSpec
 from s2v.training.networks.layers import conv
 from s2v.training.networks.motion_network import MotionNet
-from s2v.training.networks.mouth_decoder import MouthDecoder, MouthFaceEncoder
 
 CHECKPOINT_FORMAT = 1
 
@@ -30,13 +28,8 @@ class TalkingNet(nn.Module):
     spec: LipSyncSpec
     identity_names: tuple[str, ...]  # what the face encoder gives and the frame decoder takes
     output_names: tuple[str, ...]
-    face_encoder: nn.Module  # (b, 6, face_px, face_px) -> tensors named by identity_names
+    face_encoder: nn.Module | None  # (b, 6, face_px, face_px) -> tensors named by identity_names
     frame_decoder: nn.Module  # (b, 1, n_cepstra, n_columns), *identity -> tensors named by output_names
-
-    def forward(self, mfcc: Tensor, face: Tensor) -> tuple[Tensor, ...]:
-        """Both halves: outputs in the order of `output_names`."""
-        outputs: tuple[Tensor, ...] = self.frame_decoder(mfcc, *self.face_encoder(face))
-        return outputs
 
 
 # --- speech2vid: the paper -------------------------------------------------------------------------
@@ -114,6 +107,7 @@ class Speech2Vid(TalkingNet):
 
     identity_names = ("identity", "skip56", "skip28", "skip14")
     output_names = ("pixels",)
+    face_encoder: PaperFaceEncoder
 
     def __init__(self, spec: LipSyncSpec) -> None:
         super().__init__()
@@ -121,42 +115,33 @@ class Speech2Vid(TalkingNet):
         self.face_encoder = PaperFaceEncoder()
         self.frame_decoder = PaperFrameDecoder(spec)
 
-
-# --- s2v: how the photo moves, and what the mouth shows --------------------------------------------
-
-
-class MotionFrameDecoder(nn.Module):
-    """One frame of `MotionMouth`: motion from audio, then the mouth that goes with it."""
-
-    def __init__(self, spec: LipSyncSpec) -> None:
-        super().__init__()
-        self.motion_net = MotionNet(spec)
-        self.mouth_decoder = MouthDecoder(spec)
-
-    def forward(self, mfcc: Tensor, identity: Tensor, teeth: Tensor) -> tuple[Tensor, ...]:
-        """-> motion (b, n_motion), mouth (b, 4, mouth_h_px, mouth_w_px)."""
-        motion = self.motion_net(mfcc)
-        return motion, self.mouth_decoder(motion, identity, teeth)
+    def forward(self, mfcc: Tensor, face: Tensor) -> Tensor:
+        """(b, 1, n_cepstra, n_columns), (b, 6, 112, 112) -> pixels (b, 3, 112, 112) in [0, 1]."""
+        (pixels,) = self.frame_decoder(mfcc, *self.face_encoder(face))
+        return pixels  # type: ignore[no-any-return]
 
 
-class MotionMouth(TalkingNet):
-    """Network "s2v": says how the photo moves and what the mouth shows."""
+# --- s2v: how the photo moves, and what the tongue does ---------------------------------------------
 
-    identity_names = ("identity", "teeth")
-    output_names = ("motion", "mouth")
-    face_encoder: MouthFaceEncoder
-    frame_decoder: MotionFrameDecoder
+
+class MotionTract(TalkingNet):
+    """Network "s2v": says how the photo moves, and the tract variables that the inside of the mouth is drawn from."""
+
+    identity_names = ()
+    output_names = ("motion", "tract")
+    face_encoder: None
+    frame_decoder: MotionNet
 
     def __init__(self, spec: LipSyncSpec) -> None:
         super().__init__()
         self.spec = spec
-        self.face_encoder = MouthFaceEncoder(spec)
-        self.frame_decoder = MotionFrameDecoder(spec)
+        self.face_encoder = None
+        self.frame_decoder = MotionNet(spec)
 
 
 def build_network(spec: LipSyncSpec) -> TalkingNet:
     """A network with fresh weights for a spec."""
-    return Speech2Vid(spec) if spec.network == "speech2vid" else MotionMouth(spec)
+    return Speech2Vid(spec) if spec.network == "speech2vid" else MotionTract(spec)
 
 
 def save_checkpoint(network: TalkingNet, path: Path, **extra: Any) -> None:
@@ -176,68 +161,26 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise DataError(f"{path} is not a checkpoint of s2v train ({type(error).__name__})") from None
     if not isinstance(state, dict) or state.get("format") != CHECKPOINT_FORMAT:
         raise DataError(f"{path} is not a checkpoint of this version of s2v train: train again")
-    state["weights"] = {_renamed(name): weight for name, weight in state["weights"].items()}
     return state
 
 
-def _renamed(weight: str) -> str:
-    """What a weight is called now: up to 0.1 the mouth decoder was the painter."""
-    return weight.replace("frame_decoder.painter.", "frame_decoder.mouth_decoder.")
+def take_weights(network: TalkingNet, state: dict[str, Any]) -> None:
+    """Load the weights of a checkpoint.
 
-
-def part_of(weight: str, network: Network) -> str:
-    """Which part of a network ("motion", "mouth"; "pixels" is all of the baseline) a weight belongs to."""
-    if network == "speech2vid":
-        return "pixels"
-    return "motion" if weight.startswith("frame_decoder.motion_net") else "mouth"
-
-
-def _concerns(field: str, part: str) -> bool:
-    """Whether a field of the spec means anything to a part: how sound is heard is no business of the mouth's."""
-    if field.startswith("mouth_"):
-        return part != "motion"
-    if part == "mouth":
-        return field in ("network", "motion_basis", "n_motion") or field.startswith("face_")
-    return part == "pixels" or not field.startswith("face_")
-
-
-def take_weights(network: TalkingNet, state: dict[str, Any], done: dict[str, int]) -> dict[str, int]:
-    """Load from a checkpoint the parts that it trained further than `done`; returns the new `done`.
-
-    Raises: DataError, a part was trained for another spec, as far as the spec concerns it.
+    Raises: DataError, it was trained for another spec.
     """
     stored, wanted = json.loads(state["spec"]), json.loads(network.spec.to_json())
-    ahead = {part: steps for part, steps in state["steps"].items() if steps > done.get(part, 0)}
-    for part in ahead:
-        odd = sorted(f for f in stored.keys() | wanted if _concerns(f, part) and stored.get(f) != wanted.get(f))
-        if odd:
-            raise DataError(
-                f"the checkpoint's part {part} was trained for another spec (network {stored.get('network')}; "
-                f"other in {', '.join(odd)}): leave it out"
-            )
-    weights = network.state_dict()
-    weights.update({k: v for k, v in state["weights"].items() if part_of(k, network.spec.network) in ahead})
-    network.load_state_dict(weights)
-    return done | ahead
+    if odd := sorted(field for field in stored.keys() | wanted if stored.get(field) != wanted.get(field)):
+        raise DataError(
+            f"the checkpoint was trained for another spec (network {stored.get('network')}; "
+            f"other in {', '.join(odd)}): leave it out"
+        )
+    network.load_state_dict(state["weights"])
 
 
-def _joined_spec(states: Sequence[dict[str, Any]]) -> LipSyncSpec:
-    """The spec of several checkpoints' furthest parts: of each field, what the part says that it concerns."""
-    values: dict[str, Any] = json.loads(states[0]["spec"])
-    for part in ("mouth", "motion"):
-        furthest = max(states, key=lambda state: int(state["steps"].get(part, 0)))
-        if furthest["steps"].get(part):
-            told = json.loads(furthest["spec"])
-            values = {f: v for f, v in values.items() if not _concerns(f, part)}
-            values |= {f: v for f, v in told.items() if _concerns(f, part)}
-    return LipSyncSpec.from_json(json.dumps(values))
-
-
-def load_checkpoint(*paths: Path) -> TalkingNet:
-    """Build a network from its checkpoint, in eval mode; from several, each part from the one furthest ahead."""
-    states = [read_checkpoint(path) for path in paths]
-    network = build_network(_joined_spec(states))
-    done: dict[str, int] = {}
-    for state in states:
-        done = take_weights(network, state, done)
+def load_checkpoint(path: Path) -> TalkingNet:
+    """Build a network from its checkpoint, in eval mode. Raises: DataError, not one of `s2v train`."""
+    state = read_checkpoint(path)
+    network = build_network(LipSyncSpec.from_json(state["spec"]))
+    take_weights(network, state)
     return network.eval()

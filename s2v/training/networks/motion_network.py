@@ -1,4 +1,4 @@
-"""Audio -> motion: a one-dimensional convolution net over MFCC columns.
+"""Audio -> motion and tract variables: a one-dimensional convolution net over MFCC columns.
 
 The first layer spans all cepstra at once: neighbouring cepstra are not alike the way neighbouring
 pixels are, so sliding a small kernel over them buys nothing (docs/LOG.md). Nothing is padded: a window
@@ -8,12 +8,14 @@ of a stretch of columns gives the same as the window alone, so training runs ove
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from s2v.errors import DataError
-from s2v.spec import LipSyncSpec
+from s2v.spec import TRACT_AT_REST, TRACT_VARIABLES, LipSyncSpec
 
 STRIDE_COLUMNS = 4  # two layers step by two
+_LEAST_AT_REST = 0.01  # a sigmoid never says 0, and learns nothing near it
 
 
 def _conv(inputs: int, outputs: int, columns: int, stride: int = 1) -> nn.Sequential:
@@ -23,7 +25,7 @@ def _conv(inputs: int, outputs: int, columns: int, stride: int = 1) -> nn.Sequen
 
 
 class MotionNet(nn.Module):
-    """Audio windows -> motion coefficients."""
+    """Audio windows -> motion coefficients and, from the same features, tract variables (`spec.TRACT_VARIABLES`)."""
 
     def __init__(self, spec: LipSyncSpec, width: int = 192, dropout: float = 0.1) -> None:
         super().__init__()
@@ -39,21 +41,25 @@ class MotionNet(nn.Module):
         if left < 1:
             raise DataError(f"windows of {spec.n_columns} MFCC columns are too short for this network; wanted 35")
         self.full = nn.Sequential(
-            nn.Conv2d(width + 32, 2 * width, (1, left)), nn.LeakyReLU(0.1), nn.Dropout(2 * dropout),
-            nn.Conv2d(2 * width, spec.n_motion, 1),
-        )  # fmt: skip
+            nn.Conv2d(width + 32, 2 * width, (1, left)), nn.LeakyReLU(0.1), nn.Dropout(2 * dropout)
+        )
+        self.motion = nn.Conv2d(2 * width, spec.n_motion, 1)
+        self.tract = nn.Conv2d(2 * width, len(TRACT_VARIABLES), 1)
+        assert self.tract.bias is not None
+        with torch.no_grad():
+            self.tract.bias.copy_(torch.logit(torch.tensor(TRACT_AT_REST), eps=_LEAST_AT_REST))
 
-    def forward(self, mfcc: Tensor) -> Tensor:
-        """(b, 1, n_cepstra, n_columns) -> (b, n_motion)."""
-        motion: Tensor = self.full(self.layers(self.mix(mfcc))).flatten(1)
-        return motion
+    def forward(self, mfcc: Tensor) -> tuple[Tensor, Tensor]:
+        """(b, 1, n_cepstra, n_columns) -> motion (b, n_motion), tract (b, 4) in [0, 1]."""
+        motion, tract = self._heads(mfcc)
+        return motion.flatten(1), tract.flatten(1)
 
-    def over(self, columns: Tensor) -> Tensor:
+    def over(self, columns: Tensor) -> tuple[Tensor, Tensor]:
         """Every frame of stretches of columns, row 0 the oldest that frame 0 sees.
 
         Args:
             columns: (b, n, n_cepstra), n = columns_per_frame * (n_frames - 1) + n_columns.
-        Returns: (b, n_frames, n_motion).
+        Returns: motion (b, n_frames, n_motion), tract (b, n_frames, 4) in [0, 1].
         Raises: DataError, a frame is not as long as the layers' step.
         """
         if self.columns_per_frame != STRIDE_COLUMNS:
@@ -61,5 +67,9 @@ class MotionNet(nn.Module):
                 f"a frame spans {self.columns_per_frame:g} MFCC columns; training wants {STRIDE_COLUMNS}: "
                 "25 frames a second and a step of 10 ms"
             )
-        motion: Tensor = self.full(self.layers(self.mix(columns.transpose(1, 2)[:, None])))
-        return motion[:, :, 0].transpose(1, 2)
+        motion, tract = self._heads(columns.transpose(1, 2)[:, None])
+        return motion[:, :, 0].transpose(1, 2), tract[:, :, 0].transpose(1, 2)
+
+    def _heads(self, columns: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.full(self.layers(self.mix(columns)))
+        return self.motion(features), torch.sigmoid(self.tract(features))

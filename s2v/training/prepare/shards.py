@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.files import written_whole
+from s2v.spec import TRACT_VARIABLES
 
 CLIPS_PER_SHARD = 64
 SPLITS = ("train", "held", "val", "voice")
@@ -25,6 +26,7 @@ class Shard:
     pcm: list[NDArray[np.int16]] = field(default_factory=list)
     motion: list[NDArray[np.float32]] = field(default_factory=list)
     aperture: list[NDArray[np.float32]] = field(default_factory=list)
+    tract: list[NDArray[np.float32]] = field(default_factory=list)
     clips: list[str] = field(default_factory=list)
     pictures: list[dict[str, Any]] = field(default_factory=list)
 
@@ -36,6 +38,7 @@ class Shard:
             "pcm_ends": np.cumsum([len(p) for p in self.pcm], dtype=np.int64),
             "motion": np.concatenate(list(self.motion) or [np.zeros((0, 0), np.float32)]),
             "aperture": np.concatenate([*self.aperture, np.zeros(0, np.float32)]),
+            "tract": np.concatenate([*self.tract, np.zeros((0, len(TRACT_VARIABLES)), np.float32)]),
             "motion_ends": np.cumsum([len(m) for m in self.motion], dtype=np.int64),
         }
         for key in self.pictures[0] if self.pictures else ():

@@ -1,4 +1,4 @@
-"""Shards -> batches: speech with its motion, and pictures of mouths."""
+"""Shards -> batches: speech with its motion and tract variables, and pictures of faces."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
@@ -18,7 +18,7 @@ from torch import Tensor
 from s2v.engine.audio.mfcc import counts, mfcc_and_mean
 from s2v.engine.audio.windows import mfcc_windows, normalised_columns
 from s2v.errors import DataError
-from s2v.spec import LipSyncSpec
+from s2v.spec import TRACT_AT_REST, TRACT_VARIABLES, LipSyncSpec
 from s2v.training.shard_spec import differences
 from s2v.training.train.augment import mixed, no_speech, spoil
 from s2v.training.train.picture_batches import PICTURE_ARRAYS, Pictures
@@ -34,12 +34,22 @@ _BABBLE_SHARE = 0.15  # rows in which somebody else talks too
 
 @dataclass(frozen=True)
 class Clip:
-    """Sound and true motion of one clip."""
+    """Sound and true motion of one clip, and its tract variables."""
 
     name: str
     pcm: NDArray[np.float32]  # 16 kHz mono
     motion: NDArray[np.float32]  # (n_frames, n_motion)
     aperture: NDArray[np.float32]  # (n_frames,) face units above the talker's closed lips
+    tract: NDArray[np.float32]  # (n_frames, 4) `spec.TRACT_VARIABLES` in [0, 1]; NaN where nobody knows
+
+
+class MotionBatch(NamedTuple):
+    """Rows of speech, ROW_FRAMES long, as tensors."""
+
+    columns: Tensor  # (n_rows, n, n_cepstra) as `MotionNet.over` takes them
+    motion: Tensor  # (n_rows, ROW_FRAMES, n_motion)
+    tract: Tensor  # (n_rows, ROW_FRAMES, 4); NaN where it is unknown
+    follows: Tensor  # (n_rows, ROW_FRAMES) bool, whether a frame follows the one before it in the same clip
 
 
 def check_shards(shards: Path, spec: LipSyncSpec) -> None:
@@ -73,26 +83,17 @@ def load_split(shards: Path, split: str, pictures: bool = True) -> tuple[list[Cl
     """Read all shards of a split ("train", "held", "val") into memory."""
     clips: list[Clip] = []
     parts: dict[str, list[NDArray[np.uint8]]] = {}
-    motions: list[NDArray[np.float32]] = []
     where: list[tuple[str, int]] = []
-    people: list[str] = []
-    magnified = [np.zeros(0, np.float32)]
     for path in sorted(shards.glob(f"{split}-*.npz")):
         with _open_shard(path) as stored:
             names = [str(name) for name in stored["clips"]]
-            clips += _clips(names, stored["pcm"], stored["pcm_ends"], stored["motion"], stored["aperture"],
-                            stored["motion_ends"])  # fmt: skip
+            clips += _clips(stored)
             if not pictures or "picture_where" not in stored:
                 continue
-            where += [(names[clip] if clip >= 0 else "", int(frame)) for clip, frame in stored["picture_where"]]
-            motions.append(stored["picture_motion"])
+            where += [(names[clip], int(frame)) for clip, frame in stored["picture_where"]]
             for key in PICTURE_ARRAYS:
                 parts.setdefault(key, []).append(stored[f"picture_{key}"])
-            magnified.append(stored["picture_magnified"])
-            people += [str(person) for person in stored["picture_person"]]
-    motion = np.concatenate(motions) if motions else np.zeros((0, 0), np.float32)
-    arrays = {key: np.concatenate(part) for key, part in parts.items()}
-    return clips, Pictures(arrays, motion, where, np.concatenate(magnified), people)
+    return clips, Pictures({key: np.concatenate(part) for key, part in parts.items()}, where)
 
 
 @contextmanager
@@ -104,20 +105,15 @@ def _open_shard(path: Path) -> Iterator[Any]:
         raise DataError(f"{path} is not a shard of s2v prepare-data ({error}): prepare again") from None
 
 
-def _clips(
-    names: list[str],
-    pcm: NDArray[np.int16],
-    pcm_ends: NDArray[np.int64],
-    motion: NDArray[np.float32],
-    aperture: NDArray[np.float32],
-    motion_ends: NDArray[np.int64],
-) -> list[Clip]:
-    sounds = np.split(pcm, pcm_ends[:-1]) if names else []
-    motions = np.split(motion, motion_ends[:-1]) if names else []
-    apertures = np.split(aperture, motion_ends[:-1]) if names else []
+def _clips(stored: Any) -> list[Clip]:
+    names = [str(name) for name in stored["clips"]]
+    if not names:
+        return []
+    sounds = np.split(stored["pcm"], stored["pcm_ends"][:-1])
+    of_frames = [np.split(stored[key], stored["motion_ends"][:-1]) for key in ("motion", "aperture", "tract")]
     return [
-        Clip(name, (sound / 32768).astype(np.float32), moved, opened)
-        for name, sound, moved, opened in zip(names, sounds, motions, apertures, strict=True)
+        Clip(name, (sound / 32768).astype(np.float32), *frames)
+        for name, sound, *frames in zip(names, sounds, *of_frames, strict=True)
     ]
 
 
@@ -137,45 +133,36 @@ def windows_of(clip: Clip, spec: LipSyncSpec) -> NDArray[np.float32]:
     return mfcc_windows(clip.pcm, spec)[: len(clip.motion), None]
 
 
-def motion_batch(
-    voices: Sequence[list[Clip]], n_rows: int, spec: LipSyncSpec, rng: np.random.Generator
-) -> tuple[Tensor, Tensor, Tensor]:
+def motion_batch(voices: Sequence[list[Clip]], n_rows: int, spec: LipSyncSpec, rng: np.random.Generator) -> MotionBatch:
     """Rows of speech, each in one voice and spoiled in its own way, clips following each other.
 
     Args:
         voices: the clips of each voice; every voice is as likely as the next, however much it said.
-    Returns: columns (n_rows, n, n_cepstra) as `MotionNet.over` takes them, motion (n_rows, ROW_FRAMES, n_motion),
-        and whether a frame follows the one before it in the same clip (n_rows, ROW_FRAMES).
     """
     n_columns = spec.n_columns + round((ROW_FRAMES - 1) * spec.samples_per_frame / spec.mfcc_step_samples)
-    columns, motions, follows = [], [], []
+    rows: list[tuple[NDArray[Any], ...]] = []
     for _ in range(n_rows):
-        pcm, motion, follow = _row(voices[int(rng.integers(len(voices)))], spec, rng)
+        pcm, *targets = _row(voices[int(rng.integers(len(voices)))], spec, rng)
         if rng.random() < _BABBLE_SHARE:
-            others, _, _ = _row(voices[int(rng.integers(len(voices)))], spec, rng)
+            others, *_ = _row(voices[int(rng.integers(len(voices)))], spec, rng)
             pcm = mixed(pcm, others, float(rng.uniform(10, 25)))
-        columns.append(normalised_columns(spoil(pcm, rng), spec, vtl_warp=rng.uniform(*VTL_WARP))[:n_columns])
-        motions.append(motion)
-        follows.append(follow)
-    return (
-        torch.from_numpy(np.stack(columns)),
-        torch.from_numpy(np.stack(motions)),
-        torch.from_numpy(np.stack(follows)),
-    )
+        columns = normalised_columns(spoil(pcm, rng), spec, vtl_warp=rng.uniform(*VTL_WARP))[:n_columns]
+        rows.append((columns, *targets))
+    return MotionBatch(*(torch.from_numpy(np.stack(parts)) for parts in zip(*rows, strict=True)))
 
 
 def _row(
     clips: list[Clip], spec: LipSyncSpec, rng: np.random.Generator
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
-    """ROW_FRAMES of one voice: sound, motion, and whether a frame follows the one before it."""
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+    """ROW_FRAMES of one voice: sound, motion, tract, and whether a frame follows the one before it."""
     if rng.random() < _QUIET_ROW_SHARE:
-        still = np.zeros((ROW_FRAMES, spec.n_motion), np.float32)
-        return no_speech(round(ROW_FRAMES * spec.samples_per_frame), rng), still, np.arange(ROW_FRAMES) > 0
+        sound = no_speech(round(ROW_FRAMES * spec.samples_per_frame), rng)
+        return sound, *_at_rest(ROW_FRAMES, spec), np.arange(ROW_FRAMES) > 0
     speed = float(rng.uniform(*SPEED)) if rng.random() < 0.5 else 1.0
-    sounds, motions, follows = [], [], []
+    sounds, motions, tracts, follows = [], [], [], []
     missing = ROW_FRAMES
     while missing > 0:
-        pcm, motion = at_speed(clips[int(rng.integers(len(clips)))], speed, spec)
+        pcm, motion, tract = at_speed(clips[int(rng.integers(len(clips)))], speed, spec)
         # Whole frames only: the next clip's first frame must begin where this one's last ends.
         n_frames = min(missing, len(motion), int(len(pcm) / spec.samples_per_frame))
         if not n_frames:
@@ -183,20 +170,37 @@ def _row(
         n_samples = round(n_frames * spec.samples_per_frame)
         silent = rng.random() < _NO_SPEECH_SHARE
         sounds.append(no_speech(n_samples, rng) if silent else pcm[:n_samples])
-        motions.append(np.zeros_like(motion[:n_frames]) if silent else motion[:n_frames])
+        moved, shaped = _at_rest(n_frames, spec) if silent else (motion[:n_frames], tract[:n_frames])
+        motions.append(moved)
+        tracts.append(shaped)
         follows.append(np.arange(n_frames) > 0)
         missing -= n_frames
-    return np.concatenate(sounds), np.concatenate(motions), np.concatenate(follows)
+    return np.concatenate(sounds), np.concatenate(motions), np.concatenate(tracts), np.concatenate(follows)
 
 
-def at_speed(clip: Clip, speed: float, spec: LipSyncSpec) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """A clip played faster (speed > 1, with a higher voice) or slower: sound and motion."""
+def _at_rest(n_frames: int, spec: LipSyncSpec) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Motion and tract of somebody who says nothing."""
+    return np.zeros((n_frames, spec.n_motion), np.float32), np.tile(np.array(TRACT_AT_REST, np.float32), (n_frames, 1))
+
+
+def at_speed(
+    clip: Clip, speed: float, spec: LipSyncSpec
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """A clip played faster (speed > 1, with a higher voice) or slower: sound, motion and tract."""
     if speed == 1.0:
-        return clip.pcm, clip.motion
+        return clip.pcm, clip.motion, clip.tract
     sound_at = np.arange(int(len(clip.pcm) / speed)) * speed
     sound = np.interp(sound_at, np.arange(len(clip.pcm)), clip.pcm).astype(np.float32)
     # Frame n stands for its middle, n + 0.5.
     frame_at = (np.arange(int(len(clip.motion) / speed)) + 0.5) * speed - 0.5
     frames = np.arange(len(clip.motion))
-    motion = np.stack([np.interp(frame_at, frames, moved) for moved in clip.motion.T], axis=1)
-    return sound, motion.astype(np.float32)
+    motion, tract = (
+        np.stack([np.interp(frame_at, frames, values) for values in of_frames.T], axis=1).astype(np.float32)
+        for of_frames in (clip.motion, clip.tract)
+    )
+    return sound, motion, tract
+
+
+def unknown_tract(n_frames: int) -> NDArray[np.float32]:
+    """(n_frames, 4): that of film, in which nobody sees the tongue."""
+    return np.full((n_frames, len(TRACT_VARIABLES)), np.nan, np.float32)

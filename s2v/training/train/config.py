@@ -21,7 +21,6 @@ class TrainConfig:
     shards: Path
     out: Path
     network: Network = "s2v"
-    parts: tuple[str, ...] = ()  # () is all of the network's
     epochs: int = EPOCHS
     batch: int = BATCH  # pictures
     rows: int = ROWS  # of speech, 6 s each
@@ -30,7 +29,7 @@ class TrainConfig:
     look_ahead_s: float = LOOK_AHEAD_MS / 1000
     seed: int = 0
     gpu: int | None = None
-    resume: tuple[Path, ...] = ()
+    resume: Path | None = None
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -48,9 +47,7 @@ def read_config(path: Path) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     for name, value in found.items():
         wanted: type = type(defaults[name])
-        given = tuple(value) if isinstance(value, list) else value
-        if wanted is float and type(given) is int:
-            given = float(given)
+        given = float(value) if wanted is float and type(value) is int else value
         if type(given) is not wanted:
             raise DataError(f"{path}: {name} is {value!r}; wanted a value like {defaults[name]!r}")
         settings[name] = given

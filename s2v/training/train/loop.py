@@ -1,8 +1,4 @@
-"""The training loop: `s2v train`.
-
-Network "s2v" has two parts that share no weights: `motion` (audio -> motion) and `mouth` (motion and
-person -> pixels). They are trained one after the other, or each in its own run and joined with `resume`.
-"""
+"""The training loop: `s2v train`."""
 
 from __future__ import annotations
 
@@ -19,26 +15,23 @@ from torch import Tensor
 
 from s2v.errors import DataError
 from s2v.files import write_whole
-from s2v.spec import LipSyncSpec, Network
+from s2v.spec import LipSyncSpec
 from s2v.training.networks.model import (
-    MotionMouth,
+    MotionTract,
+    Speech2Vid,
     TalkingNet,
     build_network,
-    part_of,
     read_checkpoint,
     save_checkpoint,
     take_weights,
 )
 from s2v.training.train import batches as data
 from s2v.training.train.config import TrainConfig
-from s2v.training.train.losses import MotionLoss, pixel_loss
-from s2v.training.train.mouth_training import MouthTraining, face_input
-from s2v.training.train.picture_batches import Pictures, picture_batch, picture_batches
+from s2v.training.train.losses import MotionLoss, pixel_loss, tract_loss
+from s2v.training.train.picture_batches import Pictures, face_input, picture_batch
 from s2v.training.train.validation import run_probes, sync_report
 
 _log = logging.getLogger("s2v")
-_NO_PICTURES = "the shards in {} hold no pictures: prepare them with pictures_per_clip > 0"
-PARTS: dict[Network, tuple[str, ...]] = {"s2v": ("motion", "mouth"), "speech2vid": ("pixels",)}
 
 
 @dataclass
@@ -48,10 +41,8 @@ class Run:
     config: TrainConfig
     network: TalkingNet
     device: torch.device
-    steps: dict[str, int] = field(default_factory=dict)  # done per part
-    moments: dict[str, Any] = field(default_factory=dict)  # the optimiser's, per part
-    mouth_training: MouthTraining | None = None  # while part "mouth" is trained
-    memory: dict[str, Tensor] = field(default_factory=dict)  # that of `mouth_training`, as a checkpoint keeps it
+    steps: int = 0  # done
+    moments: dict[str, Any] = field(default_factory=dict)  # the optimiser's
     history: list[dict[str, Any]] = field(default_factory=list)
     probes: list[dict[str, Any]] = field(default_factory=list)  # asked when training has ended
 
@@ -59,32 +50,22 @@ class Run:
 def train(config: TrainConfig, progress: bool = True) -> Path:
     """Train; returns the checkpoint `out`/last.pt. An interrupted run goes on with `resume`.
 
-    Raises: DataError, no shards, an unknown part, or a checkpoint of another network.
+    Raises: DataError, no shards, or a checkpoint of another network.
     """
     torch.manual_seed(config.seed)
-    parts = config.parts or PARTS[config.network]
-    if unknown := set(parts) - set(PARTS[config.network]):
-        have = ", ".join(PARTS[config.network])
-        raise DataError(f"network {config.network} has no part {', '.join(unknown)}: it has {have}")
     data.check_shards(config.shards, LipSyncSpec.of(config.network))
-    clips, pictures = data.load_split(config.shards, "train", pictures=parts != ("motion",))
+    clips, pictures = data.load_split(config.shards, "train", pictures=config.network == "speech2vid")
     if not clips:
         raise DataError(f"no train-*.npz in {config.shards}: run s2v prepare-data first")
     spec = data.measured(LipSyncSpec.of(config.network, look_ahead_s=config.look_ahead_s), clips)
     run = Run(config, build_network(spec), _device(config.gpu))
     run.network.to(run.device)
     run.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a third faster on a CPU
-    if "mouth" in parts and isinstance(run.network, MotionMouth):
-        if not len(pictures):
-            raise DataError(_NO_PICTURES.format(config.shards))
-        run.mouth_training = MouthTraining(run.network, pictures, run.device)
-    for checkpoint in config.resume:
-        _resume(run, checkpoint)
+    if config.resume is not None:
+        _resume(run, config.resume)
     config.out.mkdir(parents=True, exist_ok=True)
-    for part in parts:
-        _train_part(run, part, clips, pictures, progress)
-    if parts != ("mouth",):  # painting alone does not listen
-        _probe(run)
+    _train(run, clips, pictures, progress)
+    _probe(run)
     return _save(run)
 
 
@@ -101,44 +82,37 @@ def _device(gpu: int | None) -> torch.device:
     return torch.device("cuda", gpu)
 
 
-def _train_part(run: Run, part: str, clips: list[data.Clip], pictures: Pictures, progress: bool) -> None:
+def _train(run: Run, clips: list[data.Clip], pictures: Pictures, progress: bool) -> None:
     from tqdm import trange
 
     config = run.config
-    losses, epoch_steps = _part_losses(run, part, clips, pictures)
-    total, done = config.epochs * epoch_steps, run.steps.get(part, 0)
-    mouth_training = run.mouth_training if part == "mouth" else None
-    weights = list(_weights(run.network, part))
-    groups = mouth_training.parameter_groups(weights) if mouth_training else [{"params": weights, "rate": 1.0}]
-    optimiser = torch.optim.AdamW(groups, weight_decay=1e-3)
-    if part in run.moments:
-        optimiser.load_state_dict(run.moments[part])
+    losses, epoch_steps = _losses(run, clips, pictures)
+    total, done = config.epochs * epoch_steps, run.steps
+    weights = list(run.network.parameters())
+    optimiser = torch.optim.AdamW(weights, weight_decay=1e-3)
+    if run.moments:
+        optimiser.load_state_dict(run.moments)
     checks = [(split, data.load_split(config.shards, split, pictures=False)[0]) for split in ("held", "val")]
     mean = 0.0
-    bar = trange(done, total, initial=done, total=total, unit="step", desc=part, disable=not progress)
+    bar = trange(done, total, initial=done, total=total, unit="step", desc=config.network, disable=not progress)
     for step in bar:
         run.network.train()
         learning_rate = _learning_rate(config.learning_rate, step, total)
         for group in optimiser.param_groups:
-            group["lr"] = group.get("rate", 1.0) * learning_rate
+            group["lr"] = learning_rate
         loss = next(losses)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimiser.step()
-        if mouth_training:
-            mouth_training.step(learning_rate)
         mean += 0.02 * (float(loss.detach()) - mean) if mean else float(loss.detach())
-        run.steps[part] = step + 1
+        run.steps = step + 1
         bar.set_postfix(loss=f"{mean:.4f}")
         ended = (step + 1) % epoch_steps == 0 or step + 1 == total
         if ended:
-            _check(run, part, checks, mean, step + 1)
+            _check(run, checks, mean)
         if ended or (step + 1) % config.save_every_steps == 0:
-            run.moments[part] = optimiser.state_dict()
-            if mouth_training:
-                mouth_training.settle()
-                run.memory = mouth_training.state()
+            run.moments = optimiser.state_dict()
             _save(run)
 
 
@@ -148,63 +122,49 @@ def _learning_rate(peak: float, step: int, total: int) -> float:
     return peak * warm * (0.01 + 0.99 * 0.5 * (1 + float(np.cos(np.pi * step / max(1, total)))))
 
 
-def _weights(network: TalkingNet, part: str) -> Iterator[torch.nn.Parameter]:
-    """The parameters that a part trains."""
-    for name, weight in network.named_parameters():
-        if part_of(name, network.spec.network) == part:
-            yield weight
-
-
-def _part_losses(run: Run, part: str, clips: list[data.Clip], pictures: Pictures) -> tuple[Iterator[Tensor], int]:
-    """Endless losses of a part, one batch each, and how many of them see everything once."""
+def _losses(run: Run, clips: list[data.Clip], pictures: Pictures) -> tuple[Iterator[Tensor], int]:
+    """Endless losses, one batch each, and how many of them see everything once."""
     config = run.config
-    rng = np.random.default_rng([config.seed, run.steps.get(part, 0)])
-    if part == "motion":
+    rng = np.random.default_rng([config.seed, run.steps])
+    if isinstance(run.network, MotionTract):
         labelled, _ = data.load_split(config.shards, "voice", pictures=False)
         n_frames = sum(len(clip.motion) for clip in clips + labelled)
         voices = data.by_voice(clips, labelled)
         return _motion_losses(run, voices, rng), max(1, n_frames // (config.rows * data.ROW_FRAMES))
     if not len(pictures):
-        raise DataError(_NO_PICTURES.format(config.shards))
-    losses = _mouth_losses(run, pictures, rng) if part == "mouth" else _pixel_losses(run, clips, pictures, rng)
-    return losses, max(1, len(pictures) // config.batch)
+        raise DataError(f"the shards in {config.shards} hold no pictures: prepare them with pictures_per_clip > 0")
+    return _pixel_losses(run, clips, pictures, rng), max(1, len(pictures) // config.batch)
 
 
 def _motion_losses(run: Run, voices: list[list[data.Clip]], rng: np.random.Generator) -> Iterator[Tensor]:
-    assert isinstance(run.network, MotionMouth)
+    assert isinstance(run.network, MotionTract)
     spec = run.network.spec
     wanted = MotionLoss(spec).to(run.device)
     while True:
-        columns, target, follows = data.motion_batch(voices, run.config.rows, spec, rng)
-        prediction = run.network.frame_decoder.motion_net.over(columns.to(run.device))
-        yield wanted(prediction, target.to(run.device), follows.to(run.device))
-
-
-def _mouth_losses(run: Run, pictures: Pictures, rng: np.random.Generator) -> Iterator[Tensor]:
-    assert run.mouth_training is not None
-    for stored in picture_batches(pictures, run.config.batch, rng):
-        yield run.mouth_training.loss({key: value.to(run.device) for key, value in stored.items()})
+        batch = data.motion_batch(voices, run.config.rows, spec, rng)
+        motion, tract = run.network.frame_decoder.over(batch.columns.to(run.device))
+        loss = wanted(motion, batch.motion.to(run.device), batch.follows.to(run.device))
+        yield loss + tract_loss(tract, batch.tract.to(run.device))
 
 
 def _pixel_losses(run: Run, clips: list[data.Clip], pictures: Pictures, rng: np.random.Generator) -> Iterator[Tensor]:
+    assert isinstance(run.network, Speech2Vid)
     spec, network = run.network.spec, run.network
     windows = {clip.name: data.windows_of(clip, spec) for clip in clips}
-    spoken = [i for i, (name, frame) in enumerate(pictures.where) if name and frame < len(windows[name])]
-    if not spoken:
-        raise DataError(f"the shards in {run.config.shards} hold no pictures of talkers: prepare them anew with some")
+    spoken = [i for i, (name, frame) in enumerate(pictures.where) if frame < len(windows[name])]
     while True:
         chosen = rng.choice(spoken, run.config.batch)
         batch = {key: value.to(run.device) for key, value in picture_batch(pictures, chosen, rng).items()}
         mfcc = np.stack([windows[pictures.where[i][0]][pictures.where[i][1]] for i in chosen])
         face = face_input(batch["target"], batch["reference"])
-        (pixels,) = network(torch.from_numpy(mfcc).to(run.device), face)
+        pixels = network(torch.from_numpy(mfcc).to(run.device), face)
         yield pixel_loss(pixels, batch["target"])
 
 
-def _check(run: Run, part: str, checks: list[tuple[str, list[data.Clip]]], loss: float, step: int) -> None:
+def _check(run: Run, checks: list[tuple[str, list[data.Clip]]], loss: float) -> None:
     """Log the loss and, where there is motion, whether it follows voices not trained on."""
-    record: dict[str, Any] = {"part": part, "step": step, "loss": round(loss, 5)}
-    if isinstance(run.network, MotionMouth) and part == "motion":
+    record: dict[str, Any] = {"step": run.steps, "loss": round(loss, 5)}
+    if isinstance(run.network, MotionTract):
         for split, clips in checks:
             if clips:
                 report = sync_report(run.network, clips)
@@ -230,20 +190,13 @@ def _save(run: Run) -> Path:
     path = run.config.out / "last.pt"
     settings = {key: str(value) for key, value in vars(run.config).items()}
     state = {"steps": run.steps, "history": run.history, "probes": run.probes, "moments": run.moments}
-    state["memory"] = run.memory
     save_checkpoint(run.network, path, config=settings, **state)
     write_whole(run.config.out / "history.json", json.dumps(run.history, indent=1))
     return path
 
 
 def _resume(run: Run, checkpoint: Path) -> None:
-    """Take from a checkpoint the parts it trained further than the run has."""
+    """Go on where a checkpoint ends."""
     state = read_checkpoint(checkpoint)
-    before, run.steps = run.steps, take_weights(run.network, state, run.steps)
-    taken = [part for part, steps in run.steps.items() if steps != before.get(part)]
-    run.moments |= {part: moments for part, moments in state.get("moments", {}).items() if part in taken}
-    if "mouth" in taken and state.get("memory"):
-        run.memory = state["memory"]
-        if run.mouth_training:
-            run.mouth_training.recall(run.memory)
-    run.history += state["history"]
+    take_weights(run.network, state)
+    run.steps, run.moments, run.history = state["steps"], state["moments"], state["history"]

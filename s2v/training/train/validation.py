@@ -17,10 +17,9 @@ from s2v.training.evaluation.metrics import best_offset, correlation
 from s2v.training.evaluation.motion_level import gap_weights
 from s2v.training.evaluation.non_speech import bundled_voice, other_voice
 from s2v.training.evaluation.probes import Probe, motion_probes, pixel_probes
-from s2v.training.networks.model import MotionMouth, TalkingNet
+from s2v.training.networks.model import MotionTract, Speech2Vid, TalkingNet
 from s2v.training.train.batches import Clip, windows_of
-from s2v.training.train.mouth_training import face_input
-from s2v.training.train.picture_batches import Pictures, picture_batch
+from s2v.training.train.picture_batches import Pictures, face_input, picture_batch
 
 __all__ = ["SyncReport", "best_offset", "correlation", "gap_weights", "predicted_motion", "run_probes", "sync_report"]
 
@@ -45,15 +44,15 @@ class SyncReport:
         return asdict(self)
 
 
-def predicted_motion(network: MotionMouth, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+def predicted_motion(network: MotionTract, windows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Windows (n, 1, n_cepstra, n_columns) -> motion (n, n_motion)."""
     device = next(network.parameters()).device
     with torch.no_grad():
-        prediction = network.frame_decoder.motion_net(torch.from_numpy(windows).to(device))
+        prediction, _ = network.frame_decoder(torch.from_numpy(windows).to(device))
     return np.asarray(prediction.cpu().numpy(), np.float32)
 
 
-def sync_report(network: MotionMouth, clips: list[Clip]) -> SyncReport:
+def sync_report(network: MotionTract, clips: list[Clip]) -> SyncReport:
     """Run every clip through the network (in eval mode)."""
     network.eval()
     gap = gap_weights(network.spec)
@@ -87,12 +86,13 @@ def run_probes(network: TalkingNet, sets: Mapping[str, Sequence[Clip]], pictures
     """
     network.eval()
     known = {name: _spread(clips) for name, clips in sets.items() if clips}
-    if isinstance(network, MotionMouth):
+    if isinstance(network, MotionTract):
 
         def speak(pcm: NDArray[np.float32]) -> NDArray[np.float32]:
             return predicted_motion(network, mfcc_windows(pcm, network.spec)[:, None])
 
         return motion_probes(speak, known, network.spec, bundled_voice()) if known else []
+    assert isinstance(network, Speech2Vid)
     clips = {clip.name: clip for members in sets.values() for clip in members}
     spoken = np.array([i for i, (name, _) in enumerate(pictures.where) if name in clips], np.int64)
     if not len(spoken):
@@ -105,7 +105,7 @@ def run_probes(network: TalkingNet, sets: Mapping[str, Sequence[Clip]], pictures
 
 
 def _windows_of_pictures(
-    network: TalkingNet, clips: Mapping[str, Clip], where: Sequence[tuple[str, int]]
+    network: Speech2Vid, clips: Mapping[str, Clip], where: Sequence[tuple[str, int]]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The window of each picture's own sound, and one of the bundled voice instead, (n, 1, n_cepstra, n_columns)."""
     voice = bundled_voice()
@@ -120,14 +120,14 @@ def _windows_of_pictures(
     return np.stack(own)[:, None], np.stack(other)[:, None]
 
 
-def _pixels(network: TalkingNet, windows: NDArray[np.float32], face: torch.Tensor) -> NDArray[np.float32]:
+def _pixels(network: Speech2Vid, windows: NDArray[np.float32], face: torch.Tensor) -> NDArray[np.float32]:
     """(n, 3, face_px, face_px) in [0, 1]."""
     device = next(network.parameters()).device
     drawn = []
     with torch.no_grad():
         for first in range(0, len(windows), 8):
             part = slice(first, first + 8)
-            (pixels,) = network(torch.from_numpy(windows[part]).to(device), face[part].to(device))
+            pixels = network(torch.from_numpy(windows[part]).to(device), face[part].to(device))
             drawn.append(pixels.cpu().numpy())
     return np.concatenate(drawn)
 

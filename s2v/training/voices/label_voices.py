@@ -77,6 +77,7 @@ def label_voices(
             shard.pcm.append(recordings[clip.name])
             shard.motion.append(clip.motion)
             shard.aperture.append(clip.aperture)
+            shard.tract.append(clip.tract)
         shard.save(shards / f"voice-{number:04d}.npz")
     minutes = sum(len(clip.pcm) for clip in labelled) / spec.sample_rate_hz / 60
     return LabelReport(sum(name in phones for name in sounds), len(labelled), round(minutes, 1), held_figures)

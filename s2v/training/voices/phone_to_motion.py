@@ -16,7 +16,7 @@ from s2v.engine.audio.mfcc import mfcc_and_mean, start_column
 from s2v.engine.face.motion_basis import MotionBasis
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
-from s2v.training.train.batches import Clip
+from s2v.training.train.batches import Clip, unknown_tract
 from s2v.training.train.losses import MotionLoss
 from s2v.training.train.validation import correlation, gap_weights
 from s2v.training.voices.phones import N_FEATURES, STEP_S, Phone, phone_features
@@ -109,7 +109,7 @@ def label(network: BridgeNet, name: str, pcm: NDArray[np.float32], phones: list[
     with torch.no_grad():
         motion = network(torch.from_numpy(features)[None])[0].numpy()[at_frames(len(features), n_frames, spec)]
     closed = close_lips(motion, phones, spec)
-    return Clip(name, pcm, closed, (closed @ gap_weights(spec)).astype(np.float32))
+    return Clip(name, pcm, closed, (closed @ gap_weights(spec)).astype(np.float32), unknown_tract(len(closed)))
 
 
 def close_lips(motion: NDArray[np.float32], phones: list[Phone], spec: LipSyncSpec) -> NDArray[np.float32]:

@@ -47,7 +47,7 @@ def open_on(
 ) -> Backend:
     """As `open_model`, on a given device, with a given TensorRT and cache."""
     try:
-        face = OnnxRuntimeGraph(model.face_graph, threads)
+        face = None if model.face_graph is None else OnnxRuntimeGraph(model.face_graph, threads)
     except Exception as error:  # its exceptions share no public base
         raise ModelError(f"onnxruntime cannot load {model.path}: {one_line(error)}") from error
     compiled, frame = open_engine(model, tensorrt, device, options, cache, _saying())

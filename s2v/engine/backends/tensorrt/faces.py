@@ -26,7 +26,8 @@ class GpuFaces:
         self._slots = FaceSlots(AT_FIRST, AT_MOST)
         self._inputs = {name: (address, 4 * int(np.prod(shape))) for name, (address, shape) in inputs.items()}
         self._begins, self._n_bytes = _layout({name: n_bytes for name, (_, n_bytes) in self._inputs.items()})
-        self._host = device.pinned(self._n_bytes)  # for one face on its way
+        # for one face on its way; a network may need nothing of it
+        self._host = device.pinned(self._n_bytes) if self._inputs else np.empty(0, np.uint8)
         self._memory: dict[int, int] = {}  # slot -> address
         self._came: dict[int, int] = {}  # slot -> which face it is, counted as they came
         self._rows: dict[int, int] = {}  # row of the inputs -> the face that is there
@@ -40,6 +41,8 @@ class GpuFaces:
 
         Raises: BackendError, too little GPU memory, or the driver's words.
         """
+        if not self._inputs:
+            return
         slots, new = self._slots.place(identities)
         try:
             for face in new:

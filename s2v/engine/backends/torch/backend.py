@@ -37,7 +37,7 @@ class TorchBackend(ResidentGraphBackend):
     frame_graph: TorchRunner
     device: TorchDevice
 
-    def __init__(self, name: str, model: ModelFile, face: TorchGraph, frame: TorchRunner) -> None:
+    def __init__(self, name: str, model: ModelFile, face: TorchGraph | None, frame: TorchRunner) -> None:
         """Takes over `frame`. Raises: ModelError, the graphs do not fit each other or the spec."""
         super().__init__(name, model, face, frame, frame.device)
 
@@ -90,7 +90,7 @@ def open_on(model: ModelFile, device: TorchDevice, precision: Precision, compile
     if compiled:
         _refuse_without_compiler(device)
     try:
-        face = TorchGraph(model.face_graph, device)
+        face = None if model.face_graph is None else TorchGraph(model.face_graph, device)
         graph = to_half(model.frame_graph) if precision == "fp16" else model.frame_graph
         frame = TorchRunner(graph, device, compiled, exact=precision == "fp32")
     except BackendError:

@@ -88,7 +88,10 @@ class Crossing:
 
 
 class FaceBank:
-    """What the network needs of each face, computed once and kept on the device, one row for each slot."""
+    """What the network needs of each face, computed once and kept on the device, one row for each slot.
+
+    `names` is empty for a network that needs nothing.
+    """
 
     def __init__(self, device: TorchDevice, early: Program, slots: int) -> None:
         """Args: early: makes it from the identity tensors. Within `device.running()`."""
@@ -102,17 +105,13 @@ class FaceBank:
             end = begin + shape[1:].numel()
             self._places[name] = (kinds[name], begin, end, tuple(shape[1:]))
             widths[kinds[name]] = -(-end // 128) * 128
+        self.slots = slots  # how many faces there is room for
         self._memory = {kind: self._empty(slots, width, kind) for kind, width in widths.items()}
 
     @property
     def names(self) -> tuple[str, ...]:
         """Of the values that `take` gives."""
         return tuple(self._places)
-
-    @property
-    def slots(self) -> int:
-        """How many faces there is room for."""
-        return len(next(iter(self._memory.values())))
 
     @property
     def device_bytes(self) -> int:
@@ -138,6 +137,7 @@ class FaceBank:
 
     def grow(self, slots: int) -> None:
         """Make room for more faces; the memory is another one then. Within `device.running()`."""
+        self.slots = slots
         for kind, before in self._memory.items():
             after = self._empty(slots, before.shape[1], kind)
             after[: len(before)] = before

@@ -1,7 +1,7 @@
 """The frame graph on a torch device, ready to draw frames.
 
 All memory is allocated once. A frame is one launch: the windows and the number of each row's face go up, the faces are
-gathered on the device, the network runs, and mouth and motion come down. What that takes is captured for each batch
+gathered on the device, the network runs, and its outputs come down. What that takes is captured for each batch
 size at its first use (`TorchDevice.capture`); batches in between are padded with rows that nobody reads.
 """
 
@@ -155,7 +155,9 @@ class TorchRunner:
             raise BackendError("this torch network is closed: open it again")
         rows = sum(len(part["mfcc"]) for part in parts)
         batch = padded_batch(rows, self.batch_sizes)
-        slots = self._bring([{name: part[name] for name in self.inputs if name not in PER_FRAME} for part in parts])
+        slots = [0] * rows
+        if self._bank.names:
+            slots = self._bring([{name: part[name] for name in self.inputs if name not in PER_FRAME} for part in parts])
         if self._in_flight is not None:
             self._in_flight()
         host, first = self._up.on_host(batch), 0

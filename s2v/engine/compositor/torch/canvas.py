@@ -75,18 +75,17 @@ class TorchCanvas:
         """Queue the upload, or the copy, of what the frames are drawn from. Within `running`.
 
         Args:
-            outputs: `motion` (n, n_motion) and `mouth` (n, 4, h, w), both in host memory or both on the device.
+            outputs: `motion` (n, n_motion), in host memory or on the device.
             numbers: (n, N_NUMBERS).
-        Raises: BackendError, other shapes.
+        Raises: BackendError, another shape.
         """
-        motion, mouth, wanted = outputs["motion"], outputs["mouth"], self._staging.on_device
-        for name, given, like in (("motion", motion, wanted.motion), ("mouth", mouth, wanted.mouth)):
-            if tuple(given.shape) != tuple(like.shape):
-                raise BackendError(f"{name} has the shape {tuple(given.shape)}, the frames need {tuple(like.shape)}")
-        if isinstance(motion, Tensor) and isinstance(mouth, Tensor):
-            self._staging.upload_beside(numbers, motion, mouth)
+        motion, wanted = outputs["motion"], tuple(self._staging.on_device.motion.shape)
+        if tuple(motion.shape) != wanted:
+            raise BackendError(f"motion has the shape {tuple(motion.shape)}, the frames need {wanted}")
+        if isinstance(motion, Tensor):
+            self._staging.upload_beside(numbers, motion)
         else:
-            self._staging.upload(numbers, np.asarray(motion), np.asarray(mouth))
+            self._staging.upload(numbers, np.asarray(motion))
 
     def draw(self, blinking: bool) -> None:
         """Queue the drawing. Within `running`."""
@@ -117,9 +116,9 @@ class TorchCanvas:
             self._compile_step = uncompiled
 
     def _draw(self, blinking: bool) -> None:
-        numbers, weights, mouth = self._staging.on_device
+        numbers, weights = self._staging.on_device
         fork = self._draw_stream.fork
-        drawn = draw(self._face, self._layout, weights, mouth, numbers, blinking, fork, self._compile_step)
+        drawn = draw(self._face, self._layout, weights, numbers, blinking, fork, self._compile_step)
         rows, columns = slices(self._layout.region, (0, 0, *self._layout.frame))
         self._bgr[:, rows, columns].copy_(drawn)
         if self._frames is not self._bgr:

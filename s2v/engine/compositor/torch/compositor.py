@@ -65,8 +65,8 @@ class TorchCompositor:
         """See `Compositor.draw`; in the pixel format asked for.
 
         Args:
-            outputs: `motion` (1, K) and `mouth` (1, 4, h, w): arrays, or tensors on this device that were computed
-                on the draw_stream's stream or are finished.
+            outputs: `motion` (1, K): an array, or a tensor on this device that was computed on the draw_stream's
+                stream or is finished.
         """
         pose = self.pose(index)
         with self._lock:
@@ -95,7 +95,7 @@ class TorchCompositor:
         self._canvas.draw(pose.closed > 0)
 
     def compose_ms(self, outputs: Outputs, runs: int, index: int = 0) -> list[float]:
-        """How long the device takes to warp, paint and paste, for each of several runs; nothing crosses the bus."""
+        """How long the device takes to warp and paste, for each of several runs; nothing crosses the bus."""
         return _compose_ms(self._canvas, self.draw_stream, self._row(index), outputs, runs)
 
     def gpu_ms(self, outputs: Outputs, runs: int, index: int = 0) -> list[float]:
@@ -149,7 +149,7 @@ class TorchBatchCompositor:
         """One frame of each face, (n, h, w, 3) BGR or as asked for, a new array.
 
         Args:
-            outputs: `motion` (n, K) and `mouth` (n, 4, h, w), one row a face. indices: which frame of each one's video.
+            outputs: `motion` (n, K), one row a face. indices: which frame of each one's video.
         """
         rows, blinking = self._rows(indices)
         with self._lock:

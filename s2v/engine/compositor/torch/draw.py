@@ -1,4 +1,4 @@
-"""One drawing on a device from beginning to end: motion, mouth and a row of numbers in, pixels out.
+"""One drawing on a device from beginning to end: motion and a row of numbers in, pixels out.
 
 All of it is functions of tensors of fixed shapes that ask the device for nothing: on a GPU it is recorded once as a
 CUDA graph and replayed for each frame.
@@ -16,7 +16,7 @@ from s2v.engine.compositor.torch.eyes import Lids, lay_over, move_eyes
 from s2v.engine.compositor.torch.face_tensors import FaceTensors
 from s2v.engine.compositor.torch.frame_inputs import FrameInputs
 from s2v.engine.compositor.torch.layout import Layout, is_empty, slices
-from s2v.engine.compositor.torch.mouth import Opening, Paint, lay_paint, opening, paint_colours
+from s2v.engine.compositor.torch.mouth import draw_line, lip_line
 from s2v.engine.compositor.torch.warp import Flows, bend, flows, head_map, lips, look_up
 
 P = ParamSpec("P")
@@ -50,7 +50,6 @@ def draw(
     face: FaceTensors,
     layout: Layout,
     weights: Tensor,
-    mouth: Tensor,
     numbers: Tensor,
     blinking: bool,
     fork: Fork = run_at_once,
@@ -59,21 +58,19 @@ def draw(
     """The region of n frames, (n, h, w, 3) BGR uint8.
 
     Args:
-        weights: (n, n_motion + 1) motion coefficients and a one. mouth: (n, 4, h, w). numbers: (n, N_NUMBERS).
+        weights: (n, n_motion + 1) motion coefficients and a one. numbers: (n, N_NUMBERS).
         blinking: whether lids may be down: without, a part of the work is left out.
         fork: for work that others do not wait for yet.
     """
     inputs = FrameInputs.of(numbers)
     lip_points = compile_step(lips)(face.warp, weights)
     join_flows = fork(lambda: compile_step(flows)(face.warp, weights, lip_points))
-    join_opening = join_paint = None
-    if not is_empty(layout.mouth):
-        join_opening = fork(lambda: compile_step(opening)(face.mouth, lip_points, inputs.to_window, layout))
-        join_paint = fork(lambda: compile_step(paint_colours)(face.mouth, mouth, inputs.places, layout))
+    join_line = None
+    if layout.lip_line and not is_empty(layout.mouth):
+        join_line = fork(lambda: compile_step(lip_line)(face.mouth, lip_points, inputs.to_window))
     source, lids = compile_step(idle_map)(face, layout, inputs, blinking)
     picture = compile_step(warp_photo)(face, layout, source, join_flows(), lids)
-    painted = (join_opening(), join_paint()) if join_opening and join_paint else None
-    return compile_step(finish)(face, layout, picture, painted)
+    return compile_step(finish)(face, layout, picture, join_line() if join_line else None)
 
 
 def idle_map(face: FaceTensors, layout: Layout, inputs: FrameInputs, blinking: bool) -> tuple[Tensor, Lids | None]:
@@ -106,9 +103,9 @@ def warp_photo(face: FaceTensors, layout: Layout, source: Tensor, bent: Flows, l
     return picture
 
 
-def finish(face: FaceTensors, layout: Layout, picture: Tensor, painted: tuple[Opening, Paint] | None) -> Tensor:
-    """The picture of `warp_photo` with paint between the lips, as (n, h, w, 3) uint8."""
-    if painted is not None:
-        lay_paint(picture[:, :, *slices(layout.mouth, layout.region)], *painted, face.mouth)
+def finish(face: FaceTensors, layout: Layout, picture: Tensor, line: Tensor | None) -> Tensor:
+    """The picture of `warp_photo` with the line where closed lips meet, as (n, h, w, 3) uint8."""
+    if line is not None:
+        draw_line(picture[:, :, *slices(layout.mouth, layout.region)], line, face.mouth)
     pixels = picture.clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
     return torch.where(face.changes, pixels, face.background)

@@ -15,7 +15,7 @@ from s2v.engine.compositor.idle_motion import IdlePose
 from s2v.engine.compositor.torch.layout import Layout
 from s2v.engine.face.geometry import Points
 
-_SIZES = (4, 3, 1, 6, 12)
+_SIZES = (4, 3, 1, 6)
 N_NUMBERS = sum(_SIZES)  # of a frame
 
 
@@ -26,13 +26,12 @@ class FrameInputs(NamedTuple):
     gaze: Tensor  # (n, 3) how far irises turn along in half eye widths, backwards; 0; how far they bow down, backwards
     closed: Tensor  # (n, 1)
     to_window: Tensor  # (n, 2, 3) face plane -> pixels of the mouth's window, where the head has carried them
-    places: Tensor  # (n, 4, 3) pixels of the window -> the network's mouth; the window before the head moved; [-1, 1]
 
     @classmethod
     def of(cls, numbers: Tensor) -> FrameInputs:
         """Read (n, N_NUMBERS)."""
-        head, gaze, closed, to_window, places = torch.split(numbers, list(_SIZES), 1)
-        return cls(head, gaze, closed, to_window.view(-1, 2, 3), places.view(-1, 4, 3))
+        head, gaze, closed, to_window = torch.split(numbers, list(_SIZES), 1)
+        return cls(head, gaze, closed, to_window.view(-1, 2, 3))
 
 
 class PoseInputs:
@@ -43,16 +42,10 @@ class PoseInputs:
     """
 
     def __init__(self, tables: FaceTables, layout: Layout) -> None:
-        left, top, right, bottom = layout.mouth
+        left, top, *_ = layout.mouth
         self._forward = None if tables.idle is None else MovingHead(tables.idle.head).forward
-        own_left, own_top = tables.mouth.window[:2]
-        from_patch = np.linalg.inv(np.vstack([tables.mouth.patch_to_window, [0, 0, 1]]))
-        to_patch = _to_unit(*layout.patch) @ from_patch @ _shift(left - own_left, top - own_top)
-        to_home = _to_unit(right - left, bottom - top)
-        # At rest; a moving head carries the window's pixels, on the photo.
-        self._to_photo, self._to_window = _shift(left, top), _shift(-left, -top)
+        self._to_window = _shift(-left, -top)
         self._plane_to_photo = _shift(*tables.box[:2]) @ tables.warp.plane_to_output
-        self._places = np.concatenate([to_patch[:2], to_home[:2]])
         self._at_rest = self._row(np.eye(3))
 
     def __call__(self, pose: IdlePose) -> NDArray[np.float32]:
@@ -67,17 +60,9 @@ class PoseInputs:
 
     def _row(self, forward: Points) -> NDArray[np.float32]:
         row = np.zeros(N_NUMBERS, np.float32)
-        carry = self._to_window @ forward
-        row[8:14] = (carry @ self._plane_to_photo)[:2].ravel()
-        row[14:] = (self._places @ np.linalg.inv(carry @ self._to_photo)).ravel()
+        row[8:] = (self._to_window @ forward @ self._plane_to_photo)[:2].ravel()
         return row
 
 
 def _shift(x: float, y: float) -> Points:
     return np.array([[1.0, 0, x], [0, 1.0, y], [0, 0, 1]])
-
-
-def _to_unit(width: int, height: int) -> Points:
-    """(3, 3) from pixels to [-1, 1], the centres of the first and the last."""
-    x, y = 2 / max(width - 1, 1), 2 / max(height - 1, 1)
-    return np.array([[x, 0, -1], [0, y, -1], [0, 0, 1]])

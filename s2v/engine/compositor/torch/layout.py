@@ -24,14 +24,11 @@ class Layout:
     frame: tuple[int, int]  # width, height
     region: Box  # all that may differ from the photo
     face: Box  # the lower face
-    mouth: Box  # where paint may be
+    mouth: Box  # where the lips may be
     eyes: Box  # both of them, with their lids; empty if they stay as they are
     plate: tuple[int, int]  # width and height of the skin kept for a lid
     cell_px: int  # of the head's coarse grid; 0: the head is held still
     n_motion: int
-    patch: tuple[int, int]  # width and height of the network's mouth
-    soft_patch: bool  # paint is blurred to be as soft as the photo
-    teeth: bool  # the photo shows teeth
     lip_line: bool  # the photo's lips are apart
 
     @property
@@ -64,9 +61,6 @@ class Layout:
             plate=plate,
             cell_px=cell_px,
             n_motion=len(tables.warp.flows) - 1,
-            patch=tables.mouth.patch_size,
-            soft_patch=tables.mouth.blur_px > 0,
-            teeth=tables.mouth.teeth is not None,
             lip_line=tables.mouth.line_colour is not None,
         )
 
@@ -78,7 +72,7 @@ class Layout:
         """
         first = layouts[0]
         for other in layouts[1:]:
-            if (other.frame, other.idle, other.patch) != (first.frame, first.idle, first.patch):
+            if (other.frame, other.idle) != (first.frame, first.idle):
                 raise BackendError(
                     f"faces of {other.frame[0]} x {other.frame[1]} px{_motion_words(other)} and "
                     f"{first.frame[0]} x {first.frame[1]} px{_motion_words(first)} cannot be drawn together: "
@@ -92,8 +86,6 @@ class Layout:
             mouth=_union([layout.mouth for layout in layouts if not is_empty(layout.mouth)] or [first.mouth]),
             eyes=_union(with_eyes) if with_eyes else first.eyes,
             plate=(max(layout.plate[0] for layout in layouts), max(layout.plate[1] for layout in layouts)),
-            soft_patch=any(layout.soft_patch for layout in layouts),
-            teeth=any(layout.teeth for layout in layouts),
             lip_line=any(layout.lip_line for layout in layouts),
         )
 

@@ -19,7 +19,6 @@ class Inputs(NamedTuple):
 
     numbers: Tensor  # (n, N_NUMBERS), first, for they always come from the host
     weights: Tensor  # (n, n_motion + 1): motion, and a one that the photo's own rest is weighed by
-    mouth: Tensor  # (n, 4, h, w)
 
     @property
     def motion(self) -> Tensor:
@@ -35,12 +34,11 @@ class StagingBuffers:
     """
 
     def __init__(self, device: TorchDevice, layout: Layout, n: int, frames_shape: tuple[int, ...]) -> None:
-        patch_w, patch_h = layout.patch
-        sizes = [n * N_NUMBERS, n * (layout.n_motion + 1), n * 4 * patch_h * patch_w]
+        sizes = [n * N_NUMBERS, n * (layout.n_motion + 1)]
 
         def views(block: Tensor) -> Inputs:
-            numbers, weights, mouth = torch.split(block, sizes)
-            return Inputs(numbers.view(n, -1), weights.view(n, -1), mouth.view(n, 4, patch_h, patch_w))
+            numbers, weights = torch.split(block, sizes)
+            return Inputs(numbers.view(n, -1), weights.view(n, -1))
 
         self._host_block = device.host(4 * sum(sizes)).view(torch.float32)
         self._host = views(self._host_block)
@@ -56,18 +54,17 @@ class StagingBuffers:
         """Of device memory."""
         return self._device_block.nbytes
 
-    def upload(self, numbers: NDArray[np.float32], motion: NDArray[np.float32], mouth: NDArray[np.float32]) -> None:
+    def upload(self, numbers: NDArray[np.float32], motion: NDArray[np.float32]) -> None:
         """Queue the upload of all inputs. Within `running`."""
         self._host.numbers.numpy()[:] = numbers
-        self._host.motion.numpy()[:], self._host.mouth.numpy()[:] = motion, mouth
+        self._host.motion.numpy()[:] = motion
         self._device_block.copy_(self._host_block, non_blocking=True)
 
-    def upload_beside(self, numbers: NDArray[np.float32], motion: Tensor, mouth: Tensor) -> None:
+    def upload_beside(self, numbers: NDArray[np.float32], motion: Tensor) -> None:
         """The same, of a network's outputs that are on the device already: only the numbers come from the host."""
         self._host.numbers.numpy()[:] = numbers
         self.on_device.numbers.copy_(self._host.numbers, non_blocking=True)
         self.on_device.motion.copy_(motion, non_blocking=True)
-        self.on_device.mouth.copy_(mouth, non_blocking=True)
 
     def download(self, frames: Tensor) -> NDArray[np.uint8]:
         """Queue the download of finished frames. Within `running`. Returns: where they will be, reused next time."""
