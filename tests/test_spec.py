@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s2v.errors import ModelError
-from s2v.spec import LipSyncSpec
+from s2v.spec import TRACT_AT_REST, TRACT_VARIABLES, LipSyncSpec
 
 FPS = st.sampled_from([24, 25, 30, 50])
 FRAMES = st.integers(0, 10_000_000)  # four days
@@ -20,6 +20,16 @@ def test_the_default_spec_has_the_papers_numbers() -> None:
     assert spec.samples_per_frame == 640.0
     assert (spec.n_mfcc, spec.n_columns, spec.n_cepstra) == (13, 35, 13)
     assert replace(spec, network="speech2vid").n_cepstra == 12
+
+
+def test_only_the_network_of_our_own_levels_its_input() -> None:
+    assert LipSyncSpec.of("s2v").automatic_gain and not LipSyncSpec.of("speech2vid").automatic_gain
+    assert not LipSyncSpec.of("s2v", automatic_gain=False).automatic_gain
+
+
+def test_every_tract_variable_has_a_place_at_rest() -> None:
+    assert len(TRACT_AT_REST) == len(TRACT_VARIABLES) == len(set(TRACT_VARIABLES))
+    assert all(0 <= value <= 1 for value in TRACT_AT_REST)
 
 
 @given(FRAMES, FPS)
@@ -53,7 +63,9 @@ def test_frames_cover_the_audio_and_no_frame_is_empty(n_samples: int, fps: int) 
 
 
 def test_a_spec_survives_the_model_file() -> None:
-    spec = LipSyncSpec(network="speech2vid", look_ahead_s=0.04, mfcc_mean=tuple(map(float, range(13))))
+    spec = LipSyncSpec(
+        network="speech2vid", look_ahead_s=0.04, automatic_gain=True, mfcc_mean=tuple(map(float, range(13)))
+    )
     assert LipSyncSpec.from_json(spec.to_json()) == spec
     hash(LipSyncSpec.from_json(spec.to_json()))  # its tuples came back as tuples
 

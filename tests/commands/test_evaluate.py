@@ -17,7 +17,7 @@ DATA = Path(__file__).parents[1] / "data"
         ([], "kept back from training"),
         (["{tmp}"], "no talking videos"),
         (["{tmp}/no"], "there is no folder"),
-        (["{tmp}", "-m", "{tmp}/a.onnx", "{tmp}/b.pt"], "a.onnx b.pt"),
+        (["{tmp}", "-m", "{tmp}/b.pt"], "no checkpoint at"),
         (["{tmp}", "-m", "{tmp}/a.onnx"], "no model file"),
         (["{tmp}", "--backend", "abacus"], "abacus"),
         (["{tmp}", "--syncnet", "{tmp}/none"], "no SyncNet weights"),

@@ -94,7 +94,7 @@ def test_train_then_export_gives_a_model_that_the_engine_opens(
 
     run, model = tmp_path / "run", tmp_path / "model.onnx"
     # Two clips teach nothing: the probes say so, and the checkpoint is kept.
-    assert main(["train", "-i", str(shards), "-o", str(run), "-e", "1", "-b", "4"]) == 1
+    assert main(["train", "-i", str(shards), "-o", str(run), "-e", "1"]) == 1
     assert "fails" in capsys.readouterr().err
     assert failed_probes(run / "last.pt")
     assert main(["export", str(run / "last.pt"), "-o", str(model), "--licence", "CC0", "--data", "two clips"]) == 0

@@ -10,11 +10,11 @@ from s2v.engine.face.enrolment import EnrolledFace, face_from_landmarks
 from s2v.engine.face.geometry import canonical_face
 from s2v.engine.face.photo import Image
 from s2v.errors import BackendError
-from s2v.spec import LipSyncSpec
+from s2v.spec import TRACT_VARIABLES, LipSyncSpec
 
 
 class FakeBackend:
-    """Fills `Backend` for network "s2v": outputs that depend on every input value, whatever the batch.
+    """Fills `Backend` for either network: outputs that depend on every input value, whatever the batch.
 
     As a real one it gives out its own buffers, and spoils them at the next call.
     """
@@ -35,7 +35,8 @@ class FakeBackend:
         if face.shape != (1, 6, self.spec.face_px, self.spec.face_px):
             raise BackendError(f"fake: input face has shape {face.shape}")
         self.faces_encoded += 1
-        self._given = {"identity": face.mean((2, 3))}
+        if self.spec.network == "speech2vid":
+            self._given = {"identity": face.mean((2, 3))}
         return self._given
 
     def infer(self, mfcc: NDArray[np.float32], identity: Tensors) -> Tensors:
@@ -43,15 +44,19 @@ class FakeBackend:
         batch = len(mfcc)
         if mfcc.shape != (batch, 1, self.spec.n_cepstra, self.spec.n_columns) or mfcc.dtype != np.float32:
             raise BackendError(f"fake: input mfcc is {mfcc.dtype} of shape {mfcc.shape}")
-        if identity.keys() != {"identity"} or identity["identity"].shape != (batch, 6):
+        of_a_face = {"identity": (batch, 6)} if self.spec.network == "speech2vid" else {}
+        if {name: rows.shape for name, rows in identity.items()} != of_a_face:
             raise BackendError(f"fake: identity does not fit a batch of {batch}")
         self.batches.append(batch)
+        faces = identity["identity"].sum(1) if identity else np.zeros(batch, np.float32)
+        rows = np.array([wave_sum(window) for window in mfcc]) + faces
         waves = np.sin(np.arange(1, self.spec.n_motion + 1, dtype=np.float32))
-        rows = [wave_sum(window) + faces.sum() for window, faces in zip(mfcc, identity["identity"], strict=True)]
-        motion = np.stack([np.sin(waves * row) for row in rows]).astype(np.float32)
-        mouth = np.empty((batch, 4, self.spec.mouth_h_px, self.spec.mouth_w_px), np.float32)
-        mouth[:] = (0.5 + 0.5 * motion[:, :4])[:, :, None, None]
-        self._given = {"motion": motion, "mouth": mouth}
+        motion = np.sin(waves * rows[:, None]).astype(np.float32)
+        if self.spec.network == "speech2vid":
+            side = self.spec.face_px
+            self._given = {"pixels": np.tile((0.5 + 0.5 * motion[:, :3])[:, :, None, None], (1, 1, side, side))}
+        else:
+            self._given = {"motion": motion, "tract": 0.5 + 0.5 * motion[:, : len(TRACT_VARIABLES)]}
         return self._given
 
     def close(self) -> None:

@@ -3,7 +3,8 @@
 torch keeps a place for devices that others add (PrivateUse1), and runs operators on shapes alone (FakeTensorMode).
 Together they show on any machine what else only a GPU would: a tensor left in host memory, types that do not fit, a
 number that the host asks for while work is captured. They change torch for the whole process, so tests run this file
-in one of its own. It prints one JSON object: what was tried, and "" or what went wrong.
+in one of its own, with a model file whose network encodes faces. It prints one JSON object: what was tried, and "" or
+what went wrong.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from torch.utils.backend_registration import _setup_privateuseone_for_python_bac
 
 from s2v.engine.backends import bundled_model
 from s2v.engine.backends.half_precision import to_half
+from s2v.engine.backends.model_file import ModelFile, read_model_file
 from s2v.engine.backends.torch.device import TorchCpuDevice, Work
 from s2v.engine.backends.torch.runner import TorchGraph, TorchRunner
 from s2v.engine.compositor.pixel_format import PixelFormat
@@ -104,23 +106,30 @@ class ShapeOnlyDevice(TorchCpuDevice):
         return work
 
 
-def network(half: bool) -> int:
+def network(graph: bytes, half: bool) -> int:
     """All that a runner captures, and what a face goes through. Returns: how much was captured."""
-    device, graph = ShapeOnlyDevice(), bundled_model().frame_graph
+    device = ShapeOnlyDevice()
     runner = TorchRunner(to_half(graph) if half else graph, device, exact=not half)
     faces = {name: np.zeros((5, *shape), np.float32) for name, shape in runner.inputs.items() if name != "mfcc"}
     with device.running():
-        runner._bring([faces])  # one more than there is room for at first
+        if faces:
+            runner._bring([faces])  # one more than there is room for at first
         for batch in device.batch_sizes:
             for course in ("whole", "up", "network"):
                 runner._course(batch, course)
     return device.captured
 
 
+def with_faces() -> ModelFile:
+    return read_model_file(Path(sys.argv[1]))
+
+
 def encoder() -> int:
     """The face encoder is not captured: it runs once a face."""
     device = ShapeOnlyDevice()
-    graph = TorchGraph(bundled_model().face_graph, device)
+    face_graph = with_faces().face_graph
+    assert face_graph is not None
+    graph = TorchGraph(face_graph, device)
     with device.running():
         shapes = {name: (1, *shape) for name, shape in graph.inputs.items()}
         given = [torch.zeros(shape, device=device.device) for shape in shapes.values()]
@@ -167,8 +176,10 @@ def captured(work: Callable[[torch.Tensor], object]) -> int:
 
 
 TRIED: dict[str, Callable[[], int]] = {
-    "network, half": lambda: network(half=True),
-    "network, float": lambda: network(half=False),
+    "network, half": lambda: network(bundled_model().frame_graph, half=True),
+    "network, float": lambda: network(bundled_model().frame_graph, half=False),
+    "network with faces, half": lambda: network(with_faces().frame_graph, half=True),
+    "network with faces, float": lambda: network(with_faces().frame_graph, half=False),
     "encoder": encoder,
     "still face, bgr": lambda: drawing(False, "bgr"),
     "moving face, rgb": lambda: drawing(True, "rgb"),

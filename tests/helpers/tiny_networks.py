@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from s2v.spec import LipSyncSpec
+from s2v.spec import TRACT_VARIABLES, LipSyncSpec
 from s2v.training.export.export import ExportReport, export_network
 
 _FOLDER = TemporaryDirectory(prefix="s2v-tiny-")  # removed when the test process ends
@@ -40,31 +40,23 @@ class _TinyAudio(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(_block(1, 8, (1, 2)), nn.MaxPool2d(2), _block(8, 16), nn.AdaptiveAvgPool2d(1))
 
-    def forward(self, mfcc: Tensor, identity: Tensor) -> Tensor:
-        return torch.cat([self.layers(mfcc).flatten(1), identity], 1)
+    def forward(self, mfcc: Tensor) -> Tensor:
+        features: Tensor = self.layers(mfcc).flatten(1)
+        return features
 
 
 class TinyMotionDecoder(nn.Module):
-    """Motion and a mouth patch, as the default network gives."""
+    """Motion and tract variables, as the default network gives."""
 
     def __init__(self, spec: LipSyncSpec) -> None:
         super().__init__()
-        self.size = (spec.mouth_h_px, spec.mouth_w_px)
-        n_motion = spec.n_motion
         self.audio = _TinyAudio()
-        self.motion = nn.Sequential(nn.Linear(32, 24), nn.LeakyReLU(0.2), nn.Linear(24, n_motion))
-        self.patch = nn.Linear(32, 8 * 8 * 12)
-        self.up = nn.ConvTranspose2d(8, 8, 4, 2, 1)
-        self.narrow = nn.Conv2d(12, 8, 1)
-        self.last = nn.Conv2d(16, 4, 3, padding=1)
+        self.motion = nn.Sequential(nn.Linear(16, 24), nn.LeakyReLU(0.2), nn.Linear(24, spec.n_motion))
+        self.tract = nn.Linear(16, len(TRACT_VARIABLES))
 
-    def forward(self, mfcc: Tensor, identity: Tensor, skip: Tensor) -> tuple[Tensor, Tensor]:
-        features = self.audio(mfcc, identity)
-        coarse = F.relu(self.up(self.patch(features).view(-1, 8, 8, 12)))
-        beside = F.interpolate(self.narrow(skip), size=(16, 24), mode="bilinear", align_corners=False)
-        both = F.interpolate(torch.cat([coarse, beside], 1), scale_factor=2.0, mode="nearest")
-        mouth = F.interpolate(self.last(both), size=self.size, mode="bilinear", align_corners=False)
-        return self.motion(features), torch.sigmoid(mouth)
+    def forward(self, mfcc: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.audio(mfcc)
+        return self.motion(features), torch.sigmoid(self.tract(features))
 
 
 class TinyPixelDecoder(nn.Module):
@@ -73,11 +65,16 @@ class TinyPixelDecoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.audio = _TinyAudio()
-        self.spread, self.last = nn.Linear(32, 12), nn.ConvTranspose2d(24, 3, 8, 8)
+        self.spread, self.last = nn.Linear(32, 7 * 7), nn.ConvTranspose2d(8, 3, 8, 8)
+        self.up = nn.ConvTranspose2d(1, 4, 4, 2, 1)
+        self.narrow = nn.Conv2d(12, 4, 1)
 
     def forward(self, mfcc: Tensor, identity: Tensor, skip: Tensor) -> tuple[Tensor]:
-        spread = self.spread(self.audio(mfcc, identity))[:, :, None, None].expand(-1, -1, 14, 14)
-        return (torch.tanh(self.last(torch.cat([spread, skip], 1))) * 0.5 + 0.5,)
+        spread = self.spread(torch.cat([self.audio(mfcc), identity], 1)).view(-1, 1, 7, 7)
+        coarse = F.relu(self.up(spread))
+        beside = F.interpolate(self.narrow(skip), scale_factor=0.5, mode="bilinear", align_corners=False)
+        both = torch.cat([coarse, F.interpolate(beside, scale_factor=2.0, mode="nearest")], 1)
+        return (torch.tanh(self.last(both)) * 0.5 + 0.5,)
 
 
 class TinyNet(nn.Module):
@@ -86,9 +83,10 @@ class TinyNet(nn.Module):
     def __init__(self, spec: LipSyncSpec, decoder: nn.Module) -> None:
         super().__init__()
         self.spec = spec
-        self.identity_names: tuple[str, ...] = ("identity", "skip")
-        self.output_names: tuple[str, ...] = ("motion", "mouth") if spec.network == "s2v" else ("pixels",)
-        self.face_encoder: nn.Module = TinyFaceEncoder()
+        of_a_face = spec.network == "speech2vid"
+        self.identity_names: tuple[str, ...] = ("identity", "skip") if of_a_face else ()
+        self.output_names: tuple[str, ...] = ("pixels",) if of_a_face else ("motion", "tract")
+        self.face_encoder: nn.Module | None = TinyFaceEncoder() if of_a_face else None
         self.frame_decoder = decoder
 
 

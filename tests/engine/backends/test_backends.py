@@ -55,9 +55,10 @@ def test_every_runtime_computes_what_torch_modules_compute(name: str, network: s
         face, mfcc = inputs(net.spec, batch)
         identity = backend.encode_face(face)
         with torch.inference_mode():
-            wanted_identity = net.face_encoder(torch.from_numpy(face))
+            wanted_identity = net.face_encoder(torch.from_numpy(face)) if net.face_encoder else ()
             parts = [part.repeat(batch, *[1] * (part.ndim - 1)) for part in wanted_identity]
             wanted = net.frame_decoder(torch.from_numpy(mfcc), *parts)
+        assert identity.keys() == set(net.identity_names)
         for key, tensor in zip(net.identity_names, wanted_identity, strict=True):
             assert np.abs(identity[key] - tensor.numpy()).max() < 1e-5
         outputs = backend.infer(mfcc, repeated(identity, batch))
@@ -104,10 +105,22 @@ def test_wrong_shapes_name_the_input_what_came_and_what_is_wanted(backend: Backe
         backend.infer(mfcc[0, 0], identity)
     with pytest.raises(BackendError, match=r"input mfcc has shape \(0, 1"):
         backend.infer(mfcc[:0], identity)
+    with pytest.raises(BackendError, match="got inputs identity, mfcc and wants mfcc"):
+        backend.infer(mfcc, {"identity": np.zeros((2, 16), np.float32)})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_face_that_does_not_fit_is_named_like_any_input(name: str) -> None:
+    backend = open_backend(tiny_model("speech2vid").path, name)
+    face, mfcc = inputs(backend.spec, 2)
+    identity = repeated(backend.encode_face(face), 2)
+    with pytest.raises(BackendError, match=r"input face has shape \(1, 6, 96, 96\), and wants \(1, 6, 112, 112\)"):
+        backend.encode_face(np.zeros((1, 6, 96, 96), np.float32))
     with pytest.raises(BackendError, match=r"input identity has shape \(1, 16\), and wants \(2, 16\)"):
         backend.infer(mfcc, {**identity, "identity": identity["identity"][:1]})
     with pytest.raises(BackendError, match="got inputs identity, mfcc and wants identity, mfcc, skip"):
         backend.infer(mfcc, {"identity": identity["identity"]})
+    backend.close()
 
 
 def test_wrong_kinds_of_numbers_are_refused(backend: Backend) -> None:
@@ -149,7 +162,7 @@ def test_bfloat16_by_name_is_bfloat16_or_refused() -> None:
         assert backend.name == "openvino-bf16"
         exact = open_backend(tiny_model("s2v").path, "openvino-f32")
         face, mfcc = inputs(backend.spec, 1)
-        coarse, fine = (b.infer(mfcc, b.encode_face(face))["mouth"].copy() for b in (backend, exact))
+        coarse, fine = (b.infer(mfcc, b.encode_face(face))["motion"].copy() for b in (backend, exact))
         assert not np.array_equal(coarse, fine)  # it really rounds
     else:
         with pytest.raises(BackendError, match="not bf16"):
@@ -239,6 +252,17 @@ def test_a_graph_that_does_not_fit_its_spec_is_refused_at_opening(tmp_path: Path
     onnx.save(model, path)
     for name in NAMES:
         with pytest.raises(ModelError, match=r"its frame graph gives.*motion.*is wanted: export it again"):
+            open_backend(path, name)
+
+
+def test_a_network_that_needs_a_face_is_refused_without_its_encoder(tmp_path: Path) -> None:
+    model = onnx.load(tiny_model("speech2vid").path)
+    (encoder,) = [entry for entry in model.metadata_props if entry.key == "s2v_face_encoder"]
+    model.metadata_props.remove(encoder)
+    path = tmp_path / "faceless.onnx"
+    onnx.save(model, path)
+    for name in NAMES:
+        with pytest.raises(ModelError, match=r"its frame graph takes .*identity.*is wanted: export it again"):
             open_backend(path, name)
 
 

@@ -14,14 +14,14 @@ from s2v.engine.backends.batcher import BatchingBackend
 from s2v.errors import BackendError, ModelError
 from s2v.spec import LipSyncSpec
 
-SPEC = LipSyncSpec()
+SPEC = LipSyncSpec.of("speech2vid")  # whose frames depend on the face, too
 
 
 class GatedBackend(FakeBackend):
     """Stands still before each call while its gate is shut; tells which threads used it."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(SPEC)
         self.gate = threading.Event()
         self.gate.set()
         self.entered = threading.Semaphore(0)
@@ -79,7 +79,7 @@ def wait_for(batching: BatchingBackend, count: int) -> None:
 @pytest.mark.parametrize("max_rows", [1, 3, 8])
 def test_many_threads_get_exactly_their_own_rows(max_rows: int) -> None:
     batching, runtime = shared(max_rows)
-    alone = FakeBackend()
+    alone = FakeBackend(SPEC)
 
     def session(number: int) -> list[tuple[np.ndarray, Tensors, Tensors]]:
         random = np.random.default_rng(number)
@@ -149,7 +149,7 @@ def test_a_request_of_another_shape_is_refused_alone() -> None:
         right = [ask(batching, pool, number)[1] for number in (1, 2)]
         wait_for(batching, 6)
         runtime.gate.set()
-        assert [len(future.result(20)["motion"]) for future in (first, *right)] == [1, 1, 1]
+        assert [len(future.result(20)["pixels"]) for future in (first, *right)] == [1, 1, 1]
         for future in wrong:
             with pytest.raises(BackendError, match="fake"):
                 future.result(20)
@@ -176,12 +176,12 @@ def test_an_error_of_the_runtime_reaches_all_of_its_batch_and_nobody_else() -> N
         both = [ask(batching, pool, number)[1] for number in (1, 2)]
         wait_for(batching, 2)
         runtime.gate.set()
-        assert len(first.result(20)["motion"]) == 1
+        assert len(first.result(20)["pixels"]) == 1
         for future in both:
             with pytest.raises(BackendError, match=r"fake failed: .*out of memory"):
                 future.result(20)
         assert both[0].exception() is not both[1].exception(), "each thread raises its own"
-        assert len(ask(batching, pool, 3)[1].result(20)["motion"]) == 1, "the thread lives on"
+        assert len(ask(batching, pool, 3)[1].result(20)["pixels"]) == 1, "the thread lives on"
     batching.close()
 
 
@@ -199,7 +199,7 @@ def test_closing_ends_those_who_wait_and_closes_the_runtime_after_what_it_does()
                 future.result(20)
         assert not runtime.closed
         runtime.gate.set()
-        assert len(running.result(20)["motion"]) == 1
+        assert len(running.result(20)["pixels"]) == 1
         closing.result(20)
     assert runtime.closed and not batching._thread.is_alive()
     batching.close()
@@ -220,7 +220,7 @@ def test_a_closed_view_stops_waiting_and_the_others_go_on() -> None:
         with pytest.raises(BackendError, match="closed"):
             gone.result(20)
         runtime.gate.set()
-        assert len(running.result(20)["motion"]) == len(stays.result(20)["motion"]) == 1
+        assert len(running.result(20)["pixels"]) == len(stays.result(20)["pixels"]) == 1
         with pytest.raises(BackendError, match="view of fake is closed"):
             view.encode_face(face(0))
     assert runtime.batches == [1, 1]
@@ -239,7 +239,7 @@ def test_a_runtime_that_hangs_is_not_waited_for_and_what_was_asked_is_forgotten(
     assert not batching._waiting
     runtime.gate.set()
     until(lambda: len(runtime.batches) == 1)  # of one row, or of those that came before it hung
-    assert len(views[0].infer(windows(1, 0), identity)["motion"]) == 1, "it can be used again once it answers"
+    assert len(views[0].infer(windows(1, 0), identity)["pixels"]) == 1, "it can be used again once it answers"
     batching.close()
 
 
@@ -296,7 +296,7 @@ def test_a_runtime_that_keeps_faces_gets_each_sessions_own_arrays() -> None:
     handed = {id(identity["identity"]) for parts in runtime.parts for _, identity in parts}
     assert handed == {id(identity["identity"]) for identity in identities}, "the same arrays, not copies"
     for number, outputs in enumerate(found):
-        for name, wanted in FakeBackend().infer(windows(1, number), identities[number]).items():
+        for name, wanted in FakeBackend(SPEC).infer(windows(1, number), identities[number]).items():
             np.testing.assert_array_equal(outputs[name], wanted)
     batching.close()
 

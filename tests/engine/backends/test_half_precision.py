@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from s2v.engine.backends import bundled_model
 from s2v.engine.backends.half_precision import kept_nodes, to_half
 from s2v.engine.backends.onnx import OnnxRuntimeGraph
-from s2v.engine.backends.parity import compare, some_faces
+from s2v.engine.backends.parity import compare
 from s2v.errors import BackendError
 
 RANDOM = np.random.default_rng(4)
@@ -136,10 +136,8 @@ def test_the_bundled_model_loses_nothing_that_can_be_seen() -> None:
     model = bundled_model()
     half = to_half(model.frame_graph)
     assert len(half) < 0.6 * len(model.frame_graph)
-    face, exact, coarse = (OnnxRuntimeGraph(graph, 1) for graph in (model.face_graph, model.frame_graph, half))
+    exact, coarse = (OnnxRuntimeGraph(graph, 1) for graph in (model.frame_graph, half))
     assert (coarse.inputs, coarse.outputs) == (exact.inputs, exact.outputs)
-    encoded = [face.run({"face": one}) for one in some_faces(model.spec)]
-    identity = {name: np.concatenate([one[name] for one in encoded]) for name in encoded[0]}
-    parity = compare(exact, coarse, identity, model.spec, 8)
+    parity = compare(exact, coarse, {}, model.spec, 8)
     assert 0 < max(parity.max_difference.values()) < 0.02
-    assert parity.ssim_min > 0.999
+    assert parity.moved_max is not None and parity.moved_max < 0.001

@@ -87,8 +87,13 @@ def test_an_absurdly_large_file_is_refused_without_reading_it(tmp_path: Path) ->
 def test_onnx_of_somebody_else_names_the_command_that_writes_ours(read: Callable[[bytes], ModelFile]) -> None:
     with pytest.raises(ModelError, match=r"not a speech2vid model.*s2v export"):
         read(model_bytes({"author": "somebody"}))
-    with pytest.raises(ModelError, match="lacks s2v_face_encoder"):
-        read(model_bytes({"s2v_spec": SPEC.to_json()}))
+    with pytest.raises(ModelError, match="lacks s2v_spec"):
+        read(model_bytes({"s2v_face_encoder": GOOD["s2v_face_encoder"]}))
+
+
+def test_a_network_may_need_no_face(read: Callable[[bytes], ModelFile]) -> None:
+    model = read(model_bytes({key: text for key, text in GOOD.items() if key != "s2v_face_encoder"}))
+    assert (model.spec, model.face_graph) == (SPEC, None)
 
 
 @pytest.mark.parametrize("data", [b"", b"PNG", b"\x00" * 64, b"{}", FACE[:-1], b"\x08\x0a" * 20_000])
@@ -127,6 +132,8 @@ def spec_with(**changes: object) -> str:
         (spec_with(fps=0), "fps=0"),
         (spec_with(fps="25"), "fps='25'"),
         (spec_with(fps=True), "fps=True"),
+        (spec_with(automatic_gain=1), "automatic_gain=1"),
+        (spec_with(automatic_gain="true"), "automatic_gain='true'"),
         (spec_with(n_columns=10**12), "n_columns"),
         (spec_with(face_size=float("nan")), "face_size=nan"),
         (spec_with(mfcc_mean=[0.0]), "13 values"),
@@ -162,7 +169,7 @@ def test_a_damaged_face_encoder_is_refused(read: Callable[[bytes], ModelFile], e
 
 
 def test_a_cut_anywhere_is_refused(read: Callable[[bytes], ModelFile]) -> None:
-    data = model_bytes({key: GOOD[key] for key in ("s2v_licence", "s2v_spec", "s2v_face_encoder")})  # as exported
+    data = model_bytes({key: GOOD[key] for key in ("s2v_licence", "s2v_face_encoder", "s2v_spec")})  # as exported
     for length in range(0, len(data), 3):
         with pytest.raises(ModelError):
             read(data[:length])

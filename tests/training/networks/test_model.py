@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from s2v.errors import DataError
-from s2v.spec import LipSyncSpec
+from s2v.spec import TRACT_AT_REST, TRACT_VARIABLES, LipSyncSpec
 from s2v.training.networks.model import (
-    MotionMouth,
+    MotionTract,
     Speech2Vid,
     TalkingNet,
     build_network,
@@ -41,50 +41,80 @@ def inputs(spec: LipSyncSpec, batch: int = 2, seed: int = 0) -> tuple[Tensor, Te
     return mfcc, torch.rand(batch, 6, spec.face_px, spec.face_px, generator=dice)
 
 
+def run(network: TalkingNet, mfcc: Tensor, face: Tensor) -> tuple[Tensor, ...]:
+    """The outputs by way of both halves, without gradients."""
+    with torch.no_grad():
+        identity = network.face_encoder(face) if network.face_encoder else ()
+        assert len(identity) == len(network.identity_names)
+        outputs: tuple[Tensor, ...] = network.frame_decoder(mfcc, *identity)
+    assert len(outputs) == len(network.output_names)
+    return outputs
+
+
 @pytest.mark.parametrize("name", SPECS)
 def test_outputs_have_the_shapes_of_the_spec(networks: dict[str, TalkingNet], name: str) -> None:
     spec, network = SPECS[name], networks[name]
-    with torch.no_grad():
-        outputs = dict(zip(network.output_names, network(*inputs(spec)), strict=True))
+    outputs = dict(zip(network.output_names, run(network, *inputs(spec)), strict=True))
     wanted = {
-        "s2v": {"motion": (2, spec.n_motion), "mouth": (2, 4, spec.mouth_h_px, spec.mouth_w_px)},
+        "s2v": {"motion": (2, spec.n_motion), "tract": (2, len(TRACT_VARIABLES))},
         "speech2vid": {"pixels": (2, 3, spec.face_px, spec.face_px)},
     }[name]
     assert {key: tuple(value.shape) for key, value in outputs.items()} == wanted
-    for key in ("mouth", "pixels"):
+    for key in ("tract", "pixels"):
         if key in outputs:
             assert 0 <= outputs[key].min() < outputs[key].max() <= 1
 
 
 @pytest.mark.parametrize("name", SPECS)
-def test_the_face_is_encoded_once_for_all_frames(networks: dict[str, TalkingNet], name: str) -> None:
-    network = networks[name]
+def test_a_batch_is_its_frames(networks: dict[str, TalkingNet], name: str) -> None:
+    """The face is encoded once for all of them."""
     mfcc, face = inputs(SPECS[name], batch=3)
-    with torch.no_grad():
-        identity = network.face_encoder(face[:1])
-        assert len(identity) == len(network.identity_names)
-        frames = [network.frame_decoder(window[None], *identity) for window in mfcc]
-        at_once = network(mfcc, face[:1].expand(3, -1, -1, -1))
-    for index, frame in enumerate(frames):
-        for one, many in zip(frame, at_once, strict=True):
+    at_once = run(networks[name], mfcc, face[:1].expand(3, -1, -1, -1))
+    for index, window in enumerate(mfcc):
+        for one, many in zip(run(networks[name], window[None], face[:1]), at_once, strict=True):
             torch.testing.assert_close(one[0], many[index], atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", SPECS)
-def test_every_output_listens_and_looks(networks: dict[str, TalkingNet], name: str) -> None:
+def test_every_output_listens_and_pixels_look(networks: dict[str, TalkingNet], name: str) -> None:
     network = networks[name]
     (mfcc, face), (other_mfcc, other_face) = inputs(SPECS[name]), inputs(SPECS[name], seed=1)
-    with torch.no_grad():
-        as_is, other_voice, other_person = network(mfcc, face), network(other_mfcc, face), network(mfcc, other_face)
+    as_is, other_voice, other_person = (
+        run(network, *given) for given in ((mfcc, face), (other_mfcc, face), (mfcc, other_face))
+    )
     for key, here, voice, person in zip(network.output_names, as_is, other_voice, other_person, strict=True):
         assert not torch.equal(here, voice)
         # How a mouth moves is a matter of the voice alone.
-        assert torch.equal(here, person) == (key == "motion")
+        assert torch.equal(here, person) == (key != "pixels")
+
+
+def test_a_stretch_of_columns_gives_what_its_windows_give(networks: dict[str, TalkingNet]) -> None:
+    network, spec = networks["s2v"], SPECS["s2v"]
+    assert isinstance(network, MotionTract)
+    columns = torch.randn(2, 4 * 5 + spec.n_columns, spec.n_cepstra, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        motion, tract = network.frame_decoder.over(columns)
+        assert (motion.shape, tract.shape) == ((2, 6, spec.n_motion), (2, 6, len(TRACT_VARIABLES)))
+        for frame in range(6):
+            window = columns[:, 4 * frame : 4 * frame + spec.n_columns].transpose(1, 2)[:, None]
+            alone = network.frame_decoder(window)
+            torch.testing.assert_close(motion[:, frame], alone[0], atol=1e-5, rtol=1e-4)
+            torch.testing.assert_close(tract[:, frame], alone[1], atol=1e-5, rtol=1e-4)
+
+
+def test_tract_variables_begin_near_rest() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        network = build_network(SPECS["s2v"])
+    with torch.no_grad():
+        network.frame_decoder.tract.weight.zero_()
+    _, tract = run(network.eval(), *inputs(SPECS["s2v"]))
+    torch.testing.assert_close(tract, torch.tensor([TRACT_AT_REST] * 2), atol=0.011, rtol=0)
 
 
 def test_the_networks_have_the_size_that_was_planned(networks: dict[str, TalkingNet]) -> None:
     millions = {name: sum(p.numel() for p in network.parameters()) / 1e6 for name, network in networks.items()}
-    assert isinstance(networks["s2v"], MotionMouth)
+    assert isinstance(networks["s2v"], MotionTract)
     assert isinstance(networks["speech2vid"], Speech2Vid)
     assert millions["s2v"] < 5  # under 20 MB as float32
     assert 30 < millions["speech2vid"] < 60
@@ -99,7 +129,7 @@ def test_the_papers_network_learns_a_batch_by_heart(networks: dict[str, TalkingN
     optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3)
     losses = []
     for _ in range(4):
-        (pixels,) = network(mfcc, face)
+        pixels = network(mfcc, face)
         loss = pixel_loss(pixels, target)
         optimiser.zero_grad()
         loss.backward()
@@ -110,45 +140,22 @@ def test_the_papers_network_learns_a_batch_by_heart(networks: dict[str, TalkingN
 
 def test_a_checkpoint_gives_the_network_back(networks: dict[str, TalkingNet], tmp_path: Path) -> None:
     network = networks["s2v"]
-    save_checkpoint(network, tmp_path / "last.pt", steps={"motion": 7, "mouth": 2})
+    save_checkpoint(network, tmp_path / "last.pt", steps=7)
     assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
-    assert read_checkpoint(tmp_path / "last.pt")["steps"] == {"motion": 7, "mouth": 2}
+    assert read_checkpoint(tmp_path / "last.pt")["steps"] == 7
     again = load_checkpoint(tmp_path / "last.pt")
     assert again.spec == network.spec
     assert not again.training
-    with torch.no_grad():
-        for one, other in zip(network(*inputs(SPECS["s2v"])), again(*inputs(SPECS["s2v"])), strict=True):
-            assert torch.equal(one, other)
+    for one, other in zip(run(network, *inputs(SPECS["s2v"])), run(again, *inputs(SPECS["s2v"])), strict=True):
+        assert torch.equal(one, other)
 
 
-def test_parts_of_other_hearing_and_another_patch_are_joined(tmp_path: Path) -> None:
-    hearing = replace(SPECS["s2v"], look_ahead_s=0.04, mouth_w_px=64, mouth_h_px=32)
-    painting = replace(SPECS["s2v"], mfcc_mean=(1.0,) * 13)
-    for name, spec, steps in (("hears", hearing, {"motion": 3}), ("paints", painting, {"mouth": 3})):
-        save_checkpoint(build_network(spec), tmp_path / name, steps=steps)
-    network = load_checkpoint(tmp_path / "hears", tmp_path / "paints")
-    assert network.spec == replace(hearing, mouth_w_px=painting.mouth_w_px, mouth_h_px=painting.mouth_h_px)
-    for name, own in (("hears", "frame_decoder.motion_net"), ("paints", "frame_decoder.mouth_decoder")):
-        stored = read_checkpoint(tmp_path / name)["weights"]
-        assert all(torch.equal(v, stored[k]) for k, v in network.state_dict().items() if k.startswith(own))
-    with pytest.raises(DataError, match=r"part motion was trained for another spec .* other in look_ahead_s"):
-        take_weights(build_network(painting), read_checkpoint(tmp_path / "hears"), {})
-    with pytest.raises(DataError, match=r"part mouth was trained for another spec .* other in mouth_h_px, mouth_w_px"):
-        take_weights(build_network(hearing), read_checkpoint(tmp_path / "paints"), {})
-
-
-def test_a_checkpoint_from_before_the_mouth_decoder_had_its_name_is_read(
-    networks: dict[str, TalkingNet], tmp_path: Path
-) -> None:
-    network = networks["s2v"]
-    path = tmp_path / "old.pt"
-    save_checkpoint(network, path, steps={"motion": 1, "mouth": 1})
-    state = torch.load(path, weights_only=True)
-    names = {name.replace(".mouth_decoder.", ".painter."): weight for name, weight in state["weights"].items()}
-    assert names.keys() != state["weights"].keys()
-    torch.save(state | {"weights": names}, path)
-    found = load_checkpoint(path).state_dict()
-    assert all(torch.equal(found[name], weight) for name, weight in network.state_dict().items())
+def test_weights_of_another_spec_are_refused_by_what_differs(networks: dict[str, TalkingNet], tmp_path: Path) -> None:
+    save_checkpoint(networks["s2v"], tmp_path / "last.pt")
+    state = read_checkpoint(tmp_path / "last.pt")
+    other = build_network(replace(SPECS["s2v"], look_ahead_s=0.04, mfcc_mean=(1.0,) * 13))
+    with pytest.raises(DataError, match=r"trained for another spec \(network s2v; other in look_ahead_s, mfcc_mean\)"):
+        take_weights(other, state)
 
 
 def test_what_is_not_a_checkpoint_is_refused(tmp_path: Path) -> None:

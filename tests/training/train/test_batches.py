@@ -12,7 +12,7 @@ import torch
 
 from s2v.engine.audio.mfcc import counts, mfcc_and_mean
 from s2v.errors import DataError
-from s2v.spec import LipSyncSpec
+from s2v.spec import TRACT_AT_REST, TRACT_VARIABLES, LipSyncSpec
 from s2v.training.train.batches import (
     ROW_FRAMES,
     Clip,
@@ -44,10 +44,9 @@ def test_shards_are_read_back(loaded: tuple[list[Clip], Pictures]) -> None:
     assert 0.03 < np.abs(clip.pcm).max() <= 1
     assert pictures.arrays.keys() == set(PICTURE_ARRAYS)
     assert {len(array) for array in pictures.arrays.values()} == {len(pictures)}
-    assert len(pictures) == len(pictures.where) == len(pictures.people) == 6
-    assert [name for name, _ in pictures.where] == [clip.name] * 4 + ["", ""]  # the last are one still, seen twice
-    assert pictures.names == ["people/01", "s1"]
-    assert pictures.magnified.shape == (6,)
+    assert [name for name, _ in pictures.where] == [clip.name] * 4
+    assert clip.tract.shape == (75, len(TRACT_VARIABLES))
+    assert np.isnan(clip.tract).all()  # nobody sees a tongue on film
 
 
 def test_pictures_can_be_left_on_the_disk(shards: Path) -> None:
@@ -71,9 +70,7 @@ def test_the_spec_takes_its_mfcc_scale_from_what_is_heard(loaded: tuple[list[Cli
 
 def test_silent_clips_have_no_scale() -> None:
     with pytest.raises(DataError, match="silent"):
-        measured(
-            SPEC, [Clip("s", np.zeros(16_000, np.float32), np.zeros((25, 10), np.float32), np.zeros(25, np.float32))]
-        )
+        measured(SPEC, [replace(numbered(25, 0.0), pcm=np.zeros(16_000, np.float32))])
 
 
 @pytest.mark.parametrize("meta", [None, "", "[]", "{}", '{"spec": []}', '{"clips": {"train": 1}}'])
@@ -87,8 +84,8 @@ def test_a_folder_without_shards_is_refused(tmp_path: Path, meta: str | None) ->
 def test_shards_made_for_another_spec_are_refused(shards: Path, tmp_path: Path) -> None:
     check_shards(shards, LipSyncSpec.of("s2v"))
     check_shards(shards, LipSyncSpec.of("speech2vid", look_ahead_s=0.19, mel_low_hz=20.0))  # what training chooses
-    with pytest.raises(DataError, match=r"face_px is 112, not 96, mouth_width is 0\.96, not 1\.0: run s2v"):
-        check_shards(shards, replace(SPEC, face_px=96, mouth_width=1.0))
+    with pytest.raises(DataError, match=r"face_px is 112, not 96, face_size is 1\.9, not 1\.0: run s2v"):
+        check_shards(shards, replace(SPEC, face_px=96, face_size=1.0))
     meta = json.loads((shards / "meta.json").read_text())
     del meta["spec"]["motion_basis"]
     (tmp_path / "meta.json").write_text(json.dumps(meta))
@@ -108,18 +105,21 @@ def test_a_clip_has_a_window_for_every_frame_with_motion(shards: Path, loaded: t
 
 
 def numbered(n_frames: int, number: float, seconds: float | None = None) -> Clip:
-    """A clip whose motion is one number in every frame."""
+    """A clip whose motion, and its tract variables, are one number in every frame."""
     pcm = np.random.default_rng(int(number)).normal(0, 0.1, round((seconds or n_frames / 25) * 16_000))
     motion = np.full((n_frames, SPEC.n_motion), number, np.float32)
-    return Clip(f"clip{number}", pcm.astype(np.float32), motion, motion[:, 0])
+    return Clip(f"clip{number}", pcm.astype(np.float32), motion, motion[:, 0], motion[:, : len(TRACT_VARIABLES)])
 
 
 def test_a_batch_speaks_clip_after_clip_in_every_row() -> None:
     clips = [numbered(30, 1.0), numbered(30, 2.0)]
-    columns, motion, follows = motion_batch([clips], 6, SPEC, np.random.default_rng(0))
+    columns, motion, tract, follows = motion_batch([clips], 6, SPEC, np.random.default_rng(0))
     assert columns.shape == (6, 4 * (ROW_FRAMES - 1) + SPEC.n_columns, SPEC.n_cepstra)
     assert motion.shape == (6, ROW_FRAMES, SPEC.n_motion)
-    assert columns.dtype == motion.dtype == torch.float32
+    assert tract.shape == (6, ROW_FRAMES, len(TRACT_VARIABLES))
+    assert columns.dtype == motion.dtype == tract.dtype == torch.float32
+    speaking = (motion != 0).all(2)
+    assert torch.equal(tract[speaking], motion[speaking][:, : len(TRACT_VARIABLES)])
     assert torch.isfinite(columns).all()
     assert follows.dtype == torch.bool
     # A frame does not follow the one before where a clip begins: the first of each row, and wherever motion jumps.
@@ -139,26 +139,30 @@ def test_clips_of_odd_length_keep_sound_and_motion_together(seconds: float) -> N
     pcm[5 * 640 : 6 * 640] = 0.3 * np.random.default_rng(0).standard_normal(640)
     motion = np.zeros((n_frames, SPEC.n_motion), np.float32)
     motion[5] = 1
-    clip = Clip("knock", pcm, motion, motion[:, 0])
-    columns, target, _ = motion_batch([[clip]], 6, SPEC, np.random.default_rng(0))
+    clip = Clip("knock", pcm, motion, motion[:, 0], motion[:, : len(TRACT_VARIABLES)])
+    columns, target, tract, _ = motion_batch([[clip]], 6, SPEC, np.random.default_rng(0))
     # The column in the middle of a frame is 31 after the oldest that it sees (80 ms of look-ahead are 8 columns).
     energy = columns[:, SPEC.n_columns - 9 :: 4, 0][:, :ROW_FRAMES]
     moved = target[:, :, 0] > 0.9
     calm = target[:, :, 0] < 0.1
     assert energy[moved].median() > energy[calm].median() + 1
+    assert (tract[moved] > 0.9).all()
 
 
 def test_a_faster_clip_is_shorter_and_keeps_its_order() -> None:
     clip = replace(numbered(50, 1.0), motion=np.linspace(0, 1, 50, dtype=np.float32)[:, None].repeat(10, 1))
-    pcm, motion = at_speed(clip, 1.25, SPEC)
-    assert (len(pcm), len(motion)) == (25_600, 40)
+    clip.tract[:, 1], clip.tract[:10, 2] = clip.motion[:, 0], np.nan
+    pcm, motion, tract = at_speed(clip, 1.25, SPEC)
+    assert (len(pcm), len(motion), len(tract)) == (25_600, 40, 40)
     np.testing.assert_allclose(motion[20, 0], (20.5 * 1.25 - 0.5) / 49, atol=1e-6)
+    np.testing.assert_allclose(tract[:, 1], motion[:, 0], atol=1e-6)
+    assert np.isnan(tract[:8, 2]).all() and (tract[8:, 2] == 1).all()  # what is unknown stays so, and no more
     assert at_speed(clip, 1.0, SPEC)[0] is clip.pcm
 
 
 def test_a_row_is_one_voice_and_every_voice_is_as_likely() -> None:
     much, little = [numbered(10, 1.0)] * 50, [numbered(10, 2.0)]
-    _, motion, _ = motion_batch([much, little], 120, SPEC, np.random.default_rng(0))
+    motion = motion_batch([much, little], 120, SPEC, np.random.default_rng(0)).motion
     spoken = [set(row[row != 0].tolist()) for row in motion[:, :, 0]]
     assert all(len(voices) <= 1 for voices in spoken)
     assert 0.35 < np.mean([voices == {2.0} for voices in spoken]) < 0.65
@@ -177,10 +181,11 @@ def test_talkers_whose_lips_were_seen_keep_their_share(n_labelled: int) -> None:
 
 def test_where_nobody_speaks_the_mouth_is_at_rest() -> None:
     clips = [numbered(10, 1.0)]
-    _, motion, _ = motion_batch([clips], 200, SPEC, np.random.default_rng(0))
+    _, motion, tract, _ = motion_batch([clips], 200, SPEC, np.random.default_rng(0))
     silent = (motion == 0).all(2).float().mean()
     assert 0.15 < silent < 0.35
     assert ((motion == 0).all(2) | (motion == 1).all(2)).all()
+    assert torch.equal((tract == torch.tensor(TRACT_AT_REST)).all(2), (motion == 0).all(2))
 
 
 def test_the_same_seed_gives_the_same_batch() -> None:

@@ -12,9 +12,9 @@ pytest.importorskip("torch")
 import torch
 from torch import Tensor, nn
 
-from s2v.spec import LipSyncSpec
-from s2v.training.networks.model import MotionMouth, TalkingNet
-from s2v.training.train.batches import Clip, load_split, windows_of
+from s2v.spec import TRACT_VARIABLES, LipSyncSpec
+from s2v.training.networks.model import MotionTract, Speech2Vid
+from s2v.training.train.batches import Clip, load_split, unknown_tract, windows_of
 from s2v.training.train.picture_batches import Pictures
 from s2v.training.train.validation import (
     best_offset,
@@ -65,11 +65,13 @@ class Oracle(nn.Module):
 
     def __init__(self, shown: list[np.ndarray], answers: list[np.ndarray]) -> None:
         super().__init__()
+        self.place = nn.Parameter(torch.zeros(()))  # tells on which device it is
         self.shown = torch.from_numpy(np.concatenate(shown)).flatten(1)
         self.answers = torch.from_numpy(np.concatenate(answers)).float()
 
-    def forward(self, windows: Tensor) -> Tensor:
-        return self.answers[torch.cdist(windows.flatten(1), self.shown).argmin(1)]
+    def forward(self, windows: Tensor) -> tuple[Tensor, Tensor]:
+        motion = self.answers[torch.cdist(windows.flatten(1), self.shown).argmin(1)]
+        return motion, torch.zeros(len(windows), len(TRACT_VARIABLES))
 
 
 @pytest.fixture(scope="module")
@@ -80,13 +82,15 @@ def clips() -> list[Clip]:
         motion = np.zeros((50, SPEC.n_motion), np.float32)
         motion[:, 0], motion[:, 1] = speech_like(50, seed), speech_like(50, 50 + seed)
         pcm = voice(2.0, seed=seed) + np.random.default_rng(seed).normal(0, 0.05, 32_000).astype(np.float32)
-        made.append(Clip(f"clip{seed}", pcm, motion, (motion @ gap_weights(SPEC)).astype(np.float32)))
+        made.append(
+            Clip(f"clip{seed}", pcm, motion, (motion @ gap_weights(SPEC)).astype(np.float32), unknown_tract(50))
+        )
     return made
 
 
-def network_saying(clips: list[Clip], answers: list[np.ndarray]) -> MotionMouth:
-    network = MotionMouth(SPEC)
-    network.frame_decoder.add_module("motion_net", Oracle([windows_of(clip, SPEC) for clip in clips], answers))
+def network_saying(clips: list[Clip], answers: list[np.ndarray]) -> MotionTract:
+    network = MotionTract(SPEC)
+    network.add_module("frame_decoder", Oracle([windows_of(clip, SPEC) for clip in clips], answers))
     return network
 
 
@@ -126,19 +130,23 @@ def test_the_middle_clip_decides_not_one_that_failed(clips: list[Clip]) -> None:
 
 def test_a_mouth_that_trembles_in_silence_is_told() -> None:
     class Trembling(nn.Module):
-        def forward(self, windows: Tensor) -> Tensor:
+        def __init__(self) -> None:
+            super().__init__()
+            self.place = nn.Parameter(torch.zeros(()))
+
+        def forward(self, windows: Tensor) -> tuple[Tensor, Tensor]:
             motion = torch.zeros(len(windows), SPEC.n_motion)
             motion[::2, 0] = 0.2
-            return motion
+            return motion, torch.zeros(len(windows), len(TRACT_VARIABLES))
 
-    network = MotionMouth(SPEC)
-    network.frame_decoder.add_module("motion_net", Trembling())
-    clip = Clip("a", voice(1.0), np.zeros((25, SPEC.n_motion), np.float32), np.zeros(25, np.float32))
+    network = MotionTract(SPEC)
+    network.add_module("frame_decoder", Trembling())
+    clip = Clip("a", voice(1.0), np.zeros((25, SPEC.n_motion), np.float32), np.zeros(25, np.float32), unknown_tract(25))
     assert sync_report(network, [clip]).silence_motion == pytest.approx(0.2)
 
 
 def test_prediction_is_repeatable_and_leaves_no_gradient(clips: list[Clip]) -> None:
-    network = MotionMouth(SPEC).eval()
+    network = MotionTract(SPEC).eval()
     windows = windows_of(clips[0], SPEC)
     said = predicted_motion(network, windows)
     assert said.shape == (50, SPEC.n_motion)
@@ -156,7 +164,7 @@ def test_gap_weights_tell_how_far_the_lips_part() -> None:
 
 # --- the probes after training ---------------------------------------------------------------------------
 
-NO_PICTURES = Pictures({}, np.zeros((0, SPEC.n_motion), np.float32), [])
+NO_PICTURES = Pictures({}, [])
 
 
 def test_a_motion_net_that_hears_nothing_fails_its_probes(clips: list[Clip]) -> None:
@@ -182,17 +190,17 @@ def test_with_nothing_kept_back_nothing_is_asked(clips: list[Clip]) -> None:
     assert run_probes(PaintingNet(1.0), {"val": []}, NO_PICTURES) == []
 
 
-class PaintingNet(TalkingNet):
+class PaintingNet(Speech2Vid):
     """Paints the reference, brighter the louder it is."""
 
     def __init__(self, hears: float) -> None:
-        super().__init__()
+        nn.Module.__init__(self)  # none of the weights of the one it stands in for
         self.spec = LipSyncSpec(network="speech2vid")
         self.hears = nn.Parameter(torch.tensor(hears))
 
-    def forward(self, mfcc: Tensor, face: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, mfcc: Tensor, face: Tensor) -> Tensor:
         assert not face[:, :3, face.shape[2] // 2 :].any()  # what is to be painted is hidden
-        return (face[:, 3:] + self.hears * mfcc.mean((1, 2, 3))[:, None, None, None],)
+        return face[:, 3:] + self.hears * mfcc.mean((1, 2, 3))[:, None, None, None]
 
 
 def test_a_network_of_pixels_is_asked_whether_the_mouth_changes_with_the_voice(shards: Path) -> None:

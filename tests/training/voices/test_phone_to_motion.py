@@ -10,7 +10,7 @@ pytest.importorskip("torch")
 from s2v.engine.face.motion_basis import MotionBasis
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
-from s2v.training.train.batches import Clip
+from s2v.training.train.batches import Clip, unknown_tract
 from s2v.training.train.validation import gap_weights
 from s2v.training.voices.phone_to_motion import (
     at_frames,
@@ -35,7 +35,8 @@ def babble(seed: int, n_phones: int = 12) -> tuple[Clip, list[Phone]]:
     jaw = np.repeat([{"AA": 2.0, "IY": 0.5, "M": 0.0, "P": 0.0}[str(name)] for name in names], 5)
     motion = np.zeros((len(jaw), SPEC.n_motion), np.float32)
     motion[:, 0] = jaw
-    return Clip(f"talker/{seed}", pcm.astype(np.float32), motion, jaw.astype(np.float32)), phones
+    clip = Clip(f"talker/{seed}", pcm.astype(np.float32), motion, jaw.astype(np.float32), unknown_tract(len(jaw)))
+    return clip, phones
 
 
 def test_features_have_a_row_every_10_ms_and_no_loudness_in_silence() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 pytest.importorskip("torch", reason="the optional torch runtime is not installed")
 
+from tiny_networks import tiny_model
 from torch.utils import backend_registration
 
 TESTS = Path(__file__).parents[3]
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def said() -> dict[str, str]:
-    command = [sys.executable, str(TESTS / "helpers" / "shape_only_device.py")]
+    command = [sys.executable, str(TESTS / "helpers" / "shape_only_device.py"), str(tiny_model("speech2vid").path)]
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=300, env=os.environ | {"OMP_NUM_THREADS": "1"}
     )
@@ -37,7 +38,7 @@ def said() -> dict[str, str]:
 @pytest.mark.parametrize(
     "what",
     [
-        *("network, half", "network, float", "encoder"),
+        *("network, half", "network, float", "network with faces, half", "network with faces, float", "encoder"),
         *("still face, bgr", "moving face, rgb", "moving face, i420", "moving batch, nv12", "still batch, nv12"),
     ],
 )
