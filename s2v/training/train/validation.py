@@ -20,6 +20,7 @@ from s2v.training.evaluation.metrics import (
     best_offset,
     closures,
     correlation,
+    offset_sweep,
     pauses,
     runs,
 )
@@ -44,6 +45,7 @@ class SyncReport:
     first_component: float  # correlation, prediction against target
     second_component: float
     aperture: float
+    aperture_best: float  # at each clip's best offset: footage may be out of step with its sound
     width: float
     shuffled: float  # first component with another clip's voice: near 0 if the net listens
     offset_frames: float
@@ -62,7 +64,7 @@ class SyncReport:
         closed in a tenth more of the frames than the film is loses 0.05.
         """
         lively = sum(abs(float(np.log(max(ratio, 0.05)))) for ratio in (self.aperture_sd, self.width_sd, self.speed))
-        in_step = self.aperture + 0.5 * self.width + 0.5 * self.closed
+        in_step = self.aperture_best + 0.5 * self.width + 0.5 * self.closed
         return in_step - 0.25 * lively - 0.5 * abs(self.shut)
 
     def as_dict(self) -> dict[str, float]:
@@ -95,6 +97,7 @@ def sync_report(network: MotionTract, clips: list[Clip]) -> SyncReport:
                 "first_component": correlation(own[:, 0], film[:, 0]),
                 "second_component": correlation(own[:, 1], film[:, 1]),
                 "aperture": correlation(opened, clip.aperture[: len(own)]),
+                "aperture_best": float(offset_sweep(opened, clip.aperture[: len(own)]).max()),
                 "width": correlation(own @ wide, film @ wide),
                 "shuffled": correlation(other[:n, 0], clip.motion[:n, 0]),
                 "offset_frames": float(best_offset(own[:, 0], film[:, 0])),
