@@ -46,7 +46,7 @@ class ShapeLoss(torch.nn.Module):
 
     A network that is not sure says the mean, and its mouth moves too little and too slowly. So a second in which
     opening, width or chin vary less than the target's, or move slower, costs; more than the target's costs nothing
-    here. Frames in which the target rests are to be closed and still.
+    here. Where the target's lips are shut, ours are to be; where it rests, they are to be still too.
     """
 
     shapes: Tensor
@@ -66,10 +66,11 @@ class ShapeLoss(torch.nn.Module):
         within = follows[:, 1:, None]
         steps, wanted = ours.diff(dim=1).abs() * within, theirs.diff(dim=1).abs() * within
         slow = functional.relu(_seconds(wanted).mean(-1) - _seconds(steps).mean(-1)).sum(-1).mean()
+        shut = functional.relu(ours[..., 0] - _SHUT) * (theirs[..., 0] < _SHUT)
         still = (wanted[..., :2].sum(-1) < _STILL) & (theirs[:, 1:, 0] < _SHUT) & within[..., 0]
         unrest = 1.5 * ours[:, 1:, 0].abs() + 6 * steps[..., :2].sum(-1)
         quiet = (unrest * still).sum() / still.sum().clamp(min=1)
-        return 5 * width + 3.5 * sd + 2 * slow + quiet
+        return 5 * width + 3.5 * sd + 10 * slow + 10 * shut.mean() + quiet
 
 
 _MIDDLE_OF_LIPS = (UPPER_INNER_LIP[5], LOWER_INNER_LIP[5])

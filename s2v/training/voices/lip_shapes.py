@@ -31,8 +31,8 @@ from s2v.training.voices.phones import SILENCE, Phone
 Motion = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
-SHARPER = 1.15  # times as far from the slow mean
-SLOW_FRAMES = 8.0  # standard deviation of the Gaussian that gives the slow mean
+SHARPER = 1.5  # times as far from the slow mean
+SLOW_FRAMES = 1.5  # standard deviation of the Gaussian that gives it: what is quicker than syllables is stretched most
 _ROUNDS = 6
 _FITTED_CLIPS = 400  # enough for means; spread over all
 _MIN_PHONES = 8  # a class met less often keeps what the bridge says
@@ -112,7 +112,7 @@ def shaped(motion: Motion, phones: list[Phone], offsets: Offsets, spec: LipSyncS
 
 def sharpened(motion: NDArray[np.floating]) -> Motion:
     """Motion (n, n_motion) stretched about its slow mean."""
-    reach = int(3 * SLOW_FRAMES)
+    reach = int(4 * SLOW_FRAMES)
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / SLOW_FRAMES) ** 2)
     weight = np.convolve(np.ones(len(motion)), kernel)[reach : reach + len(motion)]
     slow = np.stack([np.convolve(c, kernel)[reach : reach + len(motion)] / weight for c in motion.T], axis=1)

@@ -20,10 +20,10 @@ def shapes() -> ShapeLoss:
 
 
 def talk(seconds: int = 4, scale: float = 1.0, seed: int = 0) -> Tensor:
-    """Smooth motion about a half-open mouth, (1, n, n_motion)."""
+    """Smooth motion about an open mouth, (1, n, n_motion)."""
     rough = torch.randn(25 * seconds + 4, SPEC.n_motion, generator=torch.Generator().manual_seed(seed))
     smooth = rough.unfold(0, 5, 1).mean(-1)
-    return (scale * smooth + torch.eye(SPEC.n_motion)[0] * 1.5)[None]
+    return (scale * smooth + torch.eye(SPEC.n_motion)[0] * 4)[None]
 
 
 def all_follow(true: Tensor) -> Tensor:
@@ -62,9 +62,9 @@ def test_where_the_target_rests_lips_are_to_be_shut_and_still(shapes: ShapeLoss)
     rest = torch.zeros(1, 50, SPEC.n_motion)
     opens = torch.linalg.pinv(shapes.shapes.T)[:, 0]
     ajar = rest + 0.02 * opens
-    trembling = ajar + 0.005 * (-1.0) ** torch.arange(50)[None, :, None] * opens
-    assert float(shapes(ajar, rest, all_follow(rest))) == pytest.approx(1.5 * 0.02, rel=1e-3)
-    assert float(shapes(trembling, rest, all_follow(rest))) == pytest.approx(1.5 * 0.02 + 6 * 0.01, rel=0.02)
+    trembling = rest + 0.005 * (-1.0) ** torch.arange(50)[None, :, None] * opens
+    assert float(shapes(ajar, rest, all_follow(rest))) == pytest.approx(1.5 * 0.02 + 10 * 0.01, rel=1e-3)
+    assert float(shapes(trembling, rest, all_follow(rest))) == pytest.approx(1.5 * 0.005 + 6 * 0.01, rel=0.02)
 
 
 def test_a_jump_between_clips_is_no_speed(shapes: ShapeLoss) -> None:
@@ -75,3 +75,12 @@ def test_a_jump_between_clips_is_no_speed(shapes: ShapeLoss) -> None:
     two = all_follow(true)
     two[:, 25] = False
     assert float(shapes(said, true, all_follow(true))) > float(shapes(said, true, two)) + 0.001
+
+
+def test_lips_open_where_the_target_closes_cost_more_than_shut_where_it_opens(shapes: ShapeLoss) -> None:
+    true, opens = talk(scale=0.0), torch.linalg.pinv(shapes.shapes.T)[:, 0]
+    closing, opening = true.clone(), true.clone()
+    closing[:, 40:43] -= (true[0, 0] @ shapes.shapes[:, 0]) * opens
+    opening[:, 43:46] -= (true[0, 0] @ shapes.shapes[:, 0]) * opens
+    missed, pressed = shapes(true, closing, all_follow(true)), shapes(closing, true, all_follow(true))
+    assert float(missed) > float(pressed) + 0.01
