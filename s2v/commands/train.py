@@ -35,7 +35,9 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "-gpu", "--gpu", type=whole_number, default=None, metavar="N", help="CUDA device (default: the CPU)"
     )
     parser.add_argument("--resume", type=Path, metavar="CKPT", help="go on from this one")
-    parser.add_argument("--start", type=Path, metavar="CKPT", help="begin with the weights of this one, at step 0")
+    parser.add_argument(
+        "--start", type=Path, metavar="FILE", help="begin with the weights of this checkpoint or model file"
+    )
     add_json_option(parser)
 
 

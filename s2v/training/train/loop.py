@@ -29,6 +29,7 @@ from s2v.training.train import batches as data
 from s2v.training.train.config import TrainConfig
 from s2v.training.train.losses import MotionLoss, ShapeLoss, pixel_loss, tract_loss
 from s2v.training.train.picture_batches import Pictures, face_input, picture_batch
+from s2v.training.train.start import network_to_start_from
 from s2v.training.train.validation import run_probes, sync_report
 
 _TRACT = 1.0  # of the motion's loss
@@ -59,19 +60,20 @@ def train(config: TrainConfig, progress: bool = True) -> Path:
     clips, pictures = data.load_split(config.shards, "train", pictures=config.network == "speech2vid")
     if not clips:
         raise DataError(f"no train-*.npz in {config.shards}: run s2v prepare-data first")
-    start = read_checkpoint(config.start) if config.start is not None else None
-    # Weights go with the scale of the columns that they were trained on.
-    asked = LipSyncSpec.of(config.network, look_ahead_s=config.look_ahead_s)
-    spec = LipSyncSpec.from_json(start["spec"]) if start is not None else data.measured(asked, clips)
-    run = Run(config, build_network(spec), _device(config.gpu))
+    spec = LipSyncSpec.of(config.network, look_ahead_s=config.look_ahead_s)
+    labelled = [] if config.network == "speech2vid" else data.load_split(config.shards, "voice", pictures=False)[0]
+    voices = data.by_voice(clips, labelled)
+    if config.start is None:
+        network = build_network(data.measured(spec, clips))
+    else:  # also when it goes on: the scale of the MFCC is the start's
+        network = network_to_start_from(config.start, spec, clips, voices, config.seed)
+    run = Run(config, network, _device(config.gpu))
     run.network.to(run.device)
     run.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a third faster on a CPU
     if config.resume is not None:
         _resume(run, config.resume)
-    elif start is not None:
-        take_weights(run.network, start)
     config.out.mkdir(parents=True, exist_ok=True)
-    _train(run, clips, pictures, progress)
+    _train(run, voices, clips, pictures, progress)
     _probe(run)
     return _save(run)
 
@@ -89,11 +91,11 @@ def _device(gpu: int | None) -> torch.device:
     return torch.device("cuda", gpu)
 
 
-def _train(run: Run, clips: list[data.Clip], pictures: Pictures, progress: bool) -> None:
+def _train(run: Run, voices: list[list[data.Clip]], clips: list[data.Clip], pictures: Pictures, progress: bool) -> None:
     from tqdm import trange
 
     config = run.config
-    losses, epoch_steps = _losses(run, clips, pictures)
+    losses, epoch_steps = _losses(run, voices, clips, pictures)
     total, done = config.epochs * epoch_steps, run.steps
     weights = list(run.network.parameters())
     optimiser = torch.optim.AdamW(weights, weight_decay=1e-3)
@@ -132,14 +134,15 @@ def _learning_rate(peak: float, step: int, total: int) -> float:
     return peak * warm * (0.01 + 0.99 * 0.5 * (1 + float(np.cos(np.pi * step / max(1, total)))))
 
 
-def _losses(run: Run, clips: list[data.Clip], pictures: Pictures) -> tuple[Iterator[Tensor], int]:
+def _losses(
+    run: Run, voices: list[list[data.Clip]], clips: list[data.Clip], pictures: Pictures
+) -> tuple[Iterator[Tensor], int]:
     """Endless losses, one batch each, and how many of them see everything once."""
     config = run.config
     rng = np.random.default_rng([config.seed, run.steps])
     if isinstance(run.network, MotionTract):
-        labelled, _ = data.load_split(config.shards, "voice", pictures=False)
-        n_frames = sum(len(clip.motion) for clip in clips + labelled)
-        voices = data.by_voice(clips, labelled)
+        everything = {id(clip): len(clip.motion) for voice in voices for clip in voice}
+        n_frames = sum(everything.values())
         return _motion_losses(run, voices, rng), max(1, n_frames // (config.rows * data.ROW_FRAMES))
     if not len(pictures):
         raise DataError(f"the shards in {config.shards} hold no pictures: prepare them with pictures_per_clip > 0")
