@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +36,9 @@ def network_of_model_file(path: Path, seed: int = 0) -> MotionTract:
     if stored.get("network") != "s2v":
         raise DataError(f"{path} is of network {stored.get('network')}; wanted s2v")
     told = {field.name for field in fields(LipSyncSpec)}
-    known = {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items() if name in told}
+    known: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in stored.items() if name in told
+    }
     torch.manual_seed(seed)
     network = MotionTract(replace(LipSyncSpec.of("s2v", automatic_gain=False), **known))
     weights = network.frame_decoder.state_dict()

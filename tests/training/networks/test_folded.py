@@ -16,7 +16,7 @@ from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
 from s2v.training.export.export import export_network
 from s2v.training.networks.folded import network_of_model_file, unfold_norms
-from s2v.training.networks.model import MotionTract
+from s2v.training.networks.model import MotionTract, TalkingNet
 
 SPEC = replace(LipSyncSpec.of("s2v"), mfcc_mean=tuple(float(k) for k in range(13)))
 
@@ -44,7 +44,8 @@ def trained() -> MotionTract:
 @pytest.fixture(scope="module")
 def file(trained: MotionTract, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("model") / "model.onnx"
-    export_network(trained, SPEC, path, {"licence": "none", "train": "nothing"})
+    network: TalkingNet = trained
+    export_network(network, SPEC, path, {"licence": "none", "train": "nothing"})
     return path
 
 
@@ -94,8 +95,8 @@ def test_a_file_without_tract_variables_gets_fresh_ones(trained: MotionTract, fi
     assert network.spec == replace(SPEC, automatic_gain=False)
     n = SPEC.n_motion
     torch.testing.assert_close(said(network)[..., :n], said(trained)[..., :n], atol=2e-5, rtol=1e-4)
-    fresh = MotionTract(SPEC).frame_decoder.tract.bias
-    assert torch.equal(network.frame_decoder.tract.bias, fresh)
+    fresh, taken = (net.frame_decoder.tract.bias for net in (MotionTract(SPEC), network))
+    assert fresh is not None and taken is not None and torch.equal(fresh, taken)
 
 
 def test_what_is_no_such_file_is_refused(file: Path, tmp_path: Path) -> None:

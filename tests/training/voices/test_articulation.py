@@ -16,7 +16,7 @@ HEIGHT, FRONT, TIP, TEETH = range(len(TRACT_VARIABLES))
 def middle_of(phone: str, before: str = "AH", after: str = "AH", length_s: float = 0.12) -> np.ndarray:
     """Tract variables in the middle of a phone between two others."""
     phones = [Phone(before, 0.0, 0.44), Phone(phone, 0.44, 0.44 + length_s), Phone(after, 0.44 + length_s, 1.2)]
-    return tract_labels(phones, 30, SPEC)[int((0.44 + length_s / 2) * 25)]
+    return np.asarray(tract_labels(phones, 30, SPEC)[int((0.44 + length_s / 2) * 25)])
 
 
 def test_every_phone_that_the_bridge_knows_has_aims() -> None:
