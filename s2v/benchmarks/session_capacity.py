@@ -11,10 +11,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from s2v.benchmarks.our_network import batch_of
 from s2v.benchmarks.report import Spread
-from s2v.engine.backends.base import Backend, ResidentBackend, Tensors
+from s2v.engine.backends.base import Backend, Part, ResidentBackend, Tensors
 from s2v.engine.backends.batcher import BackendView, BatchingBackend
 from s2v.errors import BackendError
 
@@ -150,15 +151,17 @@ def through_batcher(
 
 
 def runner_of(backend: Backend, faces: Tensors) -> Callable[[Sequence[int]], object]:
-    """Draws frames of chosen sessions, each with a face of its own: row i of `faces` is session i's."""
+    """Draws frames of chosen sessions. Args: faces: row i is session i's; empty if the network needs none."""
     spec = backend.spec
     mfcc = batch_of(spec, faces, 16)[0]
-    parts = [
-        (mfcc[index % 16 : index % 16 + 1], {name: rows[index : index + 1] for name, rows in faces.items()})
-        for index in range(len(next(iter(faces.values()))))
-    ]
+
+    @cache
+    def part(session: int) -> Part:
+        """The same arrays in every call: that is how a backend knows a face again."""
+        return mfcc[session % 16][None], {name: rows[session : session + 1] for name, rows in faces.items()}
+
     if isinstance(backend, ResidentBackend):
-        return lambda chosen: backend.infer_parts([parts[index] for index in chosen])
+        return lambda chosen: backend.infer_parts([part(index) for index in chosen])
 
     def stacked(chosen: Sequence[int]) -> object:
         at = list(chosen)

@@ -13,6 +13,7 @@ from s2v.benchmarks.report import Spread
 from s2v.benchmarks.session_capacity import WARM_UP_S, Trial, in_one_loop, largest, runner_of, through_batcher
 from s2v.engine.backends.base import Part, Tensors
 from s2v.engine.backends.batcher import BatchingBackend
+from s2v.spec import LipSyncSpec, Network
 
 FRAME_S = 0.04
 
@@ -90,8 +91,8 @@ def test_the_largest_number_is_found_to_a_sixteenth(capacity: int, most: int) ->
 class Resident(FakeBackend):
     """Takes the parts of several sessions, as backends with a device do."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, spec: LipSyncSpec) -> None:
+        super().__init__(spec)
         self.parts: list[int] = []
 
     def infer_parts(self, parts: Sequence[Part]) -> Tensors:
@@ -100,15 +101,17 @@ class Resident(FakeBackend):
         return self.infer(np.concatenate([mfcc for mfcc, _ in parts]), faces)
 
 
-def test_parts_are_handed_over_where_they_can_be_and_stacked_elsewhere() -> None:
+@pytest.mark.parametrize("network", ["s2v", "speech2vid"])
+def test_parts_are_handed_over_where_they_can_be_and_stacked_elsewhere(network: Network) -> None:
     results = []
-    resident = Resident()
-    for backend in (FakeBackend(), resident):
+    spec = LipSyncSpec.of(network)
+    resident = Resident(spec)
+    for backend in (FakeBackend(spec), resident):
         _, faces = batch_of(backend.spec, identities(backend), 5)
         run = runner_of(backend, faces)
         outputs = run([4, 0, 3])
         assert isinstance(outputs, dict) and backend.batches[-1] == 3
-        results.append(outputs["motion"].copy())
+        results.append(outputs["motion" if network == "s2v" else "pixels"].copy())
     np.testing.assert_array_equal(*results)
     assert resident.parts == [3]
 
@@ -132,7 +135,7 @@ def test_threads_go_through_the_batcher_and_all_of_them_end() -> None:
 
 
 def test_a_network_that_fails_ends_the_trial() -> None:
-    shared = BatchingBackend(FakeBackend)
+    shared = BatchingBackend(lambda: FakeBackend(LipSyncSpec.of("speech2vid")))
     faces = [{name: rows[:1] for name, rows in identities(shared.view()).items()}]
     shared_faces = [{name: rows[:, :3] for name, rows in face.items()} for face in faces]  # no such identity
     try:

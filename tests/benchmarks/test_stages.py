@@ -11,13 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes import FakeBackend, FakeCompositor, drawn_face, voice
-from numpy.typing import NDArray
 
 from s2v.benchmarks import instrumentation as seams
 from s2v.benchmarks.stages import CONVERT, DRAWN, H264, LIVE, VP8, WARM_UP, count, pieces, time_drawing, time_file
 from s2v.benchmarks.stopwatch import Spent, Stopwatch, TimedRun
 from s2v.cli import main
-from s2v.engine.backends.base import Tensors
 from s2v.engine.lipsync import LipSyncEngine
 from s2v.spec import LipSyncSpec, Network
 
@@ -99,15 +97,7 @@ def test_every_piece_of_speech_makes_one_frame_ready(fps: int) -> None:
     assert spec.ready_at(len(cut)) > len(pcm)
 
 
-class PixelBackend(FakeBackend):
-    """The same for network "speech2vid"."""
-
-    def infer(self, mfcc: NDArray[np.float32], identity: Tensors) -> Tensors:
-        light = super().infer(mfcc, identity)["mouth"][:, :3, :1, :1]
-        return {"pixels": np.broadcast_to(light, (len(mfcc), 3, self.spec.face_px, self.spec.face_px))}
-
-
-HEARD = {seams.RING, seams.MFCC, seams.NETWORK, seams.PAINT}
+HEARD = {seams.RING, seams.MFCC, seams.NETWORK, seams.MOUTH}
 WARPED = {seams.WARP_MAP, seams.WARP_PIXELS}
 
 
@@ -124,8 +114,8 @@ def test_timers_stand_on_all_parts_and_change_no_pixel(
     network: Network, idle_seed: int | None, expected: set[str]
 ) -> None:
     spec = LipSyncSpec(network=network)
-    face, backend = drawn_face(spec), PixelBackend if network == "speech2vid" else FakeBackend
-    plain, watched = (LipSyncEngine(face, backend(spec), idle_seed=idle_seed) for _ in range(2))
+    face = drawn_face(spec)
+    plain, watched = (LipSyncEngine(face, FakeBackend(spec), idle_seed=idle_seed) for _ in range(2))
     watch = Stopwatch()
     seams.instrument_engine(watched, watch)
     for piece in pieces(spec, voice(0.4)):

@@ -12,10 +12,10 @@ from s2v.engine.compositor.pixel_format import PixelFormat, to_i420
 from s2v.engine.compositor_choice import COMPOSE_PLACES, composer, composer_for
 from s2v.engine.lipsync import LipSyncEngine
 from s2v.errors import BackendError
-from s2v.spec import LipSyncSpec
+from s2v.spec import TRACT_VARIABLES, LipSyncSpec
 
 SPEC = LipSyncSpec.of("s2v")
-SHAPES = {"motion": (SPEC.n_motion,), "mouth": (4, SPEC.mouth_h_px, SPEC.mouth_w_px)}
+SHAPES = {"motion": (SPEC.n_motion,), "tract": (len(TRACT_VARIABLES),)}
 
 
 CUDA = PlainDevice("NVIDIA L4", "cuda", runs_torch=True)  # drawn on, if at all, on streams of its own

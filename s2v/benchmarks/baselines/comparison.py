@@ -18,7 +18,6 @@ from s2v.benchmarks.baselines.source import BaselineSource, Network, RuntimePair
 from s2v.benchmarks.report import Spread, machine, short_ms, table, versions
 from s2v.benchmarks.timed_run import Run, TimedRun
 from s2v.errors import BackendError
-from s2v.spec import TRACT_VARIABLES
 
 if TYPE_CHECKING:
     from s2v.engine.backends.model_file import ModelFile
@@ -159,17 +158,16 @@ def describe(model: ModelFile) -> Network:
     from s2v.engine.backends.graphs import frame_outputs
 
     spec = model.spec
-    frame = count(model.frame_graph, 1, "fp32")
+    frame, outputs = count(model.frame_graph, 1, "fp32"), frame_outputs(spec)
     if spec.network == "s2v":
-        gives = f"{spec.n_motion} coefficients that move the photo, and {len(TRACT_VARIABLES)} that shape the tongue"
+        gives = f"{spec.n_motion} coefficients that move the photo, and {outputs['tract'][0]} that shape the tongue"
     else:
         gives = f"the whole {spec.face_px}x{spec.face_px} crop of the face"
     about = f"gives {gives} from {spec.n_columns} columns of MFCC"
     if model.face_graph is not None:
         once = count(model.face_graph, 1, "fp32").multiply_adds
         about += f"; what belongs to the person is computed once a face, with {once / 1e6:.1f} million"
-    outputs = tuple(frame_outputs(spec).values())
-    return Network("ours", about, outputs, frame.multiply_adds, frame.weight_bytes // 4)
+    return Network("ours", about, tuple(outputs.values()), frame.multiply_adds, frame.weight_bytes // 4)
 
 
 def _shapes(outputs: tuple[Shape, ...]) -> str:

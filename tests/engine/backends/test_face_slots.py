@@ -14,7 +14,7 @@ from s2v.errors import BackendError
 
 def faces(count: int, seed: int = 0) -> Tensors:
     random = np.random.default_rng(seed)
-    return {"identity": random.random((count, 3), np.float32), "teeth": random.random((count, 2, 5), np.float32)}
+    return {"identity": random.random((count, 3), np.float32), "skip": random.random((count, 2, 5), np.float32)}
 
 
 def cut(identity: Tensors, rows: slice) -> Tensors:
@@ -55,7 +55,7 @@ def test_another_face_at_the_address_of_one_that_is_gone_is_not_taken_for_it() -
     def at_the_same_address() -> Tensors:
         """Arrays that own nothing, of memory that stays where it is: as an allocator hands it out again."""
         given = np.frombuffer(block.data, np.float32)
-        return {"identity": given[:3].reshape(1, 3), "teeth": given[64:74].reshape(1, 2, 5)}
+        return {"identity": given[:3].reshape(1, 3), "skip": given[64:74].reshape(1, 2, 5)}
 
     before = at_the_same_address()
     slots.place([before])

@@ -12,13 +12,11 @@ from hypothesis.extra.numpy import arrays
 
 from s2v.engine.backends.base import Tensors
 from s2v.engine.compositor.cpu import MotionCompositor, PixelCompositor, make_compositor
-from s2v.engine.compositor.face_tables import face_warp_tables, lower_face_box, mouth_grid
+from s2v.engine.compositor.face_tables import lower_face_box
 from s2v.engine.compositor.lips import LipLine, light_between, lip_line_colour, opening_mask, paint_cover
-from s2v.engine.compositor.teeth import OwnTeeth, own_teeth
-from s2v.engine.compositor.warp import LayeredWarp
 from s2v.engine.face.enrolment import EnrolledFace, enrol, face_from_landmarks, face_grid
-from s2v.engine.face.geometry import FACE_OVAL, LOWER_INNER_LIP, MOUTH_CORNERS, UPPER_INNER_LIP
-from s2v.engine.face.motion_basis import MotionBasis, aperture, lip_gaps
+from s2v.engine.face.geometry import FACE_OVAL
+from s2v.engine.face.motion_basis import aperture, lip_gaps
 from s2v.engine.face.photo import Image
 from s2v.spec import LipSyncSpec
 
@@ -38,16 +36,14 @@ def smiling(smiling_face: EnrolledFace) -> MotionCompositor:
     return MotionCompositor(smiling_face, SPEC)
 
 
-def outputs(motion: np.ndarray | float = 0.0, alpha: float = 0.0, channel: int = 2) -> Tensors:
-    """Motion (one number: of the jaw alone) and a mouth of plain red, or of another channel; black for 3."""
+def outputs(motion: np.ndarray | float = 0.0) -> Tensors:
+    """Motion; one number is of the jaw alone."""
     moved = np.zeros((1, SPEC.n_motion), np.float32)
     if isinstance(motion, np.ndarray):
         moved[0] = motion
     else:
         moved[0, 0] = motion
-    mouth = np.zeros((1, 4, SPEC.mouth_h_px, SPEC.mouth_w_px), np.float32)
-    mouth[:, channel], mouth[:, 3] = 1, alpha
-    return {"motion": moved, "mouth": mouth}
+    return {"motion": moved}
 
 
 def differs(one: Image, other: Image, by: int = 0) -> np.ndarray:
@@ -66,10 +62,10 @@ def outside(face: EnrolledFace) -> np.ndarray:
 
 
 @settings(max_examples=25, deadline=None)
-@given(MOTIONS, st.floats(0, 1))
-def test_nothing_outside_the_box_changes_by_one_bit(motion: np.ndarray, alpha: float) -> None:
+@given(MOTIONS)
+def test_nothing_outside_the_box_changes_by_one_bit(motion: np.ndarray) -> None:
     before = DRAWN.photo.copy()
-    frame = DRAWN_COMPOSITOR.draw(outputs(motion, alpha))
+    frame = DRAWN_COMPOSITOR.draw(outputs(motion))
     assert not differs(frame, DRAWN.photo)[outside(DRAWN)].any()
     np.testing.assert_array_equal(DRAWN.photo, before)  # and the photo itself is only read
 
@@ -77,14 +73,14 @@ def test_nothing_outside_the_box_changes_by_one_bit(motion: np.ndarray, alpha: f
 def test_nothing_outside_the_lower_face_of_a_photo_changes(
     smiling: MotionCompositor, smiling_face: EnrolledFace
 ) -> None:
-    frame = smiling.draw(outputs(2.0, 1.0))
+    frame = smiling.draw(outputs(2.0))
     assert not differs(frame, smiling_face.photo)[outside(smiling_face)].any()
     assert differs(frame, smiling_face.photo).any()
 
 
 def test_eyes_and_forehead_stay_however_wide_the_mouth(closed: MotionCompositor, closed_face: EnrolledFace) -> None:
     lower_lids = closed_face.landmarks[[145, 374], 1]
-    changed = differs(closed.draw(outputs(4.0, 1.0)), closed_face.photo)
+    changed = differs(closed.draw(outputs(4.0)), closed_face.photo)
     assert not changed[: int(lower_lids.max())].any()
     assert changed.any()
 
@@ -107,11 +103,11 @@ def test_the_face_at_rest_is_the_photo_when_its_lips_are_closed(
 
 
 def test_frames_are_new_arrays_and_the_same_for_the_same_input(closed: MotionCompositor) -> None:
-    one, other = closed.draw(outputs(1.0, 0.5)), closed.draw(outputs(1.0, 0.5))
+    one, other = closed.draw(outputs(1.0)), closed.draw(outputs(1.0))
     assert not np.shares_memory(one, other)
     np.testing.assert_array_equal(one, other)
     one[:] = 0
-    np.testing.assert_array_equal(closed.draw(outputs(1.0, 0.5)), other)
+    np.testing.assert_array_equal(closed.draw(outputs(1.0)), other)
     assert closed.still.any()
 
 
@@ -144,7 +140,7 @@ def test_a_laugh_is_closed_at_rest(smiling: MotionCompositor, smiling_face: Enro
 
 def test_the_jaw_opens_the_mouth_as_far_as_it_was_told(closed: MotionCompositor) -> None:
     said = (0.0, 2.0, 3.0)
-    seen = [float(aperture(enrol(closed.draw(outputs(first, channel=3)), SPEC).canonical)) for first in said]
+    seen = [float(aperture(enrol(closed.draw(outputs(first)), SPEC).canonical)) for first in said]
     for first, gap in zip(said, seen, strict=True):
         assert gap == pytest.approx(0.045 * first, abs=0.03)  # component 0 opens 0.045 face units
 
@@ -158,80 +154,7 @@ def test_a_rolled_photo_works_as_an_upright_one(smiling_face: EnrolledFace) -> N
     np.testing.assert_allclose(aperture(face.canonical), aperture(smiling_face.canonical), atol=0.02)
     compositor = MotionCompositor(face, SPEC)
     assert aperture(enrol(compositor.still, SPEC).canonical) < 0.05
-    assert not differs(compositor.draw(outputs(2.0, 1.0)), photo)[outside(face)].any()
-    check_paint(compositor, face, 2.0)
-
-
-@pytest.mark.parametrize("first", [0.3, 1.0, 3.0])
-def test_paint_shows_in_the_opening_and_nowhere_else(
-    closed: MotionCompositor, closed_face: EnrolledFace, first: float
-) -> None:
-    check_paint(closed, closed_face, first)
-
-
-def test_the_paint_of_a_laugh_stays_between_the_lips_too(smiling: MotionCompositor, smiling_face: EnrolledFace) -> None:
-    check_paint(smiling, smiling_face, 2.5)
-
-
-def check_paint(compositor: MotionCompositor, face: EnrolledFace, first: float) -> None:
-    painted = painted_at(compositor, first, alpha=1.0)
-    height, width = painted.shape
-    warp = LayeredWarp(face_warp_tables(face, SPEC, np.eye(2, 3), (width, height), step=8))
-    opening = np.zeros((height, width), np.uint8)
-    outline = warp.mouth_outline(np.append(outputs(first)["motion"][0], np.float32(1)))
-    cv2.fillPoly(opening, [outline.round().astype(np.int32)], 255)
-    # Under the edge of the lips paint fades out within 7 % of the distance between the eyes.
-    reach = 2 * round(0.07 * face.pose.unit_px) + 1
-    near = cv2.dilate(opening, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
-    assert not painted[near == 0].any()
-    # Where a photo shows teeth of its own, they are shown; the paint's alpha decides at the edge only.
-    own = ~differs(compositor.draw(outputs(first, 1.0)), face.photo, by=25)
-    # In the shade of the lips dark paint may look like the dark of the photo.
-    assert (painted | own)[opening > 0].mean() > 0.85
-    core = cv2.erode(opening, np.ones((3, 3), np.uint8), iterations=max(2, round(0.02 * face.pose.unit_px))) > 0
-    if core.any():
-        np.testing.assert_array_equal(painted_at(compositor, first, alpha=0.0)[core], painted[core])
-
-
-def painted_at(compositor: MotionCompositor, first: float, alpha: float) -> np.ndarray:
-    """(h, w) bool, where the colour of the paint makes a difference."""
-    red, blue = (compositor.draw(outputs(first, alpha, channel)) for channel in (2, 0))
-    return differs(red, blue, by=2)
-
-
-def test_a_photos_own_teeth_are_shown_and_stay_where_they_are(
-    smiling: MotionCompositor, smiling_face: EnrolledFace
-) -> None:
-    own = basis_coefficients(smiling_face)
-    x, upper, lower = (*smiling_face.landmarks[13, :2], smiling_face.landmarks[14, 1])
-    tooth = np.s_[round(upper + 0.4 * (lower - upper)), round(x) - 6 : round(x) + 7]
-    for share in (1.0, 1.3):  # as open as on the photo, and wider
-        frame = smiling.draw(outputs(share * own, 1.0))
-        assert np.abs(frame[tooth].astype(int) - smiling_face.photo[tooth]).mean() < 6
-
-
-def basis_coefficients(face: EnrolledFace) -> np.ndarray:
-    """The motion from the face at rest to the photo."""
-    basis = MotionBasis.load(SPEC.motion_basis)
-    return basis.coefficients(face.canonical[None], face.canonical + face.rest)[0, : SPEC.n_motion].astype(np.float32)
-
-
-def test_a_closed_mouth_has_no_teeth_of_its_own(closed_face: EnrolledFace, smiling_face: EnrolledFace) -> None:
-    for face, shown in ((closed_face, False), (smiling_face, True)):
-        height, width = face.photo.shape[:2]
-        assert (own_teeth(face, 0, 0, (width, height)) is not None) == shown
-
-
-def test_paint_beside_a_photos_own_teeth_is_made_as_bright(smiling_face: EnrolledFace) -> None:
-    height, width = smiling_face.photo.shape[:2]
-    teeth = OwnTeeth(own_teeth(smiling_face, 0, 0, (width, height)))
-    paint = np.full((height, width, 3), 120, np.float32)
-    shown = teeth.over(paint, np.eye(2, 3))
-    x, y = smiling_face.landmarks[[13, 14], :2].mean(0).round().astype(int)
-    np.testing.assert_allclose(shown[y, x], smiling_face.photo[y, x], atol=2)
-    assert shown[0, 0].mean() > 130  # far away the paint is still paint, but brighter
-    moved = teeth.over(paint, np.array([[1.0, 0, 3], [0, 1, 0]]))
-    np.testing.assert_allclose(moved[y, x + 3], shown[y, x], atol=2)
+    assert not differs(compositor.draw(outputs(2.0)), photo)[outside(face)].any()
 
 
 def test_a_line_is_drawn_where_lips_meet_that_were_apart(closed_face: EnrolledFace, smiling_face: EnrolledFace) -> None:
@@ -248,69 +171,6 @@ def test_a_line_is_drawn_where_lips_meet_that_were_apart(closed_face: EnrolledFa
 
 def line_of(face: EnrolledFace) -> LipLine:
     return LipLine(lip_line_colour(face), face.pose.unit_px)
-
-
-def test_opaque_paint_hides_what_is_behind(closed: MotionCompositor) -> None:
-    frame = closed.draw(outputs(3.0, 1.0))
-    red = (frame == [0, 0, 255]).all(-1)
-    assert red.sum() > 100
-
-
-def test_colours_are_rounded_and_not_cut_off(closed: MotionCompositor, closed_face: EnrolledFace) -> None:
-    """Of paint that gets brighter little by little, frames are neither darker nor brighter on the average."""
-    x, y = closed_face.landmarks[[13, 14], :2].mean(0).round().astype(int)
-    y += round(0.03 * closed_face.pose.unit_px)  # in the middle of an opening as wide as that
-    shares = np.linspace(0.0, 0.1, 101, dtype=np.float32)
-    said = outputs(3.0, 1.0)
-
-    def levels(share: float) -> np.ndarray:
-        said["mouth"][:, :3] = share
-        return np.asarray(closed.draw(said)[y, x], float)
-
-    bright = levels(1.0)  # known to half a level, and so a tenth of it to a twentieth
-    assert (bright > 150).all()
-    assert np.mean([levels(share) - share * bright for share in shares]) == pytest.approx(0, abs=0.1)
-
-
-class NobodysTeeth(OwnTeeth):
-    """Says that there are some, and changes nothing; with it all of the mouth is computed."""
-
-    @property
-    def any(self) -> bool:
-        return True
-
-    def over(self, paint: np.ndarray, carry: np.ndarray) -> np.ndarray:
-        return paint
-
-
-@pytest.mark.parametrize("idle_seed", [None, 0])
-def test_the_part_that_is_painted_looks_as_if_all_of_the_mouth_was(
-    closed_face: EnrolledFace, idle_seed: int | None
-) -> None:
-    part, whole = (MotionCompositor(closed_face, SPEC, idle_seed) for _ in range(2))
-    whole.own_teeth = NobodysTeeth(None)
-    said = outputs(0.0)
-    said["mouth"][:] = np.random.default_rng(0).random(said["mouth"].shape)
-    for index, first in enumerate([-1.0, 0.0, 0.05, 0.5, 1.5, 4.0]):
-        said["motion"][0, 0] = first
-        assert not differs(part.draw(said, index), whole.draw(said, index), by=1).any()
-
-
-@pytest.mark.parametrize("first", [0.0, -0.3, -1.0, -2.0])
-def test_closed_or_pressed_lips_are_never_painted(
-    closed: MotionCompositor, smiling: MotionCompositor, first: float
-) -> None:
-    for compositor in (closed, smiling):
-        assert not painted_at(compositor, first, alpha=1.0).any()
-
-
-def test_paint_comes_in_gradually(closed: MotionCompositor) -> None:
-    amounts = [
-        np.abs(closed.draw(outputs(first, 1.0)).astype(int) - closed.draw(outputs(first, 1.0, channel=0))).sum()
-        for first in (0.02, 0.1, 0.3, 0.8)
-    ]
-    assert 0 <= amounts[0] < amounts[1] < amounts[2] < amounts[3]
-    assert amounts[0] < 0.1 * amounts[3]
 
 
 def lens(gap: float, roll_degrees: float = 0.0) -> np.ndarray:
@@ -352,20 +212,6 @@ def test_the_narrower_the_slit_the_darker_it_is_inside() -> None:
 
 def test_an_outline_outside_the_patch_is_no_error() -> None:
     assert opening_mask(lens(6) + 500, (64, 64), 1.0).max() == 0
-
-
-def test_the_mouth_patch_lies_around_the_lips(closed_face: EnrolledFace, smiling_face: EnrolledFace) -> None:
-    for face in (closed_face, smiling_face):
-        grid = mouth_grid(face, SPEC)
-        at_rest = face.pose.to_photo(face.canonical + face.rest)[:, :2]
-        in_patch = (at_rest - grid[:, 2]) @ np.linalg.inv(grid[:, :2]).T
-        corners = in_patch[list(MOUTH_CORNERS), 0]
-        assert corners.mean() == pytest.approx((SPEC.mouth_w_px - 1) / 2, abs=0.5)
-        assert np.ptp(corners) == pytest.approx(
-            np.ptp(at_rest[list(MOUTH_CORNERS), 0]) / face.pose.unit_px * SPEC.mouth_w_px / SPEC.mouth_width, rel=0.05
-        )
-        lips = in_patch[[UPPER_INNER_LIP[5], LOWER_INNER_LIP[5]], 1]
-        assert lips.mean() + 0.5 == pytest.approx(SPEC.mouth_above_lips * SPEC.mouth_h_px, abs=0.5)
 
 
 # --- network "speech2vid" ------------------------------------------------------------------------------

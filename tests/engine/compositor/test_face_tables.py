@@ -12,6 +12,7 @@ from s2v.engine.compositor.cpu import MotionCompositor
 from s2v.engine.compositor.face_tables import FaceTables, face_tables, face_warp_tables, idle_tables, lower_face_box
 from s2v.engine.compositor.warp import LayeredWarp
 from s2v.engine.face.enrolment import EnrolledFace
+from s2v.engine.face.geometry import LOWER_INNER_LIP, MOUTH_CORNERS, UPPER_INNER_LIP
 from s2v.spec import LipSyncSpec
 
 SPEC = LipSyncSpec()
@@ -37,9 +38,8 @@ def tables(smiling_face: EnrolledFace) -> FaceTables:
 def test_drawing_only_reads_the_tables(smiling_face: EnrolledFace) -> None:
     compositor = MotionCompositor(smiling_face, SPEC, idle_seed=3)
     before = [array.copy() for array in arrays(compositor.tables)]
-    assert len(before) > 25
-    mouth = np.ones((1, 4, SPEC.mouth_h_px, SPEC.mouth_w_px), np.float32)
-    outputs = {"motion": np.zeros((1, SPEC.n_motion), np.float32), "mouth": mouth}
+    assert len(before) > 24
+    outputs = {"motion": np.zeros((1, SPEC.n_motion), np.float32)}
     for index, jaw in ((0, 0.0), (88, 3.0), (160, 1.0)):  # the last two in a blink
         outputs["motion"][0, 0] = jaw
         compositor.draw(outputs, index)
@@ -63,17 +63,22 @@ def test_the_mouth_lies_in_the_box_and_leaves_room_for_the_head(tables: FaceTabl
     for moving, held, outer, sign in windows:
         assert moving == held + sign * reach_px
         assert sign * (outer - moving) >= 0
-    # The patch's own pixel is the same one of the photo in both.
-    for one in (tables, still):
-        at = one.mouth.patch_to_window[:, 2] + one.mouth.window[:2]
-        np.testing.assert_allclose(at, still.mouth.patch_to_window[:, 2] + still.mouth.window[:2])
+
+
+def test_the_mouths_window_lies_around_the_lips(closed_face: EnrolledFace, smiling_face: EnrolledFace) -> None:
+    for face in (closed_face, smiling_face):
+        left, top, right, bottom = face_tables(face, SPEC, idle=False).mouth.window
+        at_rest = face.pose.to_photo(face.canonical + face.rest)[:, :2]
+        unit_px, corners = face.pose.unit_px, at_rest[list(MOUTH_CORNERS), 0]
+        assert right - left == pytest.approx(0.96 * unit_px, rel=0.15)  # heads are not quite upright
+        assert (left + right) / 2 == pytest.approx(corners.mean(), abs=0.04 * unit_px)
+        lips = at_rest[[UPPER_INNER_LIP[5], LOWER_INNER_LIP[5]], 1].mean()
+        assert 0.1 * unit_px < lips - top < 0.3 * unit_px < bottom - lips < 0.5 * unit_px  # room for a jaw
 
 
 def test_what_a_photo_shows_decides_what_is_drawn(closed_face: EnrolledFace, tables: FaceTables) -> None:
     closed = face_tables(closed_face, SPEC, idle=True)
-    assert closed.mouth.teeth is None and closed.mouth.line_colour is None
-    left, top, right, bottom = tables.mouth.window
-    assert tables.mouth.teeth is not None and tables.mouth.teeth.shape == (bottom - top, right - left, 4)
+    assert closed.mouth.line_colour is None
     assert tables.mouth.line_colour is not None and tables.mouth.line_colour.max() < 100  # darker than lips
     assert closed.idle is not None and len(closed.idle.eyes) == 2
 
@@ -115,12 +120,3 @@ def test_the_lower_face_is_drawn_with_what_it_looks_up_and_what_never_moves_is_n
     lower = [band for band in bands if band[1] < box[3] and band[3] > box[1]]
     assert (lower[0][1] <= box[1]) and (lower[-1][3] >= box[3])
     assert all(band[0] <= box[0] - 0.06 * face.pose.unit_px and band[2] >= box[2] for band in lower)
-
-
-@pytest.mark.parametrize("width", [200, 301, 800, 1203])
-def test_the_mouths_window_is_the_smallest_that_holds_all_its_pixels(width: int) -> None:
-    mouth = face_tables(drawn_face(SPEC, (width, round(1.2 * width))), SPEC, idle=False).mouth
-    left, top, right, bottom = mouth.window
-    corners = np.array([[0, 0, 1], [SPEC.mouth_w_px - 1, SPEC.mouth_h_px - 1, 1]]) @ mouth.patch_to_window.T
-    spare = np.concatenate([corners[0], [right - left - 1, bottom - top - 1] - corners[1]])
-    assert (spare >= 0).all() and (spare < 1).all()

@@ -105,7 +105,7 @@ def test_a_stretch_of_columns_gives_what_its_windows_give(networks: dict[str, Ta
 def test_tract_variables_begin_near_rest() -> None:
     with torch.random.fork_rng():
         torch.manual_seed(3)
-        network = build_network(SPECS["s2v"])
+        network = MotionTract(SPECS["s2v"])
     with torch.no_grad():
         network.frame_decoder.tract.weight.zero_()
     _, tract = run(network.eval(), *inputs(SPECS["s2v"]))

@@ -71,10 +71,7 @@ def test_formats_that_do_not_exist_or_fit_are_refused() -> None:
 def test_a_compositor_draws_in_the_format_asked_for(seed: int | None) -> None:
     spec = LipSyncSpec.of("s2v")
     face, draw_stream = drawn_face(spec), DrawStream(TorchCpuDevice())
-    outputs = {
-        "motion": np.full((1, spec.n_motion), 0.8, np.float32),
-        "mouth": np.full((1, 4, spec.mouth_h_px, spec.mouth_w_px), 0.7, np.float32),
-    }
+    outputs = {"motion": np.full((1, spec.n_motion), 0.8, np.float32)}
     bgr = TorchCompositor(face, spec, seed, draw_stream).draw(outputs, 40)
     for pixels in ("rgb", "i420", "nv12", "i420-bt709"):
         drawn = TorchCompositor(face, spec, seed, draw_stream, pixels).draw(outputs, 40)
