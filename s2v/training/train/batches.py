@@ -121,7 +121,7 @@ def _clips(stored: Any) -> list[Clip]:
     ]
 
 
-def by_voice(seen: list[Clip], labelled: list[Clip], seen_share: float = 0.4) -> list[list[Clip]]:
+def by_voice(seen: list[Clip], labelled: list[Clip], seen_share: float = 0.3) -> list[list[Clip]]:
     """Voices for `motion_batch`: those whose lips were seen make up `seen_share`, each labelled voice the same rest."""
     voices: dict[str, list[Clip]] = {}
     for clip in labelled:

@@ -46,7 +46,8 @@ class ShapeLoss(torch.nn.Module):
 
     A network that is not sure says the mean, and its mouth moves too little and too slowly. So a second in which
     opening, width or chin vary less than the target's, or move slower, costs; more than the target's costs nothing
-    here. Where the target's lips are shut, ours are to be; where it rests, they are to be still too.
+    here. Where the target's lips are shut, ours are to be, and still where it rests; where they are open, not less so:
+    without that, lips that must meet on p, b and m meet on every t, d and n as well (docs/LOG.md).
     """
 
     shapes: Tensor
@@ -67,16 +68,18 @@ class ShapeLoss(torch.nn.Module):
         steps, wanted = ours.diff(dim=1).abs() * within, theirs.diff(dim=1).abs() * within
         slow = functional.relu(_seconds(wanted).mean(-1) - _seconds(steps).mean(-1)).sum(-1).mean()
         shut = functional.relu(ours[..., 0] - _SHUT) * (theirs[..., 0] < _SHUT)
+        narrow = functional.relu((theirs - ours)[..., 0]) * (theirs[..., 0] > _OPEN)
         still = (wanted[..., :2].sum(-1) < _STILL) & (theirs[:, 1:, 0] < _SHUT) & within[..., 0]
         unrest = 1.5 * ours[:, 1:, 0].abs() + 6 * steps[..., :2].sum(-1)
         quiet = (unrest * still).sum() / still.sum().clamp(min=1)
-        return 5 * width + 3.5 * sd + 10 * slow + 10 * shut.mean() + quiet
+        return 5 * width + 3.5 * sd + 10 * slow + 8 * shut.mean() + 4 * narrow.mean() + quiet
 
 
 _MIDDLE_OF_LIPS = (UPPER_INNER_LIP[5], LOWER_INNER_LIP[5])
 _CHIN = 152
 _SECOND_FRAMES = 25
-_SHUT, _STILL = 0.01, 0.002  # face units of opening; of opening and width from frame to frame
+_SHUT, _OPEN = 0.01, 0.03  # face units of opening
+_STILL = 0.002  # face units of opening and width from frame to frame
 
 
 def _seconds(curves: Tensor) -> Tensor:
