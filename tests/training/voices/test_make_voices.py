@@ -13,7 +13,15 @@ pytest.importorskip("av")
 
 from s2v.errors import DataError
 from s2v.media.video_file import read_sound
-from s2v.training.voices.make_voices import PEAK, SENTENCES, SynthesisReport, make_voices, read_sentences, read_table
+from s2v.training.voices.make_voices import (
+    LANGUAGES,
+    PEAK,
+    SENTENCES,
+    SynthesisReport,
+    make_voices,
+    read_sentences,
+    read_table,
+)
 from s2v.training.voices.phones import Phone, read_labels
 
 TABLE = """
@@ -23,6 +31,9 @@ free = "free for all"
 anna = { engine = "hum", voice = "a", sex = "f", licence = "free" }
 bert = { engine = "hum", voice = "b", sex = "m", pitch = 0.5, share = 0.5, licence = "free" }
 carl = { engine = "mute", voice = "c", sex = "m", licence = "free" }
+[languages]
+french = { engine = "hum", voice = "f", sex = "f", language = "fr", licence = "free" }
+english = { engine = "hum", voice = "e", sex = "m", licence = "free" }
 """
 TEXT = "# not said\n\n" + "\n".join(f"{number} is one of many numbers" for number in range(60)) + "\n"
 
@@ -36,11 +47,10 @@ class Workspace:
         (folder / "texts.txt").write_text(TEXT)
         self.engines = {"hum": Humming(self.said), "mute": Humming(self.said, "apt install larynx")}
 
-    def make(self, minutes: float = 0.4, seed: int = 0) -> SynthesisReport:
+    def make(self, minutes: float = 0.4, seed: int = 0, table: str = "voices") -> SynthesisReport:
         self.said.write_text("")
-        return make_voices(
-            self.out, [self.folder / "texts.txt"], minutes, seed, 1, self.folder / "table.toml", self.engines
-        )
+        texts, voices = [self.folder / "texts.txt"], self.folder / "table.toml"
+        return make_voices(self.out, texts, minutes, seed, 1, voices, self.engines, table=table)
 
     def files(self) -> dict[str, bytes]:
         return {str(path.relative_to(self.out)): path.read_bytes() for path in self.out.rglob("*") if path.is_file()}
@@ -118,6 +128,13 @@ def test_an_engine_that_tells_no_phones_leaves_no_labels(workspace: Workspace) -
     assert list(workspace.out.rglob("*.wav")) and not list(workspace.out.rglob("*.lab"))
 
 
+def test_a_voice_of_another_language_says_what_is_written_in_it(workspace: Workspace) -> None:
+    report = workspace.make(minutes=0.2, table="languages")
+    assert report.voices == ["french", "english"]
+    assert set(workspace.sentences("french")) <= set(read_sentences(LANGUAGES / "fr.txt"))
+    assert all("numbers" in sentence for sentence in workspace.sentences("english"))
+
+
 def test_no_engine_or_no_speech_at_all_is_refused(workspace: Workspace) -> None:
     workspace.engines["hum"] = Humming(workspace.said, "pip install humming")
     with pytest.raises(DataError, match=r"no speech synthesizer.*apt install larynx.*pip install humming"):
@@ -150,6 +167,18 @@ def test_a_wrong_table_is_named(workspace: Workspace, old: str, new: str, said: 
     path.write_text(TABLE.replace(old, new))
     with pytest.raises(DataError, match=said):
         read_table(path, workspace.engines)
+
+
+def test_seven_languages_have_sentences_and_voices_that_are_not_trained_on() -> None:
+    trained, judged = read_table(), read_table(table="languages")
+    assert len({voice.language for voice in judged}) == len(judged) == 7
+    assert {voice.language for voice in trained} == {voice.language for voice in judged}
+    assert not {voice.speaker.voice for voice in trained} & {voice.speaker.voice for voice in judged}
+    for voice in judged:
+        sentences = read_sentences(LANGUAGES / f"{voice.language}.txt")
+        assert len(set(sentences)) == len(sentences) >= 24
+        assert max(len(sentence) for sentence in sentences) < 70  # a few seconds
+    assert not set(read_sentences(LANGUAGES / "en.txt")) & set(read_sentences(SENTENCES))
 
 
 def test_our_own_voices_have_licences_and_our_sentences_are_plain_text() -> None:

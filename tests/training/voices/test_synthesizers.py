@@ -11,7 +11,8 @@ pytest.importorskip("av")
 
 from s2v.errors import DataError
 from s2v.training.voices.phones import N_FEATURES, phone_features
-from s2v.training.voices.synthesizers import ENGINES, Speaker, SynthesizedSpeech
+from s2v.training.voices.speech import Speaker, SynthesizedSpeech
+from s2v.training.voices.synthesizers import ENGINES
 
 TEXT = 'Bob put a "big" map up. Was it fun?'
 VOICES = [
@@ -60,7 +61,8 @@ def test_a_larger_speaker_sounds_lower_at_the_same_pace(engine: str, voice: str)
     assert centre_hz(large.pcm) < 0.95 * centre_hz(usual.pcm)
 
 
-@pytest.mark.parametrize(("engine", "voice"), [row for row in VOICES if row[0] != "hibari"])
+# Kokoro takes seconds for a sentence: what it has of its own is tested in kokoro/, with a small network.
+@pytest.mark.parametrize(("engine", "voice"), [*(row for row in VOICES if row[0] != "hibari"), ("kokoro", "bm_george")])
 def test_phones_tell_when_the_lips_close(engine: str, voice: str) -> None:
     said = speech(engine, voice, size=1.1)
     names = [phone.name for phone in said.phones]
@@ -81,6 +83,23 @@ def test_phones_tell_when_the_lips_close(engine: str, voice: str) -> None:
         for which in (("AE", "AA", "IH"), ("SIL",))
     )
     assert loud.std() > 4 * quiet.std()
+
+
+@pytest.mark.parametrize(
+    ("voice", "text", "lips"),
+    [("ff_siwis", "Un peu de vin.", "P V"), ("jf_alpha", "ふゆの ママ", "ɸ M M"), ("hf_beta", "पाप", "P P")],
+)
+def test_other_languages_close_the_lips_in_silence_or_hum(voice: str, text: str, lips: str) -> None:
+    said = speech("kokoro", voice, text)
+    assert [phone.name for phone in said.phones if phone.name in ("P", "B", "M", "F", "V", "ɸ")] == lips.split()
+    level = np.sqrt(np.convolve(said.pcm.astype(float) ** 2, np.ones(160) / 160, "same"))
+
+    def loudness(names: str, of: str) -> float:
+        spans = [level[int(p.start_s * 16_000) : int(p.end_s * 16_000)] for p in said.phones if p.name in names.split()]
+        return float(np.median([span.min() if of == "quietest" else np.median(span) for span in spans]))
+
+    if "P" in lips:
+        assert loudness("P", "quietest") < 0.1 * loudness("AA a œ ø AE", "middle")
 
 
 def test_a_voice_that_the_engine_lacks_is_an_error() -> None:
