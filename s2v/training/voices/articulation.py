@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.spec import TRACT_AT_REST, LipSyncSpec
-from s2v.training.voices.phones import SILENCE, Phone
+from s2v.training.voices.phones import SILENCE, Phone, lips_like, tongue_like
 
 Float64 = NDArray[np.float64]
 
@@ -90,8 +90,14 @@ _TONGUE: dict[str, tuple[float, tuple[float, float] | None, tuple[float, float] 
 _TEETH = ("F", "V")
 
 
+def lip_aims(phone: str) -> LipAims | None:
+    """Aims of a phone of any language; None for silence and what is no phone."""
+    return LIP_AIMS.get(lips_like(phone))
+
+
 def tract_aims(phone: str) -> tuple[tuple[Aim, ...], ...]:
     """Aims of a phone for each of `TRACT_VARIABLES`; silence is after rest, an unknown phone after nothing."""
+    phone = tongue_like(phone)
     if phone == SILENCE:
         return tuple((Aim(value),) for value in TRACT_AT_REST)
     if phone not in LIP_AIMS:
@@ -143,7 +149,7 @@ def frame_times_s(n_frames: int, spec: LipSyncSpec) -> Float64:
 
 def class_of(phone: str) -> str:
     """Phones with the same aims for the lips are one class, named after the first; "" for those without."""
-    return _CLASSES.get(phone, "")
+    return _CLASSES.get(lips_like(phone), "")
 
 
 def _classes(aims: Mapping[str, LipAims]) -> dict[str, str]:

@@ -25,6 +25,7 @@ from s2v.training.voices.articulation import (
     class_of,
     dominance,
     frame_times_s,
+    lip_aims,
 )
 from s2v.training.voices.phones import SILENCE, Phone
 
@@ -86,8 +87,9 @@ def class_means(
     for (motion, phones), usual_width in zip(clips, usual, strict=True):
         width, opening = motion @ wide - usual_width, motion @ gap
         for phone in phones:
-            if phone.name in LIP_AIMS and phone.end_s - phone.start_s <= _LONGEST_S:
-                aim = LIP_AIMS[phone.name].width
+            aims = lip_aims(phone.name)
+            if aims and phone.end_s - phone.start_s <= _LONGEST_S:
+                aim = aims.width
                 middle_s = phone.start_s + (phone.end_s - phone.start_s) * (aim.begins + aim.ends) / 2
                 frame = int(middle_s * spec.fps)
                 if frame < len(motion):
@@ -120,14 +122,15 @@ def sharpened(motion: NDArray[np.floating]) -> Motion:
 
 
 def _offset(phone: Phone, offsets: dict[str, float], which: str) -> list[Aim]:
-    if phone.name not in LIP_AIMS:
+    aims = lip_aims(phone.name)
+    if aims is None:
         return [_SILENCE_AIM if phone.name == SILENCE else _OTHER_AIM]
-    aim: Aim = getattr(LIP_AIMS[phone.name], which)
+    aim = aims.width if which == "width" else aims.opening
     return [Aim(offsets[class_of(phone.name)], aim.insists, aim.begins, aim.ends)]
 
 
 def _fixed_aim(phone: Phone) -> Aim:
-    aims = LIP_AIMS.get(phone.name)
+    aims = lip_aims(phone.name)
     if aims is None:
         return Aim(0.0, 0.0)
     return Aim(aims.opening.value / 100, aims.fixed, aims.opening.begins, aims.opening.ends)

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from s2v.spec import TRACT_AT_REST, TRACT_VARIABLES, LipSyncSpec
-from s2v.training.voices.articulation import LIP_AIMS, Aim, class_of, dominance, frame_times_s, tract_aims, tract_labels
+from s2v.training.voices.articulation import (
+    LIP_AIMS,
+    Aim,
+    class_of,
+    dominance,
+    frame_times_s,
+    lip_aims,
+    tract_aims,
+    tract_labels,
+)
 from s2v.training.voices.phones import SILENCE, Phone, phone_features
 
 SPEC = LipSyncSpec()
@@ -70,3 +79,11 @@ def test_phones_with_the_same_aims_are_one_class() -> None:
 
 def test_frames_are_timed_by_their_middles() -> None:
     np.testing.assert_allclose(frame_times_s(3, SPEC), [0.02, 0.06, 0.10])
+
+
+def test_phones_that_english_lacks_take_the_lips_of_one_and_the_tongue_of_another() -> None:
+    """The French u: lips of "oo", tongue of "ee"."""
+    assert class_of("y") == class_of("UW") == "UW"
+    assert lip_aims("y") == LIP_AIMS["UW"]
+    assert middle_of("y")[FRONT] > 0.6 > 0.3 > middle_of("UW")[FRONT]
+    assert lip_aims(SILENCE) is None and lip_aims("nothing") is None
