@@ -36,6 +36,7 @@ class AutomaticGain:
 
     def __init__(self, rate_hz: int) -> None:
         self._block = round(BLOCK_S * rate_hz)
+        self._ramp = (np.arange(self._block) + 1) / self._block
         self._waiting = np.zeros(0, np.float32)  # the samples of the block that has begun
         self._level_db = TARGET_DB  # of the voice, as far as it is known
         self._heard = 0  # blocks of speech so far
@@ -53,18 +54,16 @@ class AutomaticGain:
     def apply(self, samples: Float32) -> Float32:
         """The next samples of the stream, (n,) float32 for any n, at their gain; a new array, not clipped."""
         begun, size = len(self._waiting), self._block
-        known = np.concatenate([self._waiting, samples])
+        known = np.concatenate([self._waiting, samples]) if begun else samples
         n_blocks = len(known) // size
-        whole = known[: n_blocks * size].reshape(n_blocks, size)
-        ends_db = np.empty((n_blocks + 1, 2))
-        ends_db[0] = self._gains_db
-        for i, level_db in enumerate(_levels_db(whole)):
+        ends_db = [self._gains_db]
+        for level_db in _levels_db(known[: n_blocks * size].reshape(n_blocks, size)):
             self._hear(level_db)
-            ends_db[i + 1] = self._gains_db
+            ends_db.append(self._gains_db)
         self._waiting = known[n_blocks * size :].copy()
-        starts, rises = 10 ** (ends_db[:, :1] / 20), np.diff(10 ** (ends_db / 20), axis=1)
-        gains = (starts + rises * ((np.arange(size) + 1) / size)).reshape(-1)[begun : len(known)]
-        return (samples * gains).astype(np.float32)
+        ends = 10.0 ** (np.array(ends_db) / 20)
+        gains = ends[:, :1] + (ends[:, 1:] - ends[:, :1]) * self._ramp
+        return (samples * gains.reshape(-1)[begun : len(known)]).astype(np.float32)
 
     def _hear(self, level_db: float) -> None:
         """Take in the level of the block that has ended; decide the gain of the next."""
@@ -103,7 +102,5 @@ def levelled(pcm: Float32, rate_hz: int) -> Float32:
 
 def _levels_db(blocks: Float32) -> list[float]:
     """RMS of blocks (n, size) in dB of full scale, -200 for silence."""
-    # One multiplication and one sum per block and sample in a fixed order: chunks must not change a bit.
-    power = np.add.reduce(blocks.astype(np.float64).T ** 2, axis=0) / max(1, blocks.shape[1])
-    levels: list[float] = (10 * np.log10(np.maximum(power, 1e-20))).tolist()
-    return levels
+    power = np.add.reduce(np.square(blocks, dtype=np.float64), axis=1) / max(1, blocks.shape[1])
+    return [10 * math.log10(max(of_block, 1e-20)) for of_block in power.tolist()]
