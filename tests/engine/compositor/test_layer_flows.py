@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from vowels import VOWELS
 
 from s2v.engine.compositor.face_tables import face_tables
 from s2v.engine.compositor.layer_flows import layer_flows
@@ -18,7 +19,6 @@ from s2v.engine.face.geometry import (
 )
 from s2v.engine.face.motion_basis import MotionBasis
 from s2v.spec import LipSyncSpec
-from tests.helpers.vowels import VOWELS
 
 SPEC = LipSyncSpec()
 MOVES = drawn_moves(MotionBasis.load(SPEC.motion_basis), SPEC.n_motion)

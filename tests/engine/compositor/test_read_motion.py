@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 import pytest
+from vowels import VOWELS
 
 from s2v.bundled import BUNDLED_FACE
 from s2v.engine.compositor.face_tables import face_tables
@@ -18,7 +19,6 @@ from s2v.engine.face.maps import remap
 from s2v.engine.face.motion_basis import MotionBasis
 from s2v.engine.face.photo import Image, load_photo
 from s2v.spec import LipSyncSpec
-from tests.helpers.vowels import VOWELS
 
 SPEC = LipSyncSpec()
 DARK = (25, 20, 35)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from vowels import VOWELS
 
 from s2v.engine.compositor.face_tables import face_tables, face_warp_tables, lower_face_box
 from s2v.engine.compositor.warp import LayeredWarp
@@ -24,7 +25,6 @@ from s2v.engine.face.geometry import (
 from s2v.engine.face.motion_basis import MotionBasis, lip_gaps
 from s2v.engine.face.rest_pose import rest_displacement
 from s2v.spec import LipSyncSpec
-from tests.helpers.vowels import VOWELS
 
 SPEC = LipSyncSpec()
 MOVES = drawn_moves(MotionBasis.load(SPEC.motion_basis), SPEC.n_motion)

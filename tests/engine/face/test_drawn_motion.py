@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from vowels import VOWELS
 
 from s2v.engine.face.drawn_motion import drawn_moves
 from s2v.engine.face.geometry import LOWER_INNER_LIP, MOUTH_CORNERS, N_MESH, UPPER_INNER_LIP, Points
 from s2v.engine.face.motion_basis import MotionBasis, mirror_index
-from tests.helpers.vowels import VOWELS
 
 BASIS = MotionBasis.load("grid-s1")
 ASKED = BASIS.displacement(np.arange(N_MESH))
