@@ -35,6 +35,9 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "-gpu", "--gpu", type=whole_number, default=None, metavar="N", help="CUDA device (default: the CPU)"
     )
     parser.add_argument("--resume", type=Path, metavar="CKPT", help="go on from this one")
+    parser.add_argument(
+        "--start", type=Path, metavar="FILE", help="begin with the weights of this checkpoint or model file"
+    )
     add_json_option(parser)
 
 
@@ -47,7 +50,7 @@ def _run(args: argparse.Namespace) -> int:
              if name in args}  # fmt: skip
     if "look_ahead_ms" in args:
         given["look_ahead_s"] = args.look_ahead_ms / 1000
-    paths = {"shards": args.shards, "out": args.output, "resume": args.resume}
+    paths = {"shards": args.shards, "out": args.output, "resume": args.resume, "start": args.start}
     config = TrainConfig(**(settings | given | paths), gpu=args.gpu)
     checkpoint = train(config, progress=sys.stderr.isatty())
     failed = failed_probes(checkpoint)

@@ -59,7 +59,7 @@ def test_the_command_line_and_the_library_train_the_same_way_by_default() -> Non
 
     typed = vars(build_parser().parse_args(["train", "-i", "a"]))
     # What is not typed is not set, so that it comes from --config or from TrainConfig itself.
-    assert not {field.name for field in fields(TrainConfig)} & set(typed) - {"shards", "gpu", "resume"}
+    assert not {field.name for field in fields(TrainConfig)} & set(typed) - {"shards", "gpu", "resume", "start"}
     given = build_parser().parse_args(["prepare-data", "-f", "a", "-o", "b"])
     parameters = inspect.signature(prepare_data).parameters
     assert (given.pictures, given.seed) == (parameters["pictures_per_clip"].default, parameters["seed"].default)

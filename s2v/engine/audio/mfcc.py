@@ -12,6 +12,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from s2v.engine.audio.level import levelled
 from s2v.errors import AudioError
 from s2v.spec import LipSyncSpec
 
@@ -182,6 +183,7 @@ def mfcc_and_mean(pcm: npt.ArrayLike, spec: LipSyncSpec, vtl_warp: float = 1.0) 
         return np.empty((0, spec.n_mfcc), np.float32), np.empty((0, spec.n_mfcc), np.float64)
     before = 1 - start_column(spec) * spec.mfcc_step_samples  # zeros ahead of sample 0, one of them for pre-emphasis
     padded = np.zeros(before + spec.ready_at(n_frames - 1), np.float32)
-    padded[before : before + len(samples)] = samples[: len(padded) - before]
+    heard = levelled(samples, spec.sample_rate_hz) if spec.automatic_gain else samples
+    padded[before : before + len(samples)] = heard[: len(padded) - before]
     columns = MfccFrontEnd(spec, vtl_warp).columns(padded)
     return columns, RunningMean(spec).update(columns)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from s2v.engine.audio.level import AutomaticGain
 from s2v.engine.audio.mfcc import Float32, Float64, MfccFrontEnd, RunningMean, as_mono, mfcc_and_mean, start_column
 from s2v.engine.audio.ring import AudioRing
 from s2v.errors import AudioError
@@ -64,6 +65,7 @@ class MfccWindows:
         self.next_frame = 0
         self._front_end = MfccFrontEnd(spec)
         self._mean = RunningMean(spec)
+        self._gain = AutomaticGain(spec.sample_rate_hz) if spec.automatic_gain else None
         self._recent = np.empty((0, spec.n_cepstra), np.float32)  # the newest columns, normalised, at most n_columns
         self._next_column = start_column(spec)
         # Ring index of sample 0: zeros stand before it, one of them for pre-emphasis.
@@ -106,7 +108,7 @@ class MfccWindows:
         frames: list[tuple[int, Float32]] = []
         for start in range(0, len(samples), self._piece):
             piece = samples[start : start + self._piece]
-            self._ring.write(piece)
+            self._ring.write(piece if self._gain is None else self._gain.apply(piece))
             self.n_samples += len(piece)
             while self.next_frame < n_frames and self.spec.ready_at(self.next_frame) <= self.n_samples:
                 frames.append((self.next_frame, self._draw(self.next_frame)))

@@ -21,6 +21,7 @@ from s2v.engine.compositor.idle_motion import IdleMotion, IdlePose
 from s2v.engine.compositor.lips import LipLine
 from s2v.engine.compositor.mouth.interior import MouthInterior
 from s2v.engine.compositor.warp import LayeredWarp
+from s2v.engine.face.articulation import USUAL, articulated
 from s2v.engine.face.enrolment import EnrolledFace, face_grid
 from s2v.engine.face.geometry import Points
 from s2v.engine.face.maps import remap
@@ -39,13 +40,14 @@ class Compositor(Protocol):
         If not, `draw` wants them in host memory.
         """
 
-    def draw(self, outputs: Outputs, index: int = 0) -> Image:
+    def draw(self, outputs: Outputs, index: int = 0, articulation: float = USUAL) -> Image:
         """One frame, a new array, from one frame's network outputs (batch of 1).
 
         (h, w, 3) BGR, but for a compositor that was made for another `PixelFormat`.
 
         Args:
             index: which frame of the video it is: idle motion depends on it and on nothing else.
+            articulation: how strongly the face speaks, see `articulated`; pixels of a network stay as they are.
         """
 
 
@@ -86,10 +88,10 @@ class MotionCompositor:
         """See `Compositor.draws_from`: OpenCV draws in host memory."""
         return False
 
-    def draw(self, outputs: Outputs, index: int = 0) -> Image:
+    def draw(self, outputs: Outputs, index: int = 0, articulation: float = USUAL) -> Image:
         """See `Compositor.draw`; needs `motion` (1, K) and `tract` (1, 4)."""
         pose = self.pose(index)
-        motion = np.asarray(outputs["motion"], np.float32)[0]
+        motion = articulated(np.asarray(outputs["motion"], np.float32)[0], articulation, self.tables.articulation)
         frame, weights = self._warped(motion, pose)
         if self._has_window:
             mouth, carry = frame[self._window], self._carry(pose)
@@ -144,7 +146,7 @@ class PixelCompositor:
         """See `Compositor.draws_from`: OpenCV draws in host memory."""
         return False
 
-    def draw(self, outputs: Outputs, index: int = 0) -> Image:
+    def draw(self, outputs: Outputs, index: int = 0, articulation: float = USUAL) -> Image:
         """See `Compositor.draw`; needs `pixels` (1, 3, face_px, face_px)."""
         crop = np.ascontiguousarray(np.asarray(outputs["pixels"], np.float32)[0].transpose(1, 2, 0))
         grid, alpha = self._grid, self._alpha

@@ -1,32 +1,16 @@
-"""What moving one face's mouth needs and no frame changes: computed once per face, only read afterwards.
-
-Landmark displacements become two smooth flows over the lower face, one for the upper lip with what is above it, one for
-the lower lip with what is below it; they fade to nothing towards the eyes and the edge of the face.
-"""
+"""What moving one face's mouth needs and no frame changes: computed once per face, only read afterwards."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.engine.face.geometry import (
-    FACE_OVAL,
-    LOWER_INNER_LIP,
-    UPPER_INNER_LIP,
-    FacePlane,
-    Points,
-    Pose,
-    canonical_face,
-)
-from s2v.engine.face.maps import Map, smoothstep
+from s2v.engine.compositor.layer_flows import layer_flows
+from s2v.engine.face.geometry import LOWER_INNER_LIP, UPPER_INNER_LIP, FacePlane, Points, Pose
+from s2v.engine.face.maps import Map
 
-# Where the canonical face's lips meet and end, in face units: decides which layer a point joins.
-_LIP_LINE_Y = 0.78
-_LIP_HALF_WIDTH = 0.25
-_EYE_LINE_Y = 0.22  # nothing above moves
 _SEAM_ENTRIES = 512
 
 
@@ -86,10 +70,13 @@ def warp_tables(
     rows = (np.arange(coarse_h) + 0.5) * height / coarse_h - 0.5
     cells = np.stack(np.meshgrid(columns, rows), axis=-1)
     uv = plane.to_plane(cells @ grid[:, :2].T + grid[:, 2])
-    layers = _layer_flows(at, moves, uv)
-    fade = _fade(at, uv)[None, None, :, :, None]
     cell_px = np.array([width / coarse_w, height / coarse_h])
     uv_to_cells = np.linalg.inv(to_plane @ grid[:, :2]) / cell_px[:, None]
+    to_cells = np.c_[np.diag(1 / cell_px), 0.5 / cell_px - 0.5]
+    whole_plane, whole_grid = (np.vstack([affine, [0, 0, 1]]) for affine in (plane.matrix, grid))
+    plane_to_output = np.linalg.inv(whole_grid) @ whole_plane
+    plane_to_cells = to_cells @ plane_to_output
+    layers = layer_flows(at, moves, uv, at @ plane_to_cells[:, :2].T + plane_to_cells[:, 2])
 
     pixels = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1)
     photo = pixels @ grid[:, :2].T + grid[:, 2]
@@ -97,13 +84,11 @@ def warp_tables(
     seam_u = np.linspace(full[..., 0].min(), full[..., 0].max(), _SEAM_ENTRIES)
     u_per_entry = float(seam_u[1] - seam_u[0])
     to_seam = np.array([[1 / u_per_entry, 0, 0.5 - seam_u[0] / u_per_entry], [0, 1, 0]])
-    to_cells = np.c_[np.diag(1 / cell_px), 0.5 / cell_px - 0.5]
-    whole_plane, whole_grid = (np.vstack([affine, [0, 0, 1]]) for affine in (plane.matrix, grid))
     return WarpTables(
         size=size,
         lips=at[lips],
         lip_moves=np.ascontiguousarray(moves[:, lips]),
-        flows=np.ascontiguousarray((layers * fade) @ uv_to_cells.T, np.float32),
+        flows=np.ascontiguousarray(layers @ uv_to_cells.T, np.float32),
         cell_rows=rows.round().astype(int),
         cell_columns=columns.round().astype(int),
         cell_to_photo=(grid[:, :2] * cell_px).astype(np.float32),
@@ -113,70 +98,5 @@ def warp_tables(
         v=full[..., 1],
         photo_to_seam=to_seam @ np.linalg.inv(whole_plane),
         photo_to_cells=to_cells @ np.linalg.inv(whole_grid),
-        plane_to_output=np.linalg.inv(whole_grid) @ whole_plane,
+        plane_to_output=plane_to_output,
     )
-
-
-def _layer_flows(at: Points, moves: Points, uv: Points) -> Points:
-    """Both layers' flow at `uv`: (m, 2, rows, columns, 2) face units, upper layer first."""
-    face = canonical_face()
-    inside = np.abs(face[:, 0]) < _LIP_HALF_WIDTH
-    is_lower = inside & (face[:, 1] > _LIP_LINE_Y) & (face[:, 1] < 2.0)
-    is_upper = inside & (face[:, 1] <= _LIP_LINE_Y) & (face[:, 1] > 0.3)
-    for lips, flag in ((UPPER_INNER_LIP, True), (LOWER_INNER_LIP, False)):
-        is_upper[list(lips[1:-1])] = flag
-        is_lower[list(lips[1:-1])] = not flag
-    ring = _ring(at, 1.35)
-    values = np.concatenate([moves, np.zeros((len(moves), len(ring), 2))], axis=1)
-    points = np.concatenate([at, ring])
-    keep_ring = np.ones(len(ring), bool)
-    layers = [
-        _thin_plate(points[keep], values[:, keep], uv)
-        for keep in (np.concatenate([~is_lower, keep_ring]), np.concatenate([~is_upper, keep_ring]))
-    ]
-    return np.stack(layers, axis=1)
-
-
-def _ring(at: Points, factor: float) -> Points:
-    """The face oval blown up from its middle: where the neck and the background stay put."""
-    oval = at[list(FACE_OVAL)]
-    middle = (oval.min(0) + oval.max(0)) / 2
-    ring: Points = middle + factor * (oval - middle)
-    return ring
-
-
-def _fade(at: Points, uv: Points) -> Points:
-    """1 on the lower face, smoothly 0 at the eyes and at the ring around the face, (rows, columns)."""
-    ring = _ring(at, 1.35).astype(np.float32)
-    flat = uv.reshape(-1, 2)
-    inside = np.array([cv2.pointPolygonTest(ring, (float(u), float(v)), True) for u, v in flat])
-    edge = smoothstep(inside / 0.15)
-    return (edge * smoothstep((flat[:, 1] - _EYE_LINE_Y) / 0.25)).reshape(uv.shape[:2])
-
-
-def _thin_plate(points: Points, values: Points, uv: Points, stiffness: float = 2e-3) -> Points:
-    """Smoothing thin-plate spline through scattered displacements.
-
-    Args:
-        points: (n, 2); values: (m, n, 2); uv: (rows, columns, 2).
-    Returns: (m, rows, columns, 2).
-    Source: Wahba, "Spline Models for Observational Data" (1990), section 2.4.
-    """
-
-    def kernel(a: Points, b: Points) -> Points:
-        r2: Points = ((a[:, None] - b[None]) ** 2).sum(-1)
-        bent: Points = r2 * np.log(r2 + 1e-12)
-        return bent
-
-    n = len(points)
-    affine = np.c_[np.ones(n), points]
-    system = np.zeros((n + 3, n + 3))
-    system[:n, :n] = kernel(points, points) + stiffness * np.eye(n)
-    system[:n, n:], system[n:, :n] = affine, affine.T
-    right = np.zeros((n + 3, len(values) * 2))
-    right[:n] = values.transpose(1, 0, 2).reshape(n, -1)
-    solved = np.linalg.solve(system, right)
-    flat = uv.reshape(-1, 2)
-    at = np.c_[kernel(flat, points), np.ones(len(flat)), flat] @ solved
-    flows: Points = at.reshape(*uv.shape[:2], len(values), 2).transpose(2, 0, 1, 3)
-    return flows

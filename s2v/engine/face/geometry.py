@@ -22,6 +22,7 @@ OUTER_EYES = (33, 263)
 # Points of the skull: eye corners, nose bridge, forehead, temples. Speech does not move them.
 RIGID = (33, 133, 362, 263, 168, 6, 197, 195, 10, 151, 9, 8, 70, 300, 127, 356)
 MOUTH_CORNERS = (61, 291)
+LIP_CORNERS = (61, 76, 62, 78, 291, 306, 292, 308)  # of all rows of the lips
 # Corner to corner, left to right on the picture.
 UPPER_INNER_LIP = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
 LOWER_INNER_LIP = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)

@@ -14,22 +14,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.engine.backends.base import Backend
-from s2v.engine.face.geometry import MOUTH_CORNERS
-from s2v.engine.face.motion_basis import MotionBasis
 from s2v.errors import DataError, OutputError
 from s2v.files import write_whole
 from s2v.media.video_file import read_sound
 from s2v.spec import LipSyncSpec
-from s2v.training.evaluation.measures.metrics import LIPS
-from s2v.training.evaluation.measures.motion_level import Speak, backend_speak, gap_weights
+from s2v.training.evaluation.measures.metrics import root_mean_square_speed
+from s2v.training.evaluation.measures.motion_level import Speak, backend_speak
+from s2v.training.evaluation.measures.phone_classes import (
+    CLOSED_OPENING,
+    ClassTable,
+    class_table,
+    grouped,
+    phone_frames,
+)
 from s2v.training.evaluation.measures.probes import Probe, at_least
+from s2v.training.evaluation.measures.shapes import shapes_asked
 from s2v.training.voices.phones import SILENCE, Phone, read_labels
 
-SHUT = frozenset(("P", "B", "M"))
-LIP_TO_TEETH = frozenset(("F", "V"))
-ROUNDED = frozenset(("UW", "UH", "OW", "AO", "W", "o", "y", "ø", "œ", "ɥ"))
-OPEN = frozenset(("AA", "AE", "AY", "AW", "a"))
-CLOSED_OPENING = 0.02  # face units, 2 mm: lips nearer than this look closed
+# Of all languages: phones that English lacks have letters of their own.
+CLASSES = {
+    "shut": frozenset(("P", "B", "M")),
+    "teeth": frozenset(("F", "V")),
+    "rounded": frozenset(("UW", "UH", "OW", "AO", "W", "o", "y", "ø", "œ", "ɥ")),
+    "open": frozenset(("AA", "AE", "AY", "AW", "a")),
+}
 MIN_SHUT = 0.6  # of P B M in every language; people have 0.70 in free speech
 
 
@@ -88,15 +96,17 @@ def judge_language(folder: Path, speak: Speak, spec: LipSyncSpec, max_seconds: f
         spoken.append(_listen(speak(pcm), read_labels(path), spec))
         if max_seconds is not None and sum(one.seconds for one in spoken) >= max_seconds:
             break
+    table = grouped([one.table for one in spoken], {name: frozenset((name,)) for name in CLASSES})
+    weights = [one.speaking for one in spoken]
     return LanguageFigures(
         folder.name,
         sum(one.seconds for one in spoken),
-        _mean(spoken, SHUT, "closed"),
-        _mean(spoken, LIP_TO_TEETH, "opening"),
-        _mean(spoken, ROUNDED, "width"),
-        _mean(spoken, OPEN, "opening"),
-        _mean_of([value for one in spoken for value in one.squared_speed]) ** 0.5,
-        _mean_of([value for one in spoken for value in one.speaking_closed]),
+        table["shut"].means[1],
+        table["teeth"].means[0],
+        table["rounded"].means[2],
+        table["open"].means[0],
+        _mean([one.lip_speed**2 for one in spoken], weights) ** 0.5,
+        _mean([one.closed for one in spoken], weights),
     )
 
 
@@ -135,59 +145,35 @@ def write_languages(found: Languages, folder: Path) -> None:
 
 @dataclass(frozen=True)
 class _Spoken:
-    """One recording: of each phone the means over its own frames, and what the lips do while it speaks."""
+    """One recording."""
 
-    names: tuple[str, ...]
-    opening: NDArray[np.float64]  # (n_phones,)
-    closed: NDArray[np.float64]  # (n_phones,)
-    width: NDArray[np.float64]  # (n_phones,)
-    squared_speed: NDArray[np.float64]
-    speaking_closed: NDArray[np.float64]
+    table: ClassTable
+    lip_speed: float  # in the frames in which something is said, as `closed`
+    closed: float
+    speaking: int  # how many they are
     seconds: float
 
 
 def _listen(motion: NDArray[np.float32], phones: Sequence[Phone], spec: LipSyncSpec) -> _Spoken:
-    basis = MotionBasis.load(spec.motion_basis)
-    opening = motion @ gap_weights(spec)
-    left, right = basis.displacement(np.array(MOUTH_CORNERS))[: spec.n_motion, :, 0].T
-    width = motion @ (right - left)
-    width = width - np.median(width)
-    closed = (opening < CLOSED_OPENING).astype(np.float64)
-    step = np.tensordot(np.diff(motion, axis=0), basis.displacement(np.array(LIPS))[: spec.n_motion, :, :2], axes=1)
-    middles_s = np.array([spec.frame_centre(frame) for frame in range(len(motion))]) / spec.sample_rate_hz
-    spoken = [(phone, _frames(phone, middles_s)) for phone in phones if phone.name != SILENCE and len(middles_s)]
-    speaking = np.zeros(len(motion), bool)
-    for _, frames in spoken:
-        speaking[frames] = True
-
-    def of_phones(curve: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.array([curve[frames].mean() for _, frames in spoken])
-
+    shapes = shapes_asked(motion, spec)
+    spoken = [phone for phone in phones if phone.name != SILENCE]
+    speaking = np.zeros(len(shapes), bool)
+    for phone in spoken:
+        speaking[phone_frames(phone, len(shapes), spec.fps)] = True
     return _Spoken(
-        tuple(phone.name for phone, _ in spoken),
-        of_phones(opening),
-        of_phones(closed),
-        of_phones(width),
-        ((step * spec.fps) ** 2).sum(-1).mean(-1)[speaking[1:] & speaking[:-1]],
-        closed[speaking],
-        sum(phone.end_s - phone.start_s for phone, _ in spoken),
+        class_table(shapes, spoken, spec.fps, CLASSES),
+        root_mean_square_speed(shapes.lips, speaking, spec.fps),
+        float((shapes.opening[speaking] < CLOSED_OPENING).mean()) if speaking.any() else float("nan"),
+        int(speaking.sum()),
+        sum(phone.end_s - phone.start_s for phone in spoken),
     )
 
 
-def _frames(phone: Phone, middles_s: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Frames whose middle lies within a phone; of a short one that has none, the nearest."""
-    within = np.flatnonzero((middles_s >= phone.start_s) & (middles_s < phone.end_s))
-    nearest = int(np.abs(middles_s - (phone.start_s + phone.end_s) / 2).argmin())
-    return within if len(within) else np.array([nearest], np.intp)
-
-
-def _mean(spoken: Sequence[_Spoken], names: frozenset[str], part: str) -> float:
-    of_phones = (pair for one in spoken for pair in zip(one.names, getattr(one, part), strict=True))
-    return _mean_of([value for name, value in of_phones if name in names])
-
-
-def _mean_of(values: Sequence[float]) -> float:
-    return float(np.mean(values)) if values else float("nan")
+def _mean(values: Sequence[float], weights: Sequence[int]) -> float:
+    """Of those that are known; NaN if none is."""
+    known = [(value, weight) for value, weight in zip(values, weights, strict=True) if value == value]
+    total = sum(weight for _, weight in known)
+    return sum(value * weight for value, weight in known) / total if total else float("nan")
 
 
 def _plain(value: float) -> float | None:

@@ -258,8 +258,11 @@ def load_features(path: Path, features: Path) -> ClipFeatures:
             clip = ClipFeatures(speaker, path.stem, str(stored["person"]), **arrays, times_s=times_s)
     except _DAMAGE as error:
         raise _damaged(path, error) from None
-    if clip.landmarks.shape != (len(clip.jpeg_ends), 478, 3) or clip.times_s.shape != clip.jpeg_ends.shape:
-        raise _damaged(path, ValueError(f"landmarks {clip.landmarks.shape} for {len(clip.jpeg_ends)} frames"))
+    n_frames = len(clip.jpeg_ends)
+    if clip.landmarks.shape != (n_frames, 478, 3):
+        raise _damaged(path, ValueError(f"landmarks {clip.landmarks.shape} for {n_frames} frames"))
+    if clip.times_s.shape != (n_frames,):
+        raise _damaged(path, ValueError(f"{len(clip.times_s)} moments for {n_frames} frames"))
     return clip
 
 

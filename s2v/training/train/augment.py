@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Pcm = NDArray[np.float32]
+LEVELS_DB = (-40.0, 5.0)  # from a whisper across the room to an overdriven microphone
 
 
 def spoil(pcm: Pcm, rng: np.random.Generator, rate_hz: int = 16_000) -> Pcm:
@@ -18,8 +19,9 @@ def spoil(pcm: Pcm, rng: np.random.Generator, rate_hz: int = 16_000) -> Pcm:
     if rng.random() < 0.6:
         snr_db = rng.uniform(5, 40)
         level = float(np.sqrt(np.mean(spoiled**2)) + 1e-6)
-        spoiled = spoiled + noise(len(pcm), rng) * level * 10 ** (-snr_db / 20)
-    gain_db = rng.normal(0, 8)
+        slope = 0.0 if rng.random() < 0.4 else None  # white noise hides what tells closed lips from open ones
+        spoiled = spoiled + noise(len(pcm), rng, slope) * level * 10 ** (-snr_db / 20)
+    gain_db = rng.uniform(*LEVELS_DB) if rng.random() < 0.5 else rng.normal(0, 8)
     return np.asarray(np.clip(spoiled * 10 ** (gain_db / 20), -1, 1), np.float32)
 
 
@@ -34,12 +36,12 @@ def _quick_size(n_samples: int) -> int:
     return 1 << max(1, n_samples - 1).bit_length()
 
 
-def noise(n_samples: int, rng: np.random.Generator) -> Pcm:
-    """Noise of RMS 1 between white and brown, (n,)."""
+def noise(n_samples: int, rng: np.random.Generator, slope: float | None = None) -> Pcm:
+    """Noise of RMS 1, (n,): white at a slope of 0, brown at 1, between them by chance if not told."""
     size = _quick_size(n_samples)
-    spectrum = np.fft.rfft(rng.standard_normal(size))
-    slope = rng.uniform(0, 1)
-    spectrum /= np.maximum(np.arange(len(spectrum)), 1) ** slope
+    spectrum = np.fft.rfft(rng.standard_normal(size, np.float32))
+    slope = rng.uniform(0, 1) if slope is None else slope
+    spectrum /= np.maximum(np.arange(len(spectrum), dtype=np.float32), 1) ** np.float32(slope)
     wave = np.fft.irfft(spectrum, size)[:n_samples]
     return np.asarray(wave / (np.sqrt(np.mean(wave**2)) + 1e-12), np.float32)
 
@@ -52,7 +54,8 @@ def equalise(pcm: Pcm, rng: np.random.Generator, rate_hz: int) -> Pcm:
     gain_db = np.interp(hz, knots_hz, rng.normal(0, 4, len(knots_hz)))
     if rng.random() < 0.2:
         gain_db -= 40 * ((hz < 300) | (hz > 3400))
-    return np.asarray(np.fft.irfft(np.fft.rfft(pcm, size) * 10 ** (gain_db / 20), size)[: len(pcm)], np.float32)
+    response = (10 ** (gain_db / 20)).astype(np.float32)
+    return np.asarray(np.fft.irfft(np.fft.rfft(pcm, size) * response, size)[: len(pcm)], np.float32)
 
 
 def reverberate(pcm: Pcm, rng: np.random.Generator, rate_hz: int) -> Pcm:
@@ -62,7 +65,7 @@ def reverberate(pcm: Pcm, rng: np.random.Generator, rate_hz: int) -> Pcm:
     tail *= rng.uniform(0.05, 0.4) / (np.sqrt((tail**2).sum()) + 1e-9)
     tail[0] = 1.0
     size = _quick_size(len(pcm) + len(tail))
-    wet = np.fft.irfft(np.fft.rfft(pcm, size) * np.fft.rfft(tail, size), size)[: len(pcm)]
+    wet = np.fft.irfft(np.fft.rfft(pcm, size) * np.fft.rfft(tail.astype(np.float32), size), size)[: len(pcm)]
     return np.asarray(wet, np.float32)
 
 

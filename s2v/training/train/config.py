@@ -11,7 +11,7 @@ from s2v.errors import DataError
 from s2v.spec import Network
 from s2v.training.train.defaults import BATCH, EPOCHS, LEARNING_RATE, LOOK_AHEAD_MS, ROWS, SAVE_EVERY_STEPS
 
-_NOT_IN_A_FILE = ("shards", "out", "resume", "gpu")  # paths and machines differ from one run to the next
+_NOT_IN_A_FILE = ("shards", "out", "resume", "start", "gpu")  # paths and machines differ from one run to the next
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class TrainConfig:
     seed: int = 0
     gpu: int | None = None
     resume: Path | None = None
+    start: Path | None = None  # begin with the weights of this checkpoint, and nothing else of it
+    bfloat16: bool = False  # the network's arithmetic, where the machine is quicker at it
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -27,10 +27,12 @@ from s2v.training.networks.model import (
 )
 from s2v.training.train import batches as data
 from s2v.training.train.config import TrainConfig
-from s2v.training.train.losses import MotionLoss, pixel_loss, tract_loss
+from s2v.training.train.losses import MotionLoss, ShapeLoss, pixel_loss, tract_loss
 from s2v.training.train.picture_batches import Pictures, face_input, picture_batch
+from s2v.training.train.start import network_to_start_from
 from s2v.training.train.validation import run_probes, sync_report
 
+_TRACT = 1.0  # of the motion's loss
 _log = logging.getLogger("s2v")
 
 
@@ -45,6 +47,7 @@ class Run:
     moments: dict[str, Any] = field(default_factory=dict)  # the optimiser's
     history: list[dict[str, Any]] = field(default_factory=list)
     probes: list[dict[str, Any]] = field(default_factory=list)  # asked when training has ended
+    best: float = -np.inf  # score so far
 
 
 def train(config: TrainConfig, progress: bool = True) -> Path:
@@ -57,14 +60,20 @@ def train(config: TrainConfig, progress: bool = True) -> Path:
     clips, pictures = data.load_split(config.shards, "train", pictures=config.network == "speech2vid")
     if not clips:
         raise DataError(f"no train-*.npz in {config.shards}: run s2v prepare-data first")
-    spec = data.measured(LipSyncSpec.of(config.network, look_ahead_s=config.look_ahead_s), clips)
-    run = Run(config, build_network(spec), _device(config.gpu))
+    spec = LipSyncSpec.of(config.network, look_ahead_s=config.look_ahead_s)
+    labelled = [] if config.network == "speech2vid" else data.load_split(config.shards, "voice", pictures=False)[0]
+    voices = data.by_voice(clips, labelled)
+    if config.start is None:
+        network = build_network(data.measured(spec, clips))
+    else:  # also when it goes on: the scale of the MFCC is the start's
+        network = network_to_start_from(config.start, spec, clips, voices, config.seed)
+    run = Run(config, network, _device(config.gpu))
     run.network.to(run.device)
     run.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a third faster on a CPU
     if config.resume is not None:
         _resume(run, config.resume)
     config.out.mkdir(parents=True, exist_ok=True)
-    _train(run, clips, pictures, progress)
+    _train(run, voices, clips, pictures, progress)
     _probe(run)
     return _save(run)
 
@@ -82,17 +91,17 @@ def _device(gpu: int | None) -> torch.device:
     return torch.device("cuda", gpu)
 
 
-def _train(run: Run, clips: list[data.Clip], pictures: Pictures, progress: bool) -> None:
+def _train(run: Run, voices: list[list[data.Clip]], clips: list[data.Clip], pictures: Pictures, progress: bool) -> None:
     from tqdm import trange
 
     config = run.config
-    losses, epoch_steps = _losses(run, clips, pictures)
+    losses, epoch_steps = _losses(run, voices, clips, pictures)
     total, done = config.epochs * epoch_steps, run.steps
     weights = list(run.network.parameters())
     optimiser = torch.optim.AdamW(weights, weight_decay=1e-3)
     if run.moments:
         optimiser.load_state_dict(run.moments)
-    checks = [(split, data.load_split(config.shards, split, pictures=False)[0]) for split in ("held", "val")]
+    checks = _checks(config.shards)
     mean = 0.0
     bar = trange(done, total, initial=done, total=total, unit="step", desc=config.network, disable=not progress)
     for step in bar:
@@ -110,7 +119,10 @@ def _train(run: Run, clips: list[data.Clip], pictures: Pictures, progress: bool)
         bar.set_postfix(loss=f"{mean:.4f}")
         ended = (step + 1) % epoch_steps == 0 or step + 1 == total
         if ended:
-            _check(run, checks, mean)
+            score = _check(run, checks, mean)
+            if score is not None and score >= run.best:
+                run.best = score
+                _save(run, "best.pt")
         if ended or (step + 1) % config.save_every_steps == 0:
             run.moments = optimiser.state_dict()
             _save(run)
@@ -122,14 +134,15 @@ def _learning_rate(peak: float, step: int, total: int) -> float:
     return peak * warm * (0.01 + 0.99 * 0.5 * (1 + float(np.cos(np.pi * step / max(1, total)))))
 
 
-def _losses(run: Run, clips: list[data.Clip], pictures: Pictures) -> tuple[Iterator[Tensor], int]:
+def _losses(
+    run: Run, voices: list[list[data.Clip]], clips: list[data.Clip], pictures: Pictures
+) -> tuple[Iterator[Tensor], int]:
     """Endless losses, one batch each, and how many of them see everything once."""
     config = run.config
     rng = np.random.default_rng([config.seed, run.steps])
     if isinstance(run.network, MotionTract):
-        labelled, _ = data.load_split(config.shards, "voice", pictures=False)
-        n_frames = sum(len(clip.motion) for clip in clips + labelled)
-        voices = data.by_voice(clips, labelled)
+        everything = {id(clip): len(clip.motion) for voice in voices for clip in voice}
+        n_frames = sum(everything.values())
         return _motion_losses(run, voices, rng), max(1, n_frames // (config.rows * data.ROW_FRAMES))
     if not len(pictures):
         raise DataError(f"the shards in {config.shards} hold no pictures: prepare them with pictures_per_clip > 0")
@@ -139,12 +152,14 @@ def _losses(run: Run, clips: list[data.Clip], pictures: Pictures) -> tuple[Itera
 def _motion_losses(run: Run, voices: list[list[data.Clip]], rng: np.random.Generator) -> Iterator[Tensor]:
     assert isinstance(run.network, MotionTract)
     spec = run.network.spec
-    wanted = MotionLoss(spec).to(run.device)
+    wanted, shapes = MotionLoss(spec).to(run.device), ShapeLoss(spec).to(run.device)
     while True:
         batch = data.motion_batch(voices, run.config.rows, spec, rng)
-        motion, tract = run.network.frame_decoder.over(batch.columns.to(run.device))
-        loss = wanted(motion, batch.motion.to(run.device), batch.follows.to(run.device))
-        yield loss + tract_loss(tract, batch.tract.to(run.device))
+        with torch.autocast(run.device.type, torch.bfloat16, enabled=run.config.bfloat16):
+            motion, tract = run.network.frame_decoder.over(batch.columns.to(run.device))
+        motion, target, follows = motion.float(), batch.motion.to(run.device), batch.follows.to(run.device)
+        loss = wanted(motion, target, follows) + shapes(motion, target, follows)
+        yield loss + _TRACT * tract_loss(tract.float(), batch.tract.to(run.device))
 
 
 def _pixel_losses(run: Run, clips: list[data.Clip], pictures: Pictures, rng: np.random.Generator) -> Iterator[Tensor]:
@@ -161,16 +176,29 @@ def _pixel_losses(run: Run, clips: list[data.Clip], pictures: Pictures, rng: np.
         yield pixel_loss(pixels, batch["target"])
 
 
-def _check(run: Run, checks: list[tuple[str, list[data.Clip]]], loss: float) -> None:
-    """Log the loss and, where there is motion, whether it follows voices not trained on."""
+def _checks(shards: Path) -> dict[str, list[data.Clip]]:
+    """Clips that nothing learns from: those kept back of the training talkers, and each set of other talkers."""
+    sets = {"held": data.load_split(shards, "held", pictures=False)[0]}
+    for clip in data.load_split(shards, "val", pictures=False)[0]:
+        sets.setdefault(clip.name.split("/")[0], []).append(clip)
+    return {name: clips for name, clips in sets.items() if clips}
+
+
+def _check(run: Run, checks: dict[str, list[data.Clip]], loss: float) -> float | None:
+    """Log the loss and, where there is motion, how it follows voices not trained on; returns the mean score."""
     record: dict[str, Any] = {"step": run.steps, "loss": round(loss, 5)}
+    scores = []
     if isinstance(run.network, MotionTract):
-        for split, clips in checks:
-            if clips:
-                report = sync_report(run.network, clips)
-                record[split] = {key: round(value, 4) for key, value in report.as_dict().items()}
+        for name, clips in checks.items():
+            report = sync_report(run.network, clips)
+            record[name] = {key: round(value, 4) for key, value in report.as_dict().items()}
+            scores.append(report.score)
+    score = float(np.mean(scores)) if scores else None
+    if score is not None:
+        record["score"] = round(score, 4)
     run.history.append(record)
     _log.info("%s", json.dumps(record))
+    return score
 
 
 def _probe(run: Run) -> None:
@@ -186,10 +214,10 @@ def _probe(run: Run) -> None:
     run.probes = [asdict(probe) for probe in probes]
 
 
-def _save(run: Run) -> Path:
-    path = run.config.out / "last.pt"
+def _save(run: Run, name: str = "last.pt") -> Path:
+    path = run.config.out / name
     settings = {key: str(value) for key, value in vars(run.config).items()}
-    state = {"steps": run.steps, "history": run.history, "probes": run.probes, "moments": run.moments}
+    state = {"steps": run.steps, "history": run.history, "probes": run.probes, "moments": run.moments, "best": run.best}
     save_checkpoint(run.network, path, config=settings, **state)
     write_whole(run.config.out / "history.json", json.dumps(run.history, indent=1))
     return path
@@ -200,3 +228,4 @@ def _resume(run: Run, checkpoint: Path) -> None:
     state = read_checkpoint(checkpoint)
     take_weights(run.network, state)
     run.steps, run.moments, run.history = state["steps"], state["moments"], state["history"]
+    run.best = state["best"]

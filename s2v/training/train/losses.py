@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from s2v.engine.face.geometry import LOWER_INNER_LIP, UPPER_INNER_LIP
+from s2v.engine.face.geometry import LOWER_INNER_LIP, MOUTH_CORNERS, UPPER_INNER_LIP
 from s2v.engine.face.motion_basis import MotionBasis
 from s2v.spec import LipSyncSpec
 
@@ -37,6 +39,52 @@ class MotionLoss(torch.nn.Module):
         closed = 1 + 2 * (gap_target < 0.01).float()
         opening = (closed * (gap_prediction - gap_target).abs()).mean()
         return position + velocity + 5 * opening
+
+
+class ShapeLoss(torch.nn.Module):
+    """What a mean of squares forgets: how wide the mouth is, how far and how fast it moves, and that it rests.
+
+    A network that is not sure says the mean, and its mouth moves too little and too slowly. So a second in which
+    opening, width or chin vary less than the target's, or move slower, costs; more than the target's costs nothing
+    here. Where the target's lips are shut, ours are to be, and still where it rests; where they are open, not less so:
+    without that, lips that must meet on p, b and m meet on every t, d and n as well (docs/LOG.md).
+    """
+
+    shapes: Tensor
+
+    def __init__(self, spec: LipSyncSpec) -> None:
+        super().__init__()
+        moves = MotionBasis.load(spec.motion_basis).displacement(np.array([*MOUTH_CORNERS, *_MIDDLE_OF_LIPS, _CHIN]))
+        left, right, upper, lower, chin = moves[: spec.n_motion].transpose(1, 0, 2)
+        curves = np.stack([lower[:, 1] - upper[:, 1], right[:, 0] - left[:, 0], chin[:, 1]], axis=1)
+        self.register_buffer("shapes", torch.tensor(curves, dtype=torch.float32))
+
+    def forward(self, prediction: Tensor, target: Tensor, follows: Tensor) -> Tensor:
+        """(b, n, n_motion) twice and (b, n) bool, as `MotionLoss` takes them, n at least a second -> scalar."""
+        ours, theirs = prediction @ self.shapes, target @ self.shapes  # opening, width, chin in face units
+        width = (ours - theirs)[..., 1].abs().mean()
+        sd = functional.relu(_seconds(theirs).std(-1) - _seconds(ours).std(-1)).sum(-1).mean()
+        within = follows[:, 1:, None]
+        steps, wanted = ours.diff(dim=1).abs() * within, theirs.diff(dim=1).abs() * within
+        slow = functional.relu(_seconds(wanted).mean(-1) - _seconds(steps).mean(-1)).sum(-1).mean()
+        shut = functional.relu(ours[..., 0] - _SHUT) * (theirs[..., 0] < _SHUT)
+        narrow = functional.relu((theirs - ours)[..., 0]) * (theirs[..., 0] > _OPEN)
+        still = (wanted[..., :2].sum(-1) < _STILL) & (theirs[:, 1:, 0] < _SHUT) & within[..., 0]
+        unrest = 1.5 * ours[:, 1:, 0].abs() + 6 * steps[..., :2].sum(-1)
+        quiet = (unrest * still).sum() / still.sum().clamp(min=1)
+        return 5 * width + 3.5 * sd + 10 * slow + 8 * shut.mean() + 4 * narrow.mean() + quiet
+
+
+_MIDDLE_OF_LIPS = (UPPER_INNER_LIP[5], LOWER_INNER_LIP[5])
+_CHIN = 152
+_SECOND_FRAMES = 25
+_SHUT, _OPEN = 0.01, 0.03  # face units of opening
+_STILL = 0.002  # face units of opening and width from frame to frame
+
+
+def _seconds(curves: Tensor) -> Tensor:
+    """(b, n, k) -> (b, n_seconds, k, 25): stretches of a second, half of each in the next."""
+    return curves.unfold(1, _SECOND_FRAMES, _SECOND_FRAMES // 2)
 
 
 def tract_loss(prediction: Tensor, target: Tensor) -> Tensor:

@@ -12,12 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.errors import DataError
-from s2v.files import write_whole
+from s2v.files import write_whole, written_whole
 from s2v.media.video_file import read_sound
 from s2v.spec import LipSyncSpec
+from s2v.training.evaluation.measures.motion_level import gap_weights
 from s2v.training.prepare.shards import CLIPS_PER_SHARD, Shard
 from s2v.training.train import batches as data
-from s2v.training.voices.phone_to_motion import bridge_correlation, label, train_bridge
+from s2v.training.voices.articulation import tract_labels
+from s2v.training.voices.lip_shapes import fit_offsets, shaped
+from s2v.training.voices.phone_to_motion import (
+    BridgeNet,
+    bridge_correlation,
+    bridge_motion,
+    close_lips,
+    train_bridge,
+)
 from s2v.training.voices.phones import Phone, align_all, read_labels
 from s2v.training.voices.words import read_transcripts, read_words
 
@@ -60,11 +69,7 @@ def label_voices(
     bridge = train_bridge(train, phones, spec, steps, seed)
     held_figures = bridge_correlation(bridge, held, phones, spec)
     _log.info("phone bridge: correlation %s on %d clips kept back", held_figures, len(held))
-    labelled = [
-        label(bridge, name, (pcm / 32768).astype(np.float32), phones[name], spec)
-        for name, pcm in recordings.items()
-        if name in phones
-    ]
+    labelled = _labelled(bridge, {name: pcm for name, pcm in recordings.items() if name in phones}, phones, spec)
     if not labelled:
         raise DataError("none of the voices could be aligned with its transcript: check transcripts.txt (name|text)")
     for old in shards.glob("voice-*.npz"):  # of an earlier run with more voices
@@ -80,8 +85,40 @@ def label_voices(
             shard.aperture.append(clip.aperture)
             shard.tract.append(clip.tract)
         shard.save(shards / f"voice-{number:04d}.npz")
+    _label_tongues(shards, phones, spec)
     minutes = sum(len(clip.pcm) for clip in labelled) / spec.sample_rate_hz / 60
     return LabelReport(sum(name in phones for name in sounds), len(labelled), round(minutes, 1), held_figures)
+
+
+def _labelled(
+    bridge: BridgeNet, recordings: dict[str, NDArray[np.int16]], phones: dict[str, list[Phone]], spec: LipSyncSpec
+) -> list[data.Clip]:
+    """Recordings with the bridge's motion, given the shapes that people make, and what the tongue does."""
+    sounds = {name: (pcm / 32768).astype(np.float32) for name, pcm in recordings.items()}
+    motions = {name: bridge_motion(bridge, pcm, phones[name], spec) for name, pcm in sounds.items()}
+    offsets = fit_offsets([(motion, phones[name]) for name, motion in motions.items()], spec)
+    gap = gap_weights(spec)
+    clips = []
+    for name, motion in motions.items():
+        spoken = close_lips(shaped(motion, phones[name], offsets, spec), phones[name], spec)
+        tract = tract_labels(phones[name], len(spoken), spec)
+        clips.append(data.Clip(name, sounds[name], spoken, (spoken @ gap).astype(np.float32), tract))
+    return clips
+
+
+def _label_tongues(shards: Path, phones: dict[str, list[Phone]], spec: LipSyncSpec) -> None:
+    """Write into the talkers' shards what their phones say of the tongue, where those are known."""
+    for path in sorted(shards.glob("*.npz")):
+        if path.name.startswith("voice-"):
+            continue
+        with np.load(path, allow_pickle=False) as stored:
+            arrays: dict[str, Any] = dict(stored)
+        starts = [0, *arrays["motion_ends"].tolist()]
+        for name, start, end in zip(arrays["clips"].tolist(), starts, starts[1:], strict=False):
+            if name in phones:
+                arrays["tract"][start:end] = tract_labels(phones[name], end - start, spec)
+        with written_whole(path) as beside, beside.open("wb") as file:
+            np.savez(file, **arrays)
 
 
 def _aligned(

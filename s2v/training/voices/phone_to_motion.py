@@ -16,10 +16,12 @@ from s2v.engine.audio.mfcc import mfcc_and_mean, start_column
 from s2v.engine.face.motion_basis import MotionBasis
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
-from s2v.training.train.batches import Clip, unknown_tract
+from s2v.training.train.batches import Clip
 from s2v.training.train.losses import MotionLoss
 from s2v.training.train.validation import correlation, gap_weights
 from s2v.training.voices.phones import N_FEATURES, STEP_S, Phone, phone_features
+
+Motion = NDArray[np.float32]
 
 _STRETCHES, _STRETCH_FRAMES = 24, 75  # what a step of training the bridge sees
 _LIPS_MEET = {"P": 0.7, "B": 0.7, "M": 0.9}  # until which part of the phone the lips stay shut
@@ -102,17 +104,16 @@ def train_bridge(
     return network.eval()
 
 
-def label(network: BridgeNet, name: str, pcm: NDArray[np.float32], phones: list[Phone], spec: LipSyncSpec) -> Clip:
-    """A recording with the motion that the bridge's talker would have made for it."""
+def bridge_motion(network: BridgeNet, pcm: NDArray[np.float32], phones: list[Phone], spec: LipSyncSpec) -> Motion:
+    """The motion that the bridge's talker would have made for a recording, (n_frames, n_motion)."""
     features = bridge_features(pcm, phones, spec)
     n_frames = int(len(features) * STEP_S * spec.fps)
     with torch.no_grad():
-        motion = network(torch.from_numpy(features)[None])[0].numpy()[at_frames(len(features), n_frames, spec)]
-    closed = close_lips(motion, phones, spec)
-    return Clip(name, pcm, closed, (closed @ gap_weights(spec)).astype(np.float32), unknown_tract(len(closed)))
+        steps = network(torch.from_numpy(features)[None])[0].numpy()
+    return np.asarray(steps[at_frames(len(features), n_frames, spec)], np.float32)
 
 
-def close_lips(motion: NDArray[np.float32], phones: list[Phone], spec: LipSyncSpec) -> NDArray[np.float32]:
+def close_lips(motion: Motion, phones: list[Phone], spec: LipSyncSpec) -> Motion:
     """Motion (n_frames, n_motion) with the lips together wherever a p, b or m is spoken.
 
     A regression opens them a little even there, because its talker was sometimes late; a viewer sees that first.
@@ -140,7 +141,7 @@ def bridge_correlation(
     rows = []
     for clip in clips:
         if clip.name in phones:
-            prediction = label(network, clip.name, clip.pcm, phones[clip.name], spec).motion
+            prediction = bridge_motion(network, clip.pcm, phones[clip.name], spec)
             n = min(len(prediction), len(clip.motion))
             rows.append([correlation(prediction[:n, k], clip.motion[:n, k]) for k in range(3)])
     if not rows:

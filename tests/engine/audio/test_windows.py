@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from s2v.engine.audio.level import levelled
 from s2v.engine.audio.mfcc import MfccFrontEnd
 from s2v.engine.audio.windows import MfccWindows, mfcc_windows
 from s2v.errors import AudioError
@@ -20,10 +21,13 @@ SPEECH = (PCM / 32768.0).astype(np.float32)
 TRAINED = LipSyncSpec(mfcc_mean=tuple(np.linspace(-8.0, 4.0, 13)), mfcc_std=tuple(np.linspace(4.0, 9.0, 13)))
 
 specs = st.builds(
-    lambda look_ahead_s, fps, network: replace(TRAINED, look_ahead_s=look_ahead_s, fps=fps, network=network),
+    lambda look_ahead_s, fps, network, gain: replace(
+        TRAINED, look_ahead_s=look_ahead_s, fps=fps, network=network, automatic_gain=gain
+    ),
     look_ahead_s=st.sampled_from([0.0, 0.04, 0.08, 0.19]),
     fps=st.sampled_from([25, 30]),
     network=st.sampled_from(get_args(Network)),
+    gain=st.booleans(),
 )
 
 
@@ -167,3 +171,10 @@ def test_bad_audio_is_refused_and_leaves_the_stream_usable() -> None:
         mfcc_windows(PCM, TRAINED)
     drawn = live.push(SPEECH) + live.flush()
     np.testing.assert_allclose(np.stack([window for _, window in drawn]), mfcc_windows(SPEECH, TRAINED), atol=1e-5)
+
+
+def test_automatic_gain_comes_before_everything_else() -> None:
+    quiet = (0.01 * np.tile(SPEECH, 2)).astype(np.float32)
+    heard = mfcc_windows(quiet, replace(TRAINED, automatic_gain=True))
+    np.testing.assert_array_equal(heard, mfcc_windows(levelled(quiet, 16_000), TRAINED))
+    assert np.abs(heard - mfcc_windows(quiet, TRAINED)).max() > 0.3

@@ -18,6 +18,7 @@ from s2v.engine.compositor.lips import LipLine, lip_line_colour
 from s2v.engine.compositor.mouth.interior import MouthInterior
 from s2v.engine.compositor.mouth.own_teeth import own_teeth
 from s2v.engine.compositor.warp import LayeredWarp
+from s2v.engine.face.articulation import articulated, articulation_tables
 from s2v.engine.face.enrolment import EnrolledFace, enrol, face_from_landmarks, face_grid
 from s2v.engine.face.geometry import FACE_OVAL
 from s2v.engine.face.motion_basis import aperture, lip_gaps
@@ -149,6 +150,15 @@ def test_the_jaw_opens_the_mouth_as_far_as_it_was_told(closed: MotionCompositor)
         assert gap == pytest.approx(0.045 * first, abs=0.03)  # component 0 opens 0.045 face units
 
 
+@pytest.mark.parametrize("share", [0.5, 1.5])
+def test_a_frame_speaks_as_strongly_as_it_was_told(closed: MotionCompositor, share: float) -> None:
+    said = outputs(2.0)
+    stronger = articulated(said["motion"][0], share, articulation_tables(SPEC))
+    np.testing.assert_array_equal(closed.draw(said, articulation=share), closed.draw(outputs(stronger)))
+    assert differs(closed.draw(said, articulation=share), closed.draw(said)).any()
+    np.testing.assert_array_equal(closed.draw(outputs(0.0), articulation=share), closed.draw(outputs(0.0)))
+
+
 def test_a_rolled_photo_works_as_an_upright_one(smiling_face: EnrolledFace) -> None:
     height, width = smiling_face.photo.shape[:2]
     turn = cv2.getRotationMatrix2D((width / 2, height / 2), 15, 1)
@@ -177,7 +187,8 @@ def test_the_inside_of_a_laughing_mouth_stays_between_the_lips_too(
 
 def check_interior(compositor: MotionCompositor, face: EnrolledFace, first: float) -> None:
     """What changes with the colours of the layers is inside the mouth."""
-    shown = differs(*(recoloured(compositor, blue).draw(outputs(first)) for blue in (False, True)), by=2)
+    plain, blue = (recoloured(compositor, blue).draw(outputs(first)) for blue in (False, True))
+    shown = differs(plain, blue, by=2)
     warp = LayeredWarp(face_warp_tables(face, SPEC, np.eye(2, 3), shown.shape[::-1], step=8))
     opening = np.zeros(shown.shape, np.uint8)
     outline = warp.mouth_outline(np.append(outputs(first)["motion"][0], np.float32(1)))

@@ -1,19 +1,23 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from vowels import VOWELS
 
-from s2v.engine.compositor.face_tables import face_warp_tables
+from s2v.engine.compositor.face_tables import face_tables, face_warp_tables, lower_face_box
 from s2v.engine.compositor.warp import LayeredWarp
+from s2v.engine.face.drawn_motion import drawn_moves
 from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.face.geometry import (
     LOWER_INNER_LIP,
     MOUTH_CORNERS,
-    N_MESH,
     OUTER_EYES,
+    OUTER_LIPS,
     UPPER_INNER_LIP,
     Points,
     canonical_face,
@@ -23,8 +27,8 @@ from s2v.engine.face.rest_pose import rest_displacement
 from s2v.spec import LipSyncSpec
 
 SPEC = LipSyncSpec()
-BASIS = MotionBasis.load(SPEC.motion_basis)
-JAW = BASIS.displacement(np.arange(N_MESH))[0]
+MOVES = drawn_moves(MotionBasis.load(SPEC.motion_basis), SPEC.n_motion)
+JAW = MOVES[0]
 LOWER_LIP, UPPER_LIP, CHIN, NOSE_TIP = 17, 0, 152, 1
 
 
@@ -102,6 +106,38 @@ def test_landmarks_are_shown_where_the_motion_sends_them(
     points = [LOWER_LIP, UPPER_LIP, CHIN, *MOUTH_CORNERS]
     off = shown_at(warp, closed_face, points, opening * JAW, coefficients(opening))
     assert np.abs(off).max() < 0.02 * closed_face.pose.unit_px
+
+
+@pytest.mark.parametrize("vowel", VOWELS)
+def test_lips_and_corners_are_shown_where_a_vowel_sends_them(closed_face: EnrolledFace, vowel: str) -> None:
+    """On the grid that faces are drawn with, for the outer lips and both corners."""
+    left, top, *_ = lower_face_box(closed_face)
+    source = LayeredWarp(face_tables(closed_face, SPEC, idle=False).warp).source_map(np.append(VOWELS[vowel], 0))
+    points = list(OUTER_LIPS)
+    asked = np.tensordot(VOWELS[vowel], closed_face.pose.turn(MOVES)[:, points, :2], 1)
+    at = closed_face.landmarks[points, :2] + asked - [left, top]
+    off = cv2.remap(source, at[None].astype(np.float32), None, cv2.INTER_LINEAR)[0] - closed_face.landmarks[points, :2]
+    assert np.linalg.norm(off, axis=1).max() < 0.008 * closed_face.pose.unit_px
+    corners = [points.index(corner) for corner in MOUTH_CORNERS]
+    wider, short = np.ptp(asked[corners, 0]) * np.sign(asked[corners[1], 0]), np.diff(off[corners, 0])
+    assert abs(float(short[0])) < 0.05 * abs(wider) + 0.001 * closed_face.pose.unit_px
+
+
+def test_a_flow_that_stretches_a_lot_is_turned_round_too(closed_face: EnrolledFace) -> None:
+    """As at the corners of a wide open mouth, where whole steps towards the map would swing to and fro for ever."""
+    tables = face_tables(closed_face, SPEC, idle=False).warp
+    _, _, rows, columns, _ = tables.flows.shape
+    y = np.arange(rows) - rows / 2
+    flow = np.zeros((1, 2, rows, columns, 2), np.float32)
+    flow[..., 1] = (5 * np.tanh(1.4 * y / 5) * np.exp(-((y / 14) ** 2)))[
+        :, None
+    ]  # of 2.4 times the height in the middle
+    stretched = replace(tables, flows=flow, lip_moves=tables.lip_moves[:1])
+    shown = (LayeredWarp(stretched).source_map(np.ones(1, np.float32)) - tables.output_to_photo)[tables.cell_rows, 5, 1]
+    cell_px = tables.cell_to_photo[1, 1]
+    back = np.arange(rows) + shown / cell_px
+    there = back + np.interp(back, np.arange(rows), flow[0, 0, :, 0, 1])
+    np.testing.assert_allclose(there, np.arange(rows), atol=0.3)
 
 
 def test_opening_the_jaw_takes_the_lower_lip_down(warp: LayeredWarp, closed_face: EnrolledFace) -> None:

@@ -8,7 +8,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.audio.stream import AudioStream
+from av.video.stream import VideoStream
 
+from s2v.errors import DataError
 from s2v.media.video_file import read_video
 from s2v.training.extract.extract_features import load_features, save_features
 from s2v.training.extract.time_axis import distinct_pictures, frame_middles_s, on_frames
@@ -36,10 +39,12 @@ def write_film(
     with av.open(str(path), "w") as container:
         codec = "libx264" if path.suffix == ".mp4" else "ffv1"
         video = container.add_stream(codec, rate=25, options={"crf": "10"} if codec == "libx264" else {})
+        assert isinstance(video, VideoStream)
         video.width = video.height = SIZE_PX
         video.pix_fmt = "yuv420p"
         video.codec_context.time_base = Fraction(1, 1000)
         sound = container.add_stream("aac" if path.suffix == ".mp4" else "pcm_s16le", rate=RATE_HZ, layout="mono")
+        assert isinstance(sound, AudioStream)
         for stamp_s in stamps_s:
             frame = av.VideoFrame.from_ndarray(wandering_bar(stamp_s + exposure_s / 2), format="bgr24")
             frame.pts, frame.time_base = round((stamp_s + picture_from_s) * 1000), Fraction(1, 1000)
@@ -168,3 +173,6 @@ def test_moments_are_kept_with_the_features_and_of_old_files_they_are_the_middle
     np.savez(tmp_path / "s" / "b.npz", **stored)
     old = load_features(tmp_path / "s" / "b.npz", tmp_path)
     np.testing.assert_allclose(old.times_s, [0.02, 0.06, 0.10])
+    np.savez(tmp_path / "s" / "c.npz", **stored, times_s=times_s[:2])
+    with pytest.raises(DataError, match=r"c\.npz is not a feature file \(2 moments for 3 frames\)"):
+        load_features(tmp_path / "s" / "c.npz", tmp_path)

@@ -54,6 +54,21 @@ def test_noise_has_unit_level_and_falls_towards_high_pitch(seed: int) -> None:
     assert band(wave, 100, 2000) / 1900 > 0.7 * band(wave, 4000, 8000) / 4000
 
 
+def test_noise_is_as_white_as_asked_for() -> None:
+    white, brown = (noise(64_000, np.random.default_rng(1), slope) for slope in (0.0, 1.0))
+    assert band(white, 100, 2000) / 1900 == pytest.approx(band(white, 4000, 8000) / 4000, rel=0.15)
+    assert band(brown, 100, 2000) / 1900 > 20 * band(brown, 4000, 8000) / 4000
+
+
+def test_some_talkers_are_very_far_away() -> None:
+    speech = voice(1.0)
+    levels_db = np.array(
+        [20 * np.log10(rms(spoil(speech, np.random.default_rng(seed))) / rms(speech)) for seed in range(80)]
+    )
+    assert 0.1 < (levels_db < -22).mean() < 0.4
+    assert levels_db.min() > -45
+
+
 @settings(max_examples=30, deadline=None)
 @given(SEEDS)
 def test_a_room_rings_after_the_sound_and_never_before(seed: int) -> None:

@@ -20,7 +20,7 @@ def test_a_file_sets_what_it_names_and_leaves_the_rest(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("epoch = 7", "no use for epoch; it may set batch, epochs"),
+        ("epoch = 7", "no use for epoch; it may set batch, bfloat16, epochs"),
         ("shards = 'here'", "no use for shards"),
         ("epochs = 'many'", "epochs is 'many'; wanted a value like"),
         ("epochs = true", "epochs is True"),

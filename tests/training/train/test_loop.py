@@ -15,12 +15,13 @@ from torch import Tensor
 from s2v.engine.face.enrolment import network_input
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
-from s2v.training.networks.model import TalkingNet, build_network, load_checkpoint, read_checkpoint
+from s2v.training.networks.model import MotionTract, TalkingNet, build_network, load_checkpoint, read_checkpoint
 from s2v.training.train.batches import load_split, windows_of
 from s2v.training.train.config import TrainConfig
 from s2v.training.train.loop import train
 from s2v.training.train.losses import MotionLoss
 from s2v.training.train.picture_batches import face_input
+from s2v.training.train.validation import sync_report
 
 # The tiny shards hold one clip: one step makes an epoch of motion.
 
@@ -79,10 +80,49 @@ def test_the_record_tells_whether_motion_follows_voices(motion_run: TrainConfig)
     history = json.loads((motion_run.out / "history.json").read_text())
     assert [record["step"] for record in history] == list(range(1, 13))
     assert all(record["loss"] > 0 for record in history)
-    for split in ("held", "val"):
-        assert history[-1][split]["clips"] == 1
-        assert -1 <= history[-1][split]["first_component"] <= 1
-    assert sorted(path.name for path in motion_run.out.iterdir()) == ["history.json", "last.pt"]
+    (other,) = {clip.name.split("/")[0] for clip in load_split(motion_run.shards, "val", pictures=False)[0]}
+    for name in ("held", other):
+        assert history[-1][name]["clips"] == 1
+        assert -1 <= history[-1][name]["first_component"] <= 1
+    assert sorted(path.name for path in motion_run.out.iterdir()) == ["best.pt", "history.json", "last.pt"]
+
+
+def test_the_best_checkpoint_is_that_of_the_highest_score(motion_run: TrainConfig) -> None:
+    history = json.loads((motion_run.out / "history.json").read_text())
+    scores = [record["score"] for record in history]
+    assert len(set(scores)) > 6
+    best = read_checkpoint(motion_run.out / "best.pt")
+    assert scores[best["steps"] - 1] == max(scores)
+    assert round(best["best"], 4) == max(scores)
+    network = load_checkpoint(motion_run.out / "best.pt")
+    assert isinstance(network, MotionTract)
+    of_sets = [
+        sync_report(network, load_split(motion_run.shards, split, pictures=False)[0]).score for split in ("held", "val")
+    ]
+    assert np.mean(of_sets) == pytest.approx(max(scores), abs=1e-3)
+
+
+def test_a_run_may_begin_with_the_weights_and_the_scale_of_another(motion_run: TrainConfig, tmp_path: Path) -> None:
+    start = motion_run.out / "last.pt"
+    state = torch.load(start, weights_only=True)
+    spec = json.loads(state["spec"])
+    spec["mfcc_mean"][0] -= 1.0
+    state["spec"] = json.dumps(spec)
+    torch.save(state, tmp_path / "start.pt")
+    config = replace(motion_run, out=tmp_path / "run", epochs=1, learning_rate=0.0, start=tmp_path / "start.pt")
+    begun = read_checkpoint(train(config, progress=False))
+    assert begun["steps"] == 1
+    assert json.loads(begun["spec"]) == spec
+    kept = [name for name in state["weights"] if "running" not in name and "num_batches" not in name]
+    assert all(torch.equal(begun["weights"][name], state["weights"][name]) for name in kept)
+
+
+def test_bfloat16_learns_too(motion_run: TrainConfig, tmp_path: Path) -> None:
+    config = replace(motion_run, out=tmp_path, bfloat16=True)
+    trained = load_checkpoint(train(config, progress=False))
+    assert all(weight.dtype == torch.float32 for weight in trained.parameters())
+    losses = [json.loads((run / "history.json").read_text())[-1]["loss"] for run in (tmp_path, motion_run.out)]
+    assert losses[0] == pytest.approx(losses[1], rel=0.1)
 
 
 def test_a_run_goes_on_where_it_stopped(shards: Path, tmp_path: Path) -> None:

@@ -102,9 +102,32 @@ def test_a_perfect_network_gets_full_marks(clips: list[Clip]) -> None:
     assert abs(report.shuffled) < 0.5
     assert report.offset_frames == 0
     assert report.silence_motion == 0
+    assert report.width == pytest.approx(1, abs=1e-5)
+    assert [report.aperture_sd, report.width_sd, report.speed] == pytest.approx([1, 1, 1], abs=1e-4)
+    assert report.closed == 1
+    assert 0 <= report.shut < 0.2  # ours count as closed a little earlier than the film's
+    assert report.score == pytest.approx(2 - 0.5 * report.shut, abs=1e-3)
     assert set(report.as_dict()) == {
-        "clips", "first_component", "second_component", "aperture", "shuffled", "offset_frames", "silence_motion",
+        "clips", "first_component", "second_component", "aperture", "aperture_best", "width", "shuffled",
+        "offset_frames", "silence_motion", "aperture_sd", "width_sd", "speed", "closed", "shut",
     }  # fmt: skip
+
+
+def test_a_mouth_that_moves_half_as_far_is_told_and_scores_less(clips: list[Clip]) -> None:
+    report = sync_report(network_saying(clips, [clip.motion / 2 for clip in clips]), clips)
+    assert [report.aperture, report.width] == pytest.approx([1, 1], abs=1e-5)
+    assert [report.aperture_sd, report.width_sd, report.speed] == pytest.approx([0.5, 0.5, 0.5], abs=1e-4)
+    assert report.score < 2 - 0.75 * np.log(2) + 0.01
+
+
+def test_a_mouth_that_never_shuts_and_one_that_always_does_score_less(clips: list[Clip]) -> None:
+    said = {}
+    for shift in (-0.5, 0.0, 0.5):
+        opened = shift * np.linalg.pinv(gap_weights(SPEC)[None])[:, 0]
+        said[shift] = sync_report(network_saying(clips, [clip.motion + opened for clip in clips]), clips)
+    assert said[0.5].closed < 0.1 < 0.9 < said[0.0].closed
+    assert said[-0.5].shut > said[0.0].shut + 0.1 > said[0.5].shut + 0.2
+    assert said[0.0].score > max(said[-0.5].score, said[0.5].score)
 
 
 @pytest.mark.parametrize("lag", [-2, 3])

@@ -6,6 +6,7 @@ import shutil
 import wave
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("torch")
@@ -13,7 +14,8 @@ pytest.importorskip("torch")
 from s2v.errors import DataError
 from s2v.media.video_file import read_sound
 from s2v.training.train import batches as data
-from s2v.training.voices.label_voices import label_voices, read_voices, read_words
+from s2v.training.voices.label_voices import label_voices, read_voices
+from s2v.training.voices.words import read_words
 
 WORDS = "clip\tstart_s\tend_s\tword\na\t0\t1\tsil\na\t1\t2\tbin\na\t2\t3\tz\nb\t0\t1\tset\n"
 
@@ -78,3 +80,8 @@ def test_voices_join_the_shards(shards: Path, tmp_path: Path) -> None:
     labelled, _ = data.load_split(folder, "voice", pictures=False)
     assert [clip.name for clip in labelled] == ["somebody/one"]
     assert len(labelled[0].motion) == len(labelled[0].pcm) // 640 and labelled[0].motion.any()
+    # "bin ... five": somewhere the lower lip is at the teeth; tongues of the talker on film are known now too.
+    assert labelled[0].tract[:, 3].max() > 0.6
+    filmed, _ = data.load_split(folder, "train", pictures=False)
+    assert any(np.isfinite(clip.tract).all() and clip.tract[:, 3].max() > 0.6 for clip in filmed)
+    assert all(np.array_equal(clip.pcm, before.pcm) for clip, before in zip(filmed, clips, strict=False))

@@ -16,8 +16,8 @@ from s2v.training.voices.phone_to_motion import (
     at_frames,
     bridge_correlation,
     bridge_features,
+    bridge_motion,
     close_lips,
-    label,
     train_bridge,
 )
 from s2v.training.voices.phones import N_FEATURES, Phone
@@ -57,8 +57,7 @@ def test_the_bridge_learns_what_phones_do_and_labels_another_voice() -> None:
     network = train_bridge([clip for clip, _ in train], phones, SPEC, steps=60)
     clip, said = babble(99)
     assert bridge_correlation(network, [clip], {clip.name: said}, SPEC)[0] > 0.6
-    labelled = label(network, "other/1", clip.pcm, said, SPEC)
-    assert labelled.motion.shape == (60, SPEC.n_motion)
+    assert bridge_motion(network, clip.pcm, said, SPEC).shape == (60, SPEC.n_motion)
 
 
 def test_without_an_aligned_clip_there_is_nothing_to_learn() -> None:

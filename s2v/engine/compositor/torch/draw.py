@@ -19,7 +19,7 @@ from s2v.engine.compositor.torch.interior import lay_inside, layers
 from s2v.engine.compositor.torch.layout import Layout, is_empty, slices
 from s2v.engine.compositor.torch.lips import LipOpening, draw_line, opening
 from s2v.engine.compositor.torch.staging import Inputs
-from s2v.engine.compositor.torch.warp import Flows, bend, flows, head_map, lips, look_up
+from s2v.engine.compositor.torch.warp import Flows, articulate, bend, flows, head_map, lips, look_up
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -64,12 +64,13 @@ def draw(
         blinking: whether lids may be down: without, a part of the work is left out.
         fork: for work that others do not wait for yet.
     """
-    inputs, weights = FrameInputs.of(given.numbers), given.weights
+    inputs = FrameInputs.of(given.numbers)
+    weights = compile_step(articulate)(face.warp, given.weights, inputs.articulation)
     lip_points = compile_step(lips)(face.warp, weights)
     join_flows = fork(lambda: compile_step(flows)(face.warp, weights, lip_points))
     join_mouth = None
     if not is_empty(layout.mouth):
-        join_mouth = fork(lambda: mouth(face, layout, given, lip_points, inputs, compile_step))
+        join_mouth = fork(lambda: mouth(face, layout, weights, given.tract, lip_points, inputs, compile_step))
     source, lids = compile_step(idle_map)(face, layout, inputs, blinking)
     picture = compile_step(warp_photo)(face, layout, source, join_flows(), lids)
     return compile_step(finish)(face, layout, picture, join_mouth() if join_mouth else None)
@@ -78,14 +79,15 @@ def draw(
 def mouth(
     face: FaceTensors,
     layout: Layout,
-    given: Inputs,
+    weights: Tensor,
+    tract: Tensor,
     lip_points: Tensor,
     inputs: FrameInputs,
     compile_step: StepCompiler = uncompiled,
 ) -> Mouth:
     """The opening between the lips, and what it shows."""
     opened = compile_step(opening)(face.mouth, lip_points, inputs.to_window, layout)
-    return opened, compile_step(layers)(face.interior, face.mouth, given.weights, given.tract, inputs.places)
+    return opened, compile_step(layers)(face.interior, face.mouth, weights, tract, inputs.places)
 
 
 def idle_map(face: FaceTensors, layout: Layout, inputs: FrameInputs, blinking: bool) -> tuple[Tensor, Lids | None]:

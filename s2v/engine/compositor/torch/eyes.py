@@ -12,7 +12,7 @@ from torch import Tensor
 
 from s2v.engine.compositor.eyes import CHEEK_REACH, SHADE, SHADE_REACH
 from s2v.engine.compositor.lids import FOLD_SOFT
-from s2v.engine.compositor.torch.face_tensors import EyeTensors
+from s2v.engine.compositor.torch.eye_tensors import EyeTensors
 from s2v.engine.compositor.torch.mouth_tensors import HALF
 from s2v.engine.compositor.torch.warp import affine, look_up, smoothstep
 

@@ -16,12 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from s2v.engine.compositor.eye_tables import EyeTables
-from s2v.engine.compositor.eyes import LEAST_OPENING, LOWER_LID_SHARE, gaze_freedom, lid_drop
 from s2v.engine.compositor.face_tables import COARSE_CELLS, FaceTables
 from s2v.engine.compositor.head_tables import FINE, HeadTables
-from s2v.engine.compositor.lids import Curve, curve_at
-from s2v.engine.compositor.torch.layout import Layout, is_empty, size_of, slices
+from s2v.engine.compositor.torch.eye_tensors import EyeTensors, eye_tensors
+from s2v.engine.compositor.torch.layout import Layout, size_of, slices
 from s2v.engine.compositor.torch.mouth_tensors import (
     HALF,
     LIP_POINTS,
@@ -30,14 +28,8 @@ from s2v.engine.compositor.torch.mouth_tensors import (
     interior_tensors,
     mouth_tensors,
 )
-from s2v.engine.face.geometry import Points
 
 _SEAM_ENTRIES = 512  # of the table of the seam between the lips
-_CURVE_ENTRIES = 512  # of the tables of the lids' edges
-
-# What one eye's curves say at s: t of the upper lid's edge, height of the opening, how freely the eyeball turns, how
-# far the lower lid rises and the upper one comes down when it is shut.
-CURVES = ("upper", "opening", "freedom", "rise", "drop")
 
 Array = NDArray[np.floating] | NDArray[np.uint8] | NDArray[np.int_]
 Part = TypeVar("Part")
@@ -45,11 +37,14 @@ Part = TypeVar("Part")
 
 @dataclass(frozen=True)
 class WarpTensors:
-    """For `warp.bend`; m is the number of motions and the photo's own rest.
+    """For `warp.articulate` and `warp.bend`; m is the number of motions and the photo's own rest.
 
     Of coarse cells there are COARSE_CELLS along each side; a face with fewer is filled up with copies of the last.
     """
 
+    gap: Tensor  # (n, m): of `ArticulationTables`, 0 for the photo's own rest
+    closing: Tensor  # (n, m)
+    scaled: Tensor  # (n, m): 1 for motion, 0 for the photo's own rest, which no articulation scales
     flows: Tensor  # (n, m, 4 * cells * cells): both layers' x and y in [-1, 1] across the cells
     cells: Tensor  # (n, 1, cells, cells, 2): where each cell is, in [-1, 1]
     places: Tensor  # (n, 3, 1, 1, 5): photo pixel (x, y, 1) -> cells x and y, seam table x and 0, v
@@ -65,22 +60,6 @@ class HeadTensors:
 
     at_rest: Tensor  # (n, 1, 2 * rows * columns)
     fields: Tensor  # (n, 4, 2 * rows * columns)
-
-
-@dataclass(frozen=True)
-class EyeTensors:
-    """For `eyes`; two eyes a face, (s, t) of `s2v.engine.compositor.eyes`."""
-
-    places: Tensor  # (n, 2, 3, 1, 1, 3): photo pixel (x, y, 1) -> 2 s - 1, 0, t
-    curves: Tensor  # (n, 2, 5, 1, entries) over s: see `CURVES`
-    along: Tensor  # (n, 2, 1, 1, 2): photo pixels of half an eye width, as places have it
-    down: Tensor  # (n, 2, 1, 1, 2): photo pixels of an eye width
-    strip: Tensor  # (n, 2, 1, 1)
-    strength: Tensor  # (n, 2, 1, 1); 0 for an eye that stays as it is
-    width_px: Tensor  # (n, 2, 1, 1)
-    plates: Tensor  # (n, 2, 3, h, w): skin of the upper lids, and HALF
-    plate_factor: Tensor  # (n, 2, 1, 1, 2): photo pixel -> plate in [-1, 1]
-    plate_shift: Tensor  # (n, 2, 1, 1, 2)
 
 
 @dataclass(frozen=True)
@@ -124,7 +103,7 @@ def face_tensors(tables: FaceTables, layout: Layout, device: torch.device) -> Fa
         changes=torch.from_numpy(_changes(tables, layout))[None],
         warp=_warp_tensors(tables, layout),
         head=_head_tensors(tables.idle.head if tables.idle else None),
-        eyes=_eye_tensors(tables.idle.eyes if tables.idle else (), layout),
+        eyes=eye_tensors(tables.idle.eyes if tables.idle else (), layout),
         mouth=mouth_tensors(tables, layout),
         interior=interior_tensors(tables.interior, layout.n_motion, layout),
     )
@@ -173,7 +152,11 @@ def _warp_tensors(tables: FaceTables, layout: Layout) -> WarpTensors:
     places = np.concatenate([to_cells, to_seam[:1], np.zeros((1, 3)), to_plane[1:]])
     back_px = np.zeros((*size_of(layout.face)[::-1], 2))
     back_px[slices(tables.box, layout.face)] = -np.diag(warp.cell_to_photo) / per_cell
+    articulation = tables.articulation
     return WarpTensors(
+        gap=_one(np.append(articulation.gap, 0)),
+        closing=_one(np.append(articulation.closing, 0)),
+        scaled=_one(np.append(np.ones(m - 1), 0)),
         flows=_one(per_cell * filled.reshape(m, -1)),
         cells=_one(np.stack(np.meshgrid(line, line), -1)[None]),
         places=_one(places.T.reshape(3, 1, 1, 5)),
@@ -189,52 +172,6 @@ def _head_tensors(head: HeadTables | None) -> HeadTensors:
         return HeadTensors(_one(np.zeros((1, 0))), _one(np.zeros((4, 0))))
     at_rest, moves = head.at_rest.transpose(2, 0, 1), head.fields.transpose(0, 3, 1, 2)
     return HeadTensors(at_rest=_one(at_rest.reshape(1, -1)), fields=_one(moves.reshape(4, -1)))
-
-
-def _eye_tensors(eyes: Sequence[EyeTables], layout: Layout) -> EyeTensors:
-    if is_empty(layout.eyes):
-        return EyeTensors(*(torch.zeros((1, 2)) for _ in fields(EyeTensors)))
-    pair = [_one_eye(eye, layout.plate) for eye in (*eyes, None, None)[:2]]
-    return _join(lambda parts: torch.stack(parts)[None], pair)
-
-
-def _one_eye(eye: EyeTables | None, plate: tuple[int, int]) -> EyeTensors:
-    """Without the axes of faces and eyes. Args: eye: None is one that stays as it is."""
-    width, height = plate
-    skin = np.zeros((3, height, width), np.uint8)
-    corner = np.zeros(2)
-    upper: Curve = (0.0, 0.0)
-    lower, strip, strength, width_px = upper, 0.0, 0.0, 0.0
-    to_eye: Points = np.zeros((2, 3))
-    to_photo = to_eye
-    if eye is not None:
-        upper, lower, strip, to_photo = eye.upper, eye.lower, eye.strip, eye.to_photo
-        strength, width_px, to_eye = eye.strength, eye.width_px, np.asarray(eye.to_eye, np.float64)
-        room = [(0, height - eye.plate.shape[0]), (0, width - eye.plate.shape[1]), (0, 0)]
-        skin, corner = np.pad(eye.plate, room, mode="edge").transpose(2, 0, 1), np.array(eye.box[:2], float)
-    s = np.linspace(0, 1, _CURVE_ENTRIES)
-    edge, opening = curve_at(upper, s), curve_at(lower, s) - curve_at(upper, s)
-    curves = {
-        "upper": edge,
-        "opening": np.maximum(opening, LEAST_OPENING),
-        "freedom": strength * gaze_freedom(s),
-        "rise": strength * LOWER_LID_SHARE * opening,
-        "drop": strength * lid_drop(opening, s),
-    }
-    places = np.stack([2 * to_eye[0] - [0, 0, 1], np.zeros(3), to_eye[1]])
-    factor = 2 / (np.array(plate) - 1)
-    return EyeTensors(
-        places=_float(places.T.reshape(3, 1, 1, 3)),
-        curves=_float(np.stack([curves[name] for name in CURVES])[:, None]),
-        along=_float(to_photo[:, 0].reshape(1, 1, 2) / 2),
-        down=_float(to_photo[:, 1].reshape(1, 1, 2)),
-        strip=_float(np.full((1, 1), strip)),
-        strength=_float(np.full((1, 1), strength)),
-        width_px=_float(np.full((1, 1), width_px)),
-        plates=_float(skin + HALF),
-        plate_factor=_float(factor.reshape(1, 1, 2)),
-        plate_shift=_float((-factor * corner - 1).reshape(1, 1, 2)),
-    )
 
 
 def _float(values: Array) -> Tensor:

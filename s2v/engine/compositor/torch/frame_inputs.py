@@ -15,9 +15,10 @@ from s2v.engine.compositor.idle_motion import IdlePose
 from s2v.engine.compositor.mouth.tongue import GRID_SIZE
 from s2v.engine.compositor.torch.layout import Layout
 from s2v.engine.compositor.torch.mouth_tensors import row_scale
+from s2v.engine.face.articulation import USUAL
 from s2v.engine.face.geometry import Points
 
-_SIZES = (4, 3, 1, 6, 12)
+_SIZES = (4, 3, 1, 6, 12, 1)
 N_NUMBERS = sum(_SIZES)  # of a frame
 
 
@@ -29,12 +30,13 @@ class FrameInputs(NamedTuple):
     closed: Tensor  # (n, 1)
     to_window: Tensor  # (n, 2, 3) face plane -> pixels of the mouth's window, where the head has carried them
     places: Tensor  # (n, 4, 3) those pixels -> a row of teeth, the grid of soft shapes, where the head had them from
+    articulation: Tensor  # (n, 1)
 
     @classmethod
     def of(cls, numbers: Tensor) -> FrameInputs:
         """Read (n, N_NUMBERS)."""
-        head, gaze, closed, to_window, places = torch.split(numbers, list(_SIZES), 1)
-        return cls(head, gaze, closed, to_window.reshape(-1, 2, 3), places.reshape(-1, 4, 3))
+        head, gaze, closed, to_window, places, articulation = torch.split(numbers, list(_SIZES), 1)
+        return cls(head, gaze, closed, to_window.reshape(-1, 2, 3), places.reshape(-1, 4, 3), articulation)
 
 
 class PoseInputs:
@@ -60,7 +62,7 @@ class PoseInputs:
         )
         self._at_rest = self._row(np.eye(3))
 
-    def __call__(self, pose: IdlePose) -> NDArray[np.float32]:
+    def __call__(self, pose: IdlePose, articulation: float = USUAL) -> NDArray[np.float32]:
         """(N_NUMBERS,), a new array."""
         row = self._at_rest.copy()
         if self._forward is not None:
@@ -68,12 +70,13 @@ class PoseInputs:
             forward[:2] = self._forward(pose)
             row = self._row(forward)
         row[:8] = *pose.shift, pose.roll_radians, pose.breath, -2 * pose.gaze[0], 0, -4 * pose.gaze[1], pose.closed
+        row[26] = articulation
         return row
 
     def _row(self, forward: Points) -> NDArray[np.float32]:
         row = np.zeros(N_NUMBERS, np.float32)
         row[8:14] = (self._to_window @ forward @ self._plane_to_photo)[:2].ravel()
-        row[14:] = (self._to_places @ np.linalg.inv(self._to_window @ forward)).ravel()
+        row[14:26] = (self._to_places @ np.linalg.inv(self._to_window @ forward)).ravel()
         return row
 
 

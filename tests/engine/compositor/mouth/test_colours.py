@@ -12,7 +12,7 @@ from s2v.engine.face.geometry import EYES
 
 
 def lab(bgr: np.ndarray) -> np.ndarray:
-    return np.asarray(cv2.cvtColor((bgr / 255).astype(np.float32).reshape(1, 1, 3), cv2.COLOR_BGR2Lab))[0, 0]
+    return np.asarray(cv2.cvtColor((bgr / 255).astype(np.float32).reshape(1, 1, 3), cv2.COLOR_BGR2Lab)[0, 0])
 
 
 def recoloured(face: EnrolledFace, change: tuple[float, float, float], factor: float = 1.0) -> EnrolledFace:

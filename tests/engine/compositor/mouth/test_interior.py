@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 import cv2
 import numpy as np
@@ -54,7 +54,7 @@ WIDE = (-0.06, 0.14)
 def jaw(chin_down: float) -> np.ndarray:
     """Motion that moves the chin down by so much, in face units."""
     moves = tables().chin_moves[:, 1]
-    return (moves * (chin_down / (moves**2).sum())).astype(np.float32)
+    return np.asarray(moves * (chin_down / (moves**2).sum()), np.float32)
 
 
 def drawn(
@@ -122,21 +122,21 @@ def test_the_tip_is_up_for_l() -> None:
 
 def test_the_tongue_is_between_the_teeth_for_th() -> None:
     """Over the lower teeth, under the upper ones."""
-    narrow = {"opening": (-0.03, 0.05), "chin_down": 0.03}
+    narrow = partial(drawn, opening=(-0.03, 0.05), chin_down=0.03)
     on_lower, on_upper = (to_window(0.0, v).round().astype(int) for v in (0.0185, -0.02))
-    l_like, th = drawn(**narrow, tract=(0.5, 0.5, 0.9, 0)), drawn(**narrow, tract=(0.5, 1, 1, 0))
+    l_like, th = narrow(tract=(0.5, 0.5, 0.9, 0)), narrow(tract=(0.5, 1, 1, 0))
     assert th[on_lower[1], on_lower[0], 0] < 30 < 50 < l_like[on_lower[1], on_lower[0], 0]
     assert th[on_lower[1], on_lower[0], 2] > 80
     np.testing.assert_array_equal(th[on_upper[1], on_upper[0]], l_like[on_upper[1], on_upper[0]])
 
 
 def test_the_lower_lip_lies_under_the_upper_teeth_for_f() -> None:
-    narrow = {"opening": (-0.03, 0.03), "chin_down": 0.02}
-    v, colours = column(drawn(**narrow, tract=(0.3, 0.5, 0.1, 1)), low=-0.02, high=0.022)
+    narrow = partial(drawn, opening=(-0.03, 0.03), chin_down=0.02)
+    v, colours = column(narrow(tract=(0.3, 0.5, 0.1, 1)), low=-0.02, high=0.022)
     assert (colours[v < -0.01, 0] > 70).all()
     lip = colours[v > 0.012]
     assert (lip[:, 0] < 25).all() and (np.abs(lip[:, 1] - lip[:, 2]) < 40).all() and (lip[:, 1] > 40).all()
-    v, without = column(drawn(**narrow, tract=REST), low=-0.02, high=0.022)
+    v, without = column(narrow(tract=REST), low=-0.02, high=0.022)
     assert without[v > 0.012, 0].max() > 40
 
 

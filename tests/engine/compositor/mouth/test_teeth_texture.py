@@ -17,7 +17,7 @@ ROWS = {"upper": upper_row, "lower": lower_row}
 
 
 def at(row: Texture, s_mm: float, t_mm: float) -> np.ndarray:
-    return row[round((t_mm + BELOW_MM) * PX_PER_MM), round((s_mm + REACH_MM) * PX_PER_MM)]
+    return np.asarray(row[round((t_mm + BELOW_MM) * PX_PER_MM), round((s_mm + REACH_MM) * PX_PER_MM)])
 
 
 @pytest.mark.parametrize("name", ROWS)

@@ -30,6 +30,8 @@ from s2v.engine.compositor.torch.face_tensors import face_tensors
 from s2v.engine.compositor.torch.frame_inputs import PoseInputs
 from s2v.engine.compositor.torch.layout import is_empty
 from s2v.engine.compositor.torch.staging import Inputs
+from s2v.engine.compositor.torch.warp import articulate
+from s2v.engine.face.articulation import articulated
 from s2v.engine.face.enrolment import EnrolledFace, enrol
 from s2v.engine.face.geometry import LOWER_INNER_LIP, UPPER_INNER_LIP
 from s2v.engine.face.maps import Box
@@ -123,17 +125,48 @@ def test_frames_are_those_of_the_cpu(spoken: dict[str, Spoken], name: str, seed:
             assert difference(wanted, found, ours.layout.eyes) < 0.7, index
 
 
+@pytest.mark.parametrize("share", [0.5, 1.5])
+def test_a_face_speaks_as_strongly_here_as_on_the_cpu(spoken: dict[str, Spoken], share: float) -> None:
+    """Of arrays, and of tensors that stay on the device."""
+    one = spoken["bundled"]
+    ours = compositor(one, SEED)
+    jaw = {index: one.outputs[index]["motion"][0, 0] for index in sorted(one.outputs)}
+    for index in (min(jaw, key=jaw.__getitem__), 60, max(jaw, key=jaw.__getitem__)):
+        said = one.outputs[index]
+        found = ours.draw(said, index, share)
+        assert difference(ours.on_cpu.draw(said, index, share), found) < 0.3, index
+        resident = {name: torch.from_numpy(rows) for name, rows in said.items()}
+        np.testing.assert_array_equal(ours.draw(resident, index, share), found)
+        np.testing.assert_array_equal(ours.draw(said, index), compositor(one, SEED).draw(said, index))  # none is left
+    assert difference(found, ours.draw(said, index), ours.layout.mouth) > 1  # the widest mouth
+
+
+def test_motion_is_scaled_as_the_cpu_scales_it(spoken: dict[str, Spoken]) -> None:
+    one = spoken["smiling"]
+    ours = compositor(one, None)
+    tensors = face_tensors(ours.on_cpu.tables, ours.layout, torch.device("cpu"))
+    random = np.random.default_rng(0)
+    for share in (0.5, 0.8, 1.0, 1.5):
+        motion = random.normal(0, 1.5, (1, SPEC.n_motion)).astype(np.float32)
+        weights = torch.from_numpy(np.append(motion, np.float32(1)))[None]
+        scaled = articulate(tensors.warp, weights, torch.tensor([[share]])).numpy()
+        wanted = articulated(motion, share, ours.on_cpu.tables.articulation)
+        np.testing.assert_allclose(scaled[:, :-1], wanted, atol=1e-5)
+        assert scaled[0, -1] == 1  # the photo's own rest is closed whole
+
+
 @pytest.mark.parametrize("tract", TRACTS)
 def test_mouths_of_every_shape_are_those_of_the_cpu(spoken: dict[str, Spoken], tract: tuple[float, ...]) -> None:
-    """Opened wide, by a slit, and not at all."""
+    """Opened wide and by a slit, speaking as usual and more weakly."""
     given = np.array([tract], np.float32)
     for name, one in spoken.items():
         ours = compositor(one, None)
         jaw = {index: float(one.outputs[index]["motion"][0, 0]) for index in one.outputs}
         for index in (max(jaw, key=jaw.__getitem__), min(jaw, key=lambda index: abs(jaw[index] - 1))):
             outputs = {"motion": one.outputs[index]["motion"], "tract": given}
-            wanted, found = ours.on_cpu.draw(outputs), ours.draw(outputs)
-            assert difference(wanted, found, ours.layout.mouth) < 0.2, (name, index)  # 0.12
+            for articulation in (0.6, 1.0):
+                wanted, found = ours.on_cpu.draw(outputs, 0, articulation), ours.draw(outputs, 0, articulation)
+                assert difference(wanted, found, ours.layout.mouth) < 0.2, (name, index)  # 0.13
             rest = {**outputs, "tract": np.array([TRACTS[0]], np.float32)}
             if tract != TRACTS[0] and jaw[index] > 1.5:
                 assert difference(found, ours.draw(rest), ours.layout.mouth) > 0.3, "the tongue does not matter"

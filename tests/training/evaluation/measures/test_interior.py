@@ -52,7 +52,8 @@ def test_dark_share_redness_and_teeth_are_those_of_the_inside() -> None:
     assert look is not None
     assert look.dark_share == pytest.approx(0.5, abs=0.02)
     cheek, tooth, tongue = (
-        cv2.cvtColor(np.float32([[colour]]) / 255, cv2.COLOR_BGR2LAB)[0, 0] for colour in (SKIN, TOOTH, TONGUE)
+        cv2.cvtColor(np.array([[colour]], np.float32) / 255, cv2.COLOR_BGR2LAB)[0, 0]
+        for colour in (SKIN, TOOTH, TONGUE)
     )
     assert look.teeth_over_cheek == pytest.approx(tooth[0] / cheek[0], abs=0.02)
     assert look.redness == pytest.approx(tooth[1], abs=1.5)
@@ -83,7 +84,8 @@ def test_shut_mouths_say_nothing_and_the_others_are_averaged() -> None:
 def test_chroma_is_looked_for_within_the_lips_only() -> None:
     landmarks = face(0.1)
     coloured = picture(landmarks, [CAVITY, TOOTH])
-    grey = np.repeat(cv2.cvtColor(coloured, cv2.COLOR_BGR2GRAY)[..., None], 3, axis=2)
+    luma = np.asarray(cv2.cvtColor(coloured, cv2.COLOR_BGR2GRAY), np.uint8)
+    grey = np.repeat(luma[..., None], 3, axis=2)
     assert max(mouth_chroma(grey, landmarks)) < 0.5
     tinted = grey.copy()
     tinted[:20] = (0, 0, 255)  # red hair

@@ -25,7 +25,7 @@ def mouth(opening: np.ndarray, width: np.ndarray) -> np.ndarray:
 
 
 def wave(period: float, size: float) -> np.ndarray:
-    return size * np.sin(2 * np.pi * np.arange(N) / period)
+    return np.asarray(size * np.sin(2 * np.pi * np.arange(N) / period))
 
 
 def test_opening_is_over_the_closed_lips_and_width_from_corner_to_corner() -> None:

@@ -5,7 +5,7 @@ import pytest
 from fakes import voice
 
 from s2v.spec import LipSyncSpec
-from s2v.training.evaluation.measures.motion_level import gap_weights
+from s2v.training.evaluation.measures.motion_level import Speak, gap_weights
 from s2v.training.evaluation.measures.voice_level import as_recorded, level_figures
 
 SPEC = LipSyncSpec()
@@ -14,7 +14,7 @@ PCM = 0.3 * voice(3.0)
 SPOKEN = np.ones(N, bool)
 
 
-def loudness_mouth(power: float):
+def loudness_mouth(power: float) -> Speak:
     """Lips that open with the level of each frame to some power: 0 is deaf to it, 1 follows it fully."""
 
     def speak(pcm: np.ndarray) -> np.ndarray:

@@ -1,0 +1,87 @@
+"""What a mean of squares forgets."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("torch")
+import torch
+from torch import Tensor
+
+from s2v.spec import LipSyncSpec
+from s2v.training.train.losses import ShapeLoss
+
+SPEC = LipSyncSpec()
+
+
+@pytest.fixture(scope="module")
+def shapes() -> ShapeLoss:
+    return ShapeLoss(SPEC)
+
+
+def talk(seconds: int = 4, scale: float = 1.0, seed: int = 0) -> Tensor:
+    """Smooth motion about an open mouth, (1, n, n_motion)."""
+    rough = torch.randn(25 * seconds + 4, SPEC.n_motion, generator=torch.Generator().manual_seed(seed))
+    smooth = rough.unfold(0, 5, 1).mean(-1)
+    return (scale * smooth + torch.eye(SPEC.n_motion)[0] * 4)[None]
+
+
+def all_follow(true: Tensor) -> Tensor:
+    return torch.ones(true.shape[:2], dtype=torch.bool)
+
+
+def test_the_truth_has_the_right_shapes(shapes: ShapeLoss) -> None:
+    assert float(shapes(talk(), talk(), all_follow(talk()))) == pytest.approx(0, abs=1e-6)
+
+
+def test_half_the_motion_costs_and_so_does_the_mean(shapes: ShapeLoss) -> None:
+    true, follows = talk(), all_follow(talk())
+    lively = true.mean(1, keepdim=True) + 1.5 * (true - true.mean(1, keepdim=True))
+    half = true.mean(1, keepdim=True) + 0.5 * (true - true.mean(1, keepdim=True))
+    mean = true.mean(1, keepdim=True).expand_as(true)
+    assert float(shapes(half, true, follows)) > float(shapes(lively, true, follows))
+    assert float(shapes(mean, true, follows)) > float(shapes(half, true, follows))
+
+
+def test_opening_further_costs_nothing(shapes: ShapeLoss) -> None:
+    """Shortfalls are one-sided: what is off in the opening alone, and livelier, is `MotionLoss`'s business."""
+    true = talk()
+    lively = true.clone()
+    direction = torch.linalg.pinv(shapes.shapes.T)[:, 0]  # opens the lips, leaves width and chin
+    lively += 0.04 * (torch.arange(true.shape[1]) % 2)[None, :, None] * direction
+    assert float(shapes(lively, true, all_follow(true))) == pytest.approx(0, abs=1e-4)
+
+
+def test_a_mouth_too_wide_costs_five_times_how_much(shapes: ShapeLoss) -> None:
+    true = talk()
+    direction = torch.linalg.pinv(shapes.shapes.T)[:, 1]
+    assert float(shapes(true + 0.03 * direction, true, all_follow(true))) == pytest.approx(5 * 0.03, rel=1e-3)
+
+
+def test_where_the_target_rests_lips_are_to_be_shut_and_still(shapes: ShapeLoss) -> None:
+    rest = torch.zeros(1, 50, SPEC.n_motion)
+    opens = torch.linalg.pinv(shapes.shapes.T)[:, 0]
+    ajar = rest + 0.02 * opens
+    trembling = rest + 0.005 * (-1.0) ** torch.arange(50)[None, :, None] * opens
+    assert float(shapes(ajar, rest, all_follow(rest))) == pytest.approx(1.5 * 0.02 + 8 * 0.01, rel=1e-3)
+    assert float(shapes(trembling, rest, all_follow(rest))) == pytest.approx(1.5 * 0.005 + 6 * 0.01, rel=0.02)
+
+
+def test_a_jump_between_clips_is_no_speed(shapes: ShapeLoss) -> None:
+    """Following a target's jump by half is too slow only where it is a movement."""
+    true = torch.zeros(1, 50, SPEC.n_motion)
+    true[:, 25:, 0] = 2
+    said = true / 2 + true.mean() / 2
+    two = all_follow(true)
+    two[:, 25] = False
+    assert float(shapes(said, true, all_follow(true))) > float(shapes(said, true, two)) + 0.001
+
+
+def test_lips_open_where_the_target_closes_cost_more_than_shut_where_it_opens(shapes: ShapeLoss) -> None:
+    true, opens = talk(scale=0.0), torch.linalg.pinv(shapes.shapes.T)[:, 0]
+    closing, opening = true.clone(), true.clone()
+    closing[:, 40:43] -= (true[0, 0] @ shapes.shapes[:, 0]) * opens
+    opening[:, 43:46] -= (true[0, 0] @ shapes.shapes[:, 0]) * opens
+    missed, pressed = shapes(true, closing, all_follow(true)), shapes(closing, true, all_follow(true))
+    assert float(missed) > float(pressed) + 0.01
+    assert float(pressed) > 0.02
