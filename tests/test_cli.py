@@ -116,6 +116,10 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None
         ["live", "--port", "-1"],
         ["live", "--prot", "80"],
         ["live", "--seed", "-1"],
+        ["live", "--articulation", "0.4"],
+        ["live", "--articulation", "nan"],
+        ["generate", "--audio", "a.wav", "-o", "a.mp4", "--articulation", "1.51"],
+        ["generate", "--audio", "a.wav", "-o", "a.mp4", "--articulation", "loud"],
         ["generate", "--audio", "a.wav", "-o", "a.mp4", "--seed", "9223372036854775808"],
     ],
 )

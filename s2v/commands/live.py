@@ -56,6 +56,7 @@ def _run(args: argparse.Namespace) -> int:
             faces=served.faces,
             broadcast_source=broadcast_source,
             runtime=served.runtime,
+            articulation=None if served.runtime.spec.network == "speech2vid" else args.articulation,
         )
         ended_by = run_live(options, args.host, args.port, on_ready, tls)
     return 128 + ended_by

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from s2v.engine.compositor.pixel_format import PixelFormat
+from s2v.engine.face.articulation import USUAL
 from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.face.photo import MAX_SIDE_PX, Image, decode_photo, fit_photo, load_photo
 from s2v.engine.lipsync import Engine
@@ -36,6 +37,7 @@ class AvatarOptions:
     idle_seed: int | None = 0  # blinks, gaze, head and breath, see `LipSyncEngine`; None: only the lower face moves
     max_side_px: int = MAX_SIDE_PX  # larger photos are scaled down to this
     compose: str = "auto"  # where frames are drawn: one of `s2v.engine.compositor_choice.COMPOSE_PLACES`
+    articulation: float = USUAL  # how strongly the face speaks, 0.5 to 1.5; each engine can change it
 
 
 class Avatar:

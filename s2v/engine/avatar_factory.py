@@ -18,6 +18,7 @@ from s2v.engine.backends.model_file import read_model_file
 from s2v.engine.compositor.cpu import Compositor, make_compositor
 from s2v.engine.compositor.pixel_format import PixelFormat
 from s2v.engine.compositor_choice import Compose, composer, composer_for
+from s2v.engine.face.articulation import USUAL, check_articulation
 from s2v.engine.face.enrolment import EnrolledFace, enrol
 from s2v.engine.face.photo import MAX_SIDE_PX
 from s2v.engine.lipsync import LipSyncEngine
@@ -38,6 +39,7 @@ def load_avatar(
     max_side_px: int = MAX_SIDE_PX,
     seed: int | None = 0,
     compose: str = "auto",
+    articulation: float = USUAL,
 ) -> Avatar:
     """Find the face on a photo and prepare it; no runtime is opened before its first engine is.
 
@@ -49,9 +51,11 @@ def load_avatar(
         max_side_px: larger photos are scaled down to this.
         seed: whole number from 0: another one blinks and moves otherwise. None: nothing but the lower face moves.
         compose: where frames are drawn, "auto", "cpu" or "gpu".
-    Raises: FaceError, the photo cannot be used. ModelError, the model file cannot, or hears at another rate.
+        articulation: how strongly the face speaks, 0.5 to 1.5: silence stays silent, closed lips stay closed.
+    Raises: FaceError, the photo cannot be used. ModelError, the model file cannot, or hears at another rate, or puts
+        out pixels, which no articulation scales. S2vError, no such articulation.
     """
-    options = AvatarOptions(None if model is None else Path(model), backend, seed, max_side_px, compose)
+    options = AvatarOptions(None if model is None else Path(model), backend, seed, max_side_px, compose, articulation)
     return LocalAvatarFactory(options).enrol(photo, face_index=face_index)
 
 
@@ -72,10 +76,14 @@ class LocalAvatarFactory:
         Args:
             shared: the runtime of all engines, which stays with whoever opened it: when it is closed they end with
                 BackendError. None: each engine opens one of its own, and closes it.
-        Raises: ModelError, the model cannot be used. BackendError, an unknown place to draw at.
+        Raises: ModelError, the model cannot be used, or not with this articulation. BackendError, an unknown place to
+            draw at. S2vError, no such articulation.
         """
+        check_articulation(options.articulation)
         self.spec: LipSyncSpec = _spec_of(options.model) if shared is None else shared.spec
         _refuse_other_rate(self.spec, options.model)
+        if self.spec.network == "speech2vid" and options.articulation != USUAL:
+            raise ModelError(f"{options.model} puts out pixels, which no articulation scales: leave --articulation out")
         self._options = options
         self._shared = shared
         # what draws in a call is made with the face; what will draw for an own runtime is not known before it is open
@@ -110,7 +118,7 @@ class LocalAvatarFactory:
                 return compose(face, spec, idle_seed)
             return compositors.get(compose, pixels)
 
-        return _OwningEngine(face, backend, compose, options.idle_seed)
+        return _OwningEngine(face, backend, compose, options.idle_seed, options.articulation)
 
     def _keep(self, compositor: Compositor) -> None:
         """Let the compositors used last stay, also when no engine holds them."""
@@ -144,10 +152,12 @@ class _Compositors:
 class _OwningEngine(LipSyncEngine):
     """An engine that closes its backend with itself."""
 
-    def __init__(self, face: EnrolledFace, backend: Backend, compose: Compose, idle_seed: int | None) -> None:
+    def __init__(
+        self, face: EnrolledFace, backend: Backend, compose: Compose, idle_seed: int | None, articulation: float = USUAL
+    ) -> None:
         self._owned = backend
         try:
-            super().__init__(face, backend, compose, idle_seed)
+            super().__init__(face, backend, compose, idle_seed, articulation)
         except BaseException:
             backend.close()
             raise

@@ -17,6 +17,7 @@ from s2v.engine.audio.windows import MfccWindows
 from s2v.engine.backends.base import Backend, DeviceOutputsBackend, Outputs, Tensors
 from s2v.engine.compositor.cpu import Compositor
 from s2v.engine.compositor_choice import composer_for
+from s2v.engine.face.articulation import USUAL, check_articulation
 from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.face.photo import Image
 from s2v.errors import BackendError
@@ -54,6 +55,8 @@ class Engine(Protocol):
     @property
     def frame_size(self) -> tuple[int, int]: ...  # (width_px, height_px), both even
 
+    articulation: float  # how strongly the face speaks, LEAST to MOST; the frames drawn next have it
+
     def push(self, pcm: Pcm) -> list[DrawnFrame]: ...
 
     def flush(self) -> list[DrawnFrame]: ...
@@ -77,6 +80,7 @@ class LipSyncEngine:
         backend: Backend,
         compose: Callable[[EnrolledFace, LipSyncSpec, int | None], Compositor] | None = None,
         idle_seed: int | None = None,
+        articulation: float = USUAL,
     ) -> None:
         """Prepare to draw.
 
@@ -84,8 +88,12 @@ class LipSyncEngine:
             compose: makes the compositor; None is `composer_for` this backend.
             idle_seed: whole number from 0: the face blinks, looks about, breathes and moves its head a little,
                 always the same way for the same seed and frame. None: nothing but the lower face moves.
-        Raises: BackendError, the face was prepared for another model, or the backend is closed.
+            articulation: how strongly the face speaks, 0.5 to 1.5; may be changed at any time. Pixels, which network
+                "speech2vid" puts out, stay as they are.
+        Raises: BackendError, the face was prepared for another model, or the backend is closed. S2vError, no such
+            articulation.
         """
+        self.articulation = articulation
         self.spec: LipSyncSpec = backend.spec
         self.backend_name: str = backend.name
         self._backend = backend
@@ -99,6 +107,18 @@ class LipSyncEngine:
         if isinstance(backend, DeviceOutputsBackend) and self._compositor.draws_from(backend.device):
             self._resident = backend
         self._closed = False
+
+    @property
+    def articulation(self) -> float:
+        """How strongly the face speaks: motion is scaled about rest, closed lips stay closed.
+
+        The frames drawn next have what it is set to. Raises: S2vError, when it is set to no number from 0.5 to 1.5.
+        """
+        return self._articulation
+
+    @articulation.setter
+    def articulation(self, value: float) -> None:
+        self._articulation = check_articulation(value)
 
     @property
     def still(self) -> Image:
@@ -159,7 +179,8 @@ class LipSyncEngine:
         inferred_s = done_s = time.perf_counter()
         frames = []
         for row, (index, _) in enumerate(due):
-            pixels = self._compositor.draw({name: rows[row : row + 1] for name, rows in outputs.items()}, index)
+            one = {name: rows[row : row + 1] for name, rows in outputs.items()}
+            pixels = self._compositor.draw(one, index, self._articulation)
             before_s, done_s = done_s, time.perf_counter()
             times = inferred_s - began_s, done_s - before_s
             frames.append(DrawnFrame(index, self.spec.frame_centre(index), pixels, *times))

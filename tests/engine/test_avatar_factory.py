@@ -10,6 +10,7 @@ import time
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -24,7 +25,7 @@ from s2v.engine.avatar_factory import KEPT_COMPOSITORS, LocalAvatarFactory, load
 from s2v.engine.backends.batcher import BatchingBackend
 from s2v.engine.compositor.cpu import Compositor
 from s2v.engine.lipsync import DrawnFrame, Engine, LipSyncEngine
-from s2v.errors import BackendError, FaceError, ModelError, NoFaceError
+from s2v.errors import BackendError, FaceError, ModelError, NoFaceError, S2vError
 from s2v.spec import LipSyncSpec
 
 pytest.importorskip("torch", reason="the small test model is exported with torch")
@@ -224,3 +225,28 @@ def test_its_engines_move_by_its_seed(seed: int | None) -> None:
     moved = [bool((np.abs(frame.pixels[:brow].astype(int) - avatar.still_bgr[:brow]) > 8).any()) for frame in frames]
     assert not moved[0]  # the first frame follows on the still
     assert any(moved) == (seed is not None)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_engines_speak_as_strongly_as_the_avatar_was_asked_for(shared: bool) -> None:
+    asked = replace(options(), articulation=1.25)
+    backend = open_shared_backend(asked) if shared else None
+    try:
+        with LocalAvatarFactory(asked, backend).enrol(PHOTO).engine() as engine:
+            assert engine.articulation == 1.25
+            engine.articulation = 0.75  # of this engine alone
+            assert LocalAvatarFactory(asked, backend).enrol(PHOTO).engine().articulation == 1.25
+    finally:
+        if backend is not None:
+            backend.close()
+
+
+def test_an_articulation_that_cannot_be_is_refused_before_anything_is_opened() -> None:
+    with pytest.raises(S2vError, match=r"articulation is 3: give a number from 0\.5 to 1\.5"):
+        load_avatar("none.jpg", articulation=3)
+    from tiny_networks import tiny_model
+
+    pixels = tiny_model("speech2vid").path
+    with pytest.raises(ModelError, match=r"speech2vid\.onnx puts out pixels, which no articulation scales: leave"):
+        load_avatar(PHOTO, model=pixels, articulation=1.25)
+    assert load_avatar(PHOTO, model=pixels, max_side_px=256).frame_size

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from tiny_networks import tiny_model
 
 from s2v.engine.backends import open_backend
 from s2v.engine.lipsync import MAX_BATCH, DrawnFrame, LipSyncEngine
-from s2v.errors import AudioError, BackendError
+from s2v.errors import AudioError, BackendError, S2vError
 from s2v.spec import LipSyncSpec
 
 SPEC = LipSyncSpec()
@@ -148,3 +149,44 @@ def test_the_drawn_mouth_follows_the_voice_and_nothing_else_moves() -> None:
     assert moved[130:].max() > 0
     assert moved[:60].max() == 0  # above the eyes
     backend.close()
+
+
+def test_articulation_may_change_at_any_time_and_counts_from_the_next_frame_on() -> None:
+    pcm = voice(1.2)
+    usual, strong, changed = fake_engine(), fake_engine(), fake_engine()
+    assert usual.articulation == 1.0
+    strong.articulation = 1.5
+    changed.push(pcm[:0])
+    half = len(pcm) // 2
+    first = changed.push(pcm[:half])
+    changed.articulation = 1.5
+    rest = changed.push(pcm[half:]) + changed.flush()
+    wanted, stronger = usual.push(pcm) + usual.flush(), strong.push(pcm) + strong.flush()
+    assert same(first, wanted[: len(first)]) and first
+    assert same(rest, stronger[len(first) :]) and rest
+    assert not any(np.array_equal(a.pixels, b.pixels) for a, b in zip(wanted, stronger, strict=True))
+
+
+def test_an_engine_begins_with_the_articulation_it_is_given_and_refuses_others() -> None:
+    engine = LipSyncEngine(FACE, FakeBackend(), compose=FakeCompositor, articulation=0.5)
+    assert engine.articulation == 0.5
+    with pytest.raises(S2vError, match=r"articulation is 2: give a number from 0\.5 to 1\.5"):
+        engine.articulation = 2
+    assert engine.articulation == 0.5
+    with pytest.raises(S2vError, match="articulation is nan"):
+        LipSyncEngine(FACE, FakeBackend(), compose=FakeCompositor, articulation=float("nan"))
+
+
+def test_a_real_face_speaks_more_and_less_strongly_and_is_as_silent() -> None:
+    spoken, silent = voice(1.0), np.zeros(16_000, np.float32)
+    drawn = {}
+    with closing(open_backend(None, "onnxruntime")) as backend:
+        face = drawn_face(backend.spec)
+        for share in (0.5, 1.0, 1.5):
+            for name, pcm in (("spoken", spoken), ("silent", silent)):
+                engine = LipSyncEngine(face, backend, articulation=share)
+                drawn[name, share] = np.stack([frame.pixels for frame in engine.push(pcm)]).astype(int)
+    from_still = {key: np.abs(frames - frames[0]).mean() for key, frames in drawn.items()}
+    assert 0 < 1.2 * from_still["spoken", 0.5] < from_still["spoken", 1.0] < from_still["spoken", 1.5] / 1.1
+    for share in (0.5, 1.5):
+        assert np.abs(drawn["silent", share] - drawn["silent", 1.0]).mean() < 0.1  # levels

@@ -78,7 +78,7 @@ def wave_sum(window: NDArray[np.float32]) -> np.float32:
 
 
 class FakeCompositor:
-    """Fills `Compositor`: writes the network's outputs into the picture, bit for bit."""
+    """Fills `Compositor`: writes the network's outputs, and the articulation, into the picture, bit for bit."""
 
     def __init__(self, face: EnrolledFace, spec: LipSyncSpec, idle_seed: int | None = None) -> None:
         self.still: Image = face.photo.copy()
@@ -86,9 +86,10 @@ class FakeCompositor:
     def draws_from(self, device: ComputeDevice) -> bool:
         return False
 
-    def draw(self, outputs: Outputs, index: int = 0) -> Image:
+    def draw(self, outputs: Outputs, index: int = 0, articulation: float = 1.0) -> Image:
         assert all(rows.shape[0] == 1 for rows in outputs.values()), "one frame at a time"
         content = b"".join(np.asarray(outputs[name]).tobytes() for name in sorted(outputs))
+        content += np.float32(articulation).tobytes()
         frame = self.still.copy()
         frame.ravel()[:] = np.resize(np.frombuffer(content, np.uint8), frame.size)
         return frame

@@ -47,6 +47,8 @@ class FakeEngine:
 
     def __init__(self, before_push: Callable[[], object] = lambda: None) -> None:
         self.spec = LipSyncSpec()
+        self.articulation = 1.0
+        self.articulations: list[float] = []  # of the frames drawn, in order
         self.heard = np.zeros(0, np.float32)
         self.closed = 0
         self._drawn = 0
@@ -79,6 +81,7 @@ class FakeEngine:
         picture = still()
         picture[MOUTH] = min(255, round(1500 * loudness))
         self._drawn += 1
+        self.articulations.append(self.articulation)
         return DrawnFrame(self._drawn - 1, centre, picture)
 
 

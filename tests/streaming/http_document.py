@@ -67,6 +67,8 @@ SERVERS: dict[str, Callable[[], LiveOptions]] = {
     "voice": lambda: live(FakeEngine, sample_clip=tone_clip(1.0), runtime=_NoRuntime()),
     "long voice": lambda: live(FakeEngine, sample_clip=tone_clip(60.0)),
     "uploads": lambda: live(FakeEngine, sample_clip=tone_clip(1.0), faces=uploads(), ice_servers=ICE),
+    "soft": lambda: live(FakeEngine, articulation=0.75),
+    "pixels": lambda: live(FakeEngine, articulation=None),
     "no room": lambda: live(FakeEngine, faces=uploads(UploadLimits(max_faces=0))),
     "token": lambda: live(FakeEngine, access=Access(TOKEN)),
     "push": lambda: live(FakeEngine, broadcast_source=PUSH),

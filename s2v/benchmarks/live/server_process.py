@@ -104,6 +104,14 @@ class MarkingEngine:
     def frame_size(self) -> tuple[int, int]:
         return self._engine.frame_size
 
+    @property
+    def articulation(self) -> float:
+        return self._engine.articulation
+
+    @articulation.setter
+    def articulation(self, value: float) -> None:
+        self._engine.articulation = value
+
     def push(self, pcm: NDArray[np.float32]) -> list[DrawnFrame]:
         if found := self._finder.push(pcm):
             self._click = found[-1]

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 from s2v.bundled import BUNDLED_FACE
 
+LEAST_ARTICULATION, MOST_ARTICULATION = 0.5, 1.5  # as in `s2v.engine.face.articulation`, which loads numpy
+
 
 def add_face_options(parser: argparse.ArgumentParser, max_side_px: int) -> None:
     """Whose face, and what draws it: the same for all commands that show one."""
@@ -40,6 +42,13 @@ def add_face_options(parser: argparse.ArgumentParser, max_side_px: int) -> None:
         help="where frames are drawn: auto (default) is the GPU with --backend torch-cuda, else the CPU",
     )
     parser.add_argument(
+        "--articulation",
+        type=_articulation,
+        default=1.0,
+        metavar="SHARE",
+        help="how strongly the face speaks, 0.5 to 1.5 (default %(default)s); silence stays silent",
+    )
+    parser.add_argument(
         "--no-idle", action="store_true", help="no blinks, gaze, head motion or breath: only the lower face moves"
     )
     parser.add_argument(
@@ -52,7 +61,19 @@ def avatar_options(args: argparse.Namespace) -> AvatarOptions:
     from s2v.engine.avatar import AvatarOptions
 
     idle_seed = None if args.no_idle else args.seed
-    return AvatarOptions(args.model, args.backend, idle_seed, args.max_side, args.compose)
+    return AvatarOptions(args.model, args.backend, idle_seed, args.max_side, args.compose, args.articulation)
+
+
+def _articulation(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not LEAST_ARTICULATION <= value <= MOST_ARTICULATION:  # nor NaN
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not an articulation: give a number from {LEAST_ARTICULATION} to {MOST_ARTICULATION}"
+        )
+    return value
 
 
 def _seed(text: str) -> int:

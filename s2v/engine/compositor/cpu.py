@@ -21,6 +21,7 @@ from s2v.engine.compositor.idle_motion import IdleMotion, IdlePose
 from s2v.engine.compositor.lips import LipLine
 from s2v.engine.compositor.maps import remap
 from s2v.engine.compositor.warp import LayeredWarp
+from s2v.engine.face.articulation import USUAL, articulated
 from s2v.engine.face.enrolment import EnrolledFace, face_grid
 from s2v.engine.face.geometry import Points
 from s2v.engine.face.photo import Image
@@ -38,13 +39,14 @@ class Compositor(Protocol):
         If not, `draw` wants them in host memory.
         """
 
-    def draw(self, outputs: Outputs, index: int = 0) -> Image:
+    def draw(self, outputs: Outputs, index: int = 0, articulation: float = USUAL) -> Image:
         """One frame, a new array, from one frame's network outputs (batch of 1).
 
         (h, w, 3) BGR, but for a compositor that was made for another `PixelFormat`.
 
         Args:
             index: which frame of the video it is: idle motion depends on it and on nothing else.
+            articulation: how strongly the face speaks, see `articulated`; pixels of a network stay as they are.
         """
 
 
@@ -84,10 +86,11 @@ class MotionCompositor:
         """See `Compositor.draws_from`: OpenCV draws in host memory."""
         return False
 
-    def draw(self, outputs: Outputs, index: int = 0) -> Image:
+    def draw(self, outputs: Outputs, index: int = 0, articulation: float = USUAL) -> Image:
         """See `Compositor.draw`; needs `motion` (1, K)."""
         pose = self.pose(index)
-        frame, weights = self._warped(np.asarray(outputs["motion"], np.float32)[0], pose)
+        motion = articulated(np.asarray(outputs["motion"], np.float32)[0], articulation, self.tables.articulation)
+        frame, weights = self._warped(motion, pose)
         if all(self._window_size):
             self._lip_line.draw(frame[self._window], self._outline(weights, self._carry(pose)))
         return frame
@@ -137,7 +140,7 @@ class PixelCompositor:
         """See `Compositor.draws_from`: OpenCV draws in host memory."""
         return False
 
-    def draw(self, outputs: Outputs, index: int = 0) -> Image:
+    def draw(self, outputs: Outputs, index: int = 0, articulation: float = USUAL) -> Image:
         """See `Compositor.draw`; needs `pixels` (1, 3, face_px, face_px)."""
         crop = np.ascontiguousarray(np.asarray(outputs["pixels"], np.float32)[0].transpose(1, 2, 0))
         grid, alpha = self._grid, self._alpha

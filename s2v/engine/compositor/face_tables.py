@@ -15,6 +15,7 @@ from s2v.engine.compositor.head_tables import HeadTables, head_tables
 from s2v.engine.compositor.lips import lip_line_colour
 from s2v.engine.compositor.maps import Box
 from s2v.engine.compositor.warp_tables import WarpTables, warp_tables
+from s2v.engine.face.articulation import ArticulationTables, articulation_tables
 from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.face.geometry import FACE_OVAL, LOWER_INNER_LIP, MOUTH_CORNERS, N_MESH, UPPER_INNER_LIP, Points
 from s2v.engine.face.motion_basis import MotionBasis
@@ -50,6 +51,7 @@ class FaceTables:
     box: Box  # of the lower face: all that may change while the head is still
     unit_px: float  # pixels of a face unit
     photo_to_plane: Points  # (2, 3) from photo pixels to the face plane
+    articulation: ArticulationTables  # of the model's motion
     warp: WarpTables  # its output is `box`
     mouth: MouthTables
     idle: IdleTables | None  # None: nothing but the lower face moves
@@ -66,6 +68,7 @@ def face_tables(face: EnrolledFace, spec: LipSyncSpec, idle: bool) -> FaceTables
         box=box,
         unit_px=face.pose.unit_px,
         photo_to_plane=np.linalg.inv(np.vstack([face.plane.matrix, [0, 0, 1]]))[:2],
+        articulation=articulation_tables(spec),
         warp=face_warp_tables(face, spec, to_photo, size, step=max(size) / COARSE_CELLS),
         mouth=_mouth_tables(face, box, moving.head.reach_px if moving else 0),
         idle=moving,

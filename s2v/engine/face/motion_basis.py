@@ -85,6 +85,13 @@ def symmetric(displacement: Points) -> Points:
     return (displacement + mirrored) / 2
 
 
+def lip_gap(basis: MotionBasis) -> NDArray[np.float64]:
+    """(K,) opening at the middle of the lips, in face units, for each unit of a component."""
+    moves = basis.displacement(np.array([UPPER_INNER_LIP[5], LOWER_INNER_LIP[5]]))
+    opening: NDArray[np.float64] = moves[:, 1, 1] - moves[:, 0, 1]
+    return opening
+
+
 def lip_gaps(canonical: Points) -> Points:
     """Opening between the inner lips, (..., 468, 3) -> (..., 9): left to right, corners left out.
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from aiortc import MediaStreamError, MediaStreamTrack
 from av import AudioFrame, VideoFrame
 
-from s2v.errors import S2vError
+from s2v.errors import S2vError, StreamError
 from s2v.streaming.broadcast.subscribers import (
     WAITING_FRAMES,
     WAITING_PACKETS,
@@ -157,6 +157,10 @@ class Subscriber:
             leaving.cancel()
         if life.done() and not life.cancelled():
             life.result()
+
+    def articulate(self, articulation: float) -> None:
+        """Raises: StreamError, everybody sees this face."""
+        raise StreamError("everybody sees this face: its articulation is the server's, leave it out")
 
     async def close(self) -> None:
         """Leave; nobody else notices. Safe to call twice."""

@@ -78,7 +78,9 @@ class RenderClient:
         assert isinstance(found, FoundFace)
         avatar_id = secrets.token_hex(8)
         avatar = Avatar(
-            found.face, lambda pixels: RemoteEngine(self, found.face, avatar_id, pixels), lambda: found.still_bgr
+            found.face,
+            lambda pixels: RemoteEngine(self, found.face, avatar_id, pixels, self._options.articulation),
+            lambda: found.still_bgr,
         )
         _ = avatar.still_jpeg  # made here, on a thread that may wait, and not when a page asks for it
         return avatar

@@ -84,6 +84,14 @@ class WantsFace:
 
 
 @dataclass(frozen=True)
+class Draw:
+    """What an engine is asked for, again and again: the frames now due. Answered by `Drawn`."""
+
+    pcm: NDArray[np.float32] | None  # of `Engine.push`; None flushes
+    articulation: float
+
+
+@dataclass(frozen=True)
 class Drawn:
     """Frames that lie in the shared memory from slot 0 on, as (index, centre sample, network_s, compose_s)."""
 
@@ -168,8 +176,9 @@ class RequestHandler:
                 slots = np.ndarray(slots_shape(engine.frame_size), np.uint8, memory.buf)
                 line.send(None)
                 while True:
-                    pcm = line.recv()
-                    frames = engine.flush() if pcm is None else engine.push(pcm)
+                    asked: Draw = line.recv()
+                    engine.articulation = asked.articulation
+                    frames = engine.flush() if asked.pcm is None else engine.push(asked.pcm)
                     self._hand_over(line, slots, frames)
             finally:
                 engine.close()

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from s2v.engine.avatar import CALL_PIXELS
 from s2v.engine.compositor.pixel_format import PixelFormat
+from s2v.engine.face.articulation import USUAL, check_articulation
 from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.lipsync import DrawnFrame
 from s2v.errors import BackendError, S2vError
 from s2v.spec import LipSyncSpec
-from s2v.streaming.render.process import Drawn, OpenEngine, WantsFace, slots_shape
+from s2v.streaming.render.process import Draw, Drawn, OpenEngine, WantsFace, slots_shape
 
 ANSWER_WITHIN_S = 15.0  # an engine; more than `batcher.PATIENCE_S`, whose reason is the better one
 OPEN_WITHIN_S = 60.0  # a face that is new to the process is prepared first
@@ -47,11 +48,18 @@ class RemoteEngine:
     Args:
         avatar_id: what the process knows this face by; when it does not, or no longer, it is sent there.
         pixels: CALL_PIXELS are handed on as they come; for anything else frames are made BGR.
+        articulation: see `LipSyncEngine`.
     """
 
     def __init__(
-        self, renderer: RenderProcess, face: EnrolledFace, avatar_id: str, pixels: PixelFormat = CALL_PIXELS
+        self,
+        renderer: RenderProcess,
+        face: EnrolledFace,
+        avatar_id: str,
+        pixels: PixelFormat = CALL_PIXELS,
+        articulation: float = USUAL,
     ) -> None:
+        self.articulation = articulation
         self._renderer = renderer
         self._as_bgr = pixels != CALL_PIXELS
         height_px, width_px = face.photo.shape[:2]
@@ -87,6 +95,15 @@ class RemoteEngine:
     def backend_name(self) -> str:
         return self._renderer.name
 
+    @property
+    def articulation(self) -> float:
+        """See `LipSyncEngine.articulation`."""
+        return self._articulation
+
+    @articulation.setter
+    def articulation(self, value: float) -> None:
+        self._articulation = check_articulation(value)
+
     def push(self, pcm: NDArray[np.float32]) -> list[DrawnFrame]:
         """See `LipSyncEngine.push`. Raises: AudioError. BackendError, also when the process has ended."""
         return self._ask(pcm)
@@ -112,7 +129,7 @@ class RemoteEngine:
     def _ask(self, pcm: NDArray[np.float32] | None) -> list[DrawnFrame]:
         if self._slots is None:
             raise BackendError("this engine is closed: make another")
-        send(self._line, pcm)
+        send(self._line, Draw(pcm, self._articulation))
         frames: list[DrawnFrame] = []
         while True:
             drawn = answer(self._line, ANSWER_WITHIN_S)

@@ -75,7 +75,11 @@ async def _config(request: web.Request) -> web.Response:
     ice_servers = [server.as_json() for server in options.ice_servers]
     size = {"width": width, "height": height}
     own, faces = options.clip is not None, config_of(request.app[STORE])
-    return web.json_response({"inputs": options.inputs, "own_clip": own, **size, **faces, "ice_servers": ice_servers})
+    articulation = options.articulation if options.shared is None else None
+    return web.json_response(
+        {"inputs": options.inputs, "own_clip": own, **size, **faces, "articulation": articulation}
+        | {"ice_servers": ice_servers}
+    )
 
 
 async def _health(request: web.Request) -> web.Response:

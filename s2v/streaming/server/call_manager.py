@@ -11,6 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from s2v.engine.avatar import CALL_PIXELS, Avatar
+from s2v.engine.face.articulation import USUAL
 from s2v.errors import StreamError
 from s2v.machine import give_memory_back
 from s2v.media.audio_file import AudioClip
@@ -44,6 +45,7 @@ class LiveOptions:
     faces: FaceOptions = ONE_FACE  # beside this one
     broadcast_source: BroadcastSource | None = None  # the same as `clip`, of a microphone or a program
     runtime: RuntimeCounters | None = None  # what all engines share, for /metrics
+    articulation: float | None = USUAL  # of every face unless its caller wants another; None: nobody can change it
 
     @property
     def shared(self) -> BroadcastSource | None:

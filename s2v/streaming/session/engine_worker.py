@@ -68,6 +68,7 @@ class EngineWorker:
         times: StageTimes | None = None,
     ) -> None:
         """`now` is read on the event loop and on the engine's thread."""
+        self.articulation: float | None = None  # of the frames drawn next, set from anywhere; None is the engine's own
         self.drawn = 0
         self.skipped_samples = 0
         self.draw_s = 0.0  # running mean of the seconds per frame
@@ -187,5 +188,7 @@ class EngineWorker:
     def _draw_now(self, pcm: Pcm | None) -> tuple[list[DrawnFrame], float, float]:
         began_s = self._now()
         engine = self._open_engine()
+        if self.articulation is not None:
+            engine.articulation = self.articulation
         frames = engine.flush() if pcm is None else engine.push(pcm)
         return frames, began_s, self._now()

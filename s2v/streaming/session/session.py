@@ -11,7 +11,9 @@ from typing import Protocol, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from s2v.engine.face.articulation import check_articulation
 from s2v.engine.lipsync import Engine
+from s2v.errors import S2vError, StreamError
 from s2v.media.audio_file import PLAYBACK_HZ
 from s2v.streaming.session.buffers import DueFrame, FrameQueue, VoiceBuffer
 from s2v.streaming.session.clock import MediaClock
@@ -45,6 +47,14 @@ class Stats(TypedDict):
     stages_p95_ms: dict[str, float]
 
 
+def articulation_of(value: object) -> float:
+    """What a caller asks for. Raises: StreamError, no number from 0.5 to 1.5."""
+    try:
+        return check_articulation(value)
+    except S2vError as error:
+        raise StreamError(str(error)) from None
+
+
 class SessionMonitor(Protocol):
     """Somebody who keeps count of sessions; called on the event loop."""
 
@@ -75,6 +85,7 @@ class Session:
         self.has_subscribers = True  # while it has none, nothing is drawn, but time goes on
         self._margin_s = margin_s
         self._opened = False
+        self._scales_motion = False  # known once it is open
         self._source = source
         self._voice = VoiceBuffer(round((MAX_PLAYOUT_DELAY_S + 1.0) * PLAYBACK_HZ))
         self._frames = FrameQueue(math.ceil(MAX_PLAYOUT_DELAY_S * 30))  # what can wait at most, at up to 30 fps
@@ -97,6 +108,7 @@ class Session:
             if self._monitor is not None:
                 self._monitor.began(self)
             spec = await self._worker.open()
+            self._scales_motion = spec.network != "speech2vid"
             self.clock.playout_delay_s = spec.look_ahead_s + self._margin_s
             self._playout_delay.lowest_s, self._playout_delay.highest_s = (
                 spec.look_ahead_s + MIN_MARGIN_S,
@@ -128,6 +140,15 @@ class Session:
         finally:
             if self._monitor is not None:
                 self._monitor.ended(self)
+
+    def articulate(self, articulation: float) -> None:
+        """Let the frames drawn next speak as strongly as this, 0.5 to 1.5; after `open`.
+
+        Raises: StreamError, no such articulation, or the model puts out pixels, which none scales.
+        """
+        if not self._scales_motion:
+            raise StreamError("this server's faces cannot speak more or less strongly: leave articulation out")
+        self._worker.articulation = articulation_of(articulation)
 
     async def wait_until_heard(self, source_sample: int) -> None:
         """Return when this sample of the source, counted at ENGINE_HZ, is released to the listeners."""

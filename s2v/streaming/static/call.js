@@ -11,6 +11,7 @@ export class Call {
   #timer = 0;
   #closed = false;
   #sender = null;
+  #channel = null;
   #wasLive = false;
 
   // events: {track(stream), live(), weak(), message(object), lost(text)}; none is told after `close`.
@@ -19,14 +20,16 @@ export class Call {
     this.#events = events;
   }
 
-  // `audio`: a track that drives the face, or null to listen only. `patient`: a full server is asked again, because the
-  // place it will give is the one we have just left. Rejects with the server's reason.
-  async open(input, face, audio, patient = false) {
+  // `wishes`: what else the offer asks for, {face, articulation}, each may lack. `audio`: a track that drives the face, or
+  // null to listen only. `patient`: a full server is asked again, because the place it will give is the one we have just
+  // left. Rejects with the server's reason.
+  async open(input, wishes, audio, patient = false) {
     const { pc } = this;
     if (audio) this.#sender = pc.addTransceiver(audio, { direction: "sendrecv", streams: [new MediaStream([audio])] }).sender;
     else pc.addTransceiver("audio", { direction: "recvonly" });
     pc.addTransceiver("video", { direction: "recvonly" });
-    pc.createDataChannel("state").onmessage = (event) => this.#tell("message", JSON.parse(event.data));
+    this.#channel = pc.createDataChannel("state");
+    this.#channel.onmessage = (event) => this.#tell("message", JSON.parse(event.data));
     const received = new MediaStream();
     pc.ontrack = ({ track }) => {
       received.addTrack(track);
@@ -37,7 +40,7 @@ export class Call {
     await pc.setLocalDescription(await pc.createOffer());
     await gathered(pc);
     if (this.#closed) return;
-    const offer = { type: "offer", sdp: pc.localDescription.sdp, input, ...(face ? { face } : {}) };
+    const offer = { type: "offer", sdp: pc.localDescription.sdp, input, ...wishes }; // JSON leaves out what is undefined
     const answer = await this.#ask(offer, patient ? performance.now() + LEAVING_MS : 0);
     if (this.#closed) return;
     await pc.setRemoteDescription(answer);
@@ -49,6 +52,11 @@ export class Call {
   // Another microphone, or silence, from the next packet on; nothing is negotiated again.
   async replaceAudio(track) {
     if (!this.#closed) await this.#sender?.replaceTrack(track);
+  }
+
+  // Tell the server something while the call is on.
+  say(message) {
+    if (!this.#closed && this.#channel?.readyState === "open") this.#channel.send(JSON.stringify(message));
   }
 
   close() {

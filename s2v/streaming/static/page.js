@@ -7,6 +7,7 @@ import { ReadOut } from "./readout.js";
 
 const byId = (id) => document.getElementById(id);
 const STATES = { idle: "Ready", connecting: "Connecting", live: "Live", lost: "Connection lost", stopped: "Stopped", ended: "Finished" };
+const SAY_EVERY_MS = 200;
 const LOOK_ONLY_MS = 60000; // a face that only idles, its microphone never on, gives its place back
 const WELCOME = {
   mic: ["Give a photo your voice", "Talk, and the face says it with you."],
@@ -18,6 +19,7 @@ const WELCOME = {
 let config = { inputs: [] };
 let faces = null;
 let faceTimer = 0;
+let speechTimer = 0;
 let call = null; // the one in progress: {input, link, microphone, lookOnly}
 const readOut = new ReadOut({ fps: byId("fps"), delay: byId("delay"), missed: byId("missed"), bar: byId("bar"), list: byId("stages") });
 
@@ -70,7 +72,8 @@ async function start(input, talk = true, again = false) {
     if (call !== mine) return;
     const opened = input === "mic" && (talk || !silence) ? openMicrophone(mine) : null;
     opened?.catch(() => {}); // it is awaited below; meanwhile nobody listens
-    await mine.link.open(input, faces?.chosen, silence ?? (await opened), again);
+    const asked = articulation();
+    await mine.link.open(input, { face: faces?.chosen, articulation: asked }, silence ?? (await opened), again);
     if (silence) await mine.link.replaceAudio((await opened) ?? silence);
     if (!mine.microphone.isOpen && input === "mic") mine.lookOnly = setTimeout(() => finish("idle"), LOOK_ONLY_MS);
   } catch (error) {
@@ -127,6 +130,7 @@ function onTrack(stream) {
 }
 
 function onLive(mine) {
+  if (articulation() !== undefined) mine.link.say({ articulation: articulation() }); // it may have moved meanwhile
   show("live", byId("error").hidden ? "" : byId("error").textContent);
   readOut.start(mine.link.pc, showWeak, () => finish("lost", "Nothing has come from the server for a while. Start again."));
 }
@@ -139,6 +143,7 @@ function showWeak(weak) {
 function onMessage(message) {
   if (message.state === "ended") return finish("ended");
   if (message.state === "failed") return finish("lost", message.error);
+  if (message.state === "refused") return tell(message.error);
   if (message.state === "closed") return finish("lost", "The server has ended the call.");
   readOut.hear(message);
 }
@@ -193,6 +198,20 @@ function showFace() {
   start(input, talks, again);
 }
 
+// How strongly the face shall speak; undefined where nobody may choose.
+function articulation() {
+  return byId("speech").hidden ? undefined : Number(byId("articulation").value);
+}
+
+function onArticulation() {
+  byId("articulation-value").textContent = `${Math.round(100 * articulation())} %`;
+  if (speechTimer) return; // at most so often, and the last place counts
+  speechTimer = setTimeout(() => {
+    speechTimer = 0;
+    call?.link.say({ articulation: articulation() });
+  }, SAY_EVERY_MS);
+}
+
 function setShape(width, height) {
   document.documentElement.style.setProperty("--shape", `${width} / ${height}`);
 }
@@ -221,6 +240,12 @@ async function begin() {
   for (const input of config.inputs) byId(`start-${input}`).hidden = false;
   const [title, lead] = WELCOME[config.own_clip ? "clip" : config.inputs[0]] ?? WELCOME.mic;
   byId("headline").textContent = title;
+  if (Number.isFinite(config.articulation)) {
+    byId("speech").hidden = false;
+    byId("articulation").value = config.articulation;
+    byId("articulation").oninput = onArticulation;
+    onArticulation();
+  }
   byId("lead").textContent = lead;
   if (config.inputs[0] === "voice") byId("start-voice").classList.add("primary");
   if (!config.inputs.includes("shared")) {

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from aiortc import MediaStreamTrack, RTCDataChannel, RTCPeerConnection, RTCSessionDescription, RTCTransportStats
 
 from s2v.errors import S2vError, StreamError
-from s2v.streaming.session.session import Stats
+from s2v.streaming.session.session import Stats, articulation_of
 from s2v.streaming.sources.peer import PeerSource
 from s2v.streaming.sources.source import AudioSource
 from s2v.streaming.webrtc.aiortc_internals import SessionDescription, replace_jitter_buffer
@@ -26,6 +26,8 @@ TEND_EVERY_S = 0.5
 RELEASE_WITHIN_S = 5.0
 MESSAGE_BYTES = 200  # what an empty one costs, or a channel
 MAX_UNASKED_BYTES = 128 * 1024
+FORGIVEN_BYTES = 2 * 1024  # of them, TEND_EVERY_S: a page whose visitor moves a slider may say so ten times a second
+MAX_WISH_CHARACTERS = 200
 LINGER_S = 0.5  # between telling the page that the end has come and hanging up
 
 
@@ -42,6 +44,8 @@ class CallStream(Protocol):
     def lag_s(self) -> float: ...
 
     async def open(self) -> None: ...
+
+    def articulate(self, articulation: float) -> None: ...
 
     async def run(self) -> None: ...
 
@@ -108,6 +112,8 @@ class Call:
             else:
                 self.session = self._make_session(voice if voice is not None else self._microphone_source())
             await self.session.open()  # before the answer: no audio can pile up while a model loads
+            if offer.articulation is not None:
+                self.session.articulate(offer.articulation)
             self._pc.addTrack(self.session.voice_track)
             self._pc.addTrack(self.session.face_track)
             for transceiver in self._pc.getTransceivers():  # refuse what nobody would read
@@ -211,6 +217,7 @@ class Call:
         """Tell the page how it goes; return when nothing has come from the peer for a while."""
         received, heard_s = -1, self._now()
         while self._now() - heard_s < self._silent_after_s:
+            self._unasked_bytes = max(self._unasked_bytes - FORGIVEN_BYTES, 0)
             self._send({"state": "live", **session.stats()})
             await self._sleep(TEND_EVERY_S)
             if (now_received := await self._packets_received()) != received:
@@ -246,11 +253,18 @@ class Call:
         self._on_message("")
 
     def _on_message(self, message: str | bytes) -> None:
-        """Our page opens one channel and says nothing; unpacking what others pour in takes the time of all calls."""
+        """Our page opens one channel and says little; unpacking what others pour in takes the time of all calls."""
         self._unasked_bytes += MESSAGE_BYTES + len(message)
-        if self._unasked_bytes > MAX_UNASKED_BYTES and not self._hung_up.is_set():
+        if self._hung_up.is_set():
+            return
+        if self._unasked_bytes > MAX_UNASKED_BYTES:
             log.info("a caller floods its data channel: hanging up")
             self._hung_up.set()
+        elif isinstance(message, str) and (wish := _wish_of(message)) is not None and self.session is not None:
+            try:
+                self.session.articulate(articulation_of(wish["articulation"]))
+            except StreamError as error:
+                self._send({"state": "refused", "error": str(error)})
 
     def _on_track(self, track: MediaStreamTrack) -> None:
         if track.kind == "audio":
@@ -264,3 +278,12 @@ class Call:
             self._connected.set()
         elif self._pc.connectionState in ("failed", "closed"):
             self._hung_up.set()
+
+
+def _wish_of(message: str) -> dict[str, object] | None:
+    """{"articulation": ...} as the page sends it; anything else is left unread."""
+    try:
+        body = json.loads(message) if len(message) <= MAX_WISH_CHARACTERS else None
+    except (json.JSONDecodeError, RecursionError):
+        return None
+    return body if isinstance(body, dict) and body.keys() == {"articulation"} else None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from s2v.errors import StreamError
+from s2v.streaming.session.session import articulation_of
 from s2v.streaming.webrtc.aiortc_internals import SessionDescription
 
 Input = Literal["mic", "voice", "shared"]
@@ -22,6 +23,7 @@ class Offer:
     sdp: str
     input: Input
     face: str | None = None  # id of the face to show; None is the server's own
+    articulation: float | None = None  # how strongly it speaks; None is as the server has it
 
     @classmethod
     def from_json(cls, text: str) -> Offer:
@@ -38,7 +40,8 @@ class Offer:
             raise StreamError(f"the offer has {sections} media sections: send one audio, one video, one data channel")
         if not isinstance(face := body.get("face"), str | None):
             raise StreamError(f'"face" is {str(face)[:20]}: send the id of a face, or leave it out')
-        return cls(body["sdp"], body["input"], face)
+        articulation = body.get("articulation")
+        return cls(body["sdp"], body["input"], face, None if articulation is None else articulation_of(articulation))
 
 
 def refuse_unusable(description: SessionDescription) -> None:

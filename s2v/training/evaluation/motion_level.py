@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from s2v.engine.audio.windows import mfcc_windows
 from s2v.engine.backends.base import Backend
-from s2v.engine.face.geometry import LOWER_INNER_LIP, MOUTH_CORNERS, UPPER_INNER_LIP
-from s2v.engine.face.motion_basis import MotionBasis
+from s2v.engine.face.geometry import MOUTH_CORNERS
+from s2v.engine.face.motion_basis import MotionBasis, lip_gap
 from s2v.engine.lipsync import MAX_BATCH
 from s2v.spec import LipSyncSpec
 from s2v.training.evaluation.metrics import (
@@ -54,9 +54,7 @@ class Spoken:
 
 def gap_weights(spec: LipSyncSpec) -> NDArray[np.float64]:
     """(n_motion,) opening at the middle of the lips, in face units, per unit of each coefficient."""
-    moves = MotionBasis.load(spec.motion_basis).displacement(np.array([UPPER_INNER_LIP[5], LOWER_INNER_LIP[5]]))
-    opening: NDArray[np.float64] = (moves[:, 1, 1] - moves[:, 0, 1])[: spec.n_motion]
-    return opening
+    return lip_gap(MotionBasis.load(spec.motion_basis))[: spec.n_motion]
 
 
 def width_weights(spec: LipSyncSpec) -> NDArray[np.float64]:

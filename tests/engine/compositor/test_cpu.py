@@ -14,6 +14,7 @@ from s2v.engine.backends.base import Tensors
 from s2v.engine.compositor.cpu import MotionCompositor, PixelCompositor, make_compositor
 from s2v.engine.compositor.face_tables import lower_face_box
 from s2v.engine.compositor.lips import LipLine, light_between, lip_line_colour, opening_mask, paint_cover
+from s2v.engine.face.articulation import articulated, articulation_tables
 from s2v.engine.face.enrolment import EnrolledFace, enrol, face_from_landmarks, face_grid
 from s2v.engine.face.geometry import FACE_OVAL
 from s2v.engine.face.motion_basis import aperture, lip_gaps
@@ -143,6 +144,15 @@ def test_the_jaw_opens_the_mouth_as_far_as_it_was_told(closed: MotionCompositor)
     seen = [float(aperture(enrol(closed.draw(outputs(first)), SPEC).canonical)) for first in said]
     for first, gap in zip(said, seen, strict=True):
         assert gap == pytest.approx(0.045 * first, abs=0.03)  # component 0 opens 0.045 face units
+
+
+@pytest.mark.parametrize("share", [0.5, 1.5])
+def test_a_frame_speaks_as_strongly_as_it_was_told(closed: MotionCompositor, share: float) -> None:
+    said = outputs(2.0)
+    stronger = articulated(said["motion"][0], share, articulation_tables(SPEC))
+    np.testing.assert_array_equal(closed.draw(said, articulation=share), closed.draw(outputs(stronger)))
+    assert differs(closed.draw(said, articulation=share), closed.draw(said)).any()
+    np.testing.assert_array_equal(closed.draw(outputs(0.0), articulation=share), closed.still)
 
 
 def test_a_rolled_photo_works_as_an_upright_one(smiling_face: EnrolledFace) -> None:

@@ -25,7 +25,7 @@ from s2v.engine.avatar_factory import LocalAvatarFactory
 from s2v.engine.backends.batcher import BatchingBackend
 from s2v.engine.compositor.pixel_format import PixelFormat, to_i420
 from s2v.engine.lipsync import DrawnFrame, Engine
-from s2v.errors import AudioError, BackendError, FaceError, ModelError, NoFaceError, SeveralFacesError
+from s2v.errors import AudioError, BackendError, FaceError, ModelError, NoFaceError, S2vError, SeveralFacesError
 from s2v.streaming.render.client import RenderClient
 from s2v.streaming.render.process import (
     KEPT_AVATARS,
@@ -247,3 +247,36 @@ if __name__ == "__main__":
     told = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, timeout=120)
     assert told.returncode == -signal.SIGKILL
     assert wait_until_gone(int(told.stdout))
+
+
+def test_a_face_speaks_as_strongly_as_asked_for_also_over_there_and_when_that_changes(avatar: Avatar) -> None:
+    said = voice(0.7, seed=1)
+    inside = LocalAvatarFactory(options()).enrol(PHOTO.read_bytes())
+    with inside.engine() as here, avatar.engine("i420") as there:
+        assert there.articulation == 1.0
+        frames: dict[Engine, list[DrawnFrame]] = {here: [], there: []}
+        for engine, drawn in frames.items():
+            for start, share in ((0, 1.0), (4000, 1.5), (8000, 0.5)):
+                engine.articulation = share
+                drawn += engine.push(said[start : start + 4000])
+            drawn += engine.flush()
+        for frame, same in zip(frames[there], frames[here], strict=True):
+            assert np.array_equal(frame.pixels, to_i420(same.pixels))
+        usual = talk(inside.engine())
+        changed = [not np.array_equal(a.pixels, b.pixels) for a, b in zip(frames[here], usual, strict=False)]
+        assert any(changed) and not all(changed)
+        with pytest.raises(S2vError, match="articulation is 0: give a number"):
+            there.articulation = 0
+        assert there.articulation == 0.5
+
+
+def test_all_engines_begin_as_the_process_was_told() -> None:
+    strong = RenderClient(replace(options(), articulation=1.5))
+    try:
+        frames = talk(strong.enrol(PHOTO.read_bytes()).engine("i420"))
+    finally:
+        strong.close()
+    wanted = talk(LocalAvatarFactory(replace(options(), articulation=1.5)).enrol(PHOTO.read_bytes()).engine())
+    assert all(np.array_equal(a.pixels, to_i420(b.pixels)) for a, b in zip(frames, wanted, strict=True))
+    with pytest.raises(S2vError, match="articulation is 9: give a number"):
+        RenderClient(replace(options(), articulation=9))

@@ -266,3 +266,42 @@ def test_the_server_ends_while_a_call_is_on_and_the_page_notices(page: Any, tmp_
     page.wait_for_selector("body[data-state=lost]", timeout=15_000)
     page.get_by_role("button", name="Play the sample voice").click()
     page.get_by_text("The server cannot be reached").wait_for(timeout=10_000)
+
+
+# What the page says to the server while a call is on.
+REMEMBER_WISHES = """
+  window.s2vSaid = [];
+  const send = RTCDataChannel.prototype.send;
+  RTCDataChannel.prototype.send = function (text) { window.s2vSaid.push(text); return send.call(this, text); };
+"""
+
+
+@pytest.mark.browser
+def test_a_visitor_moves_the_slider_and_the_face_goes_on_speaking(page: Any, tmp_path: Path) -> None:
+    posted: list[Any] = []
+    page.add_init_script(REMEMBER_WISHES)
+    page.on(
+        "request", lambda request: posted.append(request.post_data_json) if request.url.endswith("/offer") else None
+    )
+    with live(tmp_path / "server.log", "--articulation", "0.8") as address:
+        page.goto(address)
+        slider = page.get_by_role("slider", name="Articulation")
+        slider.wait_for(state="visible")
+        assert slider.input_value() == "0.8" and page.locator("#articulation-value").inner_text() == "80 %"
+        slider.fill("0.5")
+        page.get_by_role("button", name="Play the sample voice").click()
+        page.wait_for_selector("body[data-state=live]", timeout=15_000)
+        assert [offer["articulation"] for offer in posted] == [0.5]
+        for share in ("0.7", "1.1", "1.5"):  # faster than it is told
+            slider.fill(share)
+        page.wait_for_function("() => window.s2vSaid.at(-1) === '{\"articulation\":1.5}'", timeout=5000)
+        assert page.locator("#articulation-value").inner_text() == "150 %"
+        assert len(page.evaluate("window.s2vSaid")) <= 3, "not every step of the way"
+        looks = np.array(page.evaluate(WATCH, 2.0))
+        assert looks[:, 1].max() > 0.5, "the mouth moves"
+        assert page.locator("body").get_attribute("data-state") == "live" and not page.locator("#error").is_visible()
+
+    with live(tmp_path / "shared.log", "--audio", str(SPEECH)) as address:  # everybody sees the same
+        page.goto(address)
+        page.get_by_role("button", name="Watch").wait_for(state="visible")
+        assert not page.get_by_role("slider", name="Articulation").is_visible()

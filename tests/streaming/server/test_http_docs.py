@@ -34,6 +34,7 @@ from streaming.http_document import (
     visit,
 )
 
+from s2v.engine.face.articulation import LEAST, MOST
 from s2v.media.audio_file import PLAYBACK_HZ
 from s2v.streaming.server import app as app_module
 from s2v.streaming.server import call_manager, face_routes, http_runner, push_socket
@@ -210,8 +211,12 @@ PHRASES = {
         f"{1000 * speech_buffer.PREBUFFER_SAMPLES // PLAYBACK_HZ} ms are there",
         f"within {1000 * speech_buffer.FADE_SAMPLES // PLAYBACK_HZ} ms",
     ],
-    "POST /offer": [f"more than {1000 * call_manager.STRAINED_S:g} ms behind"],
-    "Data channel": [f"{call_module.MESSAGE_BYTES} bytes for each message"],
+    "POST /offer": [f"speaks, {LEAST} to {MOST};", f"more than {1000 * call_manager.STRAINED_S:g} ms behind"],
+    "Data channel": [
+        f"{call_module.MESSAGE_BYTES} bytes for each message",
+        f"{call_module.FORGIVEN_BYTES >> 10} KiB are forgiven every half second",
+        f"that strongly, {LEAST} to {MOST}",
+    ],
 }
 
 
@@ -260,3 +265,37 @@ def test_every_route_for_programs_has_a_curl_line() -> None:
         shown.add(the_browser)
     shown |= {"GET /audio"}  # curl speaks no WebSocket: examples/speak_from_tts.py does
     assert shown == set(ROUTES)
+
+
+@pytest.mark.usefixtures("loopback_ice")
+@pytest.mark.parametrize(
+    ("server", "wish", "status", "said"),
+    [
+        ("voice", {"articulation": 0.5}, 200, ""),
+        ("voice", {"articulation": 1.5}, 200, ""),
+        ("voice", {"articulation": None}, 200, ""),
+        ("voice", {"articulation": 1.51}, 400, "articulation is 1.51: give a number from 0.5 to 1.5"),
+        ("voice", {"articulation": "1"}, 400, "articulation is '1': give"),
+        ("voice", {"articulation": True}, 400, "articulation is True: give"),
+        ("push", {"articulation": 1.0, "input": "shared"}, 400, "everybody sees this face"),
+        ("push", {"input": "shared"}, 200, ""),
+    ],
+)
+def test_how_strongly_a_face_speaks_is_asked_for_or_refused(
+    server: str, wish: dict[str, object], status: int, said: str
+) -> None:
+    async def ask(client: TestClient[Any, Any]) -> None:
+        reply = await client.post("/offer", json=await offer_body(**wish))
+        assert reply.status == status
+        answer = await reply.json()
+        assert said in answer.get("error", "")
+
+    visit(server, ask)
+
+
+@pytest.mark.parametrize(("server", "shown"), [("plain", 1.0), ("soft", 0.75), ("pixels", None), ("push", None)])
+def test_callers_are_told_how_strongly_faces_speak_if_they_can_change_it(server: str, shown: float | None) -> None:
+    async def ask(client: TestClient[Any, Any]) -> None:
+        assert (await (await client.get("/config")).json())["articulation"] == shown
+
+    visit(server, ask)

@@ -220,11 +220,27 @@ def test_what_the_data_channel_says_is_in_its_table() -> None:
     async def wait(_: TestClient[Any, Any]) -> None:
         """It ends by itself."""
 
-    seen = {
-        message["state"]: message
-        for server, end in (("voice", wait), ("failing", wait), ("long voice", hang_up))
-        for message in call(server, end)
-    }
+    def ask_for_too_much() -> list[dict[str, Any]]:
+        """What a caller is told who wants the face to shout."""
+        (wish,) = rows("Data channel", "message to the server")
+        assert json.loads(in_code(wish)).keys() == {"articulation"}
+        told: list[str] = []
+
+        async def ring(client: TestClient[Any, Any]) -> None:
+            peer = Peer(client, None)
+            await peer.call()
+            await until(lambda: bool(peer.messages), 20)
+            peer.channel.send(in_code(wish))
+            peer.channel.send(in_code(wish).replace("1.25", "12.5"))
+            await until(lambda: '"refused"' in peer.messages[-1], 20)
+            told.append(peer.messages[-1])
+            await peer.pc.close()
+
+        visit("long voice", ring)
+        return [json.loads(text) for text in told]
+
+    calls = [call(server, end) for server, end in (("voice", wait), ("failing", wait), ("long voice", hang_up))]
+    seen = {message["state"]: message for messages in (*calls, ask_for_too_much()) for message in messages}
     live = seen.pop("live")
     assert live.keys() == {"state", *stats}
     _check_types({"state": "string", **stats}, live)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 
+import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from streaming.fakes import fake_avatar
 
+from s2v.engine.face.articulation import LEAST, MOST, USUAL
 from s2v.streaming.server.access import STATIC
 from s2v.streaming.server.app import create_app
 from s2v.streaming.server.call_manager import LiveOptions
@@ -60,3 +62,11 @@ def test_those_who_move_little_and_those_who_touch_are_thought_of() -> None:
     assert "prefers-reduced-motion: reduce" in STYLE and "prefers-color-scheme: light" in STYLE
     assert "safe-area-inset-top" in STYLE and "viewport-fit=cover" in PAGE
     assert 'role="status"' in PAGE and PAGE.count('role="alert"') == 2
+
+
+def test_the_slider_of_articulation_goes_as_far_as_the_engine() -> None:
+    (slider,) = re.findall(r'<input id="articulation"[^>]*>', PAGE)
+    given = dict(re.findall(r'(\w+)="([^"]*)"', slider))
+    assert (float(given["min"]), float(given["max"]), float(given["value"])) == (LEAST, MOST, USUAL)
+    steps = (USUAL - LEAST) / float(given["step"])
+    assert steps == pytest.approx(round(steps)), "it can come back"

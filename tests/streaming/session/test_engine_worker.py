@@ -200,3 +200,27 @@ def test_the_map_keeps_only_the_pieces_it_needs() -> None:
     assert timeline.locate(999 * 320 + 7) == 999_007
     assert len(timeline._pieces) == 1
     assert np.all(np.diff([timeline.locate(999 * 320 + k) for k in range(10)]) == 1)
+
+
+def test_frames_speak_as_strongly_as_the_worker_was_last_told() -> None:
+    time, engine = VirtualTime(), FakeEngine()
+    engine.articulation = 0.75  # its own
+
+    async def run() -> None:
+        worker = EngineWorker(lambda: engine, lambda _: None, time.now)
+        running = asyncio.create_task(worker.run())
+        for at, share in ((0, None), (16_000, 1.5), (32_000, 0.5)):
+            worker.articulation = share
+            for start in range(0, 16_000, 640):
+                worker.feed(at + start, tone(0.04, rate_hz=16_000))
+                while worker._waiting or worker.drawn < engine.spec.frame_count(len(engine.heard)) - 3:
+                    await asyncio.sleep(0.001)
+        worker.finish()
+        await running
+        await worker.close()
+
+    time.run(run())
+    found = engine.articulations
+    assert len(found) == 75 and set(found) == {0.75, 1.5, 0.5}
+    assert found == sorted(found, key=[0.75, 1.5, 0.5].index), "each from its own moment on"
+    assert all(20 <= found.count(share) <= 28 for share in set(found))

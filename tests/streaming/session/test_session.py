@@ -12,7 +12,8 @@ from av import AudioFrame, VideoFrame
 from streaming.fakes import MOUTH, FakeEngine, session_of, tone, tone_clip
 from streaming.virtual_time import VirtualTime
 
-from s2v.errors import BackendError, ModelError
+from s2v.errors import BackendError, ModelError, StreamError
+from s2v.spec import LipSyncSpec
 from s2v.streaming.session.engine_worker import MAX_WAIT_S
 from s2v.streaming.session.session import Session, Stats
 from s2v.streaming.sources.source import AudioChunk
@@ -408,3 +409,35 @@ def test_a_machine_that_draws_late_holds_back_more_instead_of_showing_nothing() 
         await asyncio.wait([running])
 
     time.run(play())
+
+
+def test_a_session_speaks_as_strongly_as_asked_for_and_refuses_what_cannot_be() -> None:
+    async def run(time: VirtualTime, engine: FakeEngine) -> None:
+        session = session_of(tone_clip(1.0), lambda: engine, time)
+        with pytest.raises(StreamError, match="cannot speak more or less strongly"):
+            session.articulate(1.25)  # before it is open nobody knows
+        await session.open()
+        session.articulate(1.25)
+        with pytest.raises(StreamError, match=r"articulation is 1\.6: give a number from 0\.5 to 1\.5"):
+            session.articulate(1.6)
+        await session.run()
+        await session.close()
+
+    time, engine = VirtualTime(), FakeEngine()
+    time.run(run(time, engine))
+    assert set(engine.articulations) == {1.25}
+
+
+def test_a_network_of_pixels_speaks_as_it_does() -> None:
+    engine = FakeEngine()
+    engine.spec = LipSyncSpec.of("speech2vid")
+    time = VirtualTime()
+
+    async def run() -> None:
+        session = session_of(tone_clip(1.0), lambda: engine, time)
+        await session.open()
+        with pytest.raises(StreamError, match="cannot speak more or less strongly: leave articulation out"):
+            session.articulate(1.25)
+        await session.close()
+
+    time.run(run())

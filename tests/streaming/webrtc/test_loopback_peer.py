@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -30,6 +31,7 @@ from s2v.streaming.server.call_manager import CALL_MANAGER, LiveOptions
 from s2v.streaming.session.tracks import VoiceTrack
 from s2v.streaming.sources.file import FileSource
 from s2v.streaming.webrtc.aiortc_internals import intercept
+from s2v.streaming.webrtc.call import MAX_UNASKED_BYTES, MESSAGE_BYTES
 
 pytestmark = pytest.mark.usefixtures("loopback_ice")
 
@@ -62,18 +64,19 @@ class Peer:
         microphone: MediaStreamTrack | None,
         face: str | None = None,
         without_microphone: str = "voice",
+        **wishes: object,
     ) -> None:
         self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self.tracks: dict[str, MediaStreamTrack] = {}
         self.messages: list[str] = []
         self.client = client
         self._microphone = microphone
-        self._face = face
+        self._wishes = wishes if face is None else {"face": face, **wishes}
         self._input = without_microphone
 
     async def call(self) -> None:
-        channel = self.pc.createDataChannel("state")
-        channel.on("message", self.messages.append)
+        self.channel = self.pc.createDataChannel("state")
+        self.channel.on("message", self.messages.append)
         self.pc.on("track", lambda track: self.tracks.__setitem__(track.kind, track))
         if self._microphone is not None:
             self.pc.addTrack(self._microphone)
@@ -82,9 +85,8 @@ class Peer:
         self.pc.addTransceiver("video", direction="recvonly")
         await self.pc.setLocalDescription(await self.pc.createOffer())
         kind = "mic" if self._microphone is not None else self._input
-        face = {} if self._face is None else {"face": self._face}
         reply = await self.client.post(
-            "/offer", json={"sdp": self.pc.localDescription.sdp, "type": "offer", "input": kind, **face}
+            "/offer", json={"sdp": self.pc.localDescription.sdp, "type": "offer", "input": kind, **self._wishes}
         )
         answer = await reply.json()
         assert reply.status == 200, answer
@@ -209,5 +211,50 @@ def test_a_peer_that_falls_silent_is_hung_up() -> None:
 
     async def swallow(data: bytes) -> None:
         pass
+
+    run(call)
+
+
+def test_a_caller_says_how_strongly_the_face_shall_speak_and_changes_it_in_the_call() -> None:
+    async def call() -> None:
+        engine = FakeEngine()
+        async with serving(LiveOptions(fake_avatar(lambda: engine), sample_clip=tone_clip(60.0))) as client:
+            peer = Peer(client, None, articulation=0.75)
+            await peer.call()
+            await until(lambda: len(engine.articulations) > 5)
+            assert set(engine.articulations) == {0.75}
+            peer.channel.send(json.dumps({"articulation": 1.5}))
+            await until(lambda: engine.articulations[-1] == 1.5)
+            for unread in ("", "{", '{"articulation": 1.2, "more": 1}', "[1]", '"articulation"', "x" * 5000):
+                peer.channel.send(unread)
+            for wrong in (1.6, "loud", True, None):
+                peer.channel.send(json.dumps({"articulation": wrong}))
+            await until(lambda: sum('"refused"' in message for message in peer.messages) == 4)
+            refused = [json.loads(message) for message in peer.messages if '"refused"' in message]
+            assert "articulation is 1.6: give a number from 0.5 to 1.5" in refused[0]["error"]
+            seen = len(engine.articulations)
+            await until(lambda: len(engine.articulations) > seen + 5)
+            assert set(engine.articulations[seen:]) == {1.5}, "a wrong wish changes nothing"
+            await peer.pc.close()
+
+    run(call)
+
+
+def test_a_visitor_may_move_a_slider_for_as_long_as_he_likes() -> None:
+    async def call() -> None:
+        engine = FakeEngine()
+        async with serving(LiveOptions(fake_avatar(lambda: engine), sample_clip=tone_clip(60.0))) as client:
+            peer = Peer(client, None)
+            await peer.call()
+            await until(lambda: bool(engine.articulations))
+            most = MAX_UNASKED_BYTES // MESSAGE_BYTES
+            live = next(iter(client.app[CALL_MANAGER]._calls))
+            live._unasked_bytes = MAX_UNASKED_BYTES - 10 * MESSAGE_BYTES  # as after hundreds of them
+            for number in range(40):
+                peer.channel.send(json.dumps({"articulation": 0.5 + number / 40}))
+                await asyncio.sleep(0.1)
+            await until(lambda: engine.articulations[-1] == 0.5 + 39 / 40)
+            assert most > 500 and live.state == "live"
+            await peer.pc.close()
 
     run(call)

@@ -21,6 +21,7 @@ from s2v.engine.compositor.torch.draw_stream import DrawStream, next_draw_stream
 from s2v.engine.compositor.torch.face_tensors import FaceTensors, face_tensors, stacked
 from s2v.engine.compositor.torch.frame_inputs import PoseInputs
 from s2v.engine.compositor.torch.layout import Layout
+from s2v.engine.face.articulation import USUAL
 from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.face.photo import Image
 from s2v.errors import BackendError
@@ -61,7 +62,7 @@ class TorchCompositor:
             tensors = face_tensors(self.on_cpu.tables, self.layout, device.device)
             self._canvas = TorchCanvas(tensors, self.layout, [face.photo], self.draw_stream, pixels, compiled)
 
-    def draw(self, outputs: Outputs, index: int = 0) -> NDArray[np.uint8]:
+    def draw(self, outputs: Outputs, index: int = 0, articulation: float = USUAL) -> NDArray[np.uint8]:
         """See `Compositor.draw`; in the pixel format asked for.
 
         Args:
@@ -71,7 +72,7 @@ class TorchCompositor:
         pose = self.pose(index)
         with self._lock:
             with self.draw_stream.lock, self.draw_stream.device.running():
-                self._canvas.load(outputs, self._pose_inputs(pose)[None])
+                self._canvas.load(outputs, self._pose_inputs(pose, articulation)[None])
                 self._canvas.draw(pose.closed > 0)
                 pixels = self._canvas.fetch()
             frame: NDArray[np.uint8] = pixels()[0].copy()

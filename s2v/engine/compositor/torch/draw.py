@@ -17,7 +17,7 @@ from s2v.engine.compositor.torch.face_tensors import FaceTensors
 from s2v.engine.compositor.torch.frame_inputs import FrameInputs
 from s2v.engine.compositor.torch.layout import Layout, is_empty, slices
 from s2v.engine.compositor.torch.mouth import draw_line, lip_line
-from s2v.engine.compositor.torch.warp import Flows, bend, flows, head_map, lips, look_up
+from s2v.engine.compositor.torch.warp import Flows, articulate, bend, flows, head_map, lips, look_up
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -63,6 +63,7 @@ def draw(
         fork: for work that others do not wait for yet.
     """
     inputs = FrameInputs.of(numbers)
+    weights = compile_step(articulate)(face.warp, weights, inputs.articulation)
     lip_points = compile_step(lips)(face.warp, weights)
     join_flows = fork(lambda: compile_step(flows)(face.warp, weights, lip_points))
     join_line = None

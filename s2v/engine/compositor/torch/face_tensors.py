@@ -38,11 +38,14 @@ Part = TypeVar("Part")
 
 @dataclass(frozen=True)
 class WarpTensors:
-    """For `warp.bend`; m is the number of motions and the photo's own rest.
+    """For `warp.articulate` and `warp.bend`; m is the number of motions and the photo's own rest.
 
     Of coarse cells there are COARSE_CELLS along each side; a face with fewer is filled up with copies of the last.
     """
 
+    gap: Tensor  # (n, m): of `ArticulationTables`, 0 for the photo's own rest
+    closing: Tensor  # (n, m)
+    scaled: Tensor  # (n, m): 1 for motion, 0 for the photo's own rest, which no articulation scales
     flows: Tensor  # (n, m, 4 * cells * cells): both layers' x and y in [-1, 1] across the cells
     cells: Tensor  # (n, 1, cells, cells, 2): where each cell is, in [-1, 1]
     places: Tensor  # (n, 3, 1, 1, 5): photo pixel (x, y, 1) -> cells x and y, seam table x and 0, v
@@ -164,7 +167,11 @@ def _warp_tensors(tables: FaceTables, layout: Layout) -> WarpTensors:
     places = np.concatenate([to_cells, to_seam[:1], np.zeros((1, 3)), to_plane[1:]])
     back_px = np.zeros((*size_of(layout.face)[::-1], 2))
     back_px[slices(tables.box, layout.face)] = -np.diag(warp.cell_to_photo) / per_cell
+    articulation = tables.articulation
     return WarpTensors(
+        gap=_one(np.append(articulation.gap, 0)),
+        closing=_one(np.append(articulation.closing, 0)),
+        scaled=_one(np.append(np.ones(m - 1), 0)),
         flows=_one(per_cell * filled.reshape(m, -1)),
         cells=_one(np.stack(np.meshgrid(line, line), -1)[None]),
         places=_one(places.T.reshape(3, 1, 1, 5)),

@@ -13,9 +13,10 @@ from s2v.engine.compositor.face_tables import FaceTables
 from s2v.engine.compositor.head import MovingHead
 from s2v.engine.compositor.idle_motion import IdlePose
 from s2v.engine.compositor.torch.layout import Layout
+from s2v.engine.face.articulation import USUAL
 from s2v.engine.face.geometry import Points
 
-_SIZES = (4, 3, 1, 6)
+_SIZES = (4, 3, 1, 6, 1)
 N_NUMBERS = sum(_SIZES)  # of a frame
 
 
@@ -26,12 +27,13 @@ class FrameInputs(NamedTuple):
     gaze: Tensor  # (n, 3) how far irises turn along in half eye widths, backwards; 0; how far they bow down, backwards
     closed: Tensor  # (n, 1)
     to_window: Tensor  # (n, 2, 3) face plane -> pixels of the mouth's window, where the head has carried them
+    articulation: Tensor  # (n, 1)
 
     @classmethod
     def of(cls, numbers: Tensor) -> FrameInputs:
         """Read (n, N_NUMBERS)."""
-        head, gaze, closed, to_window = torch.split(numbers, list(_SIZES), 1)
-        return cls(head, gaze, closed, to_window.view(-1, 2, 3))
+        head, gaze, closed, to_window, articulation = torch.split(numbers, list(_SIZES), 1)
+        return cls(head, gaze, closed, to_window.view(-1, 2, 3), articulation)
 
 
 class PoseInputs:
@@ -48,7 +50,7 @@ class PoseInputs:
         self._plane_to_photo = _shift(*tables.box[:2]) @ tables.warp.plane_to_output
         self._at_rest = self._row(np.eye(3))
 
-    def __call__(self, pose: IdlePose) -> NDArray[np.float32]:
+    def __call__(self, pose: IdlePose, articulation: float = USUAL) -> NDArray[np.float32]:
         """(N_NUMBERS,), a new array."""
         row = self._at_rest.copy()
         if self._forward is not None:
@@ -56,11 +58,12 @@ class PoseInputs:
             forward[:2] = self._forward(pose)
             row = self._row(forward)
         row[:8] = *pose.shift, pose.roll_radians, pose.breath, -2 * pose.gaze[0], 0, -4 * pose.gaze[1], pose.closed
+        row[14] = articulation
         return row
 
     def _row(self, forward: Points) -> NDArray[np.float32]:
         row = np.zeros(N_NUMBERS, np.float32)
-        row[8:] = (self._to_window @ forward @ self._plane_to_photo)[:2].ravel()
+        row[8:14] = (self._to_window @ forward @ self._plane_to_photo)[:2].ravel()
         return row
 
 

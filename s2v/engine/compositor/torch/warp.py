@@ -17,6 +17,7 @@ from s2v.engine.compositor.torch.face_tensors import HeadTensors, WarpTensors
 from s2v.engine.compositor.torch.layout import Layout
 from s2v.engine.compositor.torch.mouth_tensors import N_LIPS, POINTS
 from s2v.engine.compositor.warp import INVERSION_STEPS, SEAM_SOFTNESS, SEAM_SPREAD
+from s2v.engine.face.articulation import CLOSED
 
 _NARROWEST = 1e-6  # face units between points of a lip: closer ones would divide by nothing
 
@@ -41,6 +42,12 @@ def head_map(face: HeadTensors, weights: Tensor, layout: Layout) -> Tensor:
     dense = F.interpolate(coarse.view(-1, 2, rows, columns), size, mode="bilinear", align_corners=False)
     left, top, right, bottom = (n + cell_px for n in layout.region)
     return dense[:, :, top:bottom, left:right].permute(0, 2, 3, 1)
+
+
+def articulate(face: WarpTensors, weights: Tensor, articulation: Tensor) -> Tensor:
+    """What `articulated` of the CPU does. Args: weights: (n, m) motion and a one. articulation: (n, 1)."""
+    kept = (weights * face.gap).sum(1, keepdim=True).clamp(max=CLOSED)
+    return torch.addcmul(weights, articulation - 1, torch.addcmul(weights * face.scaled, kept, face.closing, value=-1))
 
 
 def lips(face: WarpTensors, weights: Tensor) -> Tensor:

@@ -26,6 +26,8 @@ from s2v.engine.compositor.torch.draw import draw
 from s2v.engine.compositor.torch.draw_stream import DrawStream, next_draw_stream
 from s2v.engine.compositor.torch.face_tensors import face_tensors
 from s2v.engine.compositor.torch.frame_inputs import PoseInputs
+from s2v.engine.compositor.torch.warp import articulate
+from s2v.engine.face.articulation import articulated
 from s2v.engine.face.enrolment import EnrolledFace, enrol
 from s2v.engine.face.photo import Image, load_photo
 from s2v.errors import BackendError
@@ -105,6 +107,36 @@ def test_frames_are_those_of_the_cpu(spoken: dict[str, Spoken], name: str, seed:
         assert ssim(unit[0], unit[1]) > 0.998, index
         if seed is not None:
             assert difference(wanted, found, ours.layout.eyes) < 0.7, index
+
+
+@pytest.mark.parametrize("share", [0.5, 1.5])
+def test_a_face_speaks_as_strongly_here_as_on_the_cpu(spoken: dict[str, Spoken], share: float) -> None:
+    """Of arrays, and of tensors that stay on the device."""
+    one = spoken["bundled"]
+    ours = compositor(one, SEED)
+    jaw = {index: one.outputs[index]["motion"][0, 0] for index in sorted(one.outputs)}
+    for index in (min(jaw, key=jaw.__getitem__), 60, max(jaw, key=jaw.__getitem__)):
+        said = one.outputs[index]
+        found = ours.draw(said, index, share)
+        assert difference(ours.on_cpu.draw(said, index, share), found) < 0.3, index
+        resident = {name: torch.from_numpy(rows) for name, rows in said.items()}
+        np.testing.assert_array_equal(ours.draw(resident, index, share), found)
+        np.testing.assert_array_equal(ours.draw(said, index), compositor(one, SEED).draw(said, index))  # none is left
+    assert difference(found, ours.draw(said, index), ours.layout.mouth) > 1  # the widest mouth
+
+
+def test_motion_is_scaled_as_the_cpu_scales_it(spoken: dict[str, Spoken]) -> None:
+    one = spoken["smiling"]
+    ours = compositor(one, None)
+    tensors = face_tensors(ours.on_cpu.tables, ours.layout, torch.device("cpu"))
+    random = np.random.default_rng(0)
+    for share in (0.5, 0.8, 1.0, 1.5):
+        motion = random.normal(0, 1.5, (1, SPEC.n_motion)).astype(np.float32)
+        weights = torch.from_numpy(np.append(motion, np.float32(1)))[None]
+        scaled = articulate(tensors.warp, weights, torch.tensor([[share]])).numpy()
+        wanted = articulated(motion, share, ours.on_cpu.tables.articulation)
+        np.testing.assert_allclose(scaled[:, :-1], wanted, atol=1e-5)
+        assert scaled[0, -1] == 1  # the photo's own rest is closed whole
 
 
 def test_closed_lips_stay_the_photos(spoken: dict[str, Spoken]) -> None:

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import argparse
+
+import pytest
+
+from s2v.commands.options.face import LEAST_ARTICULATION, MOST_ARTICULATION, add_face_options, avatar_options
+from s2v.engine.avatar import AvatarOptions
+from s2v.engine.face.articulation import LEAST, MOST
+
+
+def parsed(*argv: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_face_options(parser, max_side_px=1080)
+    return parser.parse_args(argv)
+
+
+def test_what_is_not_typed_is_as_the_library_has_it() -> None:
+    assert avatar_options(parsed()) == AvatarOptions()
+
+
+def test_how_strongly_the_face_speaks_goes_as_far_as_the_engine_lets_it() -> None:
+    assert (LEAST_ARTICULATION, MOST_ARTICULATION) == (LEAST, MOST)
+    for share in (LEAST, 0.85, MOST):
+        assert avatar_options(parsed("--articulation", str(share))).articulation == share
+
+
+@pytest.mark.parametrize("share", ["0.49", "1.51", "-1", "nan", "inf", "loud", ""])
+def test_an_articulation_that_cannot_be_is_wrong_usage(share: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        parsed("--articulation", share)
+    assert end.value.code == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said.endswith(f"{share!r} is not an articulation: give a number from 0.5 to 1.5")
