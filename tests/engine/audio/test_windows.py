@@ -174,7 +174,7 @@ def test_bad_audio_is_refused_and_leaves_the_stream_usable() -> None:
 
 
 def test_automatic_gain_comes_before_everything_else() -> None:
-    quiet = 0.01 * np.tile(SPEECH, 2)
+    quiet = (0.01 * np.tile(SPEECH, 2)).astype(np.float32)
     heard = mfcc_windows(quiet, replace(TRAINED, automatic_gain=True))
     np.testing.assert_array_equal(heard, mfcc_windows(levelled(quiet, 16_000), TRAINED))
     assert np.abs(heard - mfcc_windows(quiet, TRAINED)).max() > 0.3

@@ -53,7 +53,8 @@ def said(network: TalkingNet) -> torch.Tensor:
     assert isinstance(network, MotionTract)
     windows = torch.randn(5, 1, 13, 35, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        return network.eval().frame_decoder(windows)[0]
+        motion: torch.Tensor = network.eval().frame_decoder(windows)[0]
+    return motion
 
 
 def test_a_model_file_keeps_its_scale_and_hears_the_mean_behind_the_gain(clips: list[Clip], tmp_path: Path) -> None:
