@@ -294,7 +294,7 @@ def test_a_visitor_moves_the_slider_and_the_face_goes_on_speaking(page: Any, tmp
         assert [offer["articulation"] for offer in posted] == [0.5]
         for share in ("0.7", "1.1", "1.5"):  # faster than it is told
             slider.fill(share)
-        page.wait_for_function("window.s2vSaid.at(-1) === '{\"articulation\":1.5}'", timeout=5000)
+        page.wait_for_function("() => window.s2vSaid.at(-1) === '{\"articulation\":1.5}'", timeout=5000)
         assert page.locator("#articulation-value").inner_text() == "150 %"
         assert len(page.evaluate("window.s2vSaid")) <= 3, "not every step of the way"
         looks = np.array(page.evaluate(WATCH, 2.0))

@@ -23,8 +23,8 @@ GRID_U = (GRID_LEFT + (np.arange(GRID_SIZE[0], dtype=np.float32) + 0.5) / GRID_P
 GRID_V = (GRID_TOP + (np.arange(GRID_SIZE[1], dtype=np.float32) + 0.5) / GRID_PX)[:, None].astype(np.float32)
 _U2 = GRID_U * GRID_U
 
-OVER_TEETH, HEIGHT = 0.040, 0.075  # the body's top above the lower teeth: of a low tongue; how much a high one adds
-MOUND, MOUND_FROM = 0.5, 0.06  # an open jaw leaves the tongue behind: by that share of what the chin moves further
+OVER_TEETH, HEIGHT = 0.062, 0.075  # the body's top above the lower teeth: of a low tongue; how much a high one adds
+MOUND, MOUND_FROM = 0.7, 0.05  # an open jaw leaves the tongue behind: by that share of what the chin moves further
 BODY_BEND, TIP_BEND, BETWEEN_BEND = 0.9, 5.0, 2.2  # how fast it falls off to the sides, per face unit
 BODY_SOFT, TIP_SOFT, LIP_SOFT = 0.035, 0.016, 0.012  # face units over which an edge comes in
 ROUND = 0.06  # face units below its edge where a rounded surface faces the light

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from s2v.engine.compositor.mouth.interior_tables import JAW_SHARE
 from s2v.engine.compositor.mouth.tongue import (
     GRID_LEFT,
     GRID_PX,
@@ -35,14 +36,15 @@ def test_a_high_tongue_is_higher_and_a_front_one_brighter() -> None:
 
 def test_the_tongue_goes_down_with_the_jaw_and_stays_behind_a_wide_one() -> None:
     tops = [
-        top_of(behind_teeth(**AT_REST | {"lower_v": LOWER_V + 0.8 * far, "chin": CHIN + far}).cavity)
+        top_of(behind_teeth(**AT_REST | {"lower_v": LOWER_V + JAW_SHARE * far, "chin": CHIN + far}).cavity)
         for far in (0.0, 0.1)
     ]
     assert 0.015 < tops[1] - tops[0] < 0.06
 
 
 def test_a_raised_tip_reaches_the_upper_teeth_in_the_middle_only() -> None:
-    low, high = (behind_teeth(**AT_REST | {"tip": tip, "height": 0.0}).cavity for tip in (0.0, 1.0))
+    wide = AT_REST | {"lower_v": LOWER_V + 0.04, "height": 0.0}
+    low, high = (behind_teeth(**wide | {"tip": tip}).cavity for tip in (0.0, 1.0))
     assert at(high, 0.0, 0.01) < 0.3 < 0.5 < at(low, 0.0, 0.01)
     assert at(high, 0.2, 0.01) > 0.9 * at(low, 0.2, 0.01)
 
