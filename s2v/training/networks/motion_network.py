@@ -27,8 +27,14 @@ def _conv(inputs: int, outputs: int, columns: int, stride: int = 1) -> nn.Sequen
 class MotionNet(nn.Module):
     """Audio windows -> motion coefficients and, from the same features, tract variables (`spec.TRACT_VARIABLES`)."""
 
+    tract_gain: Tensor  # (4,) what spreads the tract's logits when frames are asked for one by one
+    tract_shift: Tensor  # (4,) see `training.train.tract_calibration`
+
     def __init__(self, spec: LipSyncSpec, width: int = 192, dropout: float = 0.1) -> None:
         super().__init__()
+        self.spec = spec
+        self.register_buffer("tract_gain", torch.ones(len(TRACT_VARIABLES)))
+        self.register_buffer("tract_shift", torch.zeros(len(TRACT_VARIABLES)))
         self.n_columns, self.columns_per_frame = spec.n_columns, spec.samples_per_frame / spec.mfcc_step_samples
         self.mix = nn.Sequential(
             nn.Conv2d(1, width, (spec.n_cepstra, 5), bias=False), nn.BatchNorm2d(width), nn.LeakyReLU(0.1)
@@ -50,16 +56,22 @@ class MotionNet(nn.Module):
             self.tract.bias.copy_(torch.logit(torch.tensor(TRACT_AT_REST), eps=_LEAST_AT_REST))
 
     def forward(self, mfcc: Tensor) -> tuple[Tensor, Tensor]:
-        """(b, 1, n_cepstra, n_columns) -> motion (b, n_motion), tract (b, 4) in [0, 1]."""
-        motion, tract = self._heads(mfcc)
-        return motion.flatten(1), tract.flatten(1)
+        """(b, 1, n_cepstra, n_columns) -> motion (b, n_motion), tract (b, 4) in [0, 1], spread to its ends."""
+        features = self._features(mfcc)
+        tract = self.tract(features).flatten(1) * self.tract_gain + self.tract_shift
+        return self.motion(features).flatten(1), torch.sigmoid(tract)
+
+    def tract_logits(self, mfcc: Tensor) -> Tensor:
+        """(b, 1, n_cepstra, n_columns) -> (b, 4), before they are spread."""
+        logits: Tensor = self.tract(self._features(mfcc)).flatten(1)
+        return logits
 
     def over(self, columns: Tensor) -> tuple[Tensor, Tensor]:
         """Every frame of stretches of columns, row 0 the oldest that frame 0 sees.
 
         Args:
             columns: (b, n, n_cepstra), n = columns_per_frame * (n_frames - 1) + n_columns.
-        Returns: motion (b, n_frames, n_motion), tract (b, n_frames, 4) in [0, 1].
+        Returns: motion (b, n_frames, n_motion), tract (b, n_frames, 4) in [0, 1], as it was trained to be: not spread.
         Raises: DataError, a frame is not as long as the layers' step.
         """
         if self.columns_per_frame != STRIDE_COLUMNS:
@@ -67,9 +79,10 @@ class MotionNet(nn.Module):
                 f"a frame spans {self.columns_per_frame:g} MFCC columns; training wants {STRIDE_COLUMNS}: "
                 "25 frames a second and a step of 10 ms"
             )
-        motion, tract = self._heads(columns.transpose(1, 2)[:, None])
+        features = self._features(columns.transpose(1, 2)[:, None])
+        motion, tract = self.motion(features), torch.sigmoid(self.tract(features))
         return motion[:, :, 0].transpose(1, 2), tract[:, :, 0].transpose(1, 2)
 
-    def _heads(self, columns: Tensor) -> tuple[Tensor, Tensor]:
-        features = self.full(self.layers(self.mix(columns)))
-        return self.motion(features), torch.sigmoid(self.tract(features))
+    def _features(self, columns: Tensor) -> Tensor:
+        features: Tensor = self.full(self.layers(self.mix(columns)))
+        return features

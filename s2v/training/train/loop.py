@@ -30,6 +30,7 @@ from s2v.training.train.config import TrainConfig
 from s2v.training.train.losses import MotionLoss, ShapeLoss, pixel_loss, tract_loss
 from s2v.training.train.picture_batches import Pictures, face_input, picture_batch
 from s2v.training.train.start import network_to_start_from
+from s2v.training.train.tract_calibration import calibrate_tract
 from s2v.training.train.validation import run_probes, sync_report
 
 _TRACT = 1.0  # of the motion's loss
@@ -119,6 +120,8 @@ def _train(run: Run, voices: list[list[data.Clip]], clips: list[data.Clip], pict
         bar.set_postfix(loss=f"{mean:.4f}")
         ended = (step + 1) % epoch_steps == 0 or step + 1 == total
         if ended:
+            if isinstance(run.network, MotionTract):
+                calibrate_tract(run.network.frame_decoder, [clip for voice in voices for clip in voice])
             score = _check(run, checks, mean)
             if score is not None and score >= run.best:
                 run.best = score

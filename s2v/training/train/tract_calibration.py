@@ -1,0 +1,58 @@
+"""Tract variables that reach their ends: a regression that is unsure says the mean, and a tongue that never leaves the
+middle of the mouth is a tongue one sees too much of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from s2v.spec import TRACT_VARIABLES
+from s2v.training.networks.motion_network import MotionNet
+from s2v.training.train.batches import Clip, windows_of
+
+LOW, HIGH = 0.25, 0.7  # targets beyond these count as an end
+_REACH = 0.1  # an end's mean prediction is moved to that far from 0 or 1
+_MIN_FRAMES = 20  # of each end; fewer tell nothing, and the variable stays as it is
+_MOST_CLIPS = 200
+_LEAST_APART = 0.2  # of the logits of both ends: less is noise, that no scale makes a signal
+
+
+def calibrate_tract(network: MotionNet, clips: Sequence[Clip]) -> None:
+    """Set how far the network's tract variables are spread (`MotionNet.tract_gain`, `tract_shift`), in place.
+
+    The spread is linear in the logits, so what was between the ends stays between them. Audio of clips whose tract is
+    known (`Clip.tract`, not NaN) is run through the network, in eval mode.
+    """
+    known = [clip for clip in clips if np.isfinite(clip.tract).any()]
+    picks = np.linspace(0, len(known) - 1, min(_MOST_CLIPS, len(known))).round().astype(int)
+    network.eval()
+    said, wanted = [], []
+    with torch.no_grad():
+        for clip in (known[i] for i in picks):
+            windows = torch.from_numpy(windows_of(clip, network.spec)).to(network.tract_gain.device)
+            logits = network.tract_logits(windows).cpu().numpy()
+            said.append(logits[: len(clip.tract)])
+            wanted.append(clip.tract[: len(logits)])
+    if not said:
+        return
+    gain, shift = _spread(np.concatenate(said), np.concatenate(wanted))
+    network.tract_gain.copy_(gain)
+    network.tract_shift.copy_(shift)
+
+
+def _spread(logits: np.ndarray, targets: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Gain and shift of each variable, (4,). Args: logits, targets: (n, 4); targets NaN where unknown."""
+    n = len(TRACT_VARIABLES)
+    gain, shift = torch.ones(n), torch.zeros(n)
+    end = float(np.log((1 - _REACH) / _REACH))
+    for index in range(n):
+        low, high = (logits[at, index] for at in (targets[:, index] < LOW, targets[:, index] > HIGH))
+        if min(len(low), len(high)) < _MIN_FRAMES or high.mean() - low.mean() < _LEAST_APART:
+            continue
+        gain[index] = 2 * end / float(high.mean() - low.mean())
+        shift[index] = -end - gain[index] * float(low.mean())
+    return gain, shift
