@@ -68,26 +68,15 @@ def draw(
     weights = compile_step(articulate)(face.warp, given.weights, inputs.articulation)
     lip_points = compile_step(lips)(face.warp, weights)
     join_flows = fork(lambda: compile_step(flows)(face.warp, weights, lip_points))
-    join_mouth = None
-    if not is_empty(layout.mouth):
-        join_mouth = fork(lambda: mouth(face, layout, weights, given.tract, lip_points, inputs, compile_step))
+    has_mouth = not is_empty(layout.mouth)
+    if has_mouth:
+        window = face.mouth, lip_points, inputs.to_window
+        join_opening = fork(lambda: compile_step(opening)(*window, layout))
+        inside = face.interior, face.mouth, weights, given.tract, inputs.places
+        join_inside = fork(lambda: compile_step(layers)(*inside))
     source, lids = compile_step(idle_map)(face, layout, inputs, blinking)
     picture = compile_step(warp_photo)(face, layout, source, join_flows(), lids)
-    return compile_step(finish)(face, layout, picture, join_mouth() if join_mouth else None)
-
-
-def mouth(
-    face: FaceTensors,
-    layout: Layout,
-    weights: Tensor,
-    tract: Tensor,
-    lip_points: Tensor,
-    inputs: FrameInputs,
-    compile_step: StepCompiler = uncompiled,
-) -> Mouth:
-    """The opening between the lips, and what it shows."""
-    opened = compile_step(opening)(face.mouth, lip_points, inputs.to_window, layout)
-    return opened, compile_step(layers)(face.interior, face.mouth, weights, tract, inputs.places)
+    return compile_step(finish)(face, layout, picture, (join_opening(), join_inside()) if has_mouth else None)
 
 
 def idle_map(face: FaceTensors, layout: Layout, inputs: FrameInputs, blinking: bool) -> tuple[Tensor, Lids | None]:

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from s2v.engine.compositor.mouth import tongue as shapes
-from s2v.engine.compositor.mouth.interior_tables import JAW_SHARE
 from s2v.engine.compositor.torch.lips import LipOpening
 from s2v.engine.compositor.torch.mouth_tensors import InteriorTensors, MouthTensors
 from s2v.engine.compositor.torch.warp import look_up, smoothstep
@@ -26,13 +25,12 @@ def layers(face: InteriorTensors, window: MouthTensors, weights: Tensor, tract: 
         places: (n, 4, 3) from pixels of the window to where the head has them from: in a row of teeth, in the grid of
             soft shapes, [-1, 1] each.
     """
-    jaw, chin = torch.bmm(weights[:, None], face.jaw_moves).split([2, 1], -1)
-    lower_v = face.lower_v + JAW_SHARE * chin
+    numbers = torch.bmm(torch.cat([weights, tract], 1)[:, None], face.numbers)[:, 0]
     in_row, in_grid = _places(window, places).split(2, -1)
-    seen = look_up(soft_shapes(face, lower_v, chin, tract), in_grid, "bilinear")
+    seen = look_up(soft_shapes(face, numbers, tract), in_grid, "bilinear")
     flesh, cavity, shade, between, between_cover, lip, lip_cover = seen.unbind(1)
 
-    tooth_light, gum_light, cover = _row(face.lower, in_row - jaw[:, None])
+    tooth_light, gum_light, cover = _row(face.lower, in_row - numbers[:, None, None, :2])
     shares = [tooth_light * shade, torch.addcmul(gum_light * shade, flesh, 1 - cover), cavity * (1 - cover)]
     teeth, flesh, cavity = (share * (1 - between_cover) for share in shares)
     tooth_light, gum_light, cover = _row(face.upper, in_row)
@@ -61,53 +59,34 @@ def _places(window: MouthTensors, to: Tensor) -> Tensor:
     return torch.addcmul(torch.addcmul(ones, rows, of_y), columns, of_x)
 
 
-def soft_shapes(face: InteriorTensors, lower_v: Tensor, chin: Tensor, tract: Tensor) -> Tensor:
+def soft_shapes(face: InteriorTensors, numbers: Tensor, tract: Tensor) -> Tensor:
     """All of them on the grid, (n, N_SHAPES, gh, gw) in [0, 1].
 
     The flesh and the cavity behind the lower teeth and the light left to what is behind the upper ones; the tongue
     between the teeth (light times cover, cover); the tucked lower lip (the same).
 
     Args:
-        lower_v: (n, 1, 1) of the lower teeth's edge, below the upper ones'. chin: (n, 1, 1) how far it is moved down,
-            face units.
-        tract: (n, 4) of `TRACT_VARIABLES`.
+        numbers: (n, len(NUMBERS)). tract: (n, 4) of `TRACT_VARIABLES`.
     """
-    height, front, tip, tuck = tract[..., None, None].unbind(1)
-    flesh, cavity = _behind_teeth(face, lower_v, chin, height, front, tip)
-    return torch.stack([flesh, cavity, face.shade, *_between_teeth(face, lower_v, front, tip), *_lip(face, tuck)], 1)
+    _, _, lower_v, body_v, left_behind, tip_low_v, up, out, front_light = numbers[..., None].unbind(1)  # (n, 1) each
+    tip, tuck = tract[:, 2:3], tract[:, 3:]
+    body_v = body_v - left_behind.clamp(min=0)
+    tip_v = torch.lerp(tip_low_v, tip_low_v.clamp(max=-shapes.TIP_SOFT), tip)
+    depth = lower_v.clamp(min=0) + (shapes.BETWEEN_OUT + shapes.TIP_SOFT)  # of the tongue between the teeth
+    ones = torch.ones_like(tip)
+    amount = torch.cat([ones, *smoothstep(torch.stack([up, out])), tuck], 1)
+    round_off = torch.cat([face.round_off[:, :2] * ones, 4 / depth, face.round_off[:, 3:] * ones], 1)
 
+    # Body, tip, tongue between the teeth, lip: how far each pixel is inside of each one's edge.
+    beyond_top = face.below - torch.cat([body_v, tip_v, 0 * ones, 0 * ones], 1)[..., None, None]
+    between = torch.minimum(beyond_top[:, 2], face.above + depth[..., None])
+    inside = torch.stack([beyond_top[:, 0], beyond_top[:, 1], between, beyond_top[:, 3]], 1)
+    cover = smoothstep(inside * face.soft) * amount[..., None, None]
+    light = torch.addcmul(face.least_light, face.more_light, smoothstep(inside * round_off[..., None, None])) * cover
 
-def _behind_teeth(
-    face: InteriorTensors, lower_v: Tensor, chin: Tensor, height: Tensor, front: Tensor, tip: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Light of the tongue and of the cavity."""
-    left_behind = shapes.MOUND * (chin - shapes.MOUND_FROM).clamp(min=0)
-    top = lower_v - (shapes.OVER_TEETH + shapes.HEIGHT * height) - left_behind
-    below = face.v - top - shapes.BODY_BEND * face.u2
-    light = shapes.EDGE_LIGHT + (1 - shapes.EDGE_LIGHT) * smoothstep(below / shapes.ROUND)
-    light = light * (face.groove * (shapes.BACK_LIGHT + (1 - shapes.BACK_LIGHT) * front))
-    cover = smoothstep(below / shapes.BODY_SOFT)
-    flesh, cavity = light * cover * face.shade, (1 - cover) * face.shade
-    # The tip, raised.
-    low = lower_v - 0.5 * shapes.OVER_TEETH
-    below = face.v - (low + (low.clamp(max=-shapes.TIP_SOFT) - low) * tip) - shapes.TIP_BEND * face.u2
-    light = shapes.TIP_LIGHT - shapes.TIP_DARKER * smoothstep(below / shapes.TIP_UNDER)
-    cover = smoothstep(below / shapes.TIP_SOFT) * smoothstep(3 * tip)
-    return torch.lerp(flesh, light, cover), cavity * (1 - cover)
-
-
-def _between_teeth(face: InteriorTensors, lower_v: Tensor, front: Tensor, tip: Tensor) -> tuple[Tensor, Tensor]:
-    out = smoothstep((tip + front - shapes.BETWEEN_FROM) / shapes.BETWEEN_OVER)
-    top, bottom = -shapes.TIP_SOFT, lower_v.clamp(min=0) + shapes.BETWEEN_OUT
-    middle, half = (top + bottom) / 2, (bottom - top) / 2
-    inside = half - (face.v - middle).abs() - shapes.BETWEEN_BEND * face.u2
-    light = shapes.BETWEEN_EDGE + shapes.BETWEEN_LIGHT * smoothstep(2 * inside / half)
-    cover = smoothstep(inside / shapes.TIP_SOFT) * out
-    return light * cover, cover
-
-
-def _lip(face: InteriorTensors, tuck: Tensor) -> tuple[Tensor, Tensor]:
-    below = face.v + shapes.LIP_BEND * face.u2
-    light = shapes.LIP_EDGE + (1 - shapes.LIP_EDGE) * smoothstep(below / shapes.ROUND)
-    cover = smoothstep(below / shapes.LIP_SOFT) * tuck
-    return light * cover, cover
+    body, tip_light, between_light, lip_light = light.unbind(1)
+    bare = 1 - cover[:, :2]
+    behind = face.shade * bare[:, 1]  # the tip is in front of where the upper teeth's shade falls
+    flesh = torch.addcmul(tip_light, body * (face.groove * front_light[..., None]), behind)
+    cavity = bare[:, 0] * behind
+    return torch.stack([flesh, cavity, face.shade, between_light, cover[:, 2], lip_light, cover[:, 3]], 1)

@@ -27,6 +27,7 @@ from s2v.engine.compositor.mouth.teeth_texture import Texture
 from s2v.engine.compositor.torch.layout import Layout, is_empty, size_of
 from s2v.engine.face.geometry import UPPER_INNER_LIP
 from s2v.engine.face.maps import smoothstep
+from s2v.spec import TRACT_VARIABLES
 
 N_LIPS = len(UPPER_INNER_LIP)  # of one lip; both begin and end in the corners of the mouth
 N_LINE = N_LIPS - 1  # straight pieces along the middle of the opening
@@ -35,6 +36,13 @@ POINTS = 2 * N_LIPS + 2 * N_LINE
 HALF = 0.5  # of a level more is in all colours, so that cutting off what follows the point rounds them
 _WIDE_UINT8, _WIDE_FLOAT = 3, 4  # standard deviations to each side that OpenCV gives a Gaussian, by the type of pixels
 _EDGE_ENTRIES = 512  # of the tables of the lips' edges
+
+
+# What the rows of teeth and the soft shapes need of a frame that is a sum of motions and tract variables: how the lower
+# row moves in [-1, 1] of it; v of the lower teeth's edge, of the tongue's top and of its tip when that is down; by how
+# much a wide jaw leaves the tongue behind, if that is more than 0; how far the tip is raised, and comes out between the
+# teeth, before `smoothstep`; light of a tongue so far in front.
+NUMBERS = ("jaw_x", "jaw_y", "lower_v", "body_v", "left_behind", "tip_low_v", "up", "out", "front_light")
 
 
 @dataclass(frozen=True)
@@ -66,13 +74,17 @@ class InteriorTensors:
 
     upper: Tensor  # (n, 3, rh, rw): light of teeth, of gums, each times cover, and cover
     lower: Tensor
-    jaw_moves: Tensor  # (n, m, 3): how the lower row moves (x, y in [-1, 1] of it), and the chin down in face units
-    lower_v: Tensor  # (n, 1, 1): of the lower teeth's edge with the jaw at rest, face units below the upper ones'
+    numbers: Tensor  # (n, m + 4, len(NUMBERS)): what each motion, the one behind them, and each tract variable adds
     colours: Tensor  # (n, 3, 4): BGR in [0, 255] of teeth, flesh, cavity, lip
     exponents: Tensor  # (n, 3, 1, 1): light to that power is the light of B, G, R
     half: Tensor  # (n, 1, 1, 1)
-    v: Tensor  # (n, gh, 1): of the grid
-    u2: Tensor  # (n, 1, gw): u squared
+    # Of the four soft shapes (body and tip of the tongue, tongue between the teeth, tucked lip):
+    below: Tensor  # (n, 4, gh, gw): how far each pixel is below an edge at 0 (of the third: its upper one)
+    above: Tensor  # (n, gh, gw): the same of the third one's lower edge, if that is at the upper one
+    soft: Tensor  # (n, 4, 1, 1): 1 over the way over which an edge comes in
+    round_off: Tensor  # (n, 4): 1 over the way below it that is rounded; the third's depends on its depth
+    least_light: Tensor  # (n, 4, 1, 1): at the edge
+    more_light: Tensor  # (n, 4, 1, 1): where it faces the light
     groove: Tensor  # (n, 1, gw): light of the tongue's body across
     shade: Tensor  # (n, gh, gw): light that the upper teeth leave
 
@@ -117,26 +129,57 @@ def mouth_tensors(tables: FaceTables, layout: Layout) -> MouthTensors:
 
 
 def interior_tensors(tables: InteriorTables, n_motion: int, layout: Layout) -> InteriorTensors:
-    """Those of one face, n = 1, in host memory; one more row of `jaw_moves`, of its own rest, moves nothing."""
-    window_to_row = np.linalg.inv(tables.row_to_window[:, :2])
-    jaw = JAW_SHARE * tables.chin_moves @ (row_scale(layout)[:, None] * window_to_row @ tables.plane_to_window[:, :2]).T
-    jaw_moves = np.zeros((n_motion + 1, 3))
-    jaw_moves[:-1] = np.c_[jaw, tables.chin_moves[:, 1]]
-    groove = 1 - shapes.GROOVE + shapes.GROOVE * smoothstep(np.abs(shapes.GRID_U) / shapes.GROOVE_HALF)
-    shade = 1 - shapes.SHADOW + shapes.SHADOW * smoothstep(shapes.GRID_V / shapes.SHADED)
+    """Those of one face, n = 1, in host memory."""
+    u, v = shapes.GRID_U, shapes.GRID_V
+    groove = 1 - shapes.GROOVE + shapes.GROOVE * smoothstep(np.abs(u) / shapes.GROOVE_HALF)
+    shade = 1 - shapes.SHADOW + shapes.SHADOW * smoothstep(v / shapes.SHADED)
+    bends = np.array([shapes.BODY_BEND, shapes.TIP_BEND, shapes.BETWEEN_BEND, -shapes.LIP_BEND])[:, None, None]
+    tops = np.array([0, 0, -shapes.TIP_SOFT, 0])[:, None, None]
+    soft = np.array([shapes.BODY_SOFT, shapes.TIP_SOFT, shapes.TIP_SOFT, shapes.LIP_SOFT])
+    rounded = np.array([shapes.ROUND, shapes.TIP_UNDER, np.inf, shapes.ROUND])
+    least = np.array([shapes.EDGE_LIGHT, shapes.TIP_LIGHT, shapes.BETWEEN_EDGE, shapes.LIP_EDGE])
+    more = np.array([1 - shapes.EDGE_LIGHT, -shapes.TIP_DARKER, shapes.BETWEEN_LIGHT, 1 - shapes.LIP_EDGE])
     return InteriorTensors(
         upper=_one(_row(tables.upper, layout)),
         lower=_one(_row(tables.lower, layout)),
-        jaw_moves=_one(jaw_moves),
-        lower_v=_number(tables.lower_v),
+        numbers=_one(_numbers(tables, n_motion, layout)),
         colours=_one(tables.colours),
         exponents=_one(tables.shade_exponents.reshape(3, 1, 1)),
         half=_one(np.full((1, 1, 1), HALF)),
-        v=_one(shapes.GRID_V),
-        u2=_one(shapes.GRID_U**2),
+        below=_one(v - bends * u**2 - tops),
+        above=_one(-v - shapes.BETWEEN_BEND * u**2 - shapes.TIP_SOFT),
+        soft=_one(1 / soft[:, None, None]),
+        round_off=_one(1 / rounded),
+        least_light=_one(least[:, None, None]),
+        more_light=_one(more[:, None, None]),
         groove=_one(groove),
-        shade=_one(shade + 0 * shapes.GRID_U),
+        shade=_one(shade + 0 * u),
     )
+
+
+def _numbers(tables: InteriorTables, n_motion: int, layout: Layout) -> NDArray[np.float64]:
+    """(n_motion + 1 + 4, len(NUMBERS)), of `InteriorTensors`."""
+    window_to_row = np.linalg.inv(tables.row_to_window[:, :2])
+    jaw = JAW_SHARE * tables.chin_moves @ (row_scale(layout)[:, None] * window_to_row @ tables.plane_to_window[:, :2]).T
+    zero = np.zeros(n_motion + 1 + len(TRACT_VARIABLES))
+    one = zero.copy()
+    one[n_motion] = 1
+    chin = zero.copy()
+    chin[:n_motion] = tables.chin_moves[:, 1]
+    height, front, tip, _ = np.eye(len(zero))[n_motion + 1 :]
+    lower_v = tables.lower_v * one + JAW_SHARE * chin
+    numbers = {
+        "jaw_x": np.append(jaw[:, 0], zero[n_motion:]),
+        "jaw_y": np.append(jaw[:, 1], zero[n_motion:]),
+        "lower_v": lower_v,
+        "body_v": lower_v - shapes.OVER_TEETH * one - shapes.HEIGHT * height,
+        "left_behind": shapes.MOUND * (chin - shapes.MOUND_FROM * one),
+        "tip_low_v": lower_v - 0.5 * shapes.OVER_TEETH * one,
+        "up": 3 * tip,
+        "out": (tip + front - shapes.BETWEEN_FROM * one) / shapes.BETWEEN_OVER,
+        "front_light": shapes.BACK_LIGHT * one + (1 - shapes.BACK_LIGHT) * front,
+    }
+    return np.stack([numbers[name] for name in NUMBERS], axis=1)
 
 
 def row_scale(layout: Layout) -> NDArray[np.float64]:

@@ -139,4 +139,4 @@ def look_up(picture: Tensor, at: Tensor, how: str, outside: str = "border") -> T
 def smoothstep(x: Tensor) -> Tensor:
     """0 below 0, 1 above 1, smooth between."""
     t = x.clamp(0, 1)
-    return t * t * (3 - 2 * t)
+    return t * t * torch.rsub(t, 3, alpha=2)

@@ -13,10 +13,11 @@ pytest.importorskip("torch", reason="the optional torch runtime is not installed
 import torch
 from both_compositors import SPEC, TRACTS, BothCompositors, opened, rolled_face
 
+from s2v.engine.compositor.mouth.interior_tables import JAW_SHARE
 from s2v.engine.compositor.mouth.tongue import GRID_SIZE, behind_teeth, lip_tucked, tongue_between
 from s2v.engine.compositor.torch.interior import N_SHAPES, lay_inside, layers, soft_shapes
 from s2v.engine.compositor.torch.lips import opening
-from s2v.engine.compositor.torch.mouth_tensors import HALF
+from s2v.engine.compositor.torch.mouth_tensors import HALF, InteriorTensors
 from s2v.engine.face.enrolment import EnrolledFace
 
 FACES: dict[str, Callable[[], EnrolledFace]] = {
@@ -25,8 +26,7 @@ FACES: dict[str, Callable[[], EnrolledFace]] = {
     "rolled": lambda: rolled_face(35),
 }
 SEED = 7
-JAWS = ((-0.01, 0.0), (0.04, 0.05), (0.14, 0.18))  # v of the lower teeth's edge, how far the chin is moved down
-TENSORS = BothCompositors(drawn_face(SPEC), None).tensors.interior
+CHINS = (-0.02, 0.05, 0.15)  # how far the chin is moved down, face units
 
 
 @cache
@@ -108,20 +108,30 @@ def wanted_shapes(lower_v: float, chin: float, height: float, front: float, tip:
     return np.concatenate(parts, axis=2).transpose(2, 0, 1)
 
 
+def given(chins: list[float], tracts: list[tuple[float, ...]]) -> tuple[InteriorTensors, torch.Tensor, torch.Tensor]:
+    """What `soft_shapes` takes, of as many faces."""
+    one = both("fine rows", None)
+    moves = one.on_cpu.tables.interior.chin_moves[:, 1]
+    motion = np.array(chins)[:, None] * moves / (moves**2).sum()
+    tensors, n = one.tensors.interior, len(chins)
+    faces = type(tensors)(*(tensor.expand(n, *tensor.shape[1:]) for tensor in vars(tensors).values()))
+    tract = torch.tensor(tracts)
+    weights = torch.tensor(np.c_[motion, np.ones(n)], dtype=torch.float32)
+    return faces, torch.bmm(torch.cat([weights, tract], 1)[:, None], faces.numbers)[:, 0], tract
+
+
 def test_shapes_are_those_of_the_cpu() -> None:
     """All of several faces at once, each with a tongue of its own."""
-    cases = list(itertools.product(JAWS, TRACTS))
-    lower_v, chin = (torch.tensor([jaw[k] for jaw, _ in cases])[:, None, None] for k in (0, 1))
-    tract = torch.tensor([tract for _, tract in cases])
-    faces = type(TENSORS)(*(tensor.expand(len(cases), *tensor.shape[1:]) for tensor in vars(TENSORS).values()))
-    found = soft_shapes(faces, lower_v, chin, tract)
+    cases = list(itertools.product(CHINS, TRACTS))
+    found = soft_shapes(*given([chin for chin, _ in cases], [tract for _, tract in cases]))
     assert found.shape == (len(cases), N_SHAPES, *GRID_SIZE[::-1])
-    for one, (jaw, of) in zip(found.numpy(), cases, strict=True):
-        np.testing.assert_allclose(one, wanted_shapes(*jaw, *of), atol=3e-6, err_msg=f"{jaw} {of}")
+    rest_v = both("fine rows", None).on_cpu.tables.interior.lower_v
+    for one, (chin, tract) in zip(found.numpy(), cases, strict=True):
+        wanted = wanted_shapes(rest_v + JAW_SHARE * chin, chin, *tract)
+        np.testing.assert_allclose(one, wanted, atol=1e-5, err_msg=f"{chin} {tract}")
 
 
 @pytest.mark.parametrize(("plane", "tract"), [(4, (0.5, 0.7, 0.7, 0)), (6, (0.5, 1, 1, 0))])
 def test_what_is_not_there_covers_nothing(plane: int, tract: tuple[float, ...]) -> None:
     """The tip behind the teeth; a lip that is not tucked."""
-    number = torch.full((1, 1, 1), 0.05)
-    assert (soft_shapes(TENSORS, number, number, torch.tensor([tract]))[0, plane] == 0).all()
+    assert (soft_shapes(*given([0.05], [tract]))[0, plane] == 0).all()
