@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from s2v.spec import TRACT_VARIABLES
@@ -44,7 +45,7 @@ def calibrate_tract(network: MotionNet, clips: Sequence[Clip]) -> None:
     network.tract_shift.copy_(shift)
 
 
-def _spread(logits: np.ndarray, targets: np.ndarray) -> tuple[Tensor, Tensor]:
+def _spread(logits: NDArray[np.float32], targets: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
     """Gain and shift of each variable, (4,). Args: logits, targets: (n, 4); targets NaN where unknown."""
     n = len(TRACT_VARIABLES)
     gain, shift = torch.ones(n), torch.zeros(n)

@@ -65,7 +65,7 @@ def interior_colours(face: EnrolledFace) -> InteriorColours:
     yellow = min(0.35 * white[2] + 6.5 * s + 0.75 * max(0.0, cheek[2] - 21), 0.6 * chroma)
     teeth = [0.45 * cheek[0] + 0.55 * white_l + 10, np.clip(0.35 * white[1], -0.5 * s, 4 * s), max(yellow, 0.0)]
     flesh = [0.36 * cheek[0] + 0.30 * lip[0] + 14, 0.45 * lip[1] + 21 * s, 0.45 * lip[2] + 9 * s]
-    cavity = [0.22 * cheek[0], 0.78 * flesh[1], 0.85 * flesh[2]]
+    cavity = [0.24 * cheek[0], 0.78 * flesh[1], 0.85 * flesh[2]]
     inner_lip = [0.92 * lip[0], lip[1] + 4 * s, lip[2]]
     return InteriorColours(
         teeth=_bgr(np.array(teeth)),

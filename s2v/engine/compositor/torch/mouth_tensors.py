@@ -175,7 +175,7 @@ def _numbers(tables: InteriorTables, n_motion: int, layout: Layout) -> NDArray[n
         "body_v": lower_v - shapes.OVER_TEETH * one - shapes.HEIGHT * height,
         "left_behind": shapes.MOUND * (chin - shapes.MOUND_FROM * one),
         "tip_low_v": lower_v - 0.5 * shapes.OVER_TEETH * one,
-        "up": 3 * tip,
+        "up": (tip - shapes.TIP_FROM * one) / shapes.TIP_OVER,
         "out": (tip + front - shapes.BETWEEN_FROM * one) / shapes.BETWEEN_OVER,
         "front_light": shapes.BACK_LIGHT * one + (1 - shapes.BACK_LIGHT) * front,
     }
