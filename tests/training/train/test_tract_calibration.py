@@ -38,7 +38,7 @@ def clip(tract: np.ndarray) -> Clip:
 
 def ends_of(before: np.ndarray) -> np.ndarray:
     """Targets at 0 or 1, as the network's own mean says, which is what a good but timid network would see."""
-    return (before > np.median(before, axis=0)).astype(np.float32)
+    return np.asarray(before > np.median(before, axis=0), np.float32)
 
 
 def test_what_is_low_and_high_becomes_lower_and_higher() -> None:
