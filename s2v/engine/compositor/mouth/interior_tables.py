@@ -26,9 +26,9 @@ from s2v.spec import LipSyncSpec
 # Source: Vig and Brundo, "The kinetics of anterior tooth display", J. Prosthetic Dentistry 39 (1978).
 _LIP_LENGTH_MM, _SHOW_MM = (12.5, 18.0, 23.0, 28.0, 33.0), (3.9, 3.4, 2.1, 0.9, 0.2)
 _SUBNASALE, _CHIN = 2, 152  # mesh points
-_UNDER_LIPS_MM = 0.6  # the line where lips meet lies that far above what the lips leave free when they part
+_UNDER_LIPS_MM = 1.4  # the line where lips meet lies that far above what the lips leave free when they part
 _OVERBITE_MM, _OVERJET_MM = 0.6, 1.0  # the lower teeth's edge is that far above and behind the upper ones', jaw shut
-JAW_SHARE = 1.00  # lower incisors over the chin as landmarks read it, whose skin stays behind the bone of a wide jaw
+JAW_SHARE = 0.75  # of the chin's way that the lower teeth go: film shows them where lips part
 LOWER_LIGHT = 0.86  # of the upper teeth's
 _FINE, _FINE_BELOW_PX = (
     2,

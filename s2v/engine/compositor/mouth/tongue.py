@@ -23,13 +23,13 @@ GRID_U = (GRID_LEFT + (np.arange(GRID_SIZE[0], dtype=np.float32) + 0.5) / GRID_P
 GRID_V = (GRID_TOP + (np.arange(GRID_SIZE[1], dtype=np.float32) + 0.5) / GRID_PX)[:, None].astype(np.float32)
 _U2 = GRID_U * GRID_U
 
-OVER_TEETH, HEIGHT = 0.052, 0.075  # the body's top above the lower teeth: of a low tongue; how much a high one adds
-MOUND, MOUND_FROM = 0.65, 0.05  # an open jaw leaves the tongue behind: by that share of what the chin moves further
+OVER_TEETH, HEIGHT = 0.030, 0.075  # the body's top above the lower teeth: of a low tongue; how much a high one adds
+MOUND, MOUND_FROM = 0.5, 0.05  # an open jaw leaves the tongue behind: by that share of what the chin moves further
 BODY_BEND, TIP_BEND, BETWEEN_BEND = 0.9, 5.0, 2.2  # how fast it falls off to the sides, per face unit
 BODY_SOFT, TIP_SOFT, LIP_SOFT = 0.035, 0.016, 0.012  # face units over which an edge comes in
 TIP_FROM, TIP_OVER = 0.3, 0.3  # of the tip variable: where a raised tip begins to be seen; and how fast it comes
 ROUND = 0.06  # face units below its edge where a rounded surface faces the light
-EDGE_LIGHT, BACK_LIGHT = 0.58, 0.70  # at the edge of the body; of a tongue far back
+EDGE_LIGHT, BACK_LIGHT = 0.55, 0.66  # at the edge of the body; of a tongue far back
 GROOVE, GROOVE_HALF = 0.12, 0.03  # light lost along the middle of the body; face units to its side
 TIP_LIGHT, TIP_DARKER, TIP_UNDER = 1.10, 0.34, 0.10  # of the tip; its underside, that many face units further down
 BETWEEN_FROM, BETWEEN_OVER = 1.85, 0.15  # tip + front: where the tip begins to come between the teeth; and how fast

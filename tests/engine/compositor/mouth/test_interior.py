@@ -123,9 +123,9 @@ def test_the_tip_is_up_for_l() -> None:
 def test_the_tongue_is_between_the_teeth_for_th() -> None:
     """Over the lower teeth, under the upper ones."""
     narrow = partial(drawn, opening=(-0.03, 0.05), chin_down=0.03)
-    on_lower, on_upper = (to_window(0.0, v).round().astype(int) for v in (0.0265, -0.02))
+    on_lower, on_upper = (to_window(0.0, v).round().astype(int) for v in (0.019, -0.02))
     l_like, th = narrow(tract=(0.5, 0.5, 0.9, 0)), narrow(tract=(0.5, 1, 1, 0))
-    assert th[on_lower[1], on_lower[0], 0] < 40 < 50 < l_like[on_lower[1], on_lower[0], 0]
+    assert th[on_lower[1], on_lower[0], 0] < 30 < 50 < l_like[on_lower[1], on_lower[0], 0]
     assert th[on_lower[1], on_lower[0], 2] > 80
     np.testing.assert_array_equal(th[on_upper[1], on_upper[0]], l_like[on_upper[1], on_upper[0]])
 
