@@ -46,6 +46,6 @@ def articulated(motion: NDArray[np.float32], articulation: float, tables: Articu
 
 def check_articulation(value: object) -> float:
     """The value as a float. Raises: S2vError, it is no number, or outside LEAST to MOST."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and LEAST <= value <= MOST:
+    if isinstance(value, int | float | np.number) and not isinstance(value, bool) and LEAST <= value <= MOST:
         return float(value)
     raise S2vError(f"articulation is {value!r:.40}: give a number from {LEAST} to {MOST}, {USUAL} is as it is")

@@ -41,6 +41,7 @@ from s2v.training.evaluation.measures.probes import (
 )
 from s2v.training.evaluation.results import ClipResult, by_set
 from s2v.training.evaluation.unseen_faces import FaceResult, idle_figures, photos_in
+from s2v.training.voices.words import read_words
 from s2v.training.workers import worker_pool
 
 _log = logging.getLogger("s2v")
@@ -114,6 +115,11 @@ def _evaluate(config: EvaluateConfig, model: Path | None, backend: Backend, prog
     photos = photos_in(config.faces) if config.faces else [BUNDLED_FACE]
     cache = config.cache or default_cache()
     files = find_clips(config.data, cache, config.max_clips, config.workers, progress, config.words)
+    if config.words and not (said := read_words(config.words)).keys() & {file.path.stem for file in files}:
+        raise DataError(
+            f"{config.words} names none of the clips, but {', '.join(sorted(said)[:3])}: its first column is "
+            "a clip's file name without its ending"
+        )
     max_frames = round(config.max_seconds * spec.fps) if config.max_seconds else None
     jobs = [ClipJob(model, config.backend, file, max_frames, config.syncnet) for file in files]
     clips: list[ClipResult] = []

@@ -54,18 +54,33 @@ def _said(number: re.Match[str]) -> str:
 def read_words(path: Path) -> dict[str, str]:
     """Clip name -> its words in order, from a table of word times as GRID has them.
 
-    Raises: DataError, not such a file.
+    Raises: DataError, not such a file, or a line whose times are no stretch of time.
     """
-    sentences: dict[str, list[str]] = {}
     try:
-        for line in path.read_text(encoding="utf-8").splitlines()[1:]:
-            clip, _, _, word = line.split("\t")
-            if word not in ("sil", "sp"):
-                # GRID's speakers are British: its letter z is "zed".
-                sentences.setdefault(clip, []).append("zed" if word == "z" else word)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} is not a table of clip, start, end, word ({error})") from None
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read {path} as a table of words ({error})") from None
+    sentences: dict[str, list[str]] = {}
+    for number, line in enumerate(lines[1:], 2):
+        cells = line.split("\t")
+        if len(cells) != 4 or not _is_stretch(cells[1], cells[2]):
+            raise DataError(
+                f"{path}, line {number} is {line!r:.60}: wanted clip, start_s, end_s and word, with tabs between them"
+            )
+        clip, word = cells[0], cells[3]
+        if word not in ("sil", "sp"):
+            # GRID's speakers are British: its letter z is "zed".
+            sentences.setdefault(clip, []).append("zed" if word == "z" else word)
+    if not sentences:
+        raise DataError(f"{path} holds no words: the first line names the columns, then comes a word a line")
     return {clip: " ".join(words) for clip, words in sentences.items()}
+
+
+def _is_stretch(start_s: str, end_s: str) -> bool:
+    try:
+        return 0 <= float(start_s) <= float(end_s) < float("inf")
+    except ValueError:
+        return False
 
 
 def read_transcripts(folder: Path) -> dict[str, str]:

@@ -95,3 +95,8 @@ def test_shares_from_a_half_to_one_and_a_half_are_taken(value: float) -> None:
 def test_whatever_else_is_refused_in_one_line(value: object) -> None:
     with pytest.raises(S2vError, match=r"^articulation is .{1,40}: give a number from 0\.5 to 1\.5, 1\.0 is as it is$"):
         check_articulation(value)
+
+
+@pytest.mark.parametrize("value", [1, 1.3, np.float32(1.3), np.int64(1)])
+def test_numbers_of_numpy_are_numbers(value: object) -> None:
+    assert check_articulation(value) == pytest.approx(float(value))  # type: ignore[arg-type]

@@ -208,6 +208,14 @@ def test_the_moments_of_the_sheet_are_where_the_aligner_hears_those_phones() -> 
         assert heard.name == moment.phone, moment
 
 
+def test_words_that_belong_to_no_clip_are_refused(features: Path, tmp_path: Path) -> None:
+    words = tmp_path / "words.tsv"
+    words.write_text("clip\tstart_s\tend_s\tword\nsomebody\t0\t1\tbin\n")
+    config = EvaluateConfig((features / "other",), backend="onnxruntime", cache=tmp_path, words=words)
+    with pytest.raises(DataError, match=r"names none of the clips, but somebody"):
+        evaluate(config, progress=False)
+
+
 def test_a_sheet_leaves_room_for_its_words() -> None:
     tile = np.zeros((20, 30, 3), np.uint8)
     assert sheet([[tile, tile]]).shape == (24, 68, 3)

@@ -25,9 +25,26 @@ def test_words_of_a_clip_come_in_order_without_silences(tmp_path: Path) -> None:
     assert read_words(tmp_path / "words.tsv") == {"a": "bin zed", "b": "set"}
 
 
-def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "words.tsv").write_text("header\nno tabs here\n")
-    with pytest.raises(DataError, match="table"):
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("no tabs here", "line 3 is 'no tabs here'"),
+        ("a\tx\t1\tbin", "line 3"),
+        ("a\t2\t1\tbin", "line 3"),
+        ("a\t0\tnan\tbin", "line 3"),
+        ("a\t0\t1\tbin\tmore", "line 3"),
+    ],
+)
+def test_a_line_that_is_no_stretch_of_a_word_is_refused(tmp_path: Path, line: str, told: str) -> None:
+    (tmp_path / "words.tsv").write_text(f"clip\tstart_s\tend_s\tword\na\t0\t1\tbin\n{line}\n")
+    with pytest.raises(DataError, match=told):
+        read_words(tmp_path / "words.tsv")
+
+
+@pytest.mark.parametrize("text", ["", "clip\tstart_s\tend_s\tword\n", "clip\tstart_s\tend_s\tword\na\t0\t1\tsil\n"])
+def test_a_table_without_words_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "words.tsv").write_text(text)
+    with pytest.raises(DataError, match="holds no words"):
         read_words(tmp_path / "words.tsv")
 
 
