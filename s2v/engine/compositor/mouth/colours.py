@@ -62,9 +62,10 @@ def interior_colours(face: EnrolledFace) -> InteriorColours:
     white_l = np.clip(white[0], cheek[0] + low, cheek[0] + high)
     chroma = float(np.percentile(np.hypot(*np.concatenate([cheeks, lips])[:, 1:].T), _CHROMA_PERCENTILE))
     s = float(np.clip(chroma / _FULL_CHROMA, 0, 1))
-    yellow = min(0.35 * white[2] + 6.5 * s + 0.75 * max(0.0, cheek[2] - 21), 0.6 * chroma)
+    cast = max(0.0, cheek[2] - 21)  # yellow that no skin has in white light
+    yellow = min(0.35 * white[2] + 6.5 * s + 0.75 * cast, 0.6 * chroma)
     teeth = [0.45 * cheek[0] + 0.55 * white_l + 10, np.clip(0.35 * white[1], -0.5 * s, 4 * s), max(yellow, 0.0)]
-    flesh = [0.36 * cheek[0] + 0.30 * lip[0] + 14, 0.45 * lip[1] + 21 * s, 0.45 * lip[2] + 9 * s]
+    flesh = [0.36 * cheek[0] + 0.30 * lip[0] + 14, 0.45 * lip[1] + 21 * s, 0.45 * lip[2] + 9 * s + 0.5 * cast]
     cavity = [0.24 * cheek[0], 0.78 * flesh[1], 0.85 * flesh[2]]
     inner_lip = [0.92 * lip[0], lip[1] + 4 * s, lip[2]]
     return InteriorColours(
