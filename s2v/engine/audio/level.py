@@ -1,8 +1,8 @@
-"""A slow automatic gain: a quiet talker is heard as loudly as one who is close, and a shout stays louder than talk.
+"""A slow automatic gain: a quiet speaker is heard as loudly as one who is close, and a shout stays louder than talk.
 
 Blocks of 10 ms that stand out from the noise, several in a row, tell how loud the voice is. The estimate moves by a
 fixed rate towards each of them, so that it settles on their median: quickly while little has been heard, then slowly,
-so that it follows the talker and the microphone and not the words. It rises slower than it falls, and a voice louder
+so that it follows the speaker and the microphone and not the words. It rises slower than it falls, and a voice louder
 than the target is brought down only half of the way: whoever raises his voice stays above his own level for a while.
 
 Causal, and the same however the audio was cut into chunks: the gain of a block is known from the blocks before it.

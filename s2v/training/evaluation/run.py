@@ -115,9 +115,9 @@ def _evaluate(config: EvaluateConfig, model: Path | None, backend: Backend, prog
     photos = photos_in(config.faces) if config.faces else [BUNDLED_FACE]
     cache = config.cache or default_cache()
     files = find_clips(config.data, cache, config.max_clips, config.workers, progress, config.words)
-    if config.words and not (said := read_words(config.words)).keys() & {file.path.stem for file in files}:
+    if config.words and not (spoken := read_words(config.words)).keys() & {file.path.stem for file in files}:
         raise DataError(
-            f"{config.words} names none of the clips, but {', '.join(sorted(said)[:3])}: its first column is "
+            f"{config.words} names none of the clips, but {', '.join(sorted(spoken)[:3])}: its first column is "
             "a clip's file name without its ending"
         )
     max_frames = round(config.max_seconds * spec.fps) if config.max_seconds else None

@@ -35,9 +35,11 @@ def network_of_model_file(path: Path, seed: int = 0) -> MotionTract:
         raise DataError(f"{path} is not a model file ({type(error).__name__})") from None
     if stored.get("network") != "s2v":
         raise DataError(f"{path} is of network {stored.get('network')}; wanted s2v")
-    told = {field.name for field in fields(LipSyncSpec)}
+    field_names = {field.name for field in fields(LipSyncSpec)}
     known: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in stored.items() if name in told
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in stored.items()
+        if name in field_names
     }
     torch.manual_seed(seed)
     network = MotionTract(replace(LipSyncSpec.of("s2v", automatic_gain=False), **known))

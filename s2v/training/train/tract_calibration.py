@@ -31,16 +31,16 @@ def calibrate_tract(network: MotionNet, clips: Sequence[Clip]) -> None:
     known = [clip for clip in clips if np.isfinite(clip.tract).any()]
     picks = np.linspace(0, len(known) - 1, min(_MOST_CLIPS, len(known))).round().astype(int)
     network.eval()
-    said, wanted = [], []
+    predictions, targets = [], []
     with torch.no_grad():
         for clip in (known[i] for i in picks):
             windows = torch.from_numpy(windows_of(clip, network.spec)).to(network.tract_gain.device)
             logits = network.tract_logits(windows).cpu().numpy()
-            said.append(logits[: len(clip.tract)])
-            wanted.append(clip.tract[: len(logits)])
-    if not said:
+            predictions.append(logits[: len(clip.tract)])
+            targets.append(clip.tract[: len(logits)])
+    if not predictions:
         return
-    gain, shift = _spread(np.concatenate(said), np.concatenate(wanted))
+    gain, shift = _spread(np.concatenate(predictions), np.concatenate(targets))
     network.tract_gain.copy_(gain)
     network.tract_shift.copy_(shift)
 

@@ -30,17 +30,12 @@ _UNDER_LIPS_MM = 1.4  # the line where lips meet lies that far above what the li
 _OVERBITE_MM, _OVERJET_MM = 0.6, 1.0  # the lower teeth's edge is that far above and behind the upper ones', jaw shut
 JAW_SHARE = 0.75  # of the chin's way that the lower teeth go: film shows them where lips part
 LOWER_LIGHT = 0.86  # of the upper teeth's
-_FINE, _FINE_BELOW_PX = (
-    2,
-    250,
-)  # rows of teeth are that fine for faces of fewer pixels a unit: then linear look-ups keep them sharp
+# Rows of teeth have that many pixels for one of the photo, below so many pixels a unit: look-ups keep them sharp.
+_FINE, _FINE_BELOW_PX = 2, 250
 _BEHIND_LIPS = 0.06  # face units from the lips' surface to the upper incisors
 _UPPER_BEND, _LOWER_BEND = 0.030, 0.036  # of the arches, per mm
-_BESIDE, _ABOVE, _BELOW = (
-    0.10,
-    0.16,
-    0.40,
-)  # face units around the corners and the line of the lips that the window holds
+# Face units around the corners and the line of the lips that the window holds.
+_BESIDE, _ABOVE, _BELOW = 0.10, 0.16, 0.40
 
 
 @dataclass(frozen=True)
