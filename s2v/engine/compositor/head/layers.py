@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from s2v.engine.compositor.head.background import filled_background
+from s2v.engine.compositor.head.edge import cut_out
 from s2v.engine.compositor.head.matte import widened
 from s2v.engine.compositor.head.person import Matte, face_unit_px, person_matte
 from s2v.engine.face.background import Background
@@ -44,4 +45,5 @@ def layers(photo: Image, landmarks: Points, plane: FacePlane, background: Backgr
     plate = filled_background(photo, rim)
     if background is None:
         return Layers(photo, rim, plate)
-    return Layers(photo, person, background.behind(plate, unit_px))
+    head, cover = cut_out(photo, person, unit_px)
+    return Layers(head, cover, background.behind(plate, unit_px))
