@@ -11,6 +11,7 @@ from s2v.engine.face.maps import smoothstep
 from s2v.engine.face.photo import Image
 
 _KNOWN = 0.004  # a matte below this, one grey level, shows the background alone
+_WORK_PX = 384  # of the longer side: what is made up is blurred anyway
 _BLUR_PER_PX = 0.35  # standard deviation of the blur for each pixel of depth behind the edge
 _LEVELS = 7  # of the pyramid: what is deeper than its coarsest blur looks like that
 
@@ -34,9 +35,20 @@ def filled_background(photo: Image, matte: Matte) -> Image:
 
 
 def carried_on(photo: Image, known: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """The photo where it is `known`, mirrored across the edge elsewhere and blurred by depth: (h, w, 3) grey levels."""
-    mirrored, weight, depth_px = _mirrored(photo, known)
-    return _blurred_by_depth(mirrored, weight, depth_px)
+    """The photo where it is `known`, mirrored across the edge elsewhere and blurred by depth: (h, w, 3) grey levels.
+
+    Coarser than the photo: it is to be mixed with it near the edge.
+    """
+    height, width = known.shape
+    scale = min(1.0, _WORK_PX / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
+    surely = cv2.resize(known.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.999
+    if not surely.any():
+        surely[:] = True  # nothing to go by: what is there, blurred by nothing
+    mirrored, weight, depth_px = _mirrored(small, surely)
+    filled = _blurred_by_depth(mirrored, weight, depth_px)
+    return np.asarray(cv2.resize(filled, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _mirrored(

@@ -32,17 +32,18 @@ def cut_out(photo: Image, person: Matte, unit_px: float) -> tuple[Image, Matte]:
     own = carried_on(photo, inside_px > band_px)
     behind = carried_on(photo, outside_px > band_px)
     near = (inside_px <= band_px) & (outside_px <= band_px)
-    at = photo.astype(np.float32)
+    at, own, behind, there = photo[near].astype(np.float32), own[near], behind[near], person[near]
     apart = own - behind
     length2 = (apart**2).sum(-1)
     told = ((at - behind) * apart).sum(-1) / np.maximum(length2, 1.0)
-    beside = at - behind - told[..., None] * apart  # what is no mixture of both says nothing
+    beside = at - behind - told[:, None] * apart  # what is no mixture of both says nothing
     trust = length2 / (length2 + _NOISE**2 + _BESIDE * (beside**2).sum(-1))
-    mixed = person + trust * (np.clip(told, 0, 1) - person)
+    mixed = there + trust * (np.clip(told, 0, 1) - there)
     # Colour alone would see holes deep inside and specks far outside: there the person's matte decides.
-    depth = smoothstep(0.5 + 0.5 * (inside_px - outside_px) / band_px)
-    low, high = smoothstep(2 * depth - 1), smoothstep(2 * depth)
-    cover = np.where(near, np.clip(mixed, low, high), person)
-    share = cover[..., None]
-    colours = own + share * (at - share * own - (1 - share) * behind)
-    return np.clip(colours + 0.5, 0, 255).astype(np.uint8), np.asarray(cover, np.float32)
+    depth = smoothstep(0.5 + 0.5 * (inside_px - outside_px)[near] / band_px)
+    mixed = np.clip(mixed, smoothstep(2 * depth - 1), smoothstep(2 * depth))
+    share = mixed[:, None]
+    cover, head = person.copy(), photo.copy()
+    cover[near] = mixed
+    head[near] = np.clip(own + share * (at - share * own - (1 - share) * behind) + 0.5, 0, 255)
+    return head, cover
