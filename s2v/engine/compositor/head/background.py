@@ -10,28 +10,31 @@ from s2v.engine.compositor.head.person import Matte
 from s2v.engine.face.maps import smoothstep
 from s2v.engine.face.photo import Image
 
-_KNOWN = 0.004  # a matte below this, one grey level, shows the background alone
+_PERSON = 0.15  # a matte from here on has hair in it that would be seen twice
+_CLEAR_UNITS, _WHOLE_UNITS = (
+    0.03,
+    0.06,
+)  # from the person: no colour of it comes so far; from where on the photo is kept
 _WORK_PX = 384  # of the longer side: what is made up is blurred anyway
-_BLUR_PER_PX = 0.35  # standard deviation of the blur for each pixel of depth behind the edge
+_BLUR_PER_PX = 0.25  # standard deviation of the blur for each pixel of depth behind the edge
 _LEVELS = 7  # of the pyramid: what is deeper than its coarsest blur looks like that
 
 
-def filled_background(photo: Image, matte: Matte) -> Image:
-    """The photo without its head, (h, w, 3) BGR: outside the matte the photo itself, bit for bit.
+def filled_background(photo: Image, person: Matte, unit_px: float) -> Image:
+    """The photo without the person, (h, w, 3) BGR: the photo itself from 0.06 face units around the person on.
 
-    Behind the head the background is mirrored across the matte's edge, and blurred the more the deeper it lies; along
-    the matte's ramp it turns from the photo into that, so that a head at rest hides no seam.
+    Behind the person the background is mirrored across the edge, and blurred the more the deeper it lies.
 
     Args:
-        photo: (h, w, 3) BGR. matte: (h, w) of `head_matte`.
+        photo: (h, w, 3) BGR. person: (h, w) of `person_matte`. unit_px: pixels of a face unit.
     """
-    known = matte < _KNOWN
-    if not known.any():  # nothing to go by, and nothing that would be uncovered beyond the border
+    outside_px = cv2.distanceTransform((person < _PERSON).astype(np.uint8), cv2.DIST_L2, 5) / unit_px
+    known = outside_px > _CLEAR_UNITS
+    if not known.any():  # nothing to go by, and nothing that would be uncovered
         return np.asarray(cv2.blur(photo, (max(1, photo.shape[1] // 8),) * 2), np.uint8)
-    filled = carried_on(photo, known)
-    share = smoothstep(np.minimum(matte / 0.9, 1))[..., None]
-    mixed = photo + share * (filled - photo)
-    return np.asarray(np.where(known[..., None], photo, np.clip(mixed + 0.5, 0, 255)), np.uint8)
+    share = 1 - smoothstep((outside_px - _CLEAR_UNITS) / (_WHOLE_UNITS - _CLEAR_UNITS))
+    mixed = photo + share[..., None] * (carried_on(photo, known) - photo)
+    return np.clip(mixed + 0.5, 0, 255).astype(np.uint8)
 
 
 def carried_on(photo: Image, known: NDArray[np.bool_]) -> NDArray[np.float32]:

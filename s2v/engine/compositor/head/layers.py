@@ -8,7 +8,7 @@ import numpy as np
 
 from s2v.engine.compositor.head.background import filled_background
 from s2v.engine.compositor.head.edge import cut_out
-from s2v.engine.compositor.head.matte import widened
+from s2v.engine.compositor.head.matte import widened, without_islands
 from s2v.engine.compositor.head.person import Matte, face_unit_px, person_matte
 from s2v.engine.face.background import Background
 from s2v.engine.face.geometry import FacePlane, Points
@@ -36,12 +36,13 @@ def layers(photo: Image, landmarks: Points, plane: FacePlane, background: Backgr
     """
     person = person_matte(photo, landmarks, plane)
     unit_px = face_unit_px(plane)
-    rim = widened(person, unit_px)
-    if background is None:
-        return Layers(photo, rim, filled_background(photo, rim))
-    behind = background.behind(filled_background(photo, rim) if background.blurs else photo, unit_px)
-    head, cover = cut_out(photo, person, unit_px)
-    return Layers(_over(head, cover, behind), cover, behind)
+    if background is not None:
+        plate = filled_background(photo, person, unit_px) if background.blurs else photo
+        behind = background.behind(plate, unit_px)
+        head, cover = cut_out(photo, person, unit_px)
+        return Layers(_over(head, cover, behind), cover, behind)
+    whole = without_islands(person, unit_px)
+    return Layers(photo, widened(whole, unit_px), filled_background(photo, whole, unit_px))
 
 
 def _over(head: Image, cover: Matte, behind: Image) -> Image:

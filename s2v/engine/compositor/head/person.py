@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.bundled import PERSON_SEGMENTATION
+from s2v.engine.compositor.head.strands import strands
 from s2v.engine.face.geometry import FACE_OVAL, FacePlane, Points
 from s2v.engine.face.maps import Box, smoothstep
 from s2v.engine.face.photo import Image
@@ -28,6 +29,7 @@ _GRABCUT_PX, _GRABCUT_ROUNDS = 320, 4
 _APART_UNITS = 1.15  # further from the face, above the chin, is somebody else
 _SOMEBODY_UNITS2 = 0.3  # if it is that large
 _CHIN = 152
+_STRAND_BLUR_PX = 0.7
 _GUIDE_UNITS, _GUIDE_EPS = 0.04, 1e-4  # radius and flatness of the filter that fits the edge to the photo's
 
 
@@ -60,7 +62,9 @@ def _small_matte(photo: Image, points: Points, plane: FacePlane) -> Matte:
     radius = max(1, round(_GUIDE_UNITS * unit_px))
     fitted = cv2.ximgproc.guidedFilter(photo.astype(np.float32) / 255, likely, radius, _GUIDE_EPS)
     soft = smoothstep((np.asarray(fitted, np.float32) - 0.1) / 0.8)
-    return np.asarray(np.maximum(soft * own, skull), np.float32)
+    person = np.asarray(np.maximum(soft * own, skull), np.float32)
+    fine = cv2.GaussianBlur(strands(photo, person, unit_px), (0, 0), _STRAND_BLUR_PX)
+    return np.asarray(np.maximum(person, np.minimum(2 * fine, 1)), np.float32)
 
 
 def face_unit_px(plane: FacePlane) -> float:
