@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.engine.compositor.eye_tables import EyeTables, eye_tables
-from s2v.engine.compositor.head_tables import HeadTables, head_tables
+from s2v.engine.compositor.head.tables import HeadTables, head_tables
 from s2v.engine.compositor.lips import lip_line_colour
 from s2v.engine.compositor.mouth.interior_tables import InteriorTables, interior_tables
 from s2v.engine.compositor.mouth.open_photo import without_inside
