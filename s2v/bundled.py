@@ -12,6 +12,7 @@ PHONES_VOICE = _ASSETS / "phones.flac"
 PHONES_LABELS = _ASSETS / "phones.lab"
 BUNDLED_MODEL = _ASSETS / "model.onnx"
 FACE_LANDMARKER = _ASSETS / "face_landmarker.task"
+PERSON_SEGMENTATION = _ASSETS / "person_segmentation.onnx"
 CANONICAL_FACE = _ASSETS / "canonical_face.npy"
 
 

@@ -1,0 +1,1 @@
+"""The head of one face and what lies behind it."""

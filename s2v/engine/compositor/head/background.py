@@ -1,0 +1,72 @@
+"""What lies behind the head: the photo's background, carried on from its edge."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from s2v.engine.compositor.head.person import Matte
+from s2v.engine.face.maps import smoothstep
+from s2v.engine.face.photo import Image
+
+_KNOWN = 0.004  # a matte below this, one grey level, shows the background alone
+_BLUR_PER_PX = 0.35  # standard deviation of the blur for each pixel of depth behind the edge
+_LEVELS = 7  # of the pyramid: what is deeper than its coarsest blur looks like that
+
+
+def filled_background(photo: Image, matte: Matte) -> Image:
+    """The photo without its head, (h, w, 3) BGR: outside the matte the photo itself, bit for bit.
+
+    Behind the head the background is mirrored across the matte's edge, and blurred the more the deeper it lies; along
+    the matte's ramp it turns from the photo into that, so that a head at rest hides no seam.
+
+    Args:
+        photo: (h, w, 3) BGR. matte: (h, w) of `head_matte`.
+    """
+    known = matte < _KNOWN
+    if not known.any():  # nothing to go by, and nothing that would be uncovered beyond the border
+        return np.asarray(cv2.blur(photo, (max(1, photo.shape[1] // 8),) * 2), np.uint8)
+    mirrored, weight, depth_px = _mirrored(photo, known)
+    filled = _blurred_by_depth(mirrored, weight, depth_px)
+    share = smoothstep(np.minimum(matte / 0.9, 1))[..., None]
+    mixed = photo + share * (filled - photo)
+    return np.asarray(np.where(known[..., None], photo, np.clip(mixed + 0.5, 0, 255)), np.uint8)
+
+
+def _mirrored(photo: Image, known: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The photo mirrored across the edge of `known`: (h, w, 3) float32, where that is known (h, w), depth in pixels."""
+    height, width = known.shape
+    depth_px, labels = cv2.distanceTransformWithLabels(
+        (~known).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    rows, columns = np.nonzero(known)
+    nearest = np.zeros((labels.max() + 1, 2), np.float32)
+    nearest[labels[rows, columns]] = np.stack([columns, rows], -1)
+    here = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
+    there = 2 * nearest[labels] - here
+    there = np.abs(there)  # the photo's border mirrors too
+    there = np.minimum(there, 2 * np.array([width - 1, height - 1], np.float32) - there)
+    mirrored = cv2.remap(photo, there, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    weight = cv2.remap(known.astype(np.float32), there, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return mirrored.astype(np.float32), weight, depth_px
+
+
+def _blurred_by_depth(picture: np.ndarray, weight: np.ndarray, depth_px: np.ndarray) -> np.ndarray:
+    """(h, w, 3): each pixel blurred by its depth, by a pyramid; pixels without weight take no part."""
+    both = np.dstack([picture * weight[..., None], weight])
+    level = np.log2(np.maximum(_BLUR_PER_PX * depth_px, 1e-6) / 0.5)  # level n blurs by about 2 ** n / 2 pixels
+    levels = [both]
+    while len(levels) < _LEVELS and min(levels[-1].shape[:2]) > 3:
+        levels.append(cv2.pyrDown(levels[-1]))
+    result = levels[-1]
+    for n in range(len(levels) - 2, -1, -1):
+        finer = levels[n]
+        size = (finer.shape[1], finer.shape[0])
+        coarse = cv2.pyrUp(result, dstsize=size)
+        at = level if n == 0 else cv2.resize(level, size, interpolation=cv2.INTER_AREA)
+        share = np.clip(n + 1 - at, 0, 1)[..., None].astype(np.float32)
+        share = share * np.minimum(finer[..., 3:] * 2, 1)
+        coarse = coarse / np.maximum(coarse[..., 3:], 1e-4)
+        fine = finer / np.maximum(finer[..., 3:], 1e-4)
+        result = coarse + share * (fine - coarse)
+    return np.asarray(result[..., :3] / np.maximum(result[..., 3:], 1e-4), np.float32)

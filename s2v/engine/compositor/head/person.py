@@ -1,0 +1,140 @@
+"""Which pixels of a photo belong to the person whose face was found: body, hair, hat, what hangs on them.
+
+A small network says it (MediaPipe's selfie segmentation, 256 px); where it does not even see the face, as on some
+drawings, GrabCut does (Rother, Kolmogorov, Blake, "GrabCut", SIGGRAPH 2004).
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from s2v.bundled import PERSON_SEGMENTATION
+from s2v.engine.face.geometry import FACE_OVAL, FacePlane, Points
+from s2v.engine.face.maps import smoothstep
+from s2v.engine.face.photo import Image
+
+Matte = NDArray[np.float32]  # (h, w) in [0, 1]
+
+_NETWORK_PX = 256
+_NEAR = (2.6, 2.4, 3.2)  # face units from between the eyes to the sides, up, down: a second look at the head alone
+_SECOND_LOOK_SHARE = 0.6  # of the photo; if the head takes more, a second look shows no more
+_FADE_SHARE = 0.12  # of its width and height, until the second look counts alone
+_SEEN_FACE = 0.75  # of the face that the network must take for a person, on the average
+_GRABCUT_PX, _GRABCUT_ROUNDS = 320, 4
+_APART_UNITS = 1.15  # further from the face, above the chin, is somebody else
+_SOMEBODY_UNITS2 = 0.3  # if it is that large
+_GUIDE_UNITS, _GUIDE_EPS = 0.07, 2e-4  # radius and flatness of the filter that fits the edge to the photo's
+
+
+def person_matte(photo: Image, landmarks: Points, plane: FacePlane) -> Matte:
+    """How much of each pixel is this person: 1 inside, 0 on the background and on other people, soft along hair.
+
+    Args:
+        photo: (h, w, 3) BGR. landmarks: (>=468, 3) pixels. plane: of the face.
+    """
+    unit_px = face_unit_px(plane)
+    skull = sure_skull(landmarks, plane, photo.shape[:2])
+    likely = _network(photo)
+    near = _around(plane, photo.shape[:2])
+    if near is not None:
+        _look_closer(photo, near, likely)
+    if float(likely[skull > 0].mean()) < _SEEN_FACE:
+        likely = _grabcut(photo, skull, unit_px)
+    own = _of_this_person(likely, skull, landmarks, unit_px)
+    radius = max(1, round(_GUIDE_UNITS * unit_px))
+    fitted = cv2.ximgproc.guidedFilter(photo.astype(np.float32) / 255, likely, radius, _GUIDE_EPS)
+    soft = smoothstep((np.asarray(fitted, np.float32) - 0.1) / 0.8)
+    return np.asarray(np.maximum(soft * own, skull), np.float32)
+
+
+def face_unit_px(plane: FacePlane) -> float:
+    """Pixels of a face unit, on the average of both directions."""
+    return float(np.sqrt(abs(np.linalg.det(plane.matrix[:, :2]))))
+
+
+def sure_skull(landmarks: Points, plane: FacePlane, size: tuple[int, ...]) -> Matte:
+    """What is head for certain, 0 or 1: the face as far as the mesh goes, and the forehead above it."""
+    oval = landmarks[list(FACE_OVAL), :2]
+    at = plane.to_plane(oval)
+    middle = at.mean(0)
+    grown = np.where(at[:, 1:] < -0.35, [0.9, 1.12], 0.97)
+    lifted = plane.to_photo(middle + (at - middle) * grown)
+    skull = np.zeros(size, np.float32)
+    cv2.fillConvexPoly(skull, cv2.convexHull(lifted.round().astype(np.int32)), 1.0)
+    return skull
+
+
+def _network(picture: Image) -> Matte:
+    """Person or not, for a picture of any shape, (h, w)."""
+    height, width = picture.shape[:2]
+    size = (_NETWORK_PX, _NETWORK_PX)
+    network = cv2.dnn.readNetFromONNX(str(PERSON_SEGMENTATION))  # 10 ms; two threads cannot share one
+    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    network.setInput(cv2.dnn.blobFromImage(small, 1 / 255, size, swapRB=True))
+    return np.asarray(cv2.resize(network.forward()[0, 0], (width, height)), np.float32)
+
+
+def _around(plane: FacePlane, size: tuple[int, ...]) -> tuple[int, int, int, int] | None:
+    """Left, top, right, bottom of the head and shoulders; None where the photo shows little more."""
+    side, up, down = (n * face_unit_px(plane) for n in _NEAR)
+    x, y = plane.to_photo(np.zeros(2))
+    height, width = size
+    left, right = (int(np.clip(n, 0, width)) for n in (x - side, x + side))
+    top, bottom = (int(np.clip(n, 0, height)) for n in (y - up, y + down))
+    share = (right - left) * (bottom - top) / (width * height)
+    return (left, top, right, bottom) if share < _SECOND_LOOK_SHARE else None
+
+
+def _look_closer(photo: Image, box: tuple[int, int, int, int], likely: Matte) -> None:
+    """Put the network's word on a box into `likely`, fading towards those of its sides that are not the photo's."""
+    left, top, right, bottom = box
+    height, width = likely.shape
+    weight = np.minimum(_fade(top, bottom, height)[:, None], _fade(left, right, width)[None])
+    part = likely[top:bottom, left:right]
+    part += weight * (_network(photo[top:bottom, left:right]) - part)
+
+
+def _fade(first: int, end: int, size: int) -> NDArray[np.float32]:
+    """0 at those ends of a part of `size` pixels that are not the whole's own, 1 further in: (end - first,)."""
+    at = (np.arange(first, end) + 0.5 - first) / (end - first)
+    from_ends = np.minimum(at if first > 0 else 1, 1 - at if end < size else 1)
+    return np.asarray(np.minimum(from_ends / _FADE_SHARE, 1) + 0 * at, np.float32)
+
+
+def _grabcut(photo: Image, skull: Matte, unit_px: float) -> Matte:
+    """Person or not by colour alone: a unit around the face and everything below it may be, the rest is not."""
+    height, width = skull.shape
+    scale = min(1.0, _GRABCUT_PX / max(height, width))
+    size = (max(2, round(width * scale)), max(2, round(height * scale)))
+    small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
+    sure = cv2.resize(skull, size) > 0.5
+    away = cv2.distanceTransform((~sure).astype(np.uint8), cv2.DIST_L2, 5) / (unit_px * scale)
+    below = np.arange(size[1])[:, None] > np.flatnonzero(sure.any(1))[-1]
+    mask = np.where((away < 1.0) | (below & (away < 2.5)), cv2.GC_PR_BGD, cv2.GC_BGD).astype(np.uint8)
+    mask[away < 0.35] = cv2.GC_PR_FGD
+    mask[sure] = cv2.GC_FGD
+    cv2.setRNGSeed(0)  # it draws its first guess at random
+    cv2.grabCut(small, mask, (0, 0, 1, 1), np.zeros((1, 65)), np.zeros((1, 65)), _GRABCUT_ROUNDS, cv2.GC_INIT_WITH_MASK)
+    person = np.isin(mask, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32)
+    return np.asarray(cv2.resize(cv2.GaussianBlur(person, (0, 0), 1.0), (width, height)), np.float32)
+
+
+def _of_this_person(likely: Matte, skull: Matte, landmarks: Points, unit_px: float) -> Matte:
+    """1 on the piece that hangs together with the face, 0 on others; who touches it is cut off half-way."""
+    person = (likely > 0.3) | (skull > 0)
+    away_px = cv2.distanceTransform((skull == 0).astype(np.uint8), cv2.DIST_L2, 5)
+    chin = float(landmarks[152, 1])
+    above = np.arange(len(likely))[:, None] < chin
+    others = (person & above & (away_px > _APART_UNITS * unit_px)).astype(np.uint8)
+    count, pieces, stats, _ = cv2.connectedComponentsWithStats(others)
+    large = [n for n in range(1, count) if stats[n, cv2.CC_STAT_AREA] > _SOMEBODY_UNITS2 * unit_px**2]
+    if large:
+        other_px = cv2.distanceTransform((~np.isin(pieces, large)).astype(np.uint8), cv2.DIST_L2, 5)
+        person &= away_px <= np.maximum(other_px, 0.35 * unit_px)
+    _, pieces = cv2.connectedComponents(person.astype(np.uint8))
+    at = np.flatnonzero(skull.ravel() > 0)
+    own = pieces == np.bincount(pieces.ravel()[at]).argmax()
+    grown = cv2.dilate(own.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=max(1, round(0.03 * unit_px)))
+    return np.asarray(grown, np.float32)
