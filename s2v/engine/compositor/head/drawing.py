@@ -42,7 +42,7 @@ class MovingHead:
 
     def __init__(self, tables: HeadTables) -> None:
         self.box: Box = tables.box
-        self.reach_px = tables.reach_px
+        self.background = tables.background
         self._tables = tables
         rows, columns = tables.cells.shape[:2]
         self._terms = np.ascontiguousarray(tables.terms.reshape(len(tables.terms), -1).T) / np.float32(tables.cell_px)
@@ -110,6 +110,11 @@ class MovingHead:
         there = mouth + self._tables.mouth_terms @ self._coefficients(pose)
         fitted: Points = (self._fit @ there).T
         return fitted
+
+    def eyes_shift(self, pose: FacePose) -> tuple[int, int]:
+        """Whole pixels to the right and down by which the middle between the eyes goes."""
+        x, y = np.round(self._tables.eyes_terms @ self._coefficients(pose))
+        return int(x), int(y)
 
     def depth_shift(self, pose: FacePose) -> Points:
         """(2,) photo pixels by which a face unit of depth behind the lips moves on the frame, beside `forward`."""

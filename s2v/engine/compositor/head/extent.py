@@ -38,10 +38,11 @@ class Extent:
         free = np.concatenate([features.min(0), (ends - features).min(0)])  # left, top, right, bottom
         self._fades_px = np.clip(free, 1.0, _BORDER_UNITS * unit_px)
         self.room = float(np.clip(self._fades_px.min() / (_ROOM_UNITS * unit_px), 0.0, 1.0))  # 0 to 1
-        gaps = self._gaps(matte)
-        self.gap_units = float(gaps[:3].min() / unit_px)  # between the head's layer and the border beside and above it
+        # Between the head and the photo's border, on the narrower side and on top.
+        left, above, right = self._gaps(matte >= 1) / unit_px
+        self.beside_units, self.above_units = float(min(left, right)), float(above)
         # Where nothing of the head's layer lies at a side of the photo, it may go there as far as it likes.
-        self._fades_px[:3] = np.where(gaps[:3] > 0, 0.0, self._fades_px[:3])
+        self._fades_px[:3] = np.where(self._gaps(matte > 0) > 0, 0.0, self._fades_px[:3])
 
     def follows(self, places: Points) -> tuple[Points, Points]:
         """How far photo pixels (rows, columns, 2), a regular grid, go along with the head and with the breath: 0 to 1.
@@ -66,16 +67,14 @@ class Extent:
                 shares = shares * smoothstep(away / max(fade_px, _BORDER_UNITS * self._unit_px * all_sides))
         return shares
 
-    def _gaps(self, matte: NDArray[np.float32]) -> Points:
-        """Pixels between what is above the chin of the layer and each side of the photo: left, top, right, bottom."""
-        rows, columns = np.nonzero(matte > 0)
-        v = self._plane.to_plane(np.stack([columns, rows], -1).astype(np.float64))[:, 1]
-        above = v < self._chin_v
+    def _gaps(self, head: NDArray[np.bool_]) -> Points:
+        """Pixels between what of the head is above the chin and the photo's left, top and right."""
+        rows, columns = np.nonzero(head)
+        above = self._plane.to_plane(np.stack([columns, rows], -1).astype(np.float64))[:, 1] < self._chin_v
         if not above.any():
-            return np.zeros(4)
+            return np.zeros(3)
         x, y = columns[above], rows[above]
-        width, height = self._size
-        return np.array([x.min(), y.min(), width - 1 - x.max(), height - 1 - y.max()], np.float64)
+        return np.array([x.min(), y.min(), self._size[0] - 1 - x.max()], np.float64)
 
     def _outside_units(self, places: Points) -> Points:
         """From each place to the outline of the face, 0 inside: face units."""

@@ -28,33 +28,39 @@ class HeadLimits:
 
     turn_share: float  # of yaw
     nod_share: float  # of pitch
-    move_share: float  # of shift, roll and lean
+    x_share: float  # of the shift to a side
+    y_share: float  # of the shift up and down, and of lean
+    roll_share: float
 
     def limited(self, pose: FacePose) -> FacePose:
         """What there is room for of a pose: small motions nearly as asked, large ones less and less."""
         return replace(
             pose,
-            shift=(self.move_share * _soft(pose.shift[0], SHIFT_X), self.move_share * _soft(pose.shift[1], SHIFT_Y)),
+            shift=(self.x_share * _soft(pose.shift[0], SHIFT_X), self.y_share * _soft(pose.shift[1], SHIFT_Y)),
             yaw=self.turn_share * _soft(pose.yaw, YAW),
             pitch=self.nod_share * _soft(pose.pitch, PITCH),
-            roll=self.move_share * _soft(pose.roll, ROLL),
-            lean=self.move_share * _soft(pose.lean, LEAN_FORTH if pose.lean > 0 else LEAN_BACK),
+            roll=self.roll_share * _soft(pose.roll, ROLL),
+            lean=self.y_share * _soft(pose.lean, LEAN_FORTH if pose.lean > 0 else LEAN_BACK),
         )
 
 
-def head_limits(pose: Pose, gap_units: float, room: float) -> HeadLimits:
+def head_limits(pose: Pose, beside_units: float, above_units: float, room: float) -> HeadLimits:
     """Those of one photo.
 
     Args:
         pose: of the head on the photo.
-        gap_units: between the head, its hair included, and the photo's border where that is nearest.
+        beside_units, above_units: between the head, its hair included, and the photo's border: on the narrower side;
+            on top.
         room: 0 to 1, of `room_around`.
     """
     turned, tipped = (smoothstep(abs(angle) / _FAR_DEGREES) for angle in (pose.yaw_degrees, pose.pitch_degrees))
+    beside, above = (float(np.clip(gap / _GAP_UNITS, _LEFT_AT_BORDER, 1.0)) for gap in (beside_units, above_units))
     return HeadLimits(
         turn_share=room * (1 - (1 - _LEFT_OF_YAW) * turned),
         nod_share=room * (1 - (1 - _LEFT_OF_PITCH) * tipped),
-        move_share=room * float(np.clip(gap_units / _GAP_UNITS, _LEFT_AT_BORDER, 1.0)),
+        x_share=room * beside,
+        y_share=room * above,
+        roll_share=room * min(beside, above),
     )
 
 

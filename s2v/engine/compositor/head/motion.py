@@ -18,7 +18,8 @@ from s2v.engine.face.geometry import FacePlane, Points, Pose
 N_TERMS = 10
 _ONE, _X, _Y, _Z, _XX, _XY, _YY, _XZ, _YZ, _BREATH = range(N_TERMS)
 
-NECK = (0.0, 1.45, 0.30)  # face units: the point that a head rolls about and that stays when it leans
+NECK = (0.0, 1.45, 0.30)  # face units: the point that a head rolls about
+_NEARER_FROM = (0.0, 1.0, 0.30)  # the point that stays when it leans
 CAMERA_UNITS = 8.0  # from the head's centre to the camera: about 0.75 m
 _SHOULDERS_UNITS = 0.006  # how far a breath lifts them
 
@@ -31,7 +32,7 @@ class HeadMotion:
         self.unit_px = pose.unit_px
         self.centre_px: Points = centre[:2]  # (2,) of the photo
         self._rotation = pose.rotation
-        self._neck = (pose.to_photo(np.array(NECK))[:2] - self.centre_px) / self.unit_px
+        self._neck, self._nearer_from = (pose.to_photo(np.array([NECK, _NEARER_FROM]))[:, :2] - centre[:2]) / self.unit_px
         self._up = -_SHOULDERS_UNITS * plane.matrix[:, 1]
 
     def terms(self, places_px: Points, depth: Points, head: Points | float, breath: Points | float) -> Points:
@@ -50,7 +51,7 @@ class HeadMotion:
         """(10, 2): what a pose, limited, makes of the terms: photo pixels to the right and down.
 
         Yaw and pitch turn about the head's centre, seen from a camera that is `CAMERA_UNITS` away (to the first order
-        in the change of depth); then everything rolls and grows about the neck and shifts.
+        in the change of depth); then everything rolls about the neck, shifts and grows.
         """
         turn = self._turn(pose) - np.eye(3)
         given = np.zeros((N_TERMS, 2))
@@ -58,16 +59,17 @@ class HeadMotion:
         nearer = -turn[2] / CAMERA_UNITS
         given[[_XX, _XY, _XZ], 0] += nearer
         given[[_XY, _YY, _YZ], 1] += nearer
-        grown = 1 + pose.lean
-        c, s = grown * cos(pose.roll), grown * sin(pose.roll)
-        similar = np.array([[c, -s], [s, c]])
-        given = given @ similar.T
-        given[[_X, _Y]] += (similar - np.eye(2)).T
-        given[_ONE] += np.array(pose.shift) - (similar - np.eye(2)) @ self._neck
-        # What is nearer to the camera grows more.
-        given[_XZ, 0] -= pose.lean / CAMERA_UNITS
-        given[_YZ, 1] -= pose.lean / CAMERA_UNITS
-        given[_Z] += pose.lean / CAMERA_UNITS * self._neck
+        c, s = cos(pose.roll), sin(pose.roll)
+        roll = np.array([[c, -s], [s, c]])
+        given = given @ roll.T
+        given[[_X, _Y]] += (roll - np.eye(2)).T
+        given[_ONE] += np.array(pose.shift) - (roll - np.eye(2)) @ self._neck
+        # It grows, and what is nearer to the camera grows more.
+        given *= 1 + pose.lean
+        given[[_X, _Y]] += pose.lean * np.eye(2)
+        given[[_XZ, _YZ], [0, 1]] -= pose.lean / CAMERA_UNITS
+        given[_ONE] -= pose.lean * self._nearer_from
+        given[_Z] += pose.lean / CAMERA_UNITS * self._nearer_from
         given *= self.unit_px
         given[_BREATH] = pose.breath * self._up
         return given

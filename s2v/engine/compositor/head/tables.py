@@ -13,17 +13,28 @@ from s2v.engine.behaviour.pose import FacePose
 from s2v.engine.compositor.head.depth import depth_at
 from s2v.engine.compositor.head.extent import Extent
 from s2v.engine.compositor.head.fine_photo import fine_photo
-from s2v.engine.compositor.head.limits import LEAN_BACK, LEAN_FORTH, PITCH, ROLL, SHIFT_X, SHIFT_Y, YAW, HeadLimits
-from s2v.engine.compositor.head.limits import head_limits
+from s2v.engine.compositor.head.limits import (
+    LEAN_BACK,
+    LEAN_FORTH,
+    PITCH,
+    ROLL,
+    SHIFT_X,
+    SHIFT_Y,
+    YAW,
+    HeadLimits,
+    head_limits,
+)
 from s2v.engine.compositor.head.motion import HeadMotion
-from s2v.engine.face.geometry import FacePlane, Points, Pose
-from s2v.engine.face.maps import Box, Map, smoothstep
+from s2v.engine.face.geometry import OUTER_EYES, FacePlane, Points, Pose
+from s2v.engine.face.maps import Box, Map, remap, smoothstep
 from s2v.engine.face.photo import Image
 
 _CELLS_A_UNIT, _LEAST_CELL_PX = 12, 4
 _UNSEEN_PX, _SEEN_PX = 0.02, 0.12  # what never moves further is left as it is; what may move that far moves freely
 # Mesh points of the mouth: the head carries what lies between the lips as it carries these.
 _MOUTH = (61, 291, 0, 17, 13, 14, 78, 308, 37, 267, 84, 314, 18)
+# Corners and lids of the eyes, brows, cheeks below the eyes.
+_UPPER_FACE = (33, 133, 362, 263, 159, 145, 386, 374, 70, 63, 105, 107, 300, 293, 334, 336, 50, 280, 117, 346)
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,8 @@ class HeadTables:
     reach_px: int  # no point of the mouth moves further than that
     mouth: Points  # (13, 2) photo pixels
     mouth_terms: Points  # (13, 10)
+    eyes_terms: Points  # (10,) of the middle between the eyes
+    apart_px: int  # no point of eyes, brows and cheeks moves further than that beside what that middle does
     background: Image  # (h, w, 3): what is behind the head's layer, and all that never moves
     fine: Image  # (FINE * h, FINE * w, 4): the head's layer in `box`, see `fine_photo`
     cover: NDArray[np.uint8]  # (rows, columns): of the layer near each cell: 0 none, 1 some, 2 nothing else
@@ -63,7 +76,7 @@ def head_tables(
     at_rest, matte, background = layers
     height, width = at_rest.shape[:2]
     extent = Extent(landmarks, plane, matte, pose.unit_px)
-    limits = head_limits(pose, extent.gap_units, extent.room)
+    limits = head_limits(pose, extent.beside_units, extent.above_units, extent.room)
     motion = HeadMotion(pose, plane)
     cell_px = max(_LEAST_CELL_PX, round(pose.unit_px / _CELLS_A_UNIT))
     cells = _cells((0, 0, width, height), cell_px)
@@ -83,8 +96,10 @@ def head_tables(
     first, last = (left // cell_px, top // cell_px), (-(-right // cell_px) + 2, -(-bottom // cell_px) + 2)
     part = np.s_[first[1] : last[1], first[0] : last[0]]
     mouth = landmarks[list(_MOUTH), :2]
-    mouth_terms = np.stack([_read(term, mouth, cells[0, 0], cell_px) for term in terms], -1)
+    upper = np.concatenate([landmarks[list(OUTER_EYES), :2].mean(0)[None], landmarks[list(_UPPER_FACE), :2]])
+    mouth_terms, upper_terms = (_read(terms, places, cells[0, 0], cell_px) for places in (mouth, upper))
     moved = max(float(np.hypot(*(mouth_terms @ extreme).T).max()) for extreme in extremes)
+    apart = max(float(np.hypot(*((upper_terms[1:] - upper_terms[0]) @ extreme).T).max()) for extreme in extremes)
     return HeadTables(
         box=box,
         cell_px=cell_px,
@@ -95,6 +110,8 @@ def head_tables(
         reach_px=int(np.ceil(moved)) + 1,
         mouth=mouth,
         mouth_terms=mouth_terms,
+        eyes_terms=upper_terms[0],
+        apart_px=int(np.ceil(apart)) + 1,
         background=behind,
         fine=fine_photo(*(layer[top:bottom, left:right] for layer in (at_rest, shown, behind))),
         cover=_cover(shown, cells[part], cell_px),
@@ -126,10 +143,10 @@ def _cells(box: Box, cell_px: int) -> Points:
     return np.stack(np.meshgrid(x, y), -1)
 
 
-def _read(grid: NDArray[np.float32], places: Points, first_px: Points, cell_px: int) -> Points:
-    """A coarse grid read, bilinearly, at photo pixels (n, 2): (n,)."""
-    at = ((places - first_px) / cell_px).astype(np.float32)[None]
-    return np.asarray(cv2.remap(grid, at, None, cv2.INTER_LINEAR)[0], np.float64).ravel()  # type: ignore[call-overload]
+def _read(grids: NDArray[np.float32], places: Points, first_px: Points, cell_px: int) -> Points:
+    """Coarse grids (k, rows, columns) read, bilinearly, at photo pixels (n, 2): (n, k)."""
+    at = np.asarray((places - first_px) / cell_px, np.float32)[None]
+    return np.stack([remap(grid, at, cv2.INTER_LINEAR)[0] for grid in grids], -1).astype(np.float64)
 
 
 def _box(shown: NDArray[np.bool_], reach_px: int, keep: Box, pad_px: int) -> Box:
