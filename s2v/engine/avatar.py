@@ -38,6 +38,7 @@ class AvatarOptions:
     max_side_px: int = MAX_SIDE_PX  # larger photos are scaled down to this
     compose: str = "auto"  # where frames are drawn: one of `s2v.engine.compositor_choice.COMPOSE_PLACES`
     articulation: float = USUAL  # how strongly the face speaks, 0.5 to 1.5; each engine can change it
+    background: str | None = None  # behind the person, see `parse_background`; None: what is there on the photo
 
 
 class Avatar:

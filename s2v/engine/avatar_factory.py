@@ -8,6 +8,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from s2v.engine.avatar import CALL_PIXELS, Avatar, AvatarOptions, Photo, picture_of
@@ -19,6 +20,7 @@ from s2v.engine.compositor.cpu import Compositor, make_compositor
 from s2v.engine.compositor.pixel_format import PixelFormat
 from s2v.engine.compositor_choice import Compose, composer, composer_for
 from s2v.engine.face.articulation import USUAL, check_articulation
+from s2v.engine.face.background import parse_background
 from s2v.engine.face.enrolment import EnrolledFace, enrol
 from s2v.engine.face.photo import MAX_SIDE_PX
 from s2v.engine.lipsync import LipSyncEngine
@@ -40,6 +42,7 @@ def load_avatar(
     seed: int | None = 0,
     compose: str = "auto",
     articulation: float = USUAL,
+    background: str | None = None,
 ) -> Avatar:
     """Find the face on a photo and prepare it; no runtime is opened before its first engine is.
 
@@ -52,10 +55,14 @@ def load_avatar(
         seed: whole number from 0: another one blinks and moves otherwise. None: nothing but the lower face moves.
         compose: where frames are drawn, "auto", "cpu" or "gpu".
         articulation: how strongly the face speaks, 0.5 to 1.5: silence stays silent, closed lips stay closed.
+        background: what to show behind the person: "blur", a colour (a name, "#rrggbb" or "r,g,b") or a picture's path.
+            None: what is there on the photo.
     Raises: FaceError, the photo cannot be used. ModelError, the model file cannot, or hears at another rate, or puts
-        out pixels, which no articulation scales. S2vError, no such articulation.
+        out pixels, which no articulation scales. S2vError, no such articulation or background.
     """
-    options = AvatarOptions(None if model is None else Path(model), backend, seed, max_side_px, compose, articulation)
+    options = AvatarOptions(
+        None if model is None else Path(model), backend, seed, max_side_px, compose, articulation, background
+    )
     return LocalAvatarFactory(options).enrol(photo, face_index=face_index)
 
 
@@ -77,13 +84,14 @@ class LocalAvatarFactory:
             shared: the runtime of all engines, which stays with whoever opened it: when it is closed they end with
                 BackendError. None: each engine opens one of its own, and closes it.
         Raises: ModelError, the model cannot be used, or not with this articulation. BackendError, an unknown place to
-            draw at. S2vError, no such articulation.
+            draw at. S2vError, no such articulation or background.
         """
         check_articulation(options.articulation)
         self.spec: LipSyncSpec = _spec_of(options.model) if shared is None else shared.spec
         _refuse_other_rate(self.spec, options.model)
         if self.spec.network == "speech2vid" and options.articulation != USUAL:
             raise ModelError(f"{options.model} puts out pixels, which no articulation scales: leave --articulation out")
+        self._background = None if options.background is None else parse_background(options.background)
         self._options = options
         self._shared = shared
         # what draws in a call is made with the face; what will draw for an own runtime is not known before it is open
@@ -101,10 +109,11 @@ class LocalAvatarFactory:
 
     def avatar_of(self, face: EnrolledFace) -> Avatar:
         """The avatar of a face that was enrolled before, for the same model."""
-        compositors = _Compositors(face, self.spec, self._options.idle_seed is not None, self._keep)
+        shown = replace(face, background=self._background)
+        compositors = _Compositors(shown, self.spec, self._options.idle_seed is not None, self._keep)
         return Avatar(
             face,
-            lambda pixels: self._open_engine(face, compositors, pixels),
+            lambda pixels: self._open_engine(shown, compositors, pixels),
             lambda: compositors.get(self._compose_still, CALL_PIXELS).still,
         )
 

@@ -49,6 +49,12 @@ def add_face_options(parser: argparse.ArgumentParser, max_side_px: int) -> None:
         help="how strongly the face speaks, 0.5 to 1.5 (default %(default)s); silence stays silent",
     )
     parser.add_argument(
+        "--background",
+        metavar="FILE|COLOUR|blur",
+        help="what to show behind the person: a picture, a colour (its name, '#rrggbb' or 'r,g,b'), or blur "
+        "(default: what is there on the photo)",
+    )
+    parser.add_argument(
         "--no-idle", action="store_true", help="no blinks, gaze, head motion or breath: only the lower face moves"
     )
     parser.add_argument(
@@ -61,7 +67,9 @@ def avatar_options(args: argparse.Namespace) -> AvatarOptions:
     from s2v.engine.avatar import AvatarOptions
 
     idle_seed = None if args.no_idle else args.seed
-    return AvatarOptions(args.model, args.backend, idle_seed, args.max_side, args.compose, args.articulation)
+    return AvatarOptions(
+        args.model, args.backend, idle_seed, args.max_side, args.compose, args.articulation, args.background
+    )
 
 
 def _articulation(text: str) -> float:

@@ -44,11 +44,17 @@ class Background:
     colour: tuple[int, int, int] | None = None  # red, green, blue
     picture: Image | None = None  # (h, w, 3) BGR
 
+    @property
+    def blurs(self) -> bool:
+        """Whether it is made of the photo's own background."""
+        return self.colour is None and self.picture is None
+
     def behind(self, plate: Image, unit_px: float) -> Image:
         """What to show, as large as the photo.
 
         Args:
-            plate: (h, w, 3) BGR, the photo's background without the person. unit_px: pixels of a face unit.
+            plate: (h, w, 3) BGR, the photo; if this `blurs`, the photo without the person.
+            unit_px: pixels of a face unit.
         """
         height, width = plate.shape[:2]
         if self.colour is not None:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from s2v.engine.face.background import Background
 from s2v.engine.face.detection import detect_faces
 from s2v.engine.face.geometry import FACE_OVAL, N_MESH, FacePlane, Points, Pose, head_pose
 from s2v.engine.face.photo import Image
@@ -35,6 +36,7 @@ class EnrolledFace:
     canonical: Points  # (468, 3) face units
     rest: Points  # (468, 3) face units: what closes the photo's lips
     network_input: NDArray[np.float32]  # (1, 6, face_px, face_px) in [0, 1]
+    background: Background | None = None  # what is shown behind the person; None: what is there on the photo
 
 
 def enrol(photo: Image, spec: LipSyncSpec, face_index: int | None = None) -> EnrolledFace:

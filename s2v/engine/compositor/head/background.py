@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from s2v.engine.compositor.head.person import Matte
 from s2v.engine.face.maps import smoothstep
 from s2v.engine.face.photo import Image
 
 _KNOWN = 0.004  # a matte below this, one grey level, shows the background alone
+_WORK_PX = 384  # of the longer side: what is made up is blurred anyway
 _BLUR_PER_PX = 0.35  # standard deviation of the blur for each pixel of depth behind the edge
 _LEVELS = 7  # of the pyramid: what is deeper than its coarsest blur looks like that
 
@@ -26,14 +28,32 @@ def filled_background(photo: Image, matte: Matte) -> Image:
     known = matte < _KNOWN
     if not known.any():  # nothing to go by, and nothing that would be uncovered beyond the border
         return np.asarray(cv2.blur(photo, (max(1, photo.shape[1] // 8),) * 2), np.uint8)
-    mirrored, weight, depth_px = _mirrored(photo, known)
-    filled = _blurred_by_depth(mirrored, weight, depth_px)
+    filled = carried_on(photo, known)
     share = smoothstep(np.minimum(matte / 0.9, 1))[..., None]
     mixed = photo + share * (filled - photo)
     return np.asarray(np.where(known[..., None], photo, np.clip(mixed + 0.5, 0, 255)), np.uint8)
 
 
-def _mirrored(photo: Image, known: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def carried_on(photo: Image, known: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """The photo where it is `known`, mirrored across the edge elsewhere and blurred by depth: (h, w, 3) grey levels.
+
+    Coarser than the photo: it is to be mixed with it near the edge.
+    """
+    height, width = known.shape
+    scale = min(1.0, _WORK_PX / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
+    surely = cv2.resize(known.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.999
+    if not surely.any():
+        surely[:] = True  # nothing to go by: what is there, blurred by nothing
+    mirrored, weight, depth_px = _mirrored(small, surely)
+    filled = _blurred_by_depth(mirrored, weight, depth_px)
+    return np.asarray(cv2.resize(filled, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _mirrored(
+    photo: Image, known: NDArray[np.bool_]
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """The photo mirrored across the edge of `known`: (h, w, 3) float32, where that is known (h, w), depth in pixels."""
     height, width = known.shape
     depth_px, labels = cv2.distanceTransformWithLabels(
@@ -51,7 +71,9 @@ def _mirrored(photo: Image, known: np.ndarray) -> tuple[np.ndarray, np.ndarray, 
     return mirrored.astype(np.float32), weight, depth_px
 
 
-def _blurred_by_depth(picture: np.ndarray, weight: np.ndarray, depth_px: np.ndarray) -> np.ndarray:
+def _blurred_by_depth(
+    picture: NDArray[np.float32], weight: NDArray[np.float32], depth_px: NDArray[np.float32]
+) -> NDArray[np.float32]:
     """(h, w, 3): each pixel blurred by its depth, by a pyramid; pixels without weight take no part."""
     both = np.dstack([picture * weight[..., None], weight])
     level = np.log2(np.maximum(_BLUR_PER_PX * depth_px, 1e-6) / 0.5)  # level n blurs by about 2 ** n / 2 pixels

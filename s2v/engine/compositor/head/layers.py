@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
 from s2v.engine.compositor.head.background import filled_background
+from s2v.engine.compositor.head.edge import cut_out
 from s2v.engine.compositor.head.matte import widened
 from s2v.engine.compositor.head.person import Matte, face_unit_px, person_matte
 from s2v.engine.face.background import Background
@@ -17,21 +17,17 @@ from s2v.engine.face.photo import Image
 
 @dataclass(frozen=True)
 class Layers:
-    """One face's. A frame is background + matte * (head - background), with head and matte moved alike."""
+    """One face's. What a frame shows is `background`, and over it the head: `at_rest` less background * (1 - matte)."""
 
-    head: Image  # (h, w, 3) BGR: the photo; before another background without the old one's colours along the edge
-    matte: Matte  # (h, w): how much of a pixel the head layer covers
+    at_rest: (
+        Image  # (h, w, 3) BGR, what is seen while nothing moves: the photo, or the person before another background
+    )
+    matte: Matte  # (h, w): how much of a pixel belongs to the head, or to the body under it
     background: Image  # (h, w, 3) BGR: what does not move
-
-    @cached_property
-    def flat(self) -> Image:
-        """(h, w, 3) BGR: both layers, nothing moved; what a face without head motion is drawn on."""
-        cover = self.matte[..., None]
-        return np.asarray(self.background * (1 - cover) + self.head * cover + 0.5, np.uint8)
 
 
 def layers(photo: Image, landmarks: Points, plane: FacePlane, background: Background | None = None) -> Layers:
-    """Those of one face.
+    """Those of one face; some 0.1 s for a photo of 512 px, twice that with a `background`.
 
     Args:
         photo: (h, w, 3) BGR. landmarks: (>=468, 3) pixels. plane: of the face.
@@ -41,7 +37,13 @@ def layers(photo: Image, landmarks: Points, plane: FacePlane, background: Backgr
     person = person_matte(photo, landmarks, plane)
     unit_px = face_unit_px(plane)
     rim = widened(person, unit_px)
-    plate = filled_background(photo, rim)
     if background is None:
-        return Layers(photo, rim, plate)
-    return Layers(photo, person, background.behind(plate, unit_px))
+        return Layers(photo, rim, filled_background(photo, rim))
+    behind = background.behind(filled_background(photo, rim) if background.blurs else photo, unit_px)
+    head, cover = cut_out(photo, person, unit_px)
+    return Layers(_over(head, cover, behind), cover, behind)
+
+
+def _over(head: Image, cover: Matte, behind: Image) -> Image:
+    share = cover[..., None]
+    return np.asarray(behind * (1 - share) + head * share + 0.5, np.uint8)

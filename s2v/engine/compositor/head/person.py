@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 
 from s2v.bundled import PERSON_SEGMENTATION
 from s2v.engine.face.geometry import FACE_OVAL, FacePlane, Points
-from s2v.engine.face.maps import smoothstep
+from s2v.engine.face.maps import Box, smoothstep
 from s2v.engine.face.photo import Image
 
 Matte = NDArray[np.float32]  # (h, w) in [0, 1]
 
+_WORK_PX = 512  # of the photo's longer side: no edge of the network's is finer
 _NETWORK_PX = 256
+_BORDER_SHARE = 0.25  # of the longer side
 _NEAR = (2.6, 2.4, 3.2)  # face units from between the eyes to the sides, up, down: a second look at the head alone
 _SECOND_LOOK_SHARE = 0.6  # of the photo; if the head takes more, a second look shows no more
 _FADE_SHARE = 0.12  # of its width and height, until the second look counts alone
@@ -25,7 +27,8 @@ _SEEN_FACE = 0.75  # of the face that the network must take for a person, on the
 _GRABCUT_PX, _GRABCUT_ROUNDS = 320, 4
 _APART_UNITS = 1.15  # further from the face, above the chin, is somebody else
 _SOMEBODY_UNITS2 = 0.3  # if it is that large
-_GUIDE_UNITS, _GUIDE_EPS = 0.07, 2e-4  # radius and flatness of the filter that fits the edge to the photo's
+_CHIN = 152
+_GUIDE_UNITS, _GUIDE_EPS = 0.04, 1e-4  # radius and flatness of the filter that fits the edge to the photo's
 
 
 def person_matte(photo: Image, landmarks: Points, plane: FacePlane) -> Matte:
@@ -34,15 +37,26 @@ def person_matte(photo: Image, landmarks: Points, plane: FacePlane) -> Matte:
     Args:
         photo: (h, w, 3) BGR. landmarks: (>=468, 3) pixels. plane: of the face.
     """
+    height, width = photo.shape[:2]
+    scale = min(1.0, _WORK_PX / max(height, width))
+    small = cv2.resize(photo, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA)
+    matte = _small_matte(np.asarray(small, np.uint8), landmarks[:, :2] * scale, FacePlane(plane.matrix * scale))
+    return np.asarray(cv2.resize(matte, (width, height)), np.float32)
+
+
+def _small_matte(photo: Image, points: Points, plane: FacePlane) -> Matte:
     unit_px = face_unit_px(plane)
-    skull = sure_skull(landmarks, plane, photo.shape[:2])
-    likely = _network(photo)
+    skull = sure_skull(points, plane, photo.shape[:2])
+    network = cv2.dnn.readNetFromONNX(str(PERSON_SEGMENTATION))  # 10 ms; two threads cannot share one
     near = _around(plane, photo.shape[:2])
-    if near is not None:
-        _look_closer(photo, near, likely)
+    if near is None:
+        likely = _thrice(network, photo)
+    else:
+        likely = _answer(network, photo)
+        _look_closer(network, photo, near, likely)
     if float(likely[skull > 0].mean()) < _SEEN_FACE:
         likely = _grabcut(photo, skull, unit_px)
-    own = _of_this_person(likely, skull, landmarks, unit_px)
+    own = _of_this_person(likely, skull, float(points[_CHIN, 1]), unit_px)
     radius = max(1, round(_GUIDE_UNITS * unit_px))
     fitted = cv2.ximgproc.guidedFilter(photo.astype(np.float32) / 255, likely, radius, _GUIDE_EPS)
     soft = smoothstep((np.asarray(fitted, np.float32) - 0.1) / 0.8)
@@ -66,17 +80,31 @@ def sure_skull(landmarks: Points, plane: FacePlane, size: tuple[int, ...]) -> Ma
     return skull
 
 
-def _network(picture: Image) -> Matte:
-    """Person or not, for a picture of any shape, (h, w)."""
+def _thrice(network: cv2.dnn.Net, picture: Image) -> Matte:
+    """Person or not, for a picture of any shape, (h, w): the middle one of three answers.
+
+    The network errs on grain and folds, and elsewhere for a picture that is mirrored, or has a wider border.
+    """
+    height, width = picture.shape[:2]
+    wide = round(_BORDER_SHARE * max(height, width))
+    bordered = cv2.copyMakeBorder(picture, wide, 0, wide, wide, cv2.BORDER_REFLECT)
+    answers = [
+        _answer(network, picture),
+        _answer(network, picture[:, ::-1])[:, ::-1],
+        _answer(network, bordered)[wide:, wide : wide + width],
+    ]
+    return np.asarray(np.sort(answers, axis=0)[1], np.float32)
+
+
+def _answer(network: cv2.dnn.Net, picture: Image) -> Matte:
     height, width = picture.shape[:2]
     size = (_NETWORK_PX, _NETWORK_PX)
-    network = cv2.dnn.readNetFromONNX(str(PERSON_SEGMENTATION))  # 10 ms; two threads cannot share one
     small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     network.setInput(cv2.dnn.blobFromImage(small, 1 / 255, size, swapRB=True))
     return np.asarray(cv2.resize(network.forward()[0, 0], (width, height)), np.float32)
 
 
-def _around(plane: FacePlane, size: tuple[int, ...]) -> tuple[int, int, int, int] | None:
+def _around(plane: FacePlane, size: tuple[int, ...]) -> Box | None:
     """Left, top, right, bottom of the head and shoulders; None where the photo shows little more."""
     side, up, down = (n * face_unit_px(plane) for n in _NEAR)
     x, y = plane.to_photo(np.zeros(2))
@@ -87,13 +115,13 @@ def _around(plane: FacePlane, size: tuple[int, ...]) -> tuple[int, int, int, int
     return (left, top, right, bottom) if share < _SECOND_LOOK_SHARE else None
 
 
-def _look_closer(photo: Image, box: tuple[int, int, int, int], likely: Matte) -> None:
+def _look_closer(network: cv2.dnn.Net, photo: Image, box: Box, likely: Matte) -> None:
     """Put the network's word on a box into `likely`, fading towards those of its sides that are not the photo's."""
     left, top, right, bottom = box
     height, width = likely.shape
     weight = np.minimum(_fade(top, bottom, height)[:, None], _fade(left, right, width)[None])
     part = likely[top:bottom, left:right]
-    part += weight * (_network(photo[top:bottom, left:right]) - part)
+    part += weight * (_thrice(network, photo[top:bottom, left:right]) - part)
 
 
 def _fade(first: int, end: int, size: int) -> NDArray[np.float32]:
@@ -121,12 +149,11 @@ def _grabcut(photo: Image, skull: Matte, unit_px: float) -> Matte:
     return np.asarray(cv2.resize(cv2.GaussianBlur(person, (0, 0), 1.0), (width, height)), np.float32)
 
 
-def _of_this_person(likely: Matte, skull: Matte, landmarks: Points, unit_px: float) -> Matte:
+def _of_this_person(likely: Matte, skull: Matte, chin_y: float, unit_px: float) -> Matte:
     """1 on the piece that hangs together with the face, 0 on others; who touches it is cut off half-way."""
     person = (likely > 0.3) | (skull > 0)
     away_px = cv2.distanceTransform((skull == 0).astype(np.uint8), cv2.DIST_L2, 5)
-    chin = float(landmarks[152, 1])
-    above = np.arange(len(likely))[:, None] < chin
+    above = np.arange(len(likely))[:, None] < chin_y
     others = (person & above & (away_px > _APART_UNITS * unit_px)).astype(np.uint8)
     count, pieces, stats, _ = cv2.connectedComponentsWithStats(others)
     large = [n for n in range(1, count) if stats[n, cv2.CC_STAT_AREA] > _SOMEBODY_UNITS2 * unit_px**2]
