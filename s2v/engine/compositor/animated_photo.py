@@ -1,12 +1,14 @@
-"""A photo that breathes, blinks and looks about; the mouth's own map is looked up through the head's."""
+"""A photo whose head turns, breathes, blinks and looks about; the mouth's own map is looked up through the head's."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from s2v.engine.behaviour.pose import FacePose
 from s2v.engine.compositor.eyes import MovingEyes, lay_over
-from s2v.engine.compositor.head import MovingHead
+from s2v.engine.compositor.head.drawing import MovingHead
 from s2v.engine.face.geometry import Points
 from s2v.engine.face.maps import Box, Map
 from s2v.engine.face.photo import Image
@@ -16,33 +18,46 @@ class AnimatedPhoto:
     """One face whose head and eyes move.
 
     Args:
-        photo: (h, w, 3) BGR, only read.
-        head: how its head moves. eyes: how its eyes do.
+        head: how its head moves, and before what. eyes: how its eyes do.
     """
 
-    def __init__(self, photo: Image, head: MovingHead, eyes: MovingEyes) -> None:
-        self._photo = photo
+    def __init__(self, head: MovingHead, eyes: MovingEyes) -> None:
         self.head = head
         self.eyes = eyes
 
     def forward(self, pose: FacePose) -> Points:
-        """(2, 3) from a pixel of the face on the photo to where the head carries it."""
+        """(2, 3) from a pixel of the mouth on the photo to where the head carries it."""
         return self.head.forward(pose)
 
     def draw(self, pose: FacePose, box: Box, bend: Callable[[Map], Map] | None = None) -> Image:
         """One frame, (h, w, 3) BGR, a new array.
 
         Args:
-            box: left, top, right, bottom of the frame, inside the box the head was made to keep.
-            bend: the mouth's map: from where the head moved a point (h, w, 2) of `box` to the photo pixel it shows.
+            box: left, top, right, bottom of the lower face on the photo, inside the box the head was made to keep.
+            bend: the mouth's map: from the photo pixels (h, w, 2) that the head alone would show where it has carried
+                `box`, cut to the frame, to the photo pixels to show there.
         """
         left, top, right, bottom = self.head.box
-        source = self.head.source_map(pose)
-        lids = self.eyes.move(source, (left, top), pose)
+        source = self.head.source(pose)
+        x, y = self.head.eyes_shift(pose)
+        lids = self.eyes.move(source.map, (left - x, top - y), pose)
         if bend is not None:
-            part = source[box[1] - top : box[3] - top, box[0] - left : box[2] - left]
+            x, y = np.round(carried_middle(self.forward(pose), box)).astype(int) - [left, top]
+            ends = (right - left, bottom - top)
+            across, down = (
+                slice(*np.clip([low + n, high + n], 0, end))
+                for low, high, n, end in zip(box[:2], box[2:], (x, y), ends, strict=True)
+            )
+            part = source.map[down, across]
             part[:] = bend(part)
-        frame = self._photo.copy()
+        frame = self.head.background.copy()
         self.head.look_up(source, frame)
         lay_over(frame[top:bottom, left:right], lids)
         return frame
+
+
+def carried_middle(forward: Points, box: Box) -> Points:
+    """(2,) how far a (2, 3) map carries the middle of a box."""
+    middle = np.array([box[0] + box[2], box[1] + box[3]]) / 2
+    moved: Points = forward[:, :2] @ middle + forward[:, 2] - middle
+    return moved

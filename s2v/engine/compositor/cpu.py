@@ -17,7 +17,7 @@ from s2v.engine.behaviour.pose import AT_REST, FacePose
 from s2v.engine.compositor.animated_photo import AnimatedPhoto
 from s2v.engine.compositor.eyes import MovingEyes
 from s2v.engine.compositor.face_tables import IdleTables, face_tables, idle_tables, lower_face_box
-from s2v.engine.compositor.head import MovingHead
+from s2v.engine.compositor.head.drawing import MovingHead
 from s2v.engine.compositor.lips import LipLine
 from s2v.engine.compositor.mouth.interior import MouthInterior
 from s2v.engine.compositor.warp import LayeredWarp
@@ -67,7 +67,7 @@ class MotionCompositor:
     def __init__(self, face: EnrolledFace, spec: LipSyncSpec, moving: bool = False) -> None:
         self.tables = tables = face_tables(face, spec, moving)
         self.warp = LayeredWarp(tables.warp)
-        self.animated = animated_photo(tables.photo, tables.idle)
+        self.animated = animated_photo(tables.idle)
         self.interior = MouthInterior(tables.interior)
         self._lip_line = LipLine(tables.line_colour, tables.unit_px)
         left, top, right, bottom = tables.box
@@ -127,7 +127,7 @@ class PixelCompositor:
         self._corners = left, top, right, bottom = lower_face_box(face)
         self._box = np.s_[top:bottom, left:right]
         idle = idle_tables(face, face.photo) if moving else None
-        self.animated = animated_photo(face.photo, idle)
+        self.animated = animated_photo(idle)
         self.still = self.animated.draw(AT_REST, self._corners) if self.animated else face.photo.copy()
         self._size = (right - left, bottom - top)
         self._grid = face_grid(face.plane, spec) - np.array([[0, 0, left], [0, 0, top]])
@@ -157,9 +157,9 @@ class PixelCompositor:
         return frame
 
 
-def animated_photo(photo: Image, idle: IdleTables | None) -> AnimatedPhoto | None:
+def animated_photo(idle: IdleTables | None) -> AnimatedPhoto | None:
     """A face whose head and eyes move; None without tables for it."""
-    return None if idle is None else AnimatedPhoto(photo, MovingHead(idle.head), MovingEyes(idle.eyes))
+    return None if idle is None else AnimatedPhoto(MovingHead(idle.head), MovingEyes(idle.eyes))
 
 
 def carried(forward: Points, left: int, top: int) -> Points:

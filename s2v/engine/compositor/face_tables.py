@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.engine.compositor.eye_tables import EyeTables, eye_tables
-from s2v.engine.compositor.head_tables import HeadTables, head_tables
+from s2v.engine.compositor.head.layers import layers
+from s2v.engine.compositor.head.tables import HeadTables, head_tables
 from s2v.engine.compositor.lips import lip_line_colour
 from s2v.engine.compositor.mouth.interior_tables import InteriorTables, interior_tables
 from s2v.engine.compositor.mouth.open_photo import without_inside
@@ -73,8 +74,10 @@ def face_tables(face: EnrolledFace, spec: LipSyncSpec, moving: bool) -> FaceTabl
 
 def idle_tables(face: EnrolledFace, photo: Image) -> IdleTables:
     """Those of a face, whatever its network. Args: photo: of the face, as its network wants it drawn."""
-    head = head_tables(photo, face.landmarks, face.plane, keep=lower_face_box(face))
-    return IdleTables(head, eye_tables(photo, face.landmarks, pad_px=head.reach_px))
+    cut = layers(photo, face.landmarks, face.plane)
+    pictures = (photo, cut.matte, cut.background)
+    head = head_tables(pictures, face.landmarks, face.pose, face.plane, keep=lower_face_box(face))
+    return IdleTables(head, eye_tables(photo, face.landmarks, pad_px=head.apart_px))
 
 
 def lower_face_box(face: EnrolledFace) -> tuple[int, int, int, int]:

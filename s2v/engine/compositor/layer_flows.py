@@ -21,6 +21,7 @@ from s2v.engine.face.geometry import (
     canonical_face,
 )
 from s2v.engine.face.maps import smoothstep
+from s2v.engine.face.thin_plate import bent_plate, smoothing_plate
 
 # Where the canonical face's lips meet and end, in face units: decides which layer a point joins.
 _LIP_LINE_Y = 0.78
@@ -52,13 +53,13 @@ def layer_flows(at: Points, moves: Points, uv: Points, cells: Points) -> Points:
     # What a plate that is held at the points does to each cell; a landmark that a layer is without has no weight in it.
     bent = np.zeros((fade.size, n + 3))
     moving = np.flatnonzero(fade)
-    bent[moving] = fade.reshape(-1, 1)[moving] * _bent(uv.reshape(-1, 2)[moving], points)
+    bent[moving] = fade.reshape(-1, 1)[moving] * bent_plate(uv.reshape(-1, 2)[moving], points)
     on_grid = ((cells >= 0) & (cells <= np.array(fade.shape[::-1]) - 1)).all(1)
     weights = np.zeros((2, n + 3, asked.shape[1]))
     for weight, absent in zip(weights, _absent(), strict=True):
         kept = np.flatnonzero(~np.append(absent, np.zeros(n - len(at), bool)))
         used = np.append(kept, [n, n + 1, n + 2])
-        plate = _smoothing_plate(points[kept])
+        plate = smoothing_plate(points[kept], _STIFFNESS)
         lips = np.flatnonzero(_of_the_lips() & ~absent & on_grid)
         answers = _read(bent, cells[lips], fade.shape[1])[:, used] @ plate  # of the grid at the lips to each landmark
         wanted, there = asked[kept], np.searchsorted(kept, lips)
@@ -95,28 +96,6 @@ def _fade(ring: Points, uv: Points) -> Points:
     inside = np.array([cv2.pointPolygonTest(outline, (float(u), float(v)), True) for u, v in flat])
     edge = smoothstep(inside / 0.15)
     return (edge * smoothstep((flat[:, 1] - _EYE_LINE_Y) / 0.25)).reshape(uv.shape[:2])
-
-
-def _bent(places: Points, points: Points) -> Points:
-    """What a thin plate that is held at n points does at places: (len(places), n + 3), the last three its tilt.
-
-    Source: Wahba, "Spline Models for Observational Data" (1990), section 2.4, for it and `_smoothing_plate`.
-    """
-    bent = np.empty((len(places), len(points) + 3))
-    bent[:, -3], bent[:, -2:] = 1, places
-    r2 = (places[:, :1] - points[:, 0]) ** 2 + (places[:, 1:] - points[:, 1]) ** 2
-    bent[:, :-3] = r2 * np.log(r2 + 1e-12)
-    return bent
-
-
-def _smoothing_plate(points: Points) -> Points:
-    """(n + 3, n) from values at n points to the weights of the smoothing thin plate through them."""
-    n = len(points)
-    system = np.zeros((n + 3, n + 3))
-    system[:n] = _bent(points, points)
-    system[n:, :n] = system[:n, n:].T
-    system[np.arange(n), np.arange(n)] += _STIFFNESS
-    return np.asarray(np.linalg.inv(system)[:, :n], np.float64)
 
 
 def _read(grid: Points, cells: Points, columns: int) -> Points:

@@ -36,16 +36,22 @@ class LipLine:
         """
         if self._colour is None or (open_share := apart(lip_gap(outline)[0], self._unit_px)) == 1:
             return
-        mask = np.zeros(mouth.shape[:2], np.uint8)
+        width_px = LINE_WIDTH * self._unit_px
+        room = int(4 * line_blur_px(width_px) + width_px) + 3  # beyond it, the line's blur has ended
+        left, top = np.clip(np.floor(outline.min(0)).astype(int) - room, 0, mouth.shape[1::-1])
+        right, bottom = np.clip(np.ceil(outline.max(0)).astype(int) + room, 0, mouth.shape[1::-1])
+        part, outline = mouth[top:bottom, left:right], outline - [left, top]
+        if not part.size:
+            return
+        mask = np.zeros(part.shape[:2], np.uint8)
         half = len(outline) // 2
         middle = (outline[1:half] + outline[half + 1 :][::-1]) / 2
         fixed = np.round(np.concatenate([outline[:1], middle, outline[half : half + 1]]) * 16).astype(np.int32)
-        width_px = LINE_WIDTH * self._unit_px
         cv2.polylines(mask, [fixed], False, 255, pen_px(width_px), cv2.LINE_AA, 4)
         soft = cv2.GaussianBlur(mask, (0, 0), line_blur_px(width_px))
         cover = (soft.astype(np.float32) * np.float32(LINE_STRENGTH * (1 - open_share) / 255))[..., None]
         # A line darkens; where the photo is darker already, it stays.
-        mouth[:] = (mouth + cover * np.minimum(self._colour - mouth, 0)).astype(np.uint8)
+        part[:] = (part + cover * np.minimum(self._colour - part, 0)).astype(np.uint8)
 
 
 def lip_line_colour(face: EnrolledFace) -> NDArray[np.float32] | None:

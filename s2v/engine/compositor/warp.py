@@ -32,7 +32,6 @@ class LayeredWarp:
         # Flattened, so that a frame is one product, and both lips are one.
         self._flows, self._lip_moves = tables.flows.reshape(m, -1), tables.lip_moves.reshape(m, -1)
         self._cells = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1).astype(np.float32)
-        self._cell_pixels = np.ix_(tables.cell_rows, tables.cell_columns)
 
     def lips(self, weights: NDArray[np.float32]) -> tuple[Points, Points]:
         """Where the inner lips go: upper and lower, each (11, 2) in the face plane, left to right."""
@@ -51,15 +50,17 @@ class LayeredWarp:
 
         Args:
             weights: (m,) how far to go along each displacement.
-            moved: (height, width, 2) photo pixels: where each output pixel looks instead of its own place,
-                little and smoothly apart from it. The result is this map looked up there.
+            moved: (h, w, 2) photo pixels: where each pixel of a part of a frame looks, of any size near the output's
+                own, a smooth map. The result is this map looked up there, of that size.
         """
         flows = (weights.astype(np.float32) @ self._flows).reshape(self._tables.flows.shape[1:])
         layers = [_invert(flow, self._cells) for flow in flows]
         if moved is not None:
-            at = np.asarray(cv2.transform(moved[self._cell_pixels], self._tables.photo_to_cells), np.float32)
+            coarse = cv2.resize(moved, self._cells.shape[1::-1])
+            at = np.asarray(cv2.transform(coarse, self._tables.photo_to_cells), np.float32)
             layers = [remap(layer, at, cv2.INTER_LINEAR) for layer in layers]
-        dense = (cv2.resize(layer @ self._tables.cell_to_photo.T, self.size) for layer in layers)
+        size = self.size if moved is None else moved.shape[1::-1]
+        dense = (cv2.resize(layer @ self._tables.cell_to_photo.T, size) for layer in layers)
         upper, lower = (np.asarray(layer, np.float32) for layer in dense)
         lower -= upper
         lowerness = self._lowerness(weights, moved)

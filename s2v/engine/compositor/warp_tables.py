@@ -26,8 +26,6 @@ class WarpTables:
     lips: Points  # (22, 2) inner lips in the face plane, upper then lower, each left to right
     lip_moves: Points  # (m, 22, 2) how each way moves them
     flows: NDArray[np.float32]  # (m, 2, rows, columns, 2): of upper and lower layer, x y, in coarse cells
-    cell_rows: NDArray[np.int_]  # (rows,) the output pixel in the middle of each coarse cell
-    cell_columns: NDArray[np.int_]  # (columns,)
     cell_to_photo: NDArray[np.float32]  # (2, 2) from a step of one cell to a step in photo pixels
     output_to_photo: Map  # (h, w, 2) the photo pixel under each output pixel at rest
     seam_u: Points  # (entries,) ascending
@@ -89,8 +87,6 @@ def warp_tables(
         lips=at[lips],
         lip_moves=np.ascontiguousarray(moves[:, lips]),
         flows=np.ascontiguousarray(layers @ uv_to_cells.T, np.float32),
-        cell_rows=rows.round().astype(int),
-        cell_columns=columns.round().astype(int),
         cell_to_photo=(grid[:, :2] * cell_px).astype(np.float32),
         output_to_photo=photo.astype(np.float32),
         seam_u=seam_u,

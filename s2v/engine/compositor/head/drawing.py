@@ -1,0 +1,143 @@
+"""Draws a photo's head turned, tipped, moved: one look-up of the photo a frame, laid over a background that stays.
+
+The maps go from a pixel of the frame to the photo, so that a mouth or an eye can be looked up through them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from s2v.engine.behaviour.pose import FacePose
+from s2v.engine.compositor.head.fine_photo import FINE
+from s2v.engine.compositor.head.inversion import came_from
+from s2v.engine.compositor.head.tables import HeadTables
+from s2v.engine.face.geometry import Points
+from s2v.engine.face.maps import Box, Map, remap
+from s2v.engine.face.photo import Image
+
+_BAND_CELLS = 4  # rows of cells that are drawn together
+_NOTHING, _ALL = 0, 2  # of `HeadTables.cover`
+
+
+class Band(NamedTuple):
+    """A strip of the frame that the head's layer is laid on; within `inner` it hides all that is behind it."""
+
+    box: Box
+    inner: tuple[int, int]  # left, right; may be empty
+
+
+class HeadSource(NamedTuple):
+    """Where a frame of the head comes from."""
+
+    map: Map  # (height, width, 2) of `MovingHead.box`: the photo pixel that each pixel of the frame shows
+    coarse: Map  # (rows, columns, 2): the same of the coarse cells, in cells of the tables
+
+
+class MovingHead:
+    """The head of one face."""
+
+    def __init__(self, tables: HeadTables) -> None:
+        self.box: Box = tables.box
+        self.background = tables.background
+        self._tables = tables
+        rows, columns = tables.cells.shape[:2]
+        self._terms = np.ascontiguousarray(tables.terms.reshape(len(tables.terms), -1).T) / np.float32(tables.cell_px)
+        self._places = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1).astype(np.float32)
+        first = tables.cells[0, 0].astype(np.float64)
+        self._to_photo = np.c_[tables.cell_px * np.eye(2), first]
+        self._corner = tuple(int(n) for n in np.round(self.box[:2] - first + (tables.cell_px - 1) / 2))
+        left, top = self.box[:2]
+        self._to_fine = np.array([[FINE, 0, -FINE * left], [0, FINE, -FINE * top]], np.float64)
+        self._fit = np.linalg.pinv(np.c_[tables.mouth, np.ones(len(tables.mouth))])
+
+    def source(self, pose: FacePose) -> HeadSource:
+        """For each pixel of `box` in the frame, the photo pixel it shows."""
+        tables = self._tables
+        moves = self._coefficients(pose).astype(np.float32)
+        coarse = came_from((self._terms @ moves).reshape(self._places.shape), self._places)
+        rows, columns = coarse.shape[:2]
+        dense = cv2.resize(cv2.transform(coarse, self._to_photo), (columns * tables.cell_px, rows * tables.cell_px))
+        left, top = self._corner
+        width, height = tables.box[2] - tables.box[0], tables.box[3] - tables.box[1]
+        return HeadSource(np.asarray(dense[top : top + height, left : left + width], np.float32), coarse)
+
+    def bands(self, source: HeadSource) -> list[Band]:
+        """Where the layer is to be laid, for the pose that a source was made for."""
+        rows, columns = source.coarse.shape[:2]
+        nearest = np.round(source.coarse).astype(np.intp)
+        cover = self._tables.cover[nearest[..., 1].clip(0, rows - 1), nearest[..., 0].clip(0, columns - 1)]
+        cell_px, (shift_x, shift_y) = self._tables.cell_px, self._corner
+        width, height = self.box[2] - self.box[0], self.box[3] - self.box[1]
+        bands = []
+        for first in range(0, rows, _BAND_CELLS):
+            # A pixel between two cells may show what is near either.
+            near = cover[max(0, first - 1) : first + _BAND_CELLS + 1]
+            some, whole = np.flatnonzero((near != _NOTHING).any(0)), (near == _ALL).all(0)
+            top = max(0, first * cell_px - shift_y)
+            bottom = min(height, (first + _BAND_CELLS) * cell_px - shift_y)
+            if not len(some) or bottom <= top:
+                continue
+            left = int(np.clip((some[0] - 1) * cell_px - shift_x, 0, width))
+            right = int(np.clip((some[-1] + 2) * cell_px - shift_x, 0, width))
+            inner = _longest_run(whole)
+            sides = tuple(int(np.clip((n + 0.5) * cell_px - shift_x, left, right)) for n in inner)
+            if right > left:
+                bands.append(Band((left, top, right, bottom), (sides[0], max(sides[0], sides[1] - cell_px))))
+        return bands
+
+    def look_up(self, source: HeadSource, frame: Image) -> None:
+        """Lay the photo's pixels at a source over `frame`, a copy of the background."""
+        left, top, right, bottom = self.box
+        picture = frame[top:bottom, left:right]
+        for (left, top, right, bottom), inner in self.bands(source):
+            part = source.map[top:bottom, left:right]
+            at = np.asarray(cv2.transform(part, self._to_fine), np.float32)
+            seen = remap(self._tables.fine, at, cv2.INTER_LINEAR)
+            whole = picture[top:bottom, left:right]
+            first, last = inner[0] - left, inner[1] - left
+            if last > first:
+                cv2.cvtColor(seen[:, first:last], cv2.COLOR_BGRA2BGR, dst=whole[:, first:last])
+            for side in (np.s_[:, :first], np.s_[:, last:]):
+                _lay_over(whole[side], seen[side])
+
+    def forward(self, pose: FacePose) -> Points:
+        """(2, 3) where the mouth goes: from a pixel of the photo at rest to a pixel of the frame, on the average."""
+        mouth = self._tables.mouth
+        there = mouth + self._tables.mouth_terms @ self._coefficients(pose)
+        fitted: Points = (self._fit @ there).T
+        return fitted
+
+    def eyes_shift(self, pose: FacePose) -> tuple[int, int]:
+        """Whole pixels to the right and down by which the middle between the eyes goes."""
+        x, y = np.round(self._tables.eyes_terms @ self._coefficients(pose))
+        return int(x), int(y)
+
+    def depth_shift(self, pose: FacePose) -> Points:
+        """(2,) photo pixels by which a face unit of depth behind the lips moves on the frame, beside `forward`."""
+        return self._tables.motion.depth_shift(self._tables.limits.limited(pose))
+
+    def _coefficients(self, pose: FacePose) -> Points:
+        return self._tables.motion.coefficients(self._tables.limits.limited(pose))
+
+
+def _lay_over(picture: Image, layer: NDArray[np.uint8]) -> None:
+    """picture := layer + what it leaves of the picture, in place. Args: layer: (h, w, 4) of `fine_photo`."""
+    if not picture.shape[1]:
+        return
+    rest = cv2.cvtColor(cv2.extractChannel(layer, 3), cv2.COLOR_GRAY2BGR)
+    behind = cv2.multiply(picture, rest, scale=1 / 255)
+    cv2.add(behind, cv2.cvtColor(layer, cv2.COLOR_BGRA2BGR), dst=picture)
+
+
+def _longest_run(flags: NDArray[np.bool_]) -> tuple[int, int]:
+    """First and one past the last of the longest run of true ones, (0, 0) without any."""
+    edges = np.flatnonzero(np.diff(np.r_[False, flags, False]))
+    if not len(edges):
+        return 0, 0
+    starts, ends = edges[::2], edges[1::2]
+    longest = int((ends - starts).argmax())
+    return int(starts[longest]), int(ends[longest])

@@ -1,0 +1,53 @@
+"""A photo on a finer grid, with its matte: what the one linear look-up of a frame reads."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from s2v.engine.face.photo import Image
+
+FINE = 2  # photo pixels are looked up on a grid this much finer, made once per face; a turned head reads 4 at half the speed
+
+_HALF_TAPS = 16
+_COMPENSATION = 0.035  # what the linear steps between the fine grid's points cost on the average
+
+
+def fine_photo(at_rest: Image, matte: NDArray[np.float32], background: Image) -> Image:
+    """A photo's moving layer on a grid FINE times as fine; pixel (x, y) is pixel (FINE * x, FINE * y) of it.
+
+    Four channels: B, G, R of the layer alone, that is of the photo without the background's share in it, and 255
+    times that share. So layer + share * background is the photo at rest, frizz in the matte's ramp included.
+    OpenCV looks four channels up in half the time that three take.
+
+    Windowed-sinc interpolation keeps fine detail that a bicubic look-up between pixels loses. The kernel
+    also lifts the finest detail by what the linear look-up on the fine grid costs.
+
+    Args:
+        at_rest: (h, w, 3) BGR, what is seen while nothing moves. background: (h, w, 3) what is behind the layer.
+        matte: (h, w) in [0, 1], how much the layer covers; 0 and 1 stay so to the pixel.
+    """
+    height, width = at_rest.shape[:2]
+    fine = np.zeros((FINE * height, FINE * width, 4), np.uint8)
+    kernels = [_kernel(step / FINE) for step in range(FINE)]
+    source, behind = at_rest.astype(np.float32), np.dstack([background * (1 - matte)[..., None], 1 - matte])
+    for column in range(FINE):
+        across = cv2.filter2D(source, -1, kernels[column][None], borderType=cv2.BORDER_REFLECT_101)
+        for row in range(FINE):
+            both = cv2.filter2D(across, -1, kernels[row][:, None], borderType=cv2.BORDER_REFLECT_101)
+            shift = np.array([[1, 0, column / FINE], [0, 1, row / FINE]])
+            flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+            rest = cv2.warpAffine(behind, shift, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+            share, part = rest[..., 3:], fine[row::FINE, column::FINE]
+            part[..., :3] = np.clip(both - rest[..., :3], 0, 255 * (1 - share)) + 0.5
+            part[..., 3:] = 255 * share + 0.5
+    return fine
+
+
+def _kernel(offset: float) -> NDArray[np.float32]:
+    """Odd-length filter that looks `offset` of a pixel to the right, slightly sharpening."""
+    x = np.arange(-_HALF_TAPS, _HALF_TAPS + 1) - offset
+    sinc = np.sinc(x) * np.sinc(x / _HALF_TAPS) * (np.abs(x) < _HALF_TAPS)
+    lifted = np.convolve(sinc / sinc.sum(), [-_COMPENSATION, 1 + 2 * _COMPENSATION, -_COMPENSATION], "same")
+    return np.asarray(lifted / lifted.sum(), np.float32)

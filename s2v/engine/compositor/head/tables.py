@@ -1,0 +1,172 @@
+"""What moving one face's head needs and no frame changes: plain arrays, computed once per face, only read afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from s2v.engine.behaviour.pose import FacePose
+from s2v.engine.compositor.head.depth import depth_at
+from s2v.engine.compositor.head.extent import Extent
+from s2v.engine.compositor.head.fine_photo import fine_photo
+from s2v.engine.compositor.head.limits import (
+    LEAN_BACK,
+    LEAN_FORTH,
+    PITCH,
+    ROLL,
+    SHIFT_X,
+    SHIFT_Y,
+    YAW,
+    HeadLimits,
+    head_limits,
+)
+from s2v.engine.compositor.head.motion import HeadMotion
+from s2v.engine.face.geometry import OUTER_EYES, FacePlane, Points, Pose
+from s2v.engine.face.maps import Box, Map, remap, smoothstep
+from s2v.engine.face.photo import Image
+
+_CELLS_A_UNIT, _LEAST_CELL_PX = 12, 4
+_UNSEEN_PX, _SEEN_PX = 0.02, 0.12  # what never moves further is left as it is; what may move that far moves freely
+# Mesh points of the mouth: the head carries what lies between the lips as it carries these.
+_MOUTH = (61, 291, 0, 17, 13, 14, 78, 308, 37, 267, 84, 314, 18)
+# Corners and lids of the eyes, brows, cheeks below the eyes.
+_UPPER_FACE = (33, 133, 362, 263, 159, 145, 386, 374, 70, 63, 105, 107, 300, 293, 334, 336, 50, 280, 117, 346)
+
+
+@dataclass(frozen=True)
+class HeadTables:
+    """One face's.
+
+    A frame: `coefficients` of the pose (10, 2) times `terms` is how far each coarse cell goes, in photo pixels;
+    inverted (`came_from`) and made dense it says where in the photo each pixel of `box` looks; `fine` is looked up
+    there, once, and lies over `background`.
+    """
+
+    box: Box  # of the photo: all that a pose may change, and the box that is to be kept whole
+    cell_px: int
+    cells: Map  # (rows, columns, 2) photo pixel in the middle of each coarse cell, of which one is beyond each side
+    terms: NDArray[np.float32]  # (10, rows, columns) of `HeadMotion.terms`
+    motion: HeadMotion
+    limits: HeadLimits
+    reach_px: int  # no point of the mouth moves further than that
+    mouth: Points  # (13, 2) photo pixels
+    mouth_terms: Points  # (13, 10)
+    eyes_terms: Points  # (10,) of the middle between the eyes
+    apart_px: int  # no point of eyes, brows and cheeks moves further than that beside what that middle does
+    background: Image  # (h, w, 3): what is behind the head's layer, and all that never moves
+    fine: Image  # (FINE * h, FINE * w, 4): the head's layer in `box`, see `fine_photo`
+    cover: NDArray[np.uint8]  # (rows, columns): of the layer near each cell: 0 none, 1 some, 2 nothing else
+
+
+def head_tables(
+    layers: tuple[Image, NDArray[np.float32], Image], landmarks: Points, pose: Pose, plane: FacePlane, keep: Box
+) -> HeadTables:
+    """Those of one face.
+
+    Args:
+        layers: (h, w, 3) what is seen while nothing moves, the photo; (h, w) in [0, 1] how much of it is head or body;
+            (h, w, 3) what is behind them.
+        landmarks: (>=468, 3) pixels. pose, plane: of the face.
+        keep: a box that is to be drawn in wherever the head is, `lower_face_box`.
+    """
+    at_rest, matte, background = layers
+    height, width = at_rest.shape[:2]
+    extent = Extent(landmarks, plane, matte, pose.unit_px)
+    limits = head_limits(pose, extent.beside_units, extent.above_units, extent.room)
+    motion = HeadMotion(pose, plane)
+    cell_px = max(_LEAST_CELL_PX, round(pose.unit_px / _CELLS_A_UNIT))
+    cells = _cells((0, 0, width, height), cell_px)
+    depth = depth_at(landmarks, pose, plane, cells)
+    head, breath = extent.follows(cells)
+    terms = motion.terms(cells, depth, head, breath).astype(np.float32)
+    extremes = [motion.coefficients(limits.limited(extreme)) for extreme in _extremes()]
+    furthest = np.max([np.hypot(*np.tensordot(e.T, terms, 1)) for e in extremes], axis=0)
+
+    dense = cv2.resize(furthest.astype(np.float32), (cells.shape[1] * cell_px, cells.shape[0] * cell_px))
+    dense = dense[cell_px : cell_px + height, cell_px : cell_px + width]
+    moves = smoothstep((dense - _UNSEEN_PX) / (_SEEN_PX - _UNSEEN_PX))
+    behind = np.asarray(np.where((moves < 1)[..., None], at_rest, background), np.uint8)
+    shown = np.asarray(matte * moves, np.float32)
+    box = _box(shown > 0, int(np.ceil(furthest.max())) + 1, keep, round(0.06 * pose.unit_px) + 2)
+    left, top, right, bottom = box
+    first, last = (left // cell_px, top // cell_px), (-(-right // cell_px) + 2, -(-bottom // cell_px) + 2)
+    part = np.s_[first[1] : last[1], first[0] : last[0]]
+    mouth = landmarks[list(_MOUTH), :2]
+    upper = np.concatenate([landmarks[list(OUTER_EYES), :2].mean(0)[None], landmarks[list(_UPPER_FACE), :2]])
+    mouth_terms, upper_terms = (_read(terms, places, cells[0, 0], cell_px) for places in (mouth, upper))
+    moved = max(float(np.hypot(*(mouth_terms @ extreme).T).max()) for extreme in extremes)
+    apart = max(float(np.hypot(*((upper_terms[1:] - upper_terms[0]) @ extreme).T).max()) for extreme in extremes)
+    return HeadTables(
+        box=box,
+        cell_px=cell_px,
+        cells=np.ascontiguousarray(cells[part], np.float32),
+        terms=np.ascontiguousarray(terms[:, part[0], part[1]]),
+        motion=motion,
+        limits=limits,
+        reach_px=int(np.ceil(moved)) + 1,
+        mouth=mouth,
+        mouth_terms=mouth_terms,
+        eyes_terms=upper_terms[0],
+        apart_px=int(np.ceil(apart)) + 1,
+        background=behind,
+        fine=fine_photo(*(layer[top:bottom, left:right] for layer in (at_rest, shown, behind))),
+        cover=_cover(shown, cells[part], cell_px),
+    )
+
+
+def _extremes() -> list[FacePose]:
+    """Poses at every corner of what is allowed, so large that the limits' soft ends are reached."""
+    signs = product((-9.0, 9.0), repeat=6)
+    return [
+        FacePose(
+            shift=(x * SHIFT_X, y * SHIFT_Y),
+            yaw=yaw * YAW,
+            pitch=pitch * PITCH,
+            roll=roll * ROLL,
+            lean=lean * (LEAN_FORTH if lean > 0 else LEAN_BACK),
+            breath=1.0,
+        )
+        for x, y, yaw, pitch, roll, lean in signs
+    ]
+
+
+def _cells(box: Box, cell_px: int) -> Points:
+    """Centres of the coarse cells in photo pixels, (rows, columns, 2): one cell more on each side than the box."""
+    x, y = (
+        low + (np.arange(-(-(high - low) // cell_px) + 2) - 0.5) * cell_px - 0.5
+        for low, high in ((box[0], box[2]), (box[1], box[3]))
+    )
+    return np.stack(np.meshgrid(x, y), -1)
+
+
+def _read(grids: NDArray[np.float32], places: Points, first_px: Points, cell_px: int) -> Points:
+    """Coarse grids (k, rows, columns) read, bilinearly, at photo pixels (n, 2): (n, k)."""
+    at = np.asarray((places - first_px) / cell_px, np.float32)[None]
+    return np.stack([remap(grid, at, cv2.INTER_LINEAR)[0] for grid in grids], -1).astype(np.float64)
+
+
+def _box(shown: NDArray[np.bool_], reach_px: int, keep: Box, pad_px: int) -> Box:
+    """What holds the layer wherever it goes, and `keep` with a margin for what it looks up."""
+    height, width = shown.shape
+    low, high = np.array(keep[:2]) - pad_px, np.array(keep[2:]) + pad_px
+    rows, columns = np.flatnonzero(shown.any(1)), np.flatnonzero(shown.any(0))
+    if len(rows):
+        low = np.minimum(low, [columns[0] - reach_px, rows[0] - reach_px])
+        high = np.maximum(high, [columns[-1] + 1 + reach_px, rows[-1] + 1 + reach_px])
+    left, top = np.maximum(low, 0)
+    right, bottom = np.minimum(high, [width, height])
+    return int(left), int(top), int(right), int(bottom)
+
+
+def _cover(shown: NDArray[np.float32], cells: Points, cell_px: int) -> NDArray[np.uint8]:
+    """See `HeadTables.cover`; near is one and a half cells around."""
+    size = 3 * cell_px
+    kernel = np.ones((size, size), np.uint8)
+    some, all_of_it = cv2.dilate(shown, kernel) > 0, cv2.erode(shown, kernel) >= 1
+    column, row = np.round(cells[..., 0]).astype(int), np.round(cells[..., 1]).astype(int)
+    at = row.clip(0, shown.shape[0] - 1), column.clip(0, shown.shape[1] - 1)
+    return np.asarray(some[at].astype(np.uint8) + all_of_it[at])
