@@ -32,7 +32,9 @@ class HeadMotion:
         self.unit_px = pose.unit_px
         self.centre_px: Points = centre[:2]  # (2,) of the photo
         self._rotation = pose.rotation
-        self._neck, self._nearer_from = (pose.to_photo(np.array([NECK, _NEARER_FROM]))[:, :2] - centre[:2]) / self.unit_px
+        self._neck, self._nearer_from = (
+            pose.to_photo(np.array([NECK, _NEARER_FROM]))[:, :2] - centre[:2]
+        ) / self.unit_px
         self._up = -_SHOULDERS_UNITS * plane.matrix[:, 1]
 
     def terms(self, places_px: Points, depth: Points, head: Points | float, breath: Points | float) -> Points:
