@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from s2v.engine.compositor.head.person import Matte, face_unit_px, person_matte
+from s2v.engine.compositor.head.strands import strands
 from s2v.engine.face.geometry import FacePlane, Points
 from s2v.engine.face.maps import smoothstep
 from s2v.engine.face.photo import Image
@@ -24,11 +25,16 @@ def head_matte(photo: Image, landmarks: Points, plane: FacePlane) -> Matte:
         photo: (h, w, 3) BGR. landmarks: (>=468, 3) pixels. plane: of the face.
     """
     unit_px = face_unit_px(plane)
-    return widened(without_islands(person_matte(photo, landmarks, plane), unit_px), unit_px)
+    return widened(with_all_that_hangs_on(photo, person_matte(photo, landmarks, plane), unit_px), unit_px)
+
+
+def with_all_that_hangs_on(photo: Image, person: Matte, unit_px: float) -> Matte:
+    """A person's matte with `strands`, and without small gaps: background between a lock and the neck travels too."""
+    return without_islands(np.maximum(person, strands(photo, person, unit_px)), unit_px)
 
 
 def without_islands(person: Matte, unit_px: float) -> Matte:
-    """A person's matte whose small gaps are closed: background between a lock and the neck travels with both."""
+    """A person's matte whose small gaps are closed."""
     outside_px = cv2.distanceTransform((person < _PERSON).astype(np.uint8), cv2.DIST_L2, 5)
     apart_px = _CHANNEL_UNITS * unit_px
     count, pieces, stats, _ = cv2.connectedComponentsWithStats((outside_px > apart_px).astype(np.uint8))

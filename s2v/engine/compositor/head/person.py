@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.bundled import PERSON_SEGMENTATION
-from s2v.engine.compositor.head.strands import strands
 from s2v.engine.face.geometry import FACE_OVAL, FacePlane, Points
 from s2v.engine.face.maps import Box, smoothstep
 from s2v.engine.face.photo import Image
 
 Matte = NDArray[np.float32]  # (h, w) in [0, 1]
 
-_WORK_PX = 512  # of the photo's longer side: no edge of the network's is finer
+WORK_PX = 512  # of the photo's longer side: no edge of the network's is finer
+
 _NETWORK_PX = 256
 _BORDER_SHARE = 0.25  # of the longer side
 _NEAR = (2.6, 2.4, 3.2)  # face units from between the eyes to the sides, up, down: a second look at the head alone
@@ -29,7 +29,6 @@ _GRABCUT_PX, _GRABCUT_ROUNDS = 320, 4
 _APART_UNITS = 1.15  # further from the face, above the chin, is somebody else
 _SOMEBODY_UNITS2 = 0.3  # if it is that large
 _CHIN = 152
-_STRAND_BLUR_PX = 0.7
 _GUIDE_UNITS, _GUIDE_EPS = 0.04, 1e-4  # radius and flatness of the filter that fits the edge to the photo's
 
 
@@ -40,7 +39,7 @@ def person_matte(photo: Image, landmarks: Points, plane: FacePlane) -> Matte:
         photo: (h, w, 3) BGR. landmarks: (>=468, 3) pixels. plane: of the face.
     """
     height, width = photo.shape[:2]
-    scale = min(1.0, _WORK_PX / max(height, width))
+    scale = min(1.0, WORK_PX / max(height, width))
     small = cv2.resize(photo, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA)
     matte = _small_matte(np.asarray(small, np.uint8), landmarks[:, :2] * scale, FacePlane(plane.matrix * scale))
     return np.asarray(cv2.resize(matte, (width, height)), np.float32)
@@ -62,9 +61,7 @@ def _small_matte(photo: Image, points: Points, plane: FacePlane) -> Matte:
     radius = max(1, round(_GUIDE_UNITS * unit_px))
     fitted = cv2.ximgproc.guidedFilter(photo.astype(np.float32) / 255, likely, radius, _GUIDE_EPS)
     soft = smoothstep((np.asarray(fitted, np.float32) - 0.1) / 0.8)
-    person = np.asarray(np.maximum(soft * own, skull), np.float32)
-    fine = cv2.GaussianBlur(strands(photo, person, unit_px), (0, 0), _STRAND_BLUR_PX)
-    return np.asarray(np.maximum(person, np.minimum(2 * fine, 1)), np.float32)
+    return np.asarray(np.maximum(soft * own, skull), np.float32)
 
 
 def face_unit_px(plane: FacePlane) -> float:

@@ -6,10 +6,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from s2v.engine.compositor.head.person import WORK_PX, Matte
 from s2v.engine.face.photo import Image
 
 _PERSON = 0.3
-_REACH_UNITS = 0.4  # so far from the person
+REACH_UNITS = 0.4
 _AROUND_UNITS = 0.2  # standard deviation of the window in which the background is told
 _DIFFERENT, _SPREADS = 14.0, 2.5  # grey levels, and standard deviations of the background there
 _BUSY_UNITS, _BUSY = 0.35, 0.4  # where this share of a square of that side stands out, it is the background's pattern
@@ -18,15 +19,25 @@ _GAP_UNITS = 0.1  # from the person to a strand, or from one of its pieces to th
 _LEAST_UNITS2 = 0.002  # what is smaller is noise
 
 
-def strands(photo: Image, person: NDArray[np.float32], unit_px: float) -> NDArray[np.float32]:
-    """0 or 1, (h, w): fine things beside the person that touch it and stand out from the background around them.
+def strands(photo: Image, person: Matte, unit_px: float, reach_units: float = REACH_UNITS) -> Matte:
+    """Fine things beside the person that touch it and stand out from the background around them: (h, w) in [0, 1].
 
     Args:
-        photo: (h, w, 3) BGR. person: (h, w) in [0, 1]. unit_px: pixels of a face unit.
+        photo: (h, w, 3) BGR. person: (h, w) of `person_matte`. unit_px: pixels of a face unit.
+        reach_units: how far from the person they may end; what goes on is the background's.
     """
+    height, width = person.shape
+    scale = min(1.0, WORK_PX / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
+    found = _small_strands(small, cv2.resize(person, size, interpolation=cv2.INTER_AREA), unit_px * scale, reach_units)
+    return np.asarray(cv2.resize(found, (width, height)), np.float32)
+
+
+def _small_strands(photo: Image, person: Matte, unit_px: float, reach_units: float) -> Matte:
     body = person > _PERSON
     outside_px = cv2.distanceTransform((~body).astype(np.uint8), cv2.DIST_L2, 5)
-    near = ~body & (outside_px < _REACH_UNITS * unit_px)
+    near = ~body & (outside_px < reach_units * unit_px)
     beyond = outside_px > 0.1 * unit_px
     mean, spread = _told(photo, beyond, _AROUND_UNITS * unit_px)
     off = np.sqrt(((photo - mean) ** 2).sum(-1))
@@ -34,7 +45,7 @@ def strands(photo: Image, person: NDArray[np.float32], unit_px: float) -> NDArra
     different = near & (off > 1)
     side = (max(3, round(_BUSY_UNITS * unit_px)),) * 2
     share = cv2.blur(different.astype(np.float32), side) / np.maximum(cv2.blur(near.astype(np.float32), side), 0.05)
-    leaving = outside_px > (_REACH_UNITS - 0.03) * unit_px
+    leaving = outside_px > (reach_units - 0.03) * unit_px
     fine = _pieces(near & (off > _FAINT), different & (share < _BUSY), leaving) & (share < _BUSY)
     bridge = np.ones((2 * max(1, round(_GAP_UNITS * unit_px / 2)) + 1,) * 2, np.uint8)
     pieces = cv2.connectedComponents(cv2.dilate((body | fine).astype(np.uint8), bridge))[1]
