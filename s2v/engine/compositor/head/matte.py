@@ -43,7 +43,7 @@ def without_islands(person: Matte, unit_px: float) -> Matte:
     if not islands.any():
         return person
     from_island_px = cv2.distanceTransform((~islands).astype(np.uint8), cv2.DIST_L2, 5)
-    return np.asarray(np.where(from_island_px <= apart_px + 1, np.float32(1), person), np.float32)
+    return np.asarray(np.where(from_island_px <= 1.5 * apart_px + 1, np.float32(1), person), np.float32)
 
 
 def widened(person: Matte, unit_px: float) -> Matte:

@@ -140,10 +140,13 @@ def _grabcut(photo: Image, skull: Matte, unit_px: float) -> Matte:
     small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
     sure = cv2.resize(skull, size) > 0.5
     away = cv2.distanceTransform((~sure).astype(np.uint8), cv2.DIST_L2, 5) / (unit_px * scale)
-    below = np.arange(size[1])[:, None] > np.flatnonzero(sure.any(1))[-1]
-    mask = np.where((away < 1.0) | (below & (away < 2.5)), cv2.GC_PR_BGD, cv2.GC_BGD).astype(np.uint8)
-    mask[away < 0.35] = cv2.GC_PR_FGD
-    mask[sure] = cv2.GC_FGD
+    y, x = np.mgrid[: size[1], : size[0]]
+    chin_y = float(np.flatnonzero(sure.any(1))[-1])
+    below = (y - chin_y) / (unit_px * scale)
+    beside = np.abs(x - np.flatnonzero(sure.any(0)).mean()) / (unit_px * scale)
+    mask = np.where((away < 1.0) | ((below > 0) & (away < 2.5)), cv2.GC_PR_BGD, cv2.GC_BGD).astype(np.uint8)
+    mask[(away < 0.35) | ((below > 0.2) & (beside < 0.6 + np.minimum(below, 1.2)))] = cv2.GC_PR_FGD
+    mask[sure | ((below > 0) & (beside < 0.3 + 0.5 * np.minimum(below, 1.2)))] = cv2.GC_FGD
     cv2.setRNGSeed(0)  # it draws its first guess at random
     cv2.grabCut(small, mask, (0, 0, 1, 1), np.zeros((1, 65)), np.zeros((1, 65)), _GRABCUT_ROUNDS, cv2.GC_INIT_WITH_MASK)
     person = np.isin(mask, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32)
