@@ -74,9 +74,8 @@ def face_tables(face: EnrolledFace, spec: LipSyncSpec, moving: bool) -> FaceTabl
 
 def idle_tables(face: EnrolledFace, photo: Image) -> IdleTables:
     """Those of a face, whatever its network. Args: photo: of the face, as its network wants it drawn."""
-    cut = layers(photo, face.landmarks, face.plane)
-    pictures = (photo, cut.matte, cut.background)
-    head = head_tables(pictures, face.landmarks, face.pose, face.plane, keep=lower_face_box(face))
+    cut = layers(photo, face.landmarks, face.plane, face.background)
+    head = head_tables(cut, face.landmarks, face.pose, face.plane, keep=lower_face_box(face))
     return IdleTables(head, eye_tables(photo, face.landmarks, pad_px=head.apart_px))
 
 

@@ -91,7 +91,7 @@ def test_the_mouth_says_the_same_wherever_the_head_is(
 ) -> None:
     """Carried back to where it was, the mouth is the one drawn without idle motion, its inside included."""
     said = talking(spec, closed_face)
-    plan = animated_photo(closed_face.photo, idle_tables(closed_face, closed_face.photo))
+    plan = animated_photo(idle_tables(closed_face, closed_face.photo))
     assert plan is not None
     forward = plan.forward(pose_at(frame))
     assert np.abs(forward - np.eye(2, 3)).max() > 0.1
