@@ -81,9 +81,7 @@ def face_layers(face: EnrolledFace, photo: Image, moving: bool) -> Layers:
 
 def idle_tables(face: EnrolledFace, cut: Layers) -> IdleTables:
     """Those of a face, whatever its network. Args: cut: of `face_layers`, moving."""
-    head = head_tables(
-        (cut.at_rest, cut.matte, cut.background), face.landmarks, face.pose, face.plane, keep=lower_face_box(face)
-    )
+    head = head_tables(cut, face.landmarks, face.pose, face.plane, keep=lower_face_box(face))
     return IdleTables(head, eye_tables(cut.at_rest, face.landmarks, pad_px=head.apart_px))
 
 

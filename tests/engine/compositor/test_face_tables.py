@@ -61,8 +61,7 @@ def test_the_mouth_lies_in_the_box_and_leaves_room_for_the_head(tables: FaceTabl
     assert reach_px > 1
     windows = zip(tables.interior.window, still.interior.window, tables.box, (-1, -1, 1, 1), strict=True)
     for moving, held, outer, sign in windows:
-        assert moving == held + sign * reach_px
-        assert sign * (outer - moving) >= 0
+        assert moving == sign * min(sign * held + reach_px, sign * outer)
     # The same pixel of the photo is the same place in both.
     for one in (tables, still):
         at = one.interior.plane_to_window[:, 2] + one.interior.window[:2]
@@ -103,13 +102,3 @@ def test_a_grid_of_two_pixels_would_move_next_to_nothing_elsewhere(
     fine = LayeredWarp(face_warp_tables(smiling_face, SPEC, to_photo, size, step=2)).source_map(weights).copy()
     apart_px = np.linalg.norm(LayeredWarp(tables.warp).source_map(weights) - fine, axis=-1)
     assert np.quantile(apart_px, 0.99) < 0.45
-
-
-def test_the_lower_face_is_drawn_with_what_it_looks_up_and_what_never_moves_is_not() -> None:
-    face = drawn_face(SPEC, (301, 360))
-    narrow = replace(face, photo=np.ascontiguousarray(face.photo[:, :140]))  # where a head has little room
-    box, bands = lower_face_box(narrow), idle_tables(narrow, narrow.photo).head.bands
-    assert all(band[0] > 0 for band in bands)
-    lower = [band for band in bands if band[1] < box[3] and band[3] > box[1]]
-    assert (lower[0][1] <= box[1]) and (lower[-1][3] >= box[3])
-    assert all(band[0] <= box[0] - 0.06 * face.pose.unit_px and band[2] >= box[2] for band in lower)

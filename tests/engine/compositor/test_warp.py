@@ -133,7 +133,8 @@ def test_a_flow_that_stretches_a_lot_is_turned_round_too(closed_face: EnrolledFa
         :, None
     ]  # of 2.4 times the height in the middle
     stretched = replace(tables, flows=flow, lip_moves=tables.lip_moves[:1])
-    shown = (LayeredWarp(stretched).source_map(np.ones(1, np.float32)) - tables.output_to_photo)[tables.cell_rows, 5, 1]
+    middles = np.round((np.arange(rows) + 0.5) * tables.size[1] / rows - 0.5).astype(int)  # output rows, of the cells
+    shown = (LayeredWarp(stretched).source_map(np.ones(1, np.float32)) - tables.output_to_photo)[middles, 5, 1]
     cell_px = tables.cell_to_photo[1, 1]
     back = np.arange(rows) + shown / cell_px
     there = back + np.interp(back, np.arange(rows), flow[0, 0, :, 0, 1])

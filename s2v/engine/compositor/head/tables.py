@@ -13,6 +13,7 @@ from s2v.engine.behaviour.pose import FacePose
 from s2v.engine.compositor.head.depth import depth_at
 from s2v.engine.compositor.head.extent import Extent
 from s2v.engine.compositor.head.fine_photo import fine_photo
+from s2v.engine.compositor.head.layers import Layers
 from s2v.engine.compositor.head.limits import (
     LEAN_BACK,
     LEAN_FORTH,
@@ -62,18 +63,14 @@ class HeadTables:
     cover: NDArray[np.uint8]  # (rows, columns): of the layer near each cell: 0 none, 1 some, 2 nothing else
 
 
-def head_tables(
-    layers: tuple[Image, NDArray[np.float32], Image], landmarks: Points, pose: Pose, plane: FacePlane, keep: Box
-) -> HeadTables:
+def head_tables(layers: Layers, landmarks: Points, pose: Pose, plane: FacePlane, keep: Box) -> HeadTables:
     """Those of one face.
 
     Args:
-        layers: (h, w, 3) what is seen while nothing moves, the photo; (h, w) in [0, 1] how much of it is head or body;
-            (h, w, 3) what is behind them.
-        landmarks: (>=468, 3) pixels. pose, plane: of the face.
+        layers: of its photo. landmarks: (>=468, 3) pixels. pose, plane: of the face.
         keep: a box that is to be drawn in wherever the head is, `lower_face_box`.
     """
-    at_rest, matte, background = layers
+    at_rest, matte = layers.at_rest, layers.matte
     height, width = at_rest.shape[:2]
     extent = Extent(landmarks, plane, matte, pose.unit_px)
     limits = head_limits(pose, extent.beside_units, extent.above_units, extent.room)
@@ -89,7 +86,7 @@ def head_tables(
     dense = cv2.resize(furthest.astype(np.float32), (cells.shape[1] * cell_px, cells.shape[0] * cell_px))
     dense = dense[cell_px : cell_px + height, cell_px : cell_px + width]
     moves = smoothstep((dense - _UNSEEN_PX) / (_SEEN_PX - _UNSEEN_PX))
-    behind = np.asarray(np.where((moves < 1)[..., None], at_rest, background), np.uint8)
+    behind = np.asarray(np.where((moves < 1)[..., None], at_rest, _possible(layers)), np.uint8)
     shown = np.asarray(matte * moves, np.float32)
     box = _box(shown > 0, int(np.ceil(furthest.max())) + 1, keep, round(0.06 * pose.unit_px) + 2)
     left, top, right, bottom = box
@@ -116,6 +113,18 @@ def head_tables(
         fine=fine_photo(*(layer[top:bottom, left:right] for layer in (at_rest, shown, behind))),
         cover=_cover(shown, cells[part], cell_px),
     )
+
+
+def _possible(layers: Layers) -> Image:
+    """The background, where the matte is neither 0 nor 1 as near to it as what is seen at rest allows for.
+
+    A layer cannot take light away from its background, nor add more than there is: else the face at rest would not be
+    what it should be.
+    """
+    rest = 1 - layers.matte[..., None]
+    seen, share = layers.at_rest.astype(np.float32), np.maximum(rest, 1e-3)
+    bounded = np.clip(layers.background, np.ceil((seen - 255 * (1 - rest)) / share), np.floor(seen / share))
+    return np.asarray(np.where(rest > 0, np.clip(bounded, 0, 255), layers.background), np.uint8)
 
 
 def _extremes() -> list[FacePose]:
