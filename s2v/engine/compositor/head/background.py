@@ -27,13 +27,14 @@ def filled_background(photo: Image, person: Matte, unit_px: float) -> Image:
     Args:
         photo: (h, w, 3) BGR. person: (h, w) of `person_matte`. unit_px: pixels of a face unit.
     """
-    outside_px = cv2.distanceTransform((person < _PERSON).astype(np.uint8), cv2.DIST_L2, 5) / unit_px
-    known = outside_px > _CLEAR_UNITS
+    outside_px = cv2.distanceTransform((person < _PERSON).astype(np.uint8), cv2.DIST_L2, 5)
+    away = np.asarray(outside_px / unit_px, np.float32)
+    known = away > _CLEAR_UNITS
     if not known.any():  # nothing to go by, and nothing that would be uncovered
         return np.asarray(cv2.blur(photo, (max(1, photo.shape[1] // 8),) * 2), np.uint8)
-    share = 1 - smoothstep((outside_px - _CLEAR_UNITS) / (_WHOLE_UNITS - _CLEAR_UNITS))
+    share = 1 - smoothstep((away - _CLEAR_UNITS) / (_WHOLE_UNITS - _CLEAR_UNITS))
     mixed = photo + share[..., None] * (carried_on(photo, known, without_spots=True) - photo)
-    return np.clip(mixed + 0.5, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(mixed + 0.5, 0, 255), np.uint8)
 
 
 def carried_on(photo: Image, known: NDArray[np.bool_], without_spots: bool = False) -> NDArray[np.float32]:
@@ -47,7 +48,7 @@ def carried_on(photo: Image, known: NDArray[np.bool_], without_spots: bool = Fal
     height, width = known.shape
     scale = min(1.0, _WORK_PX / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
+    small = np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8)
     surely = cv2.resize(known.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.999
     if not surely.any():
         surely[:] = True  # nothing to go by: what is there, blurred by nothing
@@ -75,7 +76,7 @@ def _mirrored(photo: Image, known: NDArray[np.bool_]) -> tuple[Image, NDArray[np
     there = np.minimum(there, 2 * np.array([width - 1, height - 1], np.float32) - there)
     mirrored = cv2.remap(photo, there, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     weight = cv2.remap(known.astype(np.float32), there, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(mirrored, np.uint8), weight, depth_px
+    return np.asarray(mirrored, np.uint8), np.asarray(weight, np.float32), np.asarray(depth_px, np.float32)
 
 
 def _blurred_by_depth(

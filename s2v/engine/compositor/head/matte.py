@@ -49,4 +49,5 @@ def without_islands(person: Matte, unit_px: float) -> Matte:
 def widened(person: Matte, unit_px: float) -> Matte:
     """A person's matte with the rim around it."""
     outside_px = cv2.distanceTransform((person < _PERSON).astype(np.uint8), cv2.DIST_L2, 5)
-    return np.asarray(1 - smoothstep((outside_px / unit_px - _HALO_UNITS) / _RAMP_UNITS), np.float32)
+    beyond = np.asarray((outside_px / unit_px - _HALO_UNITS) / _RAMP_UNITS, np.float32)
+    return 1 - smoothstep(beyond)

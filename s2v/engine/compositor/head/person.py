@@ -92,7 +92,7 @@ def _thrice(network: cv2.dnn.Net, picture: Image) -> Matte:
     answers = [
         _answer(network, picture),
         _answer(network, picture[:, ::-1])[:, ::-1],
-        _answer(network, bordered)[wide:, wide : wide + width],
+        _answer(network, np.asarray(bordered, np.uint8))[wide:, wide : wide + width],
     ]
     return np.asarray(np.sort(answers, axis=0)[1], np.float32)
 

@@ -29,8 +29,9 @@ def strands(photo: Image, person: Matte, unit_px: float, reach_units: float = RE
     height, width = person.shape
     scale = min(1.0, WORK_PX / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
-    found = _small_strands(small, cv2.resize(person, size, interpolation=cv2.INTER_AREA), unit_px * scale, reach_units)
+    small = np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8)
+    cover = np.asarray(cv2.resize(person, size, interpolation=cv2.INTER_AREA), np.float32)
+    found = _small_strands(small, cover, unit_px * scale, reach_units)
     return np.asarray(cv2.resize(found, (width, height)), np.float32)
 
 

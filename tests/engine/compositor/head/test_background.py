@@ -25,7 +25,7 @@ def someone(photo: Image, colour: tuple[int, int, int]) -> tuple[Image, np.ndarr
 
 def away_units() -> np.ndarray:
     y, x = np.mgrid[:300, :320]
-    return (np.hypot(x - MIDDLE[0], y - MIDDLE[1]) - RADIUS) / UNIT_PX
+    return np.asarray((np.hypot(x - MIDDLE[0], y - MIDDLE[1]) - RADIUS) / UNIT_PX)
 
 
 def test_around_the_person_the_photo_stays_as_it_is() -> None:

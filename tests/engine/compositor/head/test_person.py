@@ -72,7 +72,8 @@ def test_a_small_photo_is_cut_out_alike(closed_face: EnrolledFace, closed_matte:
     small = np.asarray(cv2.resize(closed_face.photo, (160, 160), interpolation=cv2.INTER_AREA), np.uint8)
     scale = 160 / 512
     matte = person_matte(small, closed_face.landmarks * scale, FacePlane(closed_face.plane.matrix * scale))
-    assert overlap(matte, cv2.resize(closed_matte, (160, 160), interpolation=cv2.INTER_AREA)) > 0.94
+    expected = np.asarray(cv2.resize(closed_matte, (160, 160), interpolation=cv2.INTER_AREA), np.float32)
+    assert overlap(matte, expected) > 0.94
 
 
 def test_a_small_head_on_a_wide_photo_is_looked_at_closer(
