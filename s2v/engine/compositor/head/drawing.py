@@ -20,6 +20,7 @@ from s2v.engine.face.maps import Box, Map, remap
 from s2v.engine.face.photo import Image
 
 _BAND_CELLS = 4  # rows of cells that are drawn together
+_NEAR_MOUTH = 0.5  # face units around the mouth at rest that lips may come to
 _NOTHING, _ALL = 0, 2  # of `HeadTables.cover`
 
 
@@ -52,13 +53,20 @@ class MovingHead:
         self._corner = tuple(int(n) for n in np.round(self.box[:2] - first + (tables.cell_px - 1) / 2))
         left, top = self.box[:2]
         self._to_fine = np.array([[FINE, 0, -FINE * left], [0, FINE, -FINE * top]], np.float64)
+        reach = _NEAR_MOUTH * tables.motion.unit_px
+        corners = np.stack([tables.mouth.min(0) - reach, tables.mouth.max(0) + reach])
+        near = np.clip(np.round((corners - first) / tables.cell_px), 0, [columns, rows]).astype(int)
+        self._mouth_cells, (right, bottom) = near
+        left, top = self._mouth_cells
+        self._mouth_terms = tables.terms[:, top:bottom, left:right].astype(np.float64)
         self._fit = np.linalg.pinv(np.c_[tables.mouth, np.ones(len(tables.mouth))])
 
     def source(self, pose: FacePose) -> HeadSource:
         """For each pixel of `box` in the frame, the photo pixel it shows."""
         tables = self._tables
         moves = self._coefficients(pose).astype(np.float32)
-        coarse = came_from((self._terms @ moves).reshape(self._places.shape), self._places)
+        goes = np.asarray((self._terms @ moves).reshape(self._places.shape), np.float32)
+        coarse = came_from(goes, self._places)
         rows, columns = coarse.shape[:2]
         dense = cv2.resize(cv2.transform(coarse, self._to_photo), (columns * tables.cell_px, rows * tables.cell_px))
         left, top = self._corner
@@ -103,6 +111,17 @@ class MovingHead:
                 cv2.cvtColor(seen[:, first:last], cv2.COLOR_BGRA2BGR, dst=whole[:, first:last])
             for side in (np.s_[:, :first], np.s_[:, last:]):
                 _lay_over(whole[side], seen[side])
+
+    def carry(self, pose: FacePose, points: Points) -> Points:
+        """Where points (n, 2) of the mouth, photo pixels, go: (n, 2) pixels of the frame."""
+        moves = np.tensordot(self._coefficients(pose), self._mouth_terms, (0, 0))
+        at = np.asarray((points - self._tables.cells[0, 0]) / self._tables.cell_px - self._mouth_cells, np.float32)[
+            None
+        ]
+        moved: Points = points + np.stack(
+            [remap(axis, at, cv2.INTER_LINEAR)[0] for axis in moves.astype(np.float32)], -1
+        )
+        return moved
 
     def forward(self, pose: FacePose) -> Points:
         """(2, 3) where the mouth goes: from a pixel of the photo at rest to a pixel of the frame, on the average."""

@@ -1,4 +1,4 @@
-"""What moving one face's head needs and no frame changes: plain arrays, computed once per face, only read afterwards."""
+"""What moving one face's head needs and no frame changes: plain arrays, made once per face, only read afterwards."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _UPPER_FACE = (33, 133, 362, 263, 159, 145, 386, 374, 70, 63, 105, 107, 300, 293
 class HeadTables:
     """One face's.
 
-    A frame: `coefficients` of the pose (10, 2) times `terms` is how far each coarse cell goes, in photo pixels;
+    A frame: `coefficients` of the pose (11, 2) times `terms` is how far each coarse cell goes, in photo pixels;
     inverted (`came_from`) and made dense it says where in the photo each pixel of `box` looks; `fine` is looked up
     there, once, and lies over `background`.
     """
@@ -50,22 +50,20 @@ class HeadTables:
     box: Box  # of the photo: all that a pose may change, and the box that is to be kept whole
     cell_px: int
     cells: Map  # (rows, columns, 2) photo pixel in the middle of each coarse cell, of which one is beyond each side
-    terms: NDArray[np.float32]  # (10, rows, columns) of `HeadMotion.terms`
+    terms: NDArray[np.float32]  # (11, rows, columns) of `HeadMotion.terms`
     motion: HeadMotion
     limits: HeadLimits
     reach_px: int  # no point of the mouth moves further than that
     mouth: Points  # (13, 2) photo pixels
-    mouth_terms: Points  # (13, 10)
-    eyes_terms: Points  # (10,) of the middle between the eyes
+    mouth_terms: Points  # (13, 11)
+    eyes_terms: Points  # (11,) of the middle between the eyes
     apart_px: int  # no point of eyes, brows and cheeks moves further than that beside what that middle does
     background: Image  # (h, w, 3): what is behind the head's layer, and all that never moves
     fine: Image  # (FINE * h, FINE * w, 4): the head's layer in `box`, see `fine_photo`
     cover: NDArray[np.uint8]  # (rows, columns): of the layer near each cell: 0 none, 1 some, 2 nothing else
 
 
-def head_tables(
-    layers: Layers, landmarks: Points, pose: Pose, plane: FacePlane, keep: Box
-) -> HeadTables:
+def head_tables(layers: Layers, landmarks: Points, pose: Pose, plane: FacePlane, keep: Box) -> HeadTables:
     """Those of one face.
 
     Args:
@@ -92,6 +90,7 @@ def head_tables(
     shown = np.asarray(matte * moves, np.float32)
     box = _box(shown > 0, int(np.ceil(furthest.max())) + 1, keep, round(0.06 * pose.unit_px) + 2)
     left, top, right, bottom = box
+    within = np.s_[top:bottom, left:right]
     first, last = (left // cell_px, top // cell_px), (-(-right // cell_px) + 2, -(-bottom // cell_px) + 2)
     part = np.s_[first[1] : last[1], first[0] : last[0]]
     mouth = landmarks[list(_MOUTH), :2]
@@ -112,7 +111,7 @@ def head_tables(
         eyes_terms=upper_terms[0],
         apart_px=int(np.ceil(apart)) + 1,
         background=behind,
-        fine=fine_photo(*(layer[top:bottom, left:right] for layer in (at_rest, shown, behind))),
+        fine=fine_photo(at_rest[within], shown[within], behind[within]),
         cover=_cover(shown, cells[part], cell_px),
     )
 
@@ -125,7 +124,8 @@ def _possible(layers: Layers) -> Image:
     """
     rest = 1 - layers.matte[..., None]
     seen, share = layers.at_rest.astype(np.float32), np.maximum(rest, 1e-3)
-    bounded = np.clip(layers.background, np.ceil((seen - 255 * (1 - rest)) / share), np.floor(seen / share))
+    # One level either way is rounding.
+    bounded = np.clip(layers.background, (seen - 1 - 255 * (1 - rest)) / share, (seen + 1) / share)
     return np.asarray(np.where(rest > 0, np.clip(bounded, 0, 255), layers.background), np.uint8)
 
 
