@@ -30,7 +30,7 @@ from s2v.engine.face.geometry import OUTER_EYES, FacePlane, Points, Pose
 from s2v.engine.face.maps import Box, Map, remap, smoothstep
 from s2v.engine.face.photo import Image
 
-_CELLS_A_UNIT, _LEAST_CELL_PX = 12, 4
+_CELLS_A_UNIT, _LEAST_CELL_PX, _MOST_CELLS = 12, 4, 80
 _UNSEEN_PX, _SEEN_PX = 0.02, 0.12  # what never moves further is left as it is; what may move that far moves freely
 # Mesh points of the mouth: the head carries what lies between the lips as it carries these.
 _MOUTH = (61, 291, 0, 17, 13, 14, 78, 308, 37, 267, 84, 314, 18)
@@ -75,7 +75,7 @@ def head_tables(layers: Layers, landmarks: Points, pose: Pose, plane: FacePlane,
     extent = Extent(landmarks, plane, matte, pose.unit_px)
     limits = head_limits(pose, extent.beside_units, extent.above_units, extent.room)
     motion = HeadMotion(pose, plane)
-    cell_px = max(_LEAST_CELL_PX, round(pose.unit_px / _CELLS_A_UNIT))
+    cell_px = max(_LEAST_CELL_PX, round(pose.unit_px / _CELLS_A_UNIT), max(width, height) // _MOST_CELLS)
     cells = _cells((0, 0, width, height), cell_px)
     depth = depth_at(landmarks, pose, plane, cells)
     head, breath = extent.follows(cells)
