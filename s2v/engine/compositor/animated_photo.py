@@ -29,6 +29,10 @@ class AnimatedPhoto:
         """(2, 3) from a pixel of the mouth on the photo to where the head carries it."""
         return self.head.forward(pose)
 
+    def carry(self, pose: FacePose, points: Points) -> Points:
+        """Where points (n, 2) of the mouth, photo pixels, go on the frame: (n, 2)."""
+        return self.head.carry(pose, points)
+
     def draw(self, pose: FacePose, box: Box, bend: Callable[[Map], Map] | None = None) -> Image:
         """One frame, (h, w, 3) BGR, a new array.
 

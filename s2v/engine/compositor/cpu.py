@@ -75,10 +75,9 @@ class MotionCompositor:
         left, top, right, bottom = tables.interior.window
         self._window = np.s_[top:bottom, left:right]
         self._has_window = right > left and bottom > top
-        self._window_in_box = np.array([left - tables.box[0], top - tables.box[1]])
         self.still, weights = self._warped(np.zeros(spec.n_motion, np.float32), AT_REST)
         if self._has_window:
-            self._lip_line.draw(self.still[self._window], self._outline(weights, self._carry(AT_REST)))
+            self._lip_line.draw(self.still[self._window], self._outline(weights, AT_REST))
 
     def draws_from(self, device: ComputeDevice) -> bool:
         """See `Compositor.draws_from`: OpenCV draws in host memory."""
@@ -90,7 +89,7 @@ class MotionCompositor:
         frame, weights = self._warped(motion, pose)
         if self._has_window:
             mouth, carry = frame[self._window], self._carry(pose)
-            outline = self._outline(weights, carry)
+            outline = self._outline(weights, pose)
             tract = np.asarray(outputs["tract"], np.float32)[0]
             self.interior.draw(mouth, outline, carry, motion, tract)
             self._lip_line.draw(mouth, outline)
@@ -113,10 +112,13 @@ class MotionCompositor:
         left, top, *_ = self.tables.interior.window
         return carried(self.animated.forward(pose), left, top)
 
-    def _outline(self, weights: NDArray[np.float32], carry: Points) -> Points:
+    def _outline(self, weights: NDArray[np.float32], pose: FacePose) -> Points:
         """The inner edge of the lips in pixels of the window, (20, 2)."""
-        outline: Points = (self.warp.mouth_outline(weights) - self._window_in_box) @ carry[:, :2].T + carry[:, 2]
-        return outline
+        outline = self.warp.mouth_outline(weights) + self.tables.box[:2]
+        if self.animated:
+            outline = self.animated.carry(pose, outline)
+        inside: Points = outline - self.tables.interior.window[:2]
+        return inside
 
 
 class PixelCompositor:

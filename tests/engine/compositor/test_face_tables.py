@@ -10,7 +10,7 @@ from fakes import drawn_face
 from poses import pose_at
 
 from s2v.engine.compositor.cpu import MotionCompositor
-from s2v.engine.compositor.face_tables import FaceTables, face_tables, face_warp_tables, idle_tables, lower_face_box
+from s2v.engine.compositor.face_tables import FaceTables, face_tables, face_warp_tables, lower_face_box
 from s2v.engine.compositor.warp import LayeredWarp
 from s2v.engine.face.enrolment import EnrolledFace
 from s2v.spec import LipSyncSpec

@@ -11,13 +11,13 @@ from s2v.engine.face.thin_plate import bent_plate, smoothing_plate
 
 CENTRE = (0.0, 0.55, 0.72)  # face units: the point that a head nods and turns about, between its ears
 
-_STIFFNESS = 4e-3  # of the plate: the mesh's own ripples are smoothed
+_STIFFNESS = 0.08  # of the plate: with less, the outline of a far cheek is scalloped
 # Rings around the oval of the face, times as large, and the share of the oval's distance to the centre's depth that is
 # left there: hair and neck lie further back than the cheek beside them, what is above the forehead less so.
 _RINGS = (1.12, 1.25, 1.5, 2.0, 3.0)
 _LEFT_BESIDE, _LEFT_ABOVE = (0.55, 0.25, 0.05, 0.0, 0.0), (0.85, 0.6, 0.3, 0.1, 0.0)
 _FURTHEST_UNITS = 3.0  # from the middle of the face: what is further away lies at the depth of the centre
-_HIDDEN_NEAR_UNITS, _HIDDEN_BEHIND_UNITS = 0.06, 0.16  # a vertex so near another one and so far behind it is not seen
+_HIDDEN_NEAR_UNITS, _HIDDEN_BEHIND_UNITS = 0.06, 0.24  # a vertex so near another one and so far behind it is not seen
 
 
 def depth_at(landmarks: Points, pose: Pose, plane: FacePlane, places: Points) -> Points:

@@ -5,6 +5,7 @@ The maps go from a pixel of the frame to the photo, so that a mouth or an eye ca
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import cv2
@@ -19,8 +20,10 @@ from s2v.engine.face.geometry import Points
 from s2v.engine.face.maps import Box, Map, remap
 from s2v.engine.face.photo import Image
 
-_BAND_CELLS = 4  # rows of cells that are drawn together
+_BAND_PX = 64  # about so many rows are drawn together
+_NEAR_MOUTH = 0.5  # face units around the mouth at rest that lips may come to
 _NOTHING, _ALL = 0, 2  # of `HeadTables.cover`
+_FALSE = np.zeros(1, bool)
 
 
 class Band(NamedTuple):
@@ -44,6 +47,7 @@ class MovingHead:
         self.box: Box = tables.box
         self.background = tables.background
         self._tables = tables
+        self._coefficients = lru_cache(maxsize=2)(self._make_coefficients)  # a frame asks for them several times
         rows, columns = tables.cells.shape[:2]
         self._terms = np.ascontiguousarray(tables.terms.reshape(len(tables.terms), -1).T) / np.float32(tables.cell_px)
         self._places = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1).astype(np.float32)
@@ -52,13 +56,20 @@ class MovingHead:
         self._corner = tuple(int(n) for n in np.round(self.box[:2] - first + (tables.cell_px - 1) / 2))
         left, top = self.box[:2]
         self._to_fine = np.array([[FINE, 0, -FINE * left], [0, FINE, -FINE * top]], np.float64)
+        reach = _NEAR_MOUTH * tables.motion.unit_px
+        corners = np.stack([tables.mouth.min(0) - reach, tables.mouth.max(0) + reach])
+        near = np.clip(np.round((corners - first) / tables.cell_px), 0, [columns, rows]).astype(int)
+        self._mouth_cells, (right, bottom) = near
+        left, top = self._mouth_cells
+        self._mouth_terms = tables.terms[:, top:bottom, left:right].astype(np.float64)
         self._fit = np.linalg.pinv(np.c_[tables.mouth, np.ones(len(tables.mouth))])
 
     def source(self, pose: FacePose) -> HeadSource:
         """For each pixel of `box` in the frame, the photo pixel it shows."""
         tables = self._tables
         moves = self._coefficients(pose).astype(np.float32)
-        coarse = came_from((self._terms @ moves).reshape(self._places.shape), self._places)
+        goes = np.asarray((self._terms @ moves).reshape(self._places.shape), np.float32)
+        coarse = came_from(goes, self._places)
         rows, columns = coarse.shape[:2]
         dense = cv2.resize(cv2.transform(coarse, self._to_photo), (columns * tables.cell_px, rows * tables.cell_px))
         left, top = self._corner
@@ -68,25 +79,26 @@ class MovingHead:
     def bands(self, source: HeadSource) -> list[Band]:
         """Where the layer is to be laid, for the pose that a source was made for."""
         rows, columns = source.coarse.shape[:2]
-        nearest = np.round(source.coarse).astype(np.intp)
-        cover = self._tables.cover[nearest[..., 1].clip(0, rows - 1), nearest[..., 0].clip(0, columns - 1)]
+        x, y = (np.rint(axis).astype(np.intp) for axis in cv2.split(source.coarse))
+        cover = self._tables.cover.take(y.clip(0, rows - 1) * columns + x.clip(0, columns - 1))
         cell_px, (shift_x, shift_y) = self._tables.cell_px, self._corner
         width, height = self.box[2] - self.box[0], self.box[3] - self.box[1]
+        step = max(1, round(_BAND_PX / cell_px))
         bands = []
-        for first in range(0, rows, _BAND_CELLS):
+        for first in range(0, rows, step):
             # A pixel between two cells may show what is near either.
-            near = cover[max(0, first - 1) : first + _BAND_CELLS + 1]
-            some, whole = np.flatnonzero((near != _NOTHING).any(0)), (near == _ALL).all(0)
-            top = max(0, first * cell_px - shift_y)
-            bottom = min(height, (first + _BAND_CELLS) * cell_px - shift_y)
-            if not len(some) or bottom <= top:
+            near = cover[max(0, first - 1) : first + step + 1]
+            some = (near != _NOTHING).any(0)
+            top, bottom = max(0, first * cell_px - shift_y), min(height, (first + step) * cell_px - shift_y)
+            if bottom <= top or not some.any():
                 continue
-            left = int(np.clip((some[0] - 1) * cell_px - shift_x, 0, width))
-            right = int(np.clip((some[-1] + 2) * cell_px - shift_x, 0, width))
-            inner = _longest_run(whole)
-            sides = tuple(int(np.clip((n + 0.5) * cell_px - shift_x, left, right)) for n in inner)
+            left = max(0, (int(some.argmax()) - 1) * cell_px - shift_x)
+            right = min(width, (columns + 1 - int(some[::-1].argmax())) * cell_px - shift_x)
+            begin, end = _longest_run((near == _ALL).all(0))
+            begin, end = (n * cell_px + cell_px // 2 - shift_x for n in (begin, end - 1))
+            begin = min(max(begin, left), right)
             if right > left:
-                bands.append(Band((left, top, right, bottom), (sides[0], max(sides[0], sides[1] - cell_px))))
+                bands.append(Band((left, top, right, bottom), (begin, max(begin, min(end, right)))))
         return bands
 
     def look_up(self, source: HeadSource, frame: Image) -> None:
@@ -104,6 +116,17 @@ class MovingHead:
             for side in (np.s_[:, :first], np.s_[:, last:]):
                 _lay_over(whole[side], seen[side])
 
+    def carry(self, pose: FacePose, points: Points) -> Points:
+        """Where points (n, 2) of the mouth, photo pixels, go: (n, 2) pixels of the frame."""
+        moves = np.tensordot(self._coefficients(pose), self._mouth_terms, (0, 0))
+        at = np.asarray((points - self._tables.cells[0, 0]) / self._tables.cell_px - self._mouth_cells, np.float32)[
+            None
+        ]
+        moved: Points = points + np.stack(
+            [remap(axis, at, cv2.INTER_LINEAR)[0] for axis in moves.astype(np.float32)], -1
+        )
+        return moved
+
     def forward(self, pose: FacePose) -> Points:
         """(2, 3) where the mouth goes: from a pixel of the photo at rest to a pixel of the frame, on the average."""
         mouth = self._tables.mouth
@@ -120,7 +143,7 @@ class MovingHead:
         """(2,) photo pixels by which a face unit of depth behind the lips moves on the frame, beside `forward`."""
         return self._tables.motion.depth_shift(self._tables.limits.limited(pose))
 
-    def _coefficients(self, pose: FacePose) -> Points:
+    def _make_coefficients(self, pose: FacePose) -> Points:
         return self._tables.motion.coefficients(self._tables.limits.limited(pose))
 
 
@@ -135,9 +158,8 @@ def _lay_over(picture: Image, layer: NDArray[np.uint8]) -> None:
 
 def _longest_run(flags: NDArray[np.bool_]) -> tuple[int, int]:
     """First and one past the last of the longest run of true ones, (0, 0) without any."""
-    edges = np.flatnonzero(np.diff(np.r_[False, flags, False]))
+    edges = np.flatnonzero(np.diff(np.concatenate([_FALSE, flags, _FALSE])))
     if not len(edges):
         return 0, 0
-    starts, ends = edges[::2], edges[1::2]
-    longest = int((ends - starts).argmax())
-    return int(starts[longest]), int(ends[longest])
+    longest = int((edges[1::2] - edges[::2]).argmax())
+    return int(edges[2 * longest]), int(edges[2 * longest + 1])

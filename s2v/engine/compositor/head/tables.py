@@ -1,4 +1,4 @@
-"""What moving one face's head needs and no frame changes: plain arrays, computed once per face, only read afterwards."""
+"""What moving one face's head needs and no frame changes: plain arrays, made once per face, only read afterwards."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from s2v.engine.face.geometry import OUTER_EYES, FacePlane, Points, Pose
 from s2v.engine.face.maps import Box, Map, remap, smoothstep
 from s2v.engine.face.photo import Image
 
-_CELLS_A_UNIT, _LEAST_CELL_PX = 12, 4
+_CELLS_A_UNIT, _LEAST_CELL_PX, _MOST_CELLS = 12, 4, 80
 _UNSEEN_PX, _SEEN_PX = 0.02, 0.12  # what never moves further is left as it is; what may move that far moves freely
 # Mesh points of the mouth: the head carries what lies between the lips as it carries these.
 _MOUTH = (61, 291, 0, 17, 13, 14, 78, 308, 37, 267, 84, 314, 18)
@@ -42,7 +42,7 @@ _UPPER_FACE = (33, 133, 362, 263, 159, 145, 386, 374, 70, 63, 105, 107, 300, 293
 class HeadTables:
     """One face's.
 
-    A frame: `coefficients` of the pose (10, 2) times `terms` is how far each coarse cell goes, in photo pixels;
+    A frame: `coefficients` of the pose (11, 2) times `terms` is how far each coarse cell goes, in photo pixels;
     inverted (`came_from`) and made dense it says where in the photo each pixel of `box` looks; `fine` is looked up
     there, once, and lies over `background`.
     """
@@ -50,13 +50,13 @@ class HeadTables:
     box: Box  # of the photo: all that a pose may change, and the box that is to be kept whole
     cell_px: int
     cells: Map  # (rows, columns, 2) photo pixel in the middle of each coarse cell, of which one is beyond each side
-    terms: NDArray[np.float32]  # (10, rows, columns) of `HeadMotion.terms`
+    terms: NDArray[np.float32]  # (11, rows, columns) of `HeadMotion.terms`
     motion: HeadMotion
     limits: HeadLimits
     reach_px: int  # no point of the mouth moves further than that
     mouth: Points  # (13, 2) photo pixels
-    mouth_terms: Points  # (13, 10)
-    eyes_terms: Points  # (10,) of the middle between the eyes
+    mouth_terms: Points  # (13, 11)
+    eyes_terms: Points  # (11,) of the middle between the eyes
     apart_px: int  # no point of eyes, brows and cheeks moves further than that beside what that middle does
     background: Image  # (h, w, 3): what is behind the head's layer, and all that never moves
     fine: Image  # (FINE * h, FINE * w, 4): the head's layer in `box`, see `fine_photo`
@@ -75,7 +75,7 @@ def head_tables(layers: Layers, landmarks: Points, pose: Pose, plane: FacePlane,
     extent = Extent(landmarks, plane, matte, pose.unit_px)
     limits = head_limits(pose, extent.beside_units, extent.above_units, extent.room)
     motion = HeadMotion(pose, plane)
-    cell_px = max(_LEAST_CELL_PX, round(pose.unit_px / _CELLS_A_UNIT))
+    cell_px = max(_LEAST_CELL_PX, round(pose.unit_px / _CELLS_A_UNIT), max(width, height) // _MOST_CELLS)
     cells = _cells((0, 0, width, height), cell_px)
     depth = depth_at(landmarks, pose, plane, cells)
     head, breath = extent.follows(cells)
@@ -90,6 +90,7 @@ def head_tables(layers: Layers, landmarks: Points, pose: Pose, plane: FacePlane,
     shown = np.asarray(matte * moves, np.float32)
     box = _box(shown > 0, int(np.ceil(furthest.max())) + 1, keep, round(0.06 * pose.unit_px) + 2)
     left, top, right, bottom = box
+    within = np.s_[top:bottom, left:right]
     first, last = (left // cell_px, top // cell_px), (-(-right // cell_px) + 2, -(-bottom // cell_px) + 2)
     part = np.s_[first[1] : last[1], first[0] : last[0]]
     mouth = landmarks[list(_MOUTH), :2]
@@ -110,7 +111,7 @@ def head_tables(layers: Layers, landmarks: Points, pose: Pose, plane: FacePlane,
         eyes_terms=upper_terms[0],
         apart_px=int(np.ceil(apart)) + 1,
         background=behind,
-        fine=fine_photo(*(layer[top:bottom, left:right] for layer in (at_rest, shown, behind))),
+        fine=fine_photo(at_rest[within], shown[within], behind[within]),
         cover=_cover(shown, cells[part], cell_px),
     )
 
@@ -123,7 +124,8 @@ def _possible(layers: Layers) -> Image:
     """
     rest = 1 - layers.matte[..., None]
     seen, share = layers.at_rest.astype(np.float32), np.maximum(rest, 1e-3)
-    bounded = np.clip(layers.background, np.ceil((seen - 255 * (1 - rest)) / share), np.floor(seen / share))
+    # One level either way is rounding.
+    bounded = np.clip(layers.background, (seen - 1 - 255 * (1 - rest)) / share, (seen + 1) / share)
     return np.asarray(np.where(rest > 0, np.clip(bounded, 0, 255), layers.background), np.uint8)
 
 
