@@ -72,7 +72,7 @@ def talking_head(
     def looked_at() -> Iterator[NDArray[np.float32]]:
         for index, (frame, landmarks) in enumerate(with_landmarks(drawn_frames(engine, pcm))):
             if not np.isnan(landmarks[0, 0]):
-                pictures.add(frame, landmarks, head_pose(landmarks))
+                pictures.add(frame, landmarks, head_pose(landmarks.astype(np.float64)))
             if index % every == 0 and len(tiles) < MAX_TILES:
                 tiles.append(_tile(frame))
             yield landmarks

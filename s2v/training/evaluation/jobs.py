@@ -17,6 +17,7 @@ from s2v.errors import DataError, FaceError
 from s2v.extras import how_to_install
 from s2v.training.evaluation.clips import ClipFile, HeldClip, load_clip
 from s2v.training.evaluation.crops import face_crop
+from s2v.training.evaluation.head_level import move_clip
 from s2v.training.evaluation.measures.metrics import loudness, pauses
 from s2v.training.evaluation.measures.motion_level import backend_speak, gap_weights, loudness_figures, motion_figures
 from s2v.training.evaluation.measures.non_speech import bundled_voice, other_voice, phones_voice
@@ -48,6 +49,7 @@ class PhotoJob:
     backend: str
     photo: Path
     max_frames: int | None
+    talks_longer: bool = False  # with its head moving: one of those that tell how a head follows the voice
 
 
 @cache
@@ -79,7 +81,8 @@ def judge_photo(job: PhotoJob) -> FaceResult:
         voice = voice[: round(job.max_frames * backend.spec.samples_per_frame)]
     if backend.spec.network == "s2v":
         prediction = backend_speak(backend)(voice) @ gap_weights(backend.spec)
-    return judge_face(job.photo, backend, voice, prediction)
+    more = bundled_voice() if job.talks_longer and not job.max_frames else np.zeros(0, np.float32)
+    return judge_face(job.photo, backend, voice, prediction, np.concatenate([voice, more]))
 
 
 class _SyncCrops:
@@ -104,7 +107,7 @@ class _SyncCrops:
 
 
 def _judged(clip: HeldClip, backend: Backend, syncnet: Path | None, text: str) -> ClipResult:
-    spec, film, prediction, curves, pictures = backend.spec, clip.aperture, None, None, None
+    spec, film, prediction, curves, pictures, heads = backend.spec, clip.aperture, None, None, None, None
     figures = loudness_figures(clip.pcm, film, spec)
     loud = loudness(clip.pcm, clip.n_frames, spec)
     strangers = [other_voice(len(clip.pcm), turn, bundled_voice()) for turn in OTHER_VOICE_TURNS]
@@ -129,6 +132,8 @@ def _judged(clip: HeldClip, backend: Backend, syncnet: Path | None, text: str) -
         if curves is None:
             others = tuple(drawn_opening(clip, backend, stranger) for stranger in strangers[:1])
             curves = Curves(pictures.opened, film, loud, others)
+        moving, heads = move_clip(clip, backend, pictures.opened)
+        figures |= moving
     except (FaceError, DataError) as error:
         refused = " ".join(str(error).split())
     classes, not_aligned = _phone_tables(clip, mouths, text, spec.fps)
@@ -146,6 +151,7 @@ def _judged(clip: HeldClip, backend: Backend, syncnet: Path | None, text: str) -
         refused,
         classes,
         not_aligned,
+        heads,
     )
 
 

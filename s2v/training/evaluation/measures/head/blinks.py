@@ -18,7 +18,7 @@ _LONGEST_S = 0.8  # eyes that stay shut are no blink
 _DEEP, _SHALLOW = 0.2, 0.8  # of the way: shut below the first, open above the second
 
 
-class Blink(NamedTuple):
+class SeenBlink(NamedTuple):
     """One blink, in seconds."""
 
     at_s: float  # when the lids are lowest
@@ -27,7 +27,7 @@ class Blink(NamedTuple):
     opening_s: float
 
 
-def blinks(lid: Curve, fps: int) -> list[Blink]:
+def blinks(lid: Curve, fps: int) -> list[SeenBlink]:
     """Args: lid: (n,) opening in any unit. Blinks that a clip's ends cut are left out."""
     window = max(1, round(2 * fps))
     wide = np.array([np.quantile(lid[max(0, i - window) : i + window + 1], 0.8) for i in range(len(lid))])
@@ -42,7 +42,7 @@ def blinks(lid: Curve, fps: int) -> list[Blink]:
         # The first crossings on either side, going away from the lowest frame.
         shuts, opens = _crossing(share, low, -1, deep), _crossing(share, low, 1, deep)
         begins, ends = _crossing(share, low, -1, shallow), _crossing(share, low, 1, shallow)
-        found.append(Blink(low / fps, (shuts - begins) / fps, (opens - shuts) / fps, (ends - opens) / fps))
+        found.append(SeenBlink(low / fps, (shuts - begins) / fps, (opens - shuts) / fps, (ends - opens) / fps))
     return found
 
 

@@ -19,7 +19,7 @@ _EYE_CORNERS = (33, 133, 362, 263)
 _UPPER_LIDS, _LOWER_LIDS = (160, 159, 158, 385, 386, 387), (144, 145, 153, 380, 374, 373)
 
 
-class Quantity(NamedTuple):
+class HeadQuantity(NamedTuple):
     """One thing that a head does."""
 
     key: str
@@ -29,14 +29,14 @@ class Quantity(NamedTuple):
 
 
 QUANTITIES = (
-    Quantity("x", "head to the side", "eye distances", 3),
-    Quantity("y", "head up and down", "eye distances", 3),
-    Quantity("yaw", "turn", "degrees", 2),
-    Quantity("pitch", "nod", "degrees", 2),
-    Quantity("roll", "tilt", "degrees", 2),
-    Quantity("scale", "nearer and farther, share", "", 4),
-    Quantity("brow", "brows over the eyes", "eye distances", 4),
-    Quantity("lid", "opening of the lids", "eye distances", 4),
+    HeadQuantity("x", "head to the side", "eye distances", 3),
+    HeadQuantity("y", "head up and down", "eye distances", 3),
+    HeadQuantity("yaw", "turn", "degrees", 2),
+    HeadQuantity("pitch", "nod", "degrees", 2),
+    HeadQuantity("roll", "tilt", "degrees", 2),
+    HeadQuantity("scale", "nearer and farther, share", "", 4),
+    HeadQuantity("brow", "brows over the eyes", "eye distances", 4),
+    HeadQuantity("lid", "opening of the lids", "eye distances", 4),
 )
 KEYS = tuple(quantity.key for quantity in QUANTITIES)
 
@@ -45,9 +45,8 @@ KEYS = tuple(quantity.key for quantity in QUANTITIES)
 class HeadCurves:
     """All QUANTITIES and the rigid points of a head, a value a frame at a steady rate."""
 
-    values: (
-        Curve  # (n, 8) in the order of QUANTITIES: right, down, nose to the right, nose down, clockwise, up, wide > 0
-    )
+    # (n, 8) in the order of QUANTITIES; right, down, nose to the right, nose down, clockwise, nearer, up, wide > 0
+    values: Curve
     rigid: Curve  # (n, 16, 2) points of the skull on the picture, over the head's median unit: face units
 
     def __len__(self) -> int:
@@ -59,7 +58,7 @@ class HeadCurves:
         return curve
 
 
-class Moves(NamedTuple):
+class Smoothed(NamedTuple):
     """A curve (n, ...) less the detector's trembling, its speed a second and its acceleration a second squared."""
 
     place: Curve
@@ -86,10 +85,11 @@ def head_curves(landmarks: NDArray[np.floating[Any]]) -> HeadCurves:
     return HeadCurves(np.array(rows), points[:, list(RIGID), :2] / unit_px)
 
 
-def moves(curve: Curve, fps: int) -> Moves:
-    """A parabola through each WINDOW frames (Savitzky and Golay, Analytical Chemistry 36, 1964); ends have fewer frames.
+def moves(curve: Curve, fps: int) -> Smoothed:
+    """A parabola through each WINDOW frames; ends have fewer.
 
     Args: curve: (n, ...), n >= 4. Returns: arrays of the same shape.
+    Source: Savitzky and Golay, "Smoothing and differentiation of data", Analytical Chemistry 36 (1964).
     """
     n = len(curve)
     flat = curve.reshape(n, -1)
@@ -98,7 +98,7 @@ def moves(curve: Curve, fps: int) -> Moves:
         low, high = max(0, index - _HALF), min(n, index + _HALF + 1)
         found[:, index] = _parabola(low - index, high - index) @ flat[low:high]
     place, speed, acceleration = found.reshape(3, *curve.shape)
-    return Moves(place, speed * fps, 2 * acceleration * fps**2)
+    return Smoothed(place, speed * fps, 2 * acceleration * fps**2)
 
 
 def tremble(curve: Curve) -> Curve:

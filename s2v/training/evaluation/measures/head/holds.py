@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ MIN_HOLD_S = 0.16
 MIN_STEP_S = 0.08
 
 
-class Step(NamedTuple):
+class HeadStep(NamedTuple):
     """What lies between two holds."""
 
     amplitude: float  # mean way of the skull's points from hold to hold, face units
@@ -28,36 +29,37 @@ class Step(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Holds:
+class HeadHolds:
     """One head's."""
 
     share: float  # of the time that it holds
     holds_s: list[float]  # how long; those cut by the clip's ends are as long as seen
-    steps: list[Step]
+    steps: list[HeadStep]
 
 
 def skull_speed(head: HeadCurves, fps: int) -> Curve:
     """(n,) RMS speed of the skull's points, face units a second, less what the detector's trembling adds."""
     speed = moves(head.rigid, fps).speed
     noise = tremble(head.rigid) * noise_gains(fps)[1]
-    return np.sqrt(np.maximum(0, (speed**2).sum(-1).mean(-1) - float((noise**2).sum(-1).mean())))
+    smoothed: Curve = np.sqrt(np.maximum(0, (speed**2).sum(-1).mean(-1) - float((noise**2).sum(-1).mean())))
+    return smoothed
 
 
-def holds_of(head: HeadCurves, fps: int) -> Holds:
-    """Where the head's speed is below HOLD_SHARE of its RMS for MIN_HOLD_S or longer; shorter moves belong to a hold."""
+def holds_of(head: HeadCurves, fps: int) -> HeadHolds:
+    """Where a head is slower than HOLD_SHARE of its RMS speed for MIN_HOLD_S or longer; moves under MIN_STEP_S add."""
     speed = skull_speed(head, fps)
     limit = HOLD_SHARE * float(np.sqrt((speed**2).mean()))
     held = [span for span in runs(_without_short(speed < limit, MIN_STEP_S * fps)) if _long(span, MIN_HOLD_S * fps)]
     place = moves(head.rigid, fps).place
     steps = []
-    for (_, leaves), (arrives, _) in zip(held, held[1:], strict=False):
+    for (_, leaves), (arrives, _) in pairwise(held):
         way = np.linalg.norm(place[arrives] - place[leaves - 1], axis=-1).mean()
-        steps.append(Step(float(way), (arrives - leaves) / fps))
+        steps.append(HeadStep(float(way), (arrives - leaves) / fps))
     lengths_s = [(end - start) / fps for start, end in held]
-    return Holds(sum(lengths_s) * fps / len(speed), lengths_s, steps)
+    return HeadHolds(sum(lengths_s) * fps / len(speed), lengths_s, steps)
 
 
-def hold_figures(found: Sequence[Holds]) -> dict[str, float]:
+def hold_figures(found: Sequence[HeadHolds]) -> dict[str, float]:
     """Of one head or several: medians of all holds and steps, and the share of time that they hold."""
     holds_s = [length for one in found for length in one.holds_s]
     steps = [step for one in found for step in one.steps]
@@ -77,7 +79,7 @@ def _without_short(held: np.ndarray, n_frames: float) -> np.ndarray:
     """Moves shorter than `n_frames` between two holds are part of the hold."""
     whole = held.copy()
     for start, end in runs(~held):
-        if 0 < start and end < len(held) and not _long((start, end), n_frames):
+        if start > 0 and end < len(held) and not _long((start, end), n_frames):
             whole[start:end] = True
     return whole
 

@@ -22,7 +22,7 @@ MIN_COUPLING_S = 2 * _SHIFT_S  # of shorter clips every sound fits as well as th
 AMOUNTS = ("sd", "speed", "acceleration")
 
 
-class Coupling(NamedTuple):
+class LoudnessFit(NamedTuple):
     """How a curve follows the loudness of the voice."""
 
     r: float  # absolute correlation at the best lag: sign and lag are a person's own
@@ -44,24 +44,24 @@ def amounts(head: HeadCurves, fps: int) -> dict[str, float]:
         "speed": [_rms(found.speed[start : start + length]) for start in starts],
         "acceleration": [_rms(found.acceleration[start : start + length]) for start in starts],
     }
-    result = {}
+    result: dict[str, float] = {}
     for column, name in enumerate(AMOUNTS):
         less = np.sqrt(np.maximum(0, np.square(seen[name]) - noise[:, column] ** 2))
         result |= {f"{key}_{name}": float(value) for key, value in zip(KEYS, np.median(less, axis=0), strict=True)}
     return result
 
 
-def coupling(curve: NDArray[np.floating[Any]], loud: NDArray[np.floating[Any]], fps: int) -> Coupling:
+def coupling(curve: NDArray[np.floating[Any]], loud: NDArray[np.floating[Any]], fps: int) -> LoudnessFit:
     """Args: curve, loud: (n,) each. All NaN where there is less than MIN_COUPLING_S: chance would be as high."""
     n = min(len(curve), len(loud))
     if n < MIN_COUPLING_S * fps:
-        return Coupling(float("nan"), float("nan"), float("nan"))
+        return LoudnessFit(float("nan"), float("nan"), float("nan"))
     curve, loud = curve[:n], loud[:n]
     r, lag = _best_lag(curve, loud, fps)
     least = round(_SHIFT_S * fps)
     shifts = np.linspace(least, n - least, _N_SHIFTS).round().astype(int)
     by_chance = [_best_lag(curve, np.roll(loud, shift), fps)[0] for shift in shifts]
-    return Coupling(r, lag / fps, float(np.median(by_chance)))
+    return LoudnessFit(r, lag / fps, float(np.median(by_chance)))
 
 
 def head_figures(head: HeadCurves, pcm: NDArray[np.float32], spec: LipSyncSpec) -> dict[str, float]:

@@ -56,9 +56,8 @@ def head_probes(heads: Mapping[str, Figures], seconds: float) -> list[Probe]:
         worst, name = max(sharp, key=lambda found: abs(np.log(max(found[0], 1e-6))))
         probes.append(between("face as sharp as its photo, times", worst, *SHARPNESS, name))
     if "same_opening" in middle:
-        probes.append(
-            at_least("mouth opens as with a still head, correlation", middle["same_opening"], MIN_SAME_OPENING)
-        )
+        name = "mouth opens as with a still head, correlation"
+        probes.append(at_least(name, middle["same_opening"], MIN_SAME_OPENING))
     return probes
 
 
