@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -29,6 +30,9 @@ from s2v.training.evaluation.picture_level import draw_clip, drawn_opening
 from s2v.training.evaluation.results import ClipResult
 from s2v.training.evaluation.unseen_faces import FaceResult, judge_face
 
+MOVING_FACES = 12  # photos that say it all once more with their heads moving
+LONG_TALKS = 4  # and those of them that say more, since heads follow a voice over seconds
+
 
 @dataclass(frozen=True)
 class ClipJob:
@@ -49,7 +53,24 @@ class PhotoJob:
     backend: str
     photo: Path
     max_frames: int | None
-    talks_longer: bool = False  # with its head moving: one of those that tell how a head follows the voice
+    moves_head: bool = True  # it says it once more with its head moving
+    talks_longer: bool = False  # and more than that
+
+
+def photo_jobs(model: Path | None, backend: str, photos: Sequence[Path], max_frames: int | None) -> list[PhotoJob]:
+    """A job a photo; of many, some that lie evenly among them also move their heads."""
+    moving = _evenly(range(len(photos)), MOVING_FACES)
+    longer = _evenly(moving, LONG_TALKS)
+    return [
+        PhotoJob(model, backend, photo, max_frames, index in moving, index in longer)
+        for index, photo in enumerate(photos)
+    ]
+
+
+def _evenly(places: Sequence[int], most: int) -> list[int]:
+    """At most so many of some places, spread over them."""
+    picks = np.linspace(0, len(places) - 1, min(most, len(places))).round().astype(int)
+    return [places[pick] for pick in picks]
 
 
 @cache
@@ -81,8 +102,9 @@ def judge_photo(job: PhotoJob) -> FaceResult:
         voice = voice[: round(job.max_frames * backend.spec.samples_per_frame)]
     if backend.spec.network == "s2v":
         prediction = backend_speak(backend)(voice) @ gap_weights(backend.spec)
-    more = bundled_voice() if job.talks_longer and not job.max_frames else np.zeros(0, np.float32)
-    return judge_face(job.photo, backend, voice, prediction, np.concatenate([voice, more]))
+    more = [bundled_voice()] if job.talks_longer and not job.max_frames else []
+    with_head = np.concatenate([voice, *more]) if job.moves_head else None
+    return judge_face(job.photo, backend, voice, prediction, with_head)
 
 
 class _SyncCrops:

@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-
 from s2v.bundled import BUNDLED_FACE, BUNDLED_MODEL
 from s2v.engine.backends import BACKEND_NAMES
 from s2v.engine.backends.base import Backend
@@ -21,7 +19,7 @@ from s2v.errors import BackendError, DataError
 from s2v.spec import LipSyncSpec
 from s2v.training.evaluation.clip_phones import refuse_without_aligner
 from s2v.training.evaluation.clips import find_clips
-from s2v.training.evaluation.jobs import ClipJob, PhotoJob, close_opened, judge_clip, judge_photo, opened
+from s2v.training.evaluation.jobs import ClipJob, close_opened, judge_clip, judge_photo, opened, photo_jobs
 from s2v.training.evaluation.measures.head.probes import head_probes
 from s2v.training.evaluation.measures.motion_level import backend_speak
 from s2v.training.evaluation.measures.mouth_probes import (
@@ -47,7 +45,6 @@ from s2v.training.evaluation.unseen_faces import FaceResult, idle_figures, photo
 from s2v.training.voices.words import read_words
 from s2v.training.workers import worker_pool
 
-LONG_TALKS = 4  # photos that say more with their heads moving: heads follow a voice over seconds
 _log = logging.getLogger("s2v")
 _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")
@@ -138,9 +135,9 @@ def _evaluate(config: EvaluateConfig, model: Path | None, backend: Backend, prog
             clips.append(found)
     if not clips:
         raise DataError(f"none of {len(files)} clips can be used; the first one: {next(iter(refused.values()))}")
-    longer = set(np.linspace(0, len(photos) - 1, min(LONG_TALKS, len(photos))).round().astype(int).tolist())
-    photo_jobs = [PhotoJob(model, config.backend, photo, max_frames, i in longer) for i, photo in enumerate(photos)]
-    faces = list(_all(judge_photo, photo_jobs, "photo", config.workers, progress))
+    faces = list(
+        _all(judge_photo, photo_jobs(model, config.backend, photos, max_frames), "photo", config.workers, progress)
+    )
     for face in faces:
         if face.refused:
             refused[face.name] = face.refused
