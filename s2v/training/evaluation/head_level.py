@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 from s2v.engine.backends.base import Backend
 from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.face.geometry import head_pose
-from s2v.engine.face.motion_basis import aperture
 from s2v.engine.face.photo import Image
 from s2v.engine.lipsync import LipSyncEngine
 from s2v.training.evaluation.clips import HeldClip
 from s2v.training.evaluation.measures.head.curves import HeadCurves, head_curves
 from s2v.training.evaluation.measures.head.motion import head_figures
+from s2v.training.evaluation.measures.head.mouth_drag import StillHead, lip_opening, without_drag
 from s2v.training.evaluation.measures.head.pictures import HeadPictures
 from s2v.training.evaluation.measures.metrics import correlation
-from s2v.training.evaluation.picture_level import canonical_of, drawn_frames, enrol_from
+from s2v.training.evaluation.picture_level import drawn_frames, enrol_from
 from s2v.training.extract.extract_features import with_landmarks, without_gaps
 
 TILE_EVERY_S = 0.5
@@ -34,7 +34,7 @@ _LAST_FRAMES = 10  # of a sound that goes on they hear more than of one that end
 
 
 @dataclass(frozen=True)
-class MovingHead:
+class WatchedHead:
     """One face that talked with its head moving."""
 
     figures: dict[str, float]
@@ -57,11 +57,11 @@ def head_seed(name: str) -> int:
 
 
 def talking_head(
-    face: EnrolledFace, backend: Backend, pcm: NDArray[np.float32], seed: int, still_opening: NDArray[np.floating]
-) -> MovingHead:
+    face: EnrolledFace, backend: Backend, pcm: NDArray[np.float32], seed: int, still: StillHead
+) -> WatchedHead:
     """Draw a face with its head moving and look at every frame.
 
-    Args: pcm: (n,) at 16 kHz. still_opening: (m,) of the mouth, detected with a still head, for the sound's beginning.
+    Args: pcm: (n,) at 16 kHz. still: the same face without moving its head, saying at least the sound's beginning.
     Raises: DataError, no face is found in what was drawn.
     """
     pictures = HeadPictures(face.photo, face.landmarks, face.pose)
@@ -81,23 +81,23 @@ def talking_head(
         landmarks = without_gaps(list(looked_at()))
     finally:
         engine.close()
-    curves = head_curves(landmarks)
+    opening = lip_opening(landmarks)
+    curves = without_drag(head_curves(landmarks), opening, still)
     figures = head_figures(curves, pcm, backend.spec) | pictures.figures()
-    n = min(len(still_opening), len(landmarks)) - _LAST_FRAMES
+    n = min(len(still.opening), len(landmarks)) - _LAST_FRAMES
     if n > 1:
-        figures["same_opening"] = correlation(aperture(canonical_of(landmarks[:n])), still_opening[:n])
-    return MovingHead(figures, curves, tiles)
+        figures["same_opening"] = correlation(opening[:n], still.opening[:n])
+    return WatchedHead(figures, curves, tiles)
 
 
-def move_clip(
-    clip: HeldClip, backend: Backend, still_opening: NDArray[np.floating]
-) -> tuple[dict[str, float], FilmedAndDrawn]:
+def move_clip(clip: HeldClip, backend: Backend, still: StillHead) -> tuple[dict[str, float], FilmedAndDrawn]:
     """The clip's own photo driven by its sound with the head moving, against the film.
 
+    Args: still: the same without moving its head.
     Returns: figures of ours as `head_NAME` and of the film as `head_NAME_film`, and what the report draws.
     Raises: FaceError, its photo is refused. DataError, no face is found in what was drawn.
     """
-    ours = talking_head(enrol_from(clip, backend.spec), backend, clip.pcm, head_seed(clip.name), still_opening)
+    ours = talking_head(enrol_from(clip, backend.spec), backend, clip.pcm, head_seed(clip.name), still)
     film = head_curves(clip.features.on_frames(clip.features.landmarks.astype(np.float64)))
     theirs = head_figures(film, clip.pcm, backend.spec)
     figures = {f"head_{name}": value for name, value in ours.figures.items()}

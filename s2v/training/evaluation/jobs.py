@@ -154,7 +154,7 @@ def _judged(clip: HeldClip, backend: Backend, syncnet: Path | None, text: str) -
         if curves is None:
             others = tuple(drawn_opening(clip, backend, stranger) for stranger in strangers[:1])
             curves = Curves(pictures.opened, film, loud, others)
-        moving, heads = move_clip(clip, backend, pictures.opened)
+        moving, heads = move_clip(clip, backend, pictures.head)
         figures |= moving
     except (FaceError, DataError) as error:
         refused = " ".join(str(error).split())

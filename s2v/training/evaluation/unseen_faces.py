@@ -18,6 +18,7 @@ from s2v.errors import DataError, FaceError
 from s2v.training.evaluation.clip_phones import bundled_phones
 from s2v.training.evaluation.crops import Window, face_crop, jitter_of, sharpness_of
 from s2v.training.evaluation.head_level import head_seed, talking_head
+from s2v.training.evaluation.measures.head.mouth_drag import StillHead, still_head
 from s2v.training.evaluation.measures.metrics import correlation, lip_speed
 from s2v.training.evaluation.measures.non_speech import phones_voice
 from s2v.training.evaluation.phone_times import LAST_MOMENT_S, PHONE_MOMENTS
@@ -72,10 +73,10 @@ def judge_face(
     """
     try:
         face = enrol(load_photo(photo), backend.spec)
-        judged, opening = _judged(photo.stem, face, backend, voice, prediction)
+        judged, still = _judged(photo.stem, face, backend, voice, prediction)
         if with_head is None:
             return judged
-        return replace(judged, head=talking_head(face, backend, with_head, head_seed(photo.stem), opening).figures)
+        return replace(judged, head=talking_head(face, backend, with_head, head_seed(photo.stem), still).figures)
     except (FaceError, DataError) as error:
         return FaceResult(photo.stem, refused=" ".join(str(error).split()))
 
@@ -132,8 +133,8 @@ def idle_figures(
 
 def _judged(
     name: str, face: EnrolledFace, backend: Backend, voice: NDArray[np.float32], prediction: NDArray[np.floating] | None
-) -> tuple[FaceResult, NDArray[np.float64]]:
-    """And the detected opening of the lips, (n,)."""
+) -> tuple[FaceResult, StillHead]:
+    """And what the detector makes of a head that does not move."""
     sharp, jitter = [], []
     tiles: dict[int, Image] = {}
     engine = LipSyncEngine(face, backend)
@@ -149,7 +150,8 @@ def _judged(
 
     try:
         mouth = PhotoMouth(face, engine.still, detect_landmarks([engine.still])[0], bundled_phones(), backend.spec.fps)
-        shapes = mouth.shapes(without_gaps([mouth.add(*seen) for seen in with_landmarks(watched())]))
+        landmarks = without_gaps([mouth.add(*seen) for seen in with_landmarks(watched())])
+        shapes = mouth.shapes(landmarks)
         still = face_crop(engine.still, face.pose, PORTRAIT, TILE_PX)
     finally:
         engine.close()
@@ -162,4 +164,4 @@ def _judged(
         mouth=mouth.figures(shapes) | greyed_figures(face, backend, voice, mouth.middles),
         tiles=[still, *(tiles.get(index, np.full_like(still, 255)) for index in wanted)],  # blank: not reached
     )
-    return result, shapes.opening
+    return result, still_head(landmarks)

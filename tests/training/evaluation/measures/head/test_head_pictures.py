@@ -5,15 +5,17 @@ import numpy as np
 import pytest
 
 from s2v.engine.face.enrolment import EnrolledFace
-from s2v.engine.face.geometry import head_pose
+from s2v.engine.face.geometry import FacePlane, head_pose
 from s2v.training.evaluation.measures.head.pictures import HALO_UNITS, HeadPictures, background_of, gradient_energy
 
 
 def test_background_lies_beyond_the_halo_and_above_the_chin(closed_face: EnrolledFace) -> None:
     background = background_of(closed_face.photo.shape[:2], closed_face.landmarks, closed_face.pose)
-    chin_y = round(float(closed_face.landmarks[152, 1]))
-    tilted = round(0.2 * closed_face.pose.unit_px)  # the head is, a little: one side of the line lies lower
-    assert background[: chin_y - tilted].any() and not background[chin_y + tilted :].any()
+    y, x = np.nonzero(background)
+    heights = FacePlane.at_depth(closed_face.pose, 0).to_plane(np.stack([x, y], axis=1).astype(np.float64))[:, 1]
+    chin = float(closed_face.canonical[152, 1])
+    assert heights.min() < 0 < heights.max() < chin + 0.15  # the plane lies behind the chin
+    assert background.mean() > 0.05
     left = closed_face.landmarks[234, :2]  # of the oval, beside the eyes
     inside = round(float(left[0] - (HALO_UNITS - 0.1) * closed_face.pose.unit_px))
     outside = round(float(left[0] - (HALO_UNITS + 0.2) * closed_face.pose.unit_px))
