@@ -143,6 +143,9 @@ def test_heads_that_move_are_told_beside_film_and_free_talkers(found: Evaluation
     x = beside_film[1]
     assert float(x[3]) == pytest.approx(clip.figures["head_x_sd"] / clip.figures["head_x_sd_film"], abs=0.01)
     assert any(title.startswith("Heads of unseen faces beside") for title in titles)
+    habits = {row[0]: row[1:] for row in titles["Heads of unseen faces: voice, holds, blinks and picture"]}
+    assert habits[""] == ["free talkers", "median of 1"]
+    assert habits["sharpness of the face over the photo's"] == ["-", f"{face.head['face_sharpness']:.3f}"]
     names = " ".join(probe.name for probe in found.probes)
     assert "as sharp as its photo" in names and "free talkers" not in names  # too short to ask how it moves
     assert not any("Head" in title for title, _ in tables(replace(found, clips=[_without_head(clip)], faces=[])))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from s2v.training.evaluation.measures.head.curves import QUANTITIES
 from s2v.training.evaluation.measures.head.motion import AMOUNTS, COUPLED
-from s2v.training.evaluation.measures.head.probes import FREE_SD, FREE_SPEED, head_medians
+from s2v.training.evaluation.measures.head.probes import FREE_HABITS, FREE_SD, FREE_SPEED, head_medians
 from s2v.training.evaluation.results import ClipResult, medians
 from s2v.training.evaluation.unseen_faces import FaceResult
 
@@ -73,7 +73,7 @@ def head_face_rows(faces: Sequence[FaceResult]) -> Rows:
 def head_face_other_rows(faces: Sequence[FaceResult]) -> Rows:
     """Coupling, holds, blinks and picture of the same faces, the median one; [] if none moves its head."""
     heads = [face.head for face in faces if face.head]
-    return _other_rows({f"median of {len(heads)}": head_medians(heads)}) if heads else []
+    return _other_rows({"free talkers": FREE_HABITS, f"median of {len(heads)}": head_medians(heads)}) if heads else []
 
 
 def _heads(clips: Sequence[ClipResult]) -> tuple[dict[str, float], dict[str, float]]:
