@@ -11,29 +11,30 @@ from numpy.typing import NDArray
 from s2v.engine.face.geometry import EYES, FACE_OVAL, OUTER_LIPS, Points, Pose
 from s2v.engine.face.photo import Image
 
-HALO_UNITS = 0.8  # around the face's oval: hair and what is filled in behind it may move there
+HALO_UNITS = 1.25  # around the face's oval: hair reaches as far as 1, and what is filled in behind it a little farther
 MIN_SHARE = 0.01  # of the picture: with less background than that nothing is said of it
 _INSIDE = 0.85  # of the oval is looked at: its rim shows background when the head turns
 _MARGIN_UNITS = 0.06  # around eyes and lips, which move by themselves
-_CHIN = 152
+_MOUTH = 13  # the middle of the upper lip's edge
 
 Landmarks = NDArray[np.floating[Any]]
 
 
 def background_of(size: tuple[int, int], landmarks: Landmarks, pose: Pose) -> NDArray[np.bool_]:
-    """(h, w) where the picture may not move at all: HALO_UNITS from the face's oval, and not below the chin.
+    """(h, w) where the picture may not move at all: HALO_UNITS from the face's oval, and above the mouth.
+
+    Shoulders begin below it, also those of a raised arm: above it for the head and on the picture.
 
     Args: size: height and width. landmarks: (>=468, 3) pixels, of the photo. pose: of its head.
     """
     oval = np.zeros(size, np.uint8)
     cv2.fillPoly(oval, [np.round(landmarks[list(FACE_OVAL), :2]).astype(np.int32)], 1)
     far = cv2.distanceTransform(1 - oval, cv2.DIST_L2, 5) > HALO_UNITS * pose.unit_px
-    # Shoulders begin below the chin, across the head's own upright.
     down = pose.turn(np.array([0.0, 1.0, 0.0]))[:2]
     y, x = np.mgrid[: size[0], : size[1]]
-    chin = landmarks[_CHIN, :2]
-    above: NDArray[np.bool_] = far & ((x - chin[0]) * down[0] + (y - chin[1]) * down[1] < 0)
-    return above
+    mouth = landmarks[_MOUTH, :2]
+    above: NDArray[np.bool_] = (y < mouth[1]) & ((x - mouth[0]) * down[0] + (y - mouth[1]) * down[1] < 0)
+    return far & above
 
 
 def gradient_energy(picture: Image, landmarks: Landmarks, pose: Pose) -> float:

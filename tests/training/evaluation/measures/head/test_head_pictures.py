@@ -5,23 +5,21 @@ import numpy as np
 import pytest
 
 from s2v.engine.face.enrolment import EnrolledFace
-from s2v.engine.face.geometry import FacePlane, head_pose
+from s2v.engine.face.geometry import FACE_OVAL, FacePlane, head_pose
 from s2v.training.evaluation.measures.head.pictures import HALO_UNITS, HeadPictures, background_of, gradient_energy
 
 
-def test_background_lies_beyond_the_halo_and_above_the_chin(closed_face: EnrolledFace) -> None:
+def test_background_lies_beyond_the_halo_and_above_the_mouth(closed_face: EnrolledFace) -> None:
     background = background_of(closed_face.photo.shape[:2], closed_face.landmarks, closed_face.pose)
     y, x = np.nonzero(background)
     heights = FacePlane.at_depth(closed_face.pose, 0).to_plane(np.stack([x, y], axis=1).astype(np.float64))[:, 1]
-    chin = float(closed_face.canonical[152, 1])
-    assert heights.min() < 0 < heights.max() < chin + 0.15  # the plane lies behind the chin
-    assert background.mean() > 0.05
-    left = closed_face.landmarks[234, :2]  # of the oval, beside the eyes
-    inside = round(float(left[0] - (HALO_UNITS - 0.1) * closed_face.pose.unit_px))
-    outside = round(float(left[0] - (HALO_UNITS + 0.2) * closed_face.pose.unit_px))
-    row = background[round(float(left[1]))]
-    assert not row[max(0, inside)]
-    assert outside < 0 or row[outside]
+    mouth = float(closed_face.canonical[13, 1])
+    assert heights.min() < 0 < heights.max() < mouth + 0.15  # the plane lies behind the lips
+    assert y.max() < closed_face.landmarks[13, 1]
+    assert background.mean() > 0.02
+    oval = closed_face.landmarks[list(FACE_OVAL), :2]
+    gaps = np.linalg.norm(np.stack([x, y], axis=1)[:, None] - oval, axis=-1).min(1) / closed_face.pose.unit_px
+    assert HALO_UNITS - 0.02 < gaps.min() < HALO_UNITS + 0.1
 
 
 def test_what_moves_beside_the_head_is_seen_and_what_moves_in_it_is_not(closed_face: EnrolledFace) -> None:
