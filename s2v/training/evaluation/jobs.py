@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from s2v.errors import DataError, FaceError
 from s2v.extras import how_to_install
 from s2v.training.evaluation.clips import ClipFile, HeldClip, load_clip
 from s2v.training.evaluation.crops import face_crop
+from s2v.training.evaluation.head_level import move_clip
 from s2v.training.evaluation.measures.metrics import loudness, pauses
 from s2v.training.evaluation.measures.motion_level import backend_speak, gap_weights, loudness_figures, motion_figures
 from s2v.training.evaluation.measures.non_speech import bundled_voice, other_voice, phones_voice
@@ -27,6 +29,9 @@ from s2v.training.evaluation.measures.voice_level import level_figures
 from s2v.training.evaluation.picture_level import draw_clip, drawn_opening
 from s2v.training.evaluation.results import ClipResult
 from s2v.training.evaluation.unseen_faces import FaceResult, judge_face
+
+MOVING_FACES = 12  # photos that say it all once more with their heads moving
+LONG_TALKS = 4  # and those of them that say more, since heads follow a voice over seconds
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,24 @@ class PhotoJob:
     backend: str
     photo: Path
     max_frames: int | None
+    moves_head: bool = True  # it says it once more with its head moving
+    talks_longer: bool = False  # and more than that
+
+
+def photo_jobs(model: Path | None, backend: str, photos: Sequence[Path], max_frames: int | None) -> list[PhotoJob]:
+    """A job a photo; of many, some that lie evenly among them also move their heads."""
+    moving = _evenly(range(len(photos)), MOVING_FACES)
+    longer = _evenly(moving, LONG_TALKS)
+    return [
+        PhotoJob(model, backend, photo, max_frames, index in moving, index in longer)
+        for index, photo in enumerate(photos)
+    ]
+
+
+def _evenly(places: Sequence[int], most: int) -> list[int]:
+    """At most so many of some places, spread over them."""
+    picks = np.linspace(0, len(places) - 1, min(most, len(places))).round().astype(int)
+    return [places[pick] for pick in picks]
 
 
 @cache
@@ -79,7 +102,9 @@ def judge_photo(job: PhotoJob) -> FaceResult:
         voice = voice[: round(job.max_frames * backend.spec.samples_per_frame)]
     if backend.spec.network == "s2v":
         prediction = backend_speak(backend)(voice) @ gap_weights(backend.spec)
-    return judge_face(job.photo, backend, voice, prediction)
+    more = [bundled_voice()] if job.talks_longer and not job.max_frames else []
+    with_head = np.concatenate([voice, *more]) if job.moves_head else None
+    return judge_face(job.photo, backend, voice, prediction, with_head)
 
 
 class _SyncCrops:
@@ -104,7 +129,7 @@ class _SyncCrops:
 
 
 def _judged(clip: HeldClip, backend: Backend, syncnet: Path | None, text: str) -> ClipResult:
-    spec, film, prediction, curves, pictures = backend.spec, clip.aperture, None, None, None
+    spec, film, prediction, curves, pictures, heads = backend.spec, clip.aperture, None, None, None, None
     figures = loudness_figures(clip.pcm, film, spec)
     loud = loudness(clip.pcm, clip.n_frames, spec)
     strangers = [other_voice(len(clip.pcm), turn, bundled_voice()) for turn in OTHER_VOICE_TURNS]
@@ -129,6 +154,8 @@ def _judged(clip: HeldClip, backend: Backend, syncnet: Path | None, text: str) -
         if curves is None:
             others = tuple(drawn_opening(clip, backend, stranger) for stranger in strangers[:1])
             curves = Curves(pictures.opened, film, loud, others)
+        moving, heads = move_clip(clip, backend, pictures.head)
+        figures |= moving
     except (FaceError, DataError) as error:
         refused = " ".join(str(error).split())
     classes, not_aligned = _phone_tables(clip, mouths, text, spec.fps)
@@ -146,6 +173,7 @@ def _judged(clip: HeldClip, backend: Backend, syncnet: Path | None, text: str) -
         refused,
         classes,
         not_aligned,
+        heads,
     )
 
 

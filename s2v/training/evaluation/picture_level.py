@@ -23,6 +23,7 @@ from s2v.engine.lipsync import LipSyncEngine
 from s2v.spec import LipSyncSpec
 from s2v.training.evaluation.clips import HeldClip
 from s2v.training.evaluation.crops import Comparison
+from s2v.training.evaluation.measures.head.mouth_drag import StillHead, still_head
 from s2v.training.evaluation.measures.interior import OPEN_MOUTH, InteriorFigures, interior_figures, look_inside
 from s2v.training.evaluation.measures.metrics import (
     best_offset,
@@ -48,6 +49,7 @@ class DrawnClip:
     tiles: list[tuple[int, Image, Image]]  # frame, film, ours: aligned face crops
     mouth: tuple[slice, slice]  # where the mouth is on the tiles
     shapes: LipShapes  # what the drawn mouth does
+    head: StillHead  # what the detector makes of its head, which does not move
 
 
 def photo_frame(clip: HeldClip) -> int:
@@ -98,9 +100,10 @@ def draw_clip(
 
         still = canonical_of(detect_landmarks([engine.still]))[0]
         ours = OpenMouths(still)
-        drawn = canonical_of(without_gaps([ours.add(*seen) for seen in with_landmarks(compared())]))
+        landmarks = without_gaps([ours.add(*seen) for seen in with_landmarks(compared())])
     finally:
         engine.close()
+    drawn = canonical_of(landmarks)
     shapes = shapes_seen(drawn, still)
     opened = shapes.opening.astype(np.float32)
     figures = _lip_figures(clip, drawn, still, opened, backend.spec) | comparison.figures()
@@ -110,7 +113,7 @@ def draw_clip(
     for index in range(clip.n_frames):
         film.add(clip.frame(index), clip.features.landmarks[index])
     figures |= ours.figures() | {f"{key}_film": value for key, value in film.figures().items()}
-    return DrawnClip(figures, opened, comparison.tiles, comparison.mouth, shapes)
+    return DrawnClip(figures, opened, comparison.tiles, comparison.mouth, shapes, still_head(landmarks))
 
 
 def drawn_opening(clip: HeldClip, backend: Backend, pcm: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.engine.face.photo import Image
+from s2v.training.evaluation.head_level import FilmedAndDrawn
 from s2v.training.evaluation.measures.phone_classes import ClassTable
 from s2v.training.evaluation.measures.probes import Curves
 
@@ -108,6 +109,7 @@ class ClipResult:
     refused: str = ""
     classes: dict[str, ClassTable] = field(default_factory=dict)  # "film", "asked", "drawn", where the phones are known
     not_aligned: str = ""  # why there are no classes although the text is known
+    heads: FilmedAndDrawn | None = None  # drawn with the head moving; its figures are those that begin with "head_"
 
 
 def by_set(results: Sequence[ClipResult]) -> dict[str, list[ClipResult]]:
@@ -121,10 +123,11 @@ def by_set(results: Sequence[ClipResult]) -> dict[str, list[ClipResult]]:
 def medians(results: Sequence[ClipResult]) -> dict[str, float]:
     """Of each figure over the clips that have it; jitter: the largest."""
     found: dict[str, float] = {}
-    for figure in (*MOTION_FIGURES, *PICTURE_FIGURES):
-        values = [v for r in results if not np.isnan(v := r.figures.get(figure.key, float("nan")))]
+    of_heads = dict.fromkeys(key for result in results for key in result.figures if key.startswith("head_"))
+    for key in (*(figure.key for figure in (*MOTION_FIGURES, *PICTURE_FIGURES)), *of_heads):
+        values = [v for r in results if not np.isnan(v := r.figures.get(key, float("nan")))]
         if values:
-            found[figure.key] = float(max(values) if figure.key == "jitter" else np.median(values))
+            found[key] = float(max(values) if key == "jitter" else np.median(values))
     return found
 
 

@@ -19,7 +19,8 @@ from s2v.errors import BackendError, DataError
 from s2v.spec import LipSyncSpec
 from s2v.training.evaluation.clip_phones import refuse_without_aligner
 from s2v.training.evaluation.clips import find_clips
-from s2v.training.evaluation.jobs import ClipJob, PhotoJob, close_opened, judge_clip, judge_photo, opened
+from s2v.training.evaluation.jobs import ClipJob, close_opened, judge_clip, judge_photo, opened, photo_jobs
+from s2v.training.evaluation.measures.head.probes import head_probes
 from s2v.training.evaluation.measures.motion_level import backend_speak
 from s2v.training.evaluation.measures.mouth_probes import (
     class_probes,
@@ -27,7 +28,7 @@ from s2v.training.evaluation.measures.mouth_probes import (
     level_probes,
     shape_probes,
 )
-from s2v.training.evaluation.measures.non_speech import SECONDS, no_speech_sounds
+from s2v.training.evaluation.measures.non_speech import SECONDS, no_speech_sounds, phones_voice
 from s2v.training.evaluation.measures.phone_classes import grouped
 from s2v.training.evaluation.measures.probes import (
     MIN_FACE_FOLLOWS,
@@ -134,8 +135,9 @@ def _evaluate(config: EvaluateConfig, model: Path | None, backend: Backend, prog
             clips.append(found)
     if not clips:
         raise DataError(f"none of {len(files)} clips can be used; the first one: {next(iter(refused.values()))}")
-    photo_jobs = [PhotoJob(model, config.backend, photo, max_frames) for photo in photos]
-    faces = list(_all(judge_photo, photo_jobs, "photo", config.workers, progress))
+    faces = list(
+        _all(judge_photo, photo_jobs(model, config.backend, photos, max_frames), "photo", config.workers, progress)
+    )
     for face in faces:
         if face.refused:
             refused[face.name] = face.refused
@@ -149,7 +151,7 @@ def _evaluate(config: EvaluateConfig, model: Path | None, backend: Backend, prog
         clips,
         faces,
         idle,
-        _probes(spec, clips, faces, idle),
+        _probes(spec, clips, faces, idle) + _head_probes(spec, faces, max_frames),
         refused,
         {clip.name: clip.not_aligned for clip in clips if clip.not_aligned},
     )
@@ -227,6 +229,12 @@ def _probes(
     worst = max(moved, default=(float("nan"), ""))
     probes.append(at_most("still outside the lower face, of 255", worst[0], 0, worst[1]))
     return probes
+
+
+def _head_probes(spec: LipSyncSpec, faces: list[FaceResult], max_frames: int | None) -> list[Probe]:
+    """Of the photos that talked with their heads moving."""
+    said_s = min(len(phones_voice()) / spec.sample_rate_hz, (max_frames or float("inf")) / spec.fps)
+    return head_probes({face.name: face.head for face in faces if face.head}, said_s)
 
 
 def _mouth_probes(clips: list[ClipResult], faces: list[FaceResult]) -> list[Probe]:

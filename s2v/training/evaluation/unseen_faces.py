@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,8 @@ from s2v.engine.lipsync import LipSyncEngine
 from s2v.errors import DataError, FaceError
 from s2v.training.evaluation.clip_phones import bundled_phones
 from s2v.training.evaluation.crops import Window, face_crop, jitter_of, sharpness_of
+from s2v.training.evaluation.head_level import head_seed, talking_head
+from s2v.training.evaluation.measures.head.mouth_drag import StillHead, still_head
 from s2v.training.evaluation.measures.metrics import correlation, lip_speed
 from s2v.training.evaluation.measures.non_speech import phones_voice
 from s2v.training.evaluation.phone_times import LAST_MOMENT_S, PHONE_MOMENTS
@@ -38,6 +40,7 @@ class FaceResult:
     follows: float = float("nan")  # correlation of the drawn opening with what the motion net asks for
     jitter: float = float("nan")  # largest change outside the lower face, of 255
     mouth: dict[str, float] = field(default_factory=dict)  # FACE_FIGURES of `results`, those that could be told
+    head: dict[str, float] = field(default_factory=dict)  # while it talks with its head moving: `talking_head`
     refused: str = ""
     tiles: list[Image] = field(default_factory=list)  # the photo at rest, then PHONE_MOMENTS
 
@@ -56,15 +59,24 @@ def voice_of_moments(rate_hz: int = 16_000) -> NDArray[np.float32]:
 
 
 def judge_face(
-    photo: Path, backend: Backend, voice: NDArray[np.float32], prediction: NDArray[np.floating] | None = None
+    photo: Path,
+    backend: Backend,
+    voice: NDArray[np.float32],
+    prediction: NDArray[np.floating] | None = None,
+    with_head: NDArray[np.float32] | None = None,
 ) -> FaceResult:
     """Drive one photo with a voice and look at every frame.
 
-    Args: prediction: (n,) the opening that the motion net asks for; None where the network says pixels.
+    Args:
+        prediction: (n,) the opening that the motion net asks for; None where the network says pixels.
+        with_head: `voice`, or that and more, which it says once more with its head moving; None: it does not.
     """
     try:
         face = enrol(load_photo(photo), backend.spec)
-        return _judged(photo.stem, face, backend, voice, prediction)
+        judged, still = _judged(photo.stem, face, backend, voice, prediction)
+        if with_head is None:
+            return judged
+        return replace(judged, head=talking_head(face, backend, with_head, head_seed(photo.stem), still).figures)
     except (FaceError, DataError) as error:
         return FaceResult(photo.stem, refused=" ".join(str(error).split()))
 
@@ -121,7 +133,8 @@ def idle_figures(
 
 def _judged(
     name: str, face: EnrolledFace, backend: Backend, voice: NDArray[np.float32], prediction: NDArray[np.floating] | None
-) -> FaceResult:
+) -> tuple[FaceResult, StillHead]:
+    """And what the detector makes of a head that does not move."""
     sharp, jitter = [], []
     tiles: dict[int, Image] = {}
     engine = LipSyncEngine(face, backend)
@@ -137,11 +150,12 @@ def _judged(
 
     try:
         mouth = PhotoMouth(face, engine.still, detect_landmarks([engine.still])[0], bundled_phones(), backend.spec.fps)
-        shapes = mouth.shapes(without_gaps([mouth.add(*seen) for seen in with_landmarks(watched())]))
+        landmarks = without_gaps([mouth.add(*seen) for seen in with_landmarks(watched())])
+        shapes = mouth.shapes(landmarks)
         still = face_crop(engine.still, face.pose, PORTRAIT, TILE_PX)
     finally:
         engine.close()
-    return FaceResult(
+    result = FaceResult(
         name,
         sharpness=float(np.median(sharp)),
         spread=float(shapes.opening.std()),
@@ -150,3 +164,4 @@ def _judged(
         mouth=mouth.figures(shapes) | greyed_figures(face, backend, voice, mouth.middles),
         tiles=[still, *(tiles.get(index, np.full_like(still, 255)) for index in wanted)],  # blank: not reached
     )
+    return result, still_head(landmarks)

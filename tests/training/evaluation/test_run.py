@@ -19,6 +19,9 @@ from s2v.errors import DataError, OutputError
 from s2v.media.video_file import read_sound
 from s2v.training.evaluation.clip_phones import bundled_phones
 from s2v.training.evaluation.clips import find_clips, load_clip
+from s2v.training.evaluation.jobs import LONG_TALKS, MOVING_FACES, photo_jobs
+from s2v.training.evaluation.measures.head.curves import KEYS, QUANTITIES
+from s2v.training.evaluation.measures.head.motion import AMOUNTS
 from s2v.training.evaluation.measures.non_speech import no_speech_sounds
 from s2v.training.evaluation.measures.phone_classes import grouped
 from s2v.training.evaluation.measures.probes import at_least, at_most
@@ -32,9 +35,10 @@ from s2v.training.evaluation.report.report import (
     as_markdown,
     as_text,
     picture_names,
+    tables,
     write_report,
 )
-from s2v.training.evaluation.results import FACE_FIGURES, MOTION_FIGURES, PICTURE_FIGURES
+from s2v.training.evaluation.results import FACE_FIGURES, MOTION_FIGURES, PICTURE_FIGURES, ClipResult
 from s2v.training.evaluation.run import EvaluateConfig, Evaluation, evaluate, model_file_of
 
 DATA = Path(__file__).parents[2] / "data"
@@ -114,6 +118,52 @@ def test_a_smile_does_what_the_motion_asks(found: Evaluation) -> None:
     assert len(found.faces[0].tiles) == 1 + len(PHONE_MOMENTS)
     assert set(found.idle) == set(no_speech_sounds())
     assert found.idle["digital silence"]["drawn_opening"] < 0.02
+
+
+def test_heads_that_move_are_told_beside_film_and_free_talkers(found: Evaluation) -> None:
+    (clip,), (face,) = found.clips, found.faces
+    for quantity in KEYS:
+        for amount in AMOUNTS:
+            assert {f"head_{quantity}_{amount}", f"head_{quantity}_{amount}_film"} <= clip.figures.keys()
+    assert clip.heads is not None
+    assert len(clip.heads.film) == len(clip.heads.drawn) == 30 and len(clip.heads.tiles) == 3
+    # The idle motion moves the head, and only the passes made for it: `jitter` of the others stays 0.
+    assert 0 < clip.figures["head_x_sd"] < 0.3
+    assert face.head["face_sharpness"] == pytest.approx(1, abs=0.15)
+    assert face.head["same_opening"] > 0.9 and face.head["x_speed"] > 0
+    assert np.isnan(face.head["y_follows"])  # 1.2 s are too short for that
+    stored = as_dict(found)
+    assert stored["faces"]["smile"]["head_x_sd"] == round(face.head["x_sd"], 4)
+    assert stored["sets"]["other"]["head_pitch_speed_film"] == round(clip.figures["head_pitch_speed_film"], 4)
+    titles = dict(tables(found))
+    beside_film = next(rows for title, rows in titles.items() if title.startswith("Head of other (1)"))
+    assert [row[0].split(",")[0] for row in beside_film[1:]] == [
+        quantity.title.split(",")[0] for quantity in QUANTITIES
+    ]
+    x = beside_film[1]
+    assert float(x[3]) == pytest.approx(clip.figures["head_x_sd"] / clip.figures["head_x_sd_film"], abs=0.01)
+    assert any(title.startswith("Heads of unseen faces beside") for title in titles)
+    habits = {row[0]: row[1:] for row in titles["Heads of unseen faces: voice, holds, blinks and picture"]}
+    assert habits[""] == ["free talkers", "median of 1"]
+    assert habits["sharpness of the face over the photo's"] == ["-", f"{face.head['face_sharpness']:.3f}"]
+    names = " ".join(probe.name for probe in found.probes)
+    assert "as sharp as its photo" in names and "free talkers" not in names  # too short to ask how it moves
+    assert not any("Head" in title for title, _ in tables(replace(found, clips=[_without_head(clip)], faces=[])))
+
+
+def _without_head(clip: ClipResult) -> ClipResult:
+    kept = {key: value for key, value in clip.figures.items() if not key.startswith("head_")}
+    return replace(clip, figures=kept, heads=None)
+
+
+def test_of_many_photos_some_move_their_heads_and_fewer_talk_longer() -> None:
+    photos = [Path(f"{index}.jpg") for index in range(40)]
+    jobs = photo_jobs(None, "auto", photos, None)
+    assert sum(job.moves_head for job in jobs) == MOVING_FACES
+    assert sum(job.talks_longer for job in jobs) == LONG_TALKS
+    assert all(job.moves_head for job in jobs if job.talks_longer)
+    assert jobs[0].talks_longer and jobs[-1].talks_longer
+    assert all(job.talks_longer for job in photo_jobs(None, "auto", photos[:2], None))
 
 
 def test_the_report_holds_everything_as_json_text_and_pictures(found: Evaluation, tmp_path: Path) -> None:

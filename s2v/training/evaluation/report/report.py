@@ -16,6 +16,12 @@ from s2v.files import write_whole
 from s2v.machine import processor_name, usable_cores
 from s2v.training.evaluation.clip_phones import HOW_TO_GET_A_TABLE
 from s2v.training.evaluation.measures.probes import Probe
+from s2v.training.evaluation.report.head_tables import (
+    head_face_other_rows,
+    head_face_rows,
+    head_other_rows,
+    head_rows,
+)
 from s2v.training.evaluation.report.mouth_tables import class_rows, classes_as_dict, face_rows
 from s2v.training.evaluation.results import MOTION_FIGURES, PICTURE_FIGURES, Figure, by_set, medians, plain
 from s2v.training.evaluation.run import Evaluation
@@ -43,6 +49,7 @@ def as_dict(found: Evaluation) -> dict[str, Any]:
             face.name: plain(
                 {"sharpness": face.sharpness, "spread": face.spread, "follows": face.follows, "jitter": face.jitter}
                 | face.mouth
+                | {f"head_{key}": value for key, value in face.head.items()}
             )
             for face in found.faces
             if not face.refused
@@ -111,6 +118,8 @@ def picture_names(found: Evaluation) -> list[str]:
         names.append(f"{file_name(set_name)}-opening.png")
         if any(clip.tiles for clip in clips):
             names += [f"{file_name(set_name)}-faces.jpg", f"{file_name(set_name)}-mouths.jpg"]
+        if any(clip.heads for clip in clips):
+            names += [f"{file_name(set_name)}-head.png", f"{file_name(set_name)}-heads.jpg"]
     return [*names, "faces.jpg"] if any(face.tiles for face in found.faces) else names
 
 
@@ -122,6 +131,7 @@ def file_name(set_name: str) -> str:
 def write_report(found: Evaluation, folder: Path) -> None:
     """report.json, report.md, plots and contact sheets. Raises: OutputError."""
     from s2v.training.evaluation.report.contact_sheets import face_sheet, film_over_drawn, write_picture
+    from s2v.training.evaluation.report.head_pictures import head_plot, head_sheet, longest_talk
     from s2v.training.evaluation.report.plots import offset_plot, opening_plot
 
     try:
@@ -139,6 +149,10 @@ def write_report(found: Evaluation, folder: Path) -> None:
         if sheets := film_over_drawn(clips):
             for kind, picture in zip(("faces", "mouths"), sheets, strict=True):
                 write_picture(folder / f"{file_name(set_name)}-{kind}.jpg", picture)
+        if talk := longest_talk(clips):
+            head_plot(talk, folder / f"{file_name(set_name)}-head.png")
+            if (heads := head_sheet(talk)) is not None:
+                write_picture(folder / f"{file_name(set_name)}-heads.jpg", heads)
     if (faces := face_sheet(found.faces)) is not None:
         write_picture(folder / "faces.jpg", faces)
 
@@ -157,6 +171,7 @@ def tables(found: Evaluation) -> list[tuple[str, list[list[str]]]]:
         rows = [row for row in rows if any(cell != "-" for cell in row[1:])]
         if rows:
             given.append((title, [["", *sets], *rows]))
+    given += _head_tables(found)
     if classes := class_rows(found.clips):
         given.append(("Classes of phones, hundredths of the eye distance, width off the clip's median", classes))
     if usable := [face for face in found.faces if not face.refused]:
@@ -176,6 +191,19 @@ def tables(found: Evaluation) -> list[tuple[str, list[list[str]]]]:
         if reasons:
             given.append((title, [["", "reason"], *([name, reason] for name, reason in reasons.items())]))
     return given
+
+
+def _head_tables(found: Evaluation) -> list[tuple[str, list[list[str]]]]:
+    """Of heads that move: each set beside its film, the photos beside people who talk freely."""
+    by_name = by_set(found.clips)
+    given = [
+        (f"Head of {name} ({len(clips)}) against film, within 3 s, median over clips", head_rows(clips))
+        for name, clips in by_name.items()
+    ]
+    given.append(("Head with the voice, holds, blinks and picture, median over clips", head_other_rows(by_name)))
+    given.append(("Heads of unseen faces beside free talkers', within 3 s", head_face_rows(found.faces)))
+    given.append(("Heads of unseen faces: voice, holds, blinks and picture", head_face_other_rows(found.faces)))
+    return [(title, rows) for title, rows in given if rows]
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
