@@ -1,0 +1,80 @@
+"""How the head moves: postures that are held, nods with accents, and a lean with loudness."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from s2v.engine.behaviour.hearing.conversation import Moment
+from s2v.engine.behaviour.hearing.prosody import TICK_S
+from s2v.engine.behaviour.postures import AXES, Postures
+from s2v.engine.behaviour.pulses import Pulse, Pulses
+from s2v.engine.behaviour.springs import Springs
+
+Float64 = NDArray[np.float64]
+
+POSTURE_OMEGA, NOD_OMEGA, LOUDNESS_OMEGA = 14.0, 15.0, 11.0
+NOD_SHARE = 0.8  # of the accents
+NOD_DEGREES = 2.0, 4.0  # of a usual and of the strongest accent: the target, of which half is reached
+NOD_S = 0.11, 0.16
+UP_SHARE = 0.15  # of the nods go up
+TURN_WITH_NOD = 0.5  # degrees of yaw and roll per degree of nod, either way
+LOUD_PITCH_DEGREES, LOUD_Y_UNITS, LOUD_LEAN = 3.0, 0.032, 0.010  # at a loudness of 1
+# tanh-limits: of x, y, yaw, pitch, roll, lean; face units, degrees, share
+LIMITS = np.array([0.07, 0.08, 8.0, 6.0, 3.5, 0.045])
+LEAN_MIDDLE = 0.015  # of its limits, -0.03 and 0.06
+_UNITS = np.array([1.0, 1.0, np.pi / 180, np.pi / 180, np.pi / 180, 1.0])
+
+
+class HeadMotion:
+    """Moves one head as the conversation goes on."""
+
+    def __init__(self, random: np.random.Generator) -> None:
+        self._random = random
+        self._postures = Postures(random)
+        self._nods = Pulses()
+        self._side = np.zeros(2)  # yaw and roll that go with the newest nod, per degree
+        self._springs = Springs([POSTURE_OMEGA] * len(AXES) + [NOD_OMEGA] * 3 + [LOUDNESS_OMEGA], TICK_S)
+        self._targets = np.zeros(len(AXES) + 4)
+        self.turned = False  # a large step of the posture begins in this tick
+
+    def step(self, now: Moment, nods: list[Pulse], liveliness: float) -> Float64:
+        """The head after a tick: (6,) x, y, yaw, pitch, roll, lean in face units, radians and shares, limited.
+
+        Args:
+            nods: of a listener, in degrees.
+        """
+        self._nods.add(nods)
+        if now.accent and self._random.random() < NOD_SHARE:
+            self._nods.add([self._nod(now)])
+        nod = self._nods.at(now.time_s)
+        posture, self.turned = self._postures.step(now)
+        targets = self._targets
+        targets[:6] = posture
+        targets[6] = nod
+        targets[7:9] = nod * self._side
+        targets[9] = now.sound.loudness
+        targets *= liveliness
+        moved = self._springs.step(targets)
+        x, y, yaw, pitch, roll, lean, nodded, turned, tilted, loud = moved.tolist()
+        pitch += nodded + LOUD_PITCH_DEGREES * loud
+        head = np.array((x, y + LOUD_Y_UNITS * loud, yaw + turned, pitch, roll + tilted, lean + LOUD_LEAN * loud))
+        return limited(head) * _UNITS
+
+    def _nod(self, now: Moment) -> Pulse:
+        usual, strongest = NOD_DEGREES
+        degrees = usual + (strongest - usual) * min(1.0, now.accent / 2)
+        if self._random.random() < UP_SHARE:
+            degrees = -degrees
+        self._side = self._random.uniform(-TURN_WITH_NOD, TURN_WITH_NOD, 2)
+        return Pulse(now.time_s, now.time_s + self._random.uniform(*NOD_S), degrees)
+
+
+def limited(head: Float64) -> Float64:
+    """A head (6,) bent to stay within its limits; small movements are left as they are."""
+    middle = np.zeros(6)
+    middle[5] = LEAN_MIDDLE
+    offset = np.arctanh(-LEAN_MIDDLE / LIMITS[5])
+    away = head / LIMITS
+    away[5] += offset
+    return np.asarray(middle + LIMITS * np.tanh(away))
