@@ -13,13 +13,13 @@ from s2v.engine.face.maps import smoothstep
 MEDIAN_S = 3.4
 SPREAD = 0.38  # of the logarithm
 SHORTEST_S, LONGEST_S = 1.8, 6.5
-PACE: dict[Role, float] = {"talking": 1.15, "listening": 0.85, "idle": 1.0}  # besides those at the ends of phrases
+PACE: dict[Role, float] = {"talking": 1.0, "listening": 0.85, "idle": 1.0}  # besides those at the ends of phrases
 CLOSING_S, SHUT_S, OPENING_S = 0.09, 0.045, 0.18
 COURSE_S = CLOSING_S + SHUT_S + OPENING_S
 DOUBLE_SHARE = 0.1
 DOUBLE_AFTER_S = 0.38
 AT_END_SHARE = 0.55  # of the ends of phrases
-WITH_TURN_SHARE = 0.3  # of the head's larger turns
+WITH_TURN_SHARE = 0.2  # of the head's larger turns
 APART_S = 0.8  # no blink is begun sooner after another, but for the second of two
 FIRST_S = 1.2  # the first is not before
 

@@ -11,13 +11,13 @@ from s2v.engine.behaviour.pulses import Pulse, Pulses
 from s2v.engine.behaviour.springs import Float64, Springs
 
 OMEGA = 17.0
-LEVEL_UNITS = 0.014  # standard deviation of the height that is held from phrase to phrase
+LEVEL_UNITS = 0.010  # standard deviation of the height that is held from phrase to phrase
 LEVEL_SHARE = {"talking": 1.0, "listening": 0.5, "idle": 0.4}
 LEVEL_S = 1.2, 4.0
 LIFT_UNITS, LIFT_S = (0.030, 0.050), (0.22, 0.45)  # with strong accents
 LIFT_SHARE = 0.75  # of the strong accents
 QUESTION_UNITS, QUESTION_S = 0.040, 0.7
-LOUD_UNITS = 0.016  # at a loudness of 1
+LOUD_UNITS = 0.028  # at a loudness of 1
 WIDEN_PER_UNIT = 2.2  # of the eye's opening, per face unit of the brows
 LOUD_WIDEN = 0.05
 CHEEKS = 0.25  # the most that a phrase raises them

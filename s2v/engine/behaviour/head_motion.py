@@ -13,13 +13,13 @@ from s2v.engine.behaviour.springs import Springs
 
 Float64 = NDArray[np.float64]
 
-POSTURE_OMEGA, NOD_OMEGA, LOUDNESS_OMEGA = 14.0, 15.0, 11.0
-NOD_SHARE = 0.8  # of the accents
-NOD_DEGREES = 2.0, 4.0  # of a usual and of the strongest accent: the target, of which half is reached
+POSTURE_OMEGA, NOD_OMEGA, LOUDNESS_OMEGA = 15.0, 18.0, 13.0
+NOD_SHARE = 0.85  # of the accents
+NOD_DEGREES = 4.5, 8.0  # of a usual and of the strongest accent: the target, of which half is reached
 NOD_S = 0.11, 0.16
 UP_SHARE = 0.15  # of the nods go up
-TURN_WITH_NOD = 0.5  # degrees of yaw and roll per degree of nod, either way
-LOUD_PITCH_DEGREES, LOUD_Y_UNITS, LOUD_LEAN = 3.0, 0.032, 0.010  # at a loudness of 1
+TURN_WITH_NOD = 0.35  # degrees of yaw and roll per degree of nod, either way
+LOUD_PITCH_DEGREES, LOUD_Y_UNITS, LOUD_LEAN = 3.8, 0.060, 0.010  # at a loudness of 1
 # tanh-limits: of x, y, yaw, pitch, roll, lean; face units, degrees, share
 LIMITS = np.array([0.07, 0.08, 8.0, 6.0, 3.5, 0.045])
 LEAN_MIDDLE = 0.015  # of its limits, -0.03 and 0.06

@@ -18,16 +18,17 @@ from s2v.engine.face.maps import smoothstep
 Float64 = NDArray[np.float64]
 
 AXES = ("x", "y", "yaw", "pitch", "roll", "lean")  # face units, degrees, share of the head's size
-SPREAD = np.array([0.050, 0.060, 5.0, 4.0, 3.6, 0.016])  # standard deviation of the postures of a talking head
-MOST = 1.8  # standard deviations
+REACH = np.array([0.070, 0.085, 7.5, 4.0, 5.5, 0.022])  # of the postures of a talking head, either way
+TALKING_MIDDLE = np.array([0.0, -0.014, 0.0, -1.2, 0.0, 0.0])  # what loudness adds on the average is taken off here
 # A turned head tilts a little the same way, one that tilts leans over, one that nods sinks: shares of an axis in another.
 TILT_OF_YAW, SHIFT_OF_ROLL, SINK_OF_PITCH = 0.3, 0.3, 0.3
-MOVED_SHARE = 0.8  # of the axes take part in a step
+MOVED_SHARE = 0.85  # of the axes take part in a step
 SMALL_SHARE, SMALL = 0.2, 0.4  # steps that are small
+APART_S = 0.35  # no step is begun sooner after another
 AT_BEGIN_SHARE, AT_END_SHARE = 0.9, 0.6
 BACK_SHARE, BACK_OVER_S, BACK_BY = 0.2, (0.8, 1.8), 0.7  # steps that are taken back slowly, by most of their way
-LARGE = 1.2  # standard deviations: a step that blinks go with
-FOLLOWED_SHARE, FOLLOWED_AFTER_S = 0.4, (0.2, 0.5)  # steps of a talking head that another follows at once
+LARGE = 0.8  # of the reach: a step that blinks go with
+FOLLOWED_SHARE, FOLLOWED_AFTER_S = 0.35, (0.35, 0.55)  # steps of a talking head that another follows at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Steps:
 
 
 STEPS: dict[Role, Steps] = {
-    "talking": Steps(1.0, (0.7, 2.2), (0.02, 0.10)),
+    "talking": Steps(1.0, (0.5, 1.9), (0.02, 0.10)),
     "listening": Steps(0.4, (2.5, 6.0), (0.3, 0.8)),
     "idle": Steps(0.4, (2.5, 7.0), (0.5, 1.4)),
 }
@@ -57,12 +58,14 @@ class Postures:
         self._glide_s, self._into_s = 0.1, 0.0
         self._back: tuple[Float64, float] | None = None  # where to go afterwards, and how slowly
         self._hold_s = 0.4
+        self._since_s = 0.0
         self._role: Role = "idle"
 
     def step(self, now: Moment) -> tuple[Float64, bool]:
         """The posture after a tick, (6,) in the units of AXES, and whether a large step begins in it."""
         self._into_s += TICK_S
         self._hold_s -= TICK_S
+        self._since_s += TICK_S
         changed = self._role != now.role and now.role == "listening"
         self._role = now.role
         due = changed or self._hold_s <= 0
@@ -70,7 +73,7 @@ class Postures:
             due |= self._random.random() < AT_BEGIN_SHARE
         elif now.phrase.ends:
             due |= self._random.random() < AT_END_SHARE
-        large = self._go(now.role) if due else False
+        large = self._go(now.role) if due and self._since_s >= APART_S else False
         if self._back is not None and self._into_s >= self._glide_s:
             target, glide_s = self._back
             self._set_off(target, glide_s)
@@ -82,7 +85,9 @@ class Postures:
         """Set off for another posture; returns whether it is far."""
         steps, random = STEPS[role], self._random
         drawn = max(self._draw(), self._draw(), key=self._away) * steps.reach  # seldom where it already is
-        if role == "listening":
+        if role == "talking":
+            drawn += TALKING_MIDDLE
+        elif role == "listening":
             drawn[5] += LISTENING_LEAN
         small = random.random() < SMALL_SHARE
         target = self._to + SMALL * (drawn - self._to) if small else drawn
@@ -94,12 +99,13 @@ class Postures:
         way = self._away(target)
         followed = role == "talking" and random.random() < FOLLOWED_SHARE
         self._hold_s = random.uniform(*(FOLLOWED_AFTER_S if followed else steps.hold_s))
+        self._since_s = 0.0
         self._set_off(target, random.uniform(*steps.glide_s))
         return way > LARGE
 
     def _away(self, target: Float64) -> float:
-        """How far a posture is from the newest, in standard deviations."""
-        return float(np.sqrt((((target - self._to) / SPREAD) ** 2).mean()))
+        """How far a posture is from the newest, as a share of the reach."""
+        return float(np.sqrt((((target - self._to) / REACH) ** 2).mean()))
 
     def _set_off(self, target: Float64, glide_s: float) -> None:
         done = smoothstep(self._into_s / self._glide_s)
@@ -108,8 +114,8 @@ class Postures:
 
     def _draw(self) -> Float64:
         """A posture of a talking head, (6,)."""
-        z = np.clip(self._random.standard_normal(len(AXES)), -MOST, MOST)
+        z = self._random.uniform(-1, 1, len(AXES))
         z[4] = TILT_OF_YAW * z[2] + (1 - TILT_OF_YAW**2) ** 0.5 * z[4]
         z[1] = SINK_OF_PITCH * z[3] + (1 - SINK_OF_PITCH**2) ** 0.5 * z[1]
         z[0] = SHIFT_OF_ROLL * z[4] + (1 - SHIFT_OF_ROLL**2) ** 0.5 * z[0]
-        return z * SPREAD
+        return z * REACH
