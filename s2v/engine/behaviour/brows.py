@@ -8,16 +8,16 @@ from s2v.engine.behaviour.hearing.accents import STRONG
 from s2v.engine.behaviour.hearing.conversation import Moment
 from s2v.engine.behaviour.hearing.prosody import TICK_S
 from s2v.engine.behaviour.pulses import Pulse, Pulses
-from s2v.engine.behaviour.springs import Float64, Springs
+from s2v.engine.behaviour.springs import Float64
 
-OMEGA = 17.0
+OMEGAS = (17.0, 17.0, 8.5, 8.5)  # of the springs that follow the targets
 LEVEL_UNITS = 0.010  # standard deviation of the height that is held from phrase to phrase
 LEVEL_SHARE = {"talking": 1.0, "listening": 0.5, "idle": 0.4}
 LEVEL_S = 1.2, 4.0
 LIFT_UNITS, LIFT_S = (0.030, 0.050), (0.22, 0.45)  # with strong accents
 LIFT_SHARE = 0.75  # of the strong accents
 QUESTION_UNITS, QUESTION_S = 0.040, 0.7
-LOUD_UNITS = 0.028  # at a loudness of 1
+LOUD_UNITS = 0.034  # at a loudness of 1
 WIDEN_PER_UNIT = 2.2  # of the eye's opening, per face unit of the brows
 LOUD_WIDEN = 0.05
 CHEEKS = 0.25  # the most that a phrase raises them
@@ -25,17 +25,16 @@ CORNERS_UNITS = 0.004  # standard deviation from phrase to phrase
 
 
 class Brows:
-    """Moves the upper face as the conversation goes on."""
+    """Says where the upper face is to go, as the conversation goes on."""
 
     def __init__(self, random: np.random.Generator) -> None:
         self._random = random
         self._lifts = Pulses()
         self._level = self._cheeks = self._corners = 0.0
         self._level_s = 1.0
-        self._springs = Springs([OMEGA, OMEGA, OMEGA / 2, OMEGA / 2], TICK_S)
 
-    def step(self, now: Moment, lifts: list[Pulse], liveliness: float) -> Float64:
-        """After a tick: (4,) brows in face units, widen, cheeks, corners in face units; a view.
+    def step(self, now: Moment, lifts: list[Pulse]) -> Float64:
+        """Targets after a tick, (4,): brows in face units, widen, cheeks, corners in face units.
 
         Args:
             lifts: of a listener's brows, face units.
@@ -50,8 +49,7 @@ class Brows:
             self._change(LEVEL_SHARE[now.role], now.role == "talking")
         loud = now.sound.loudness
         brows = self._level + self._lifts.at(now.time_s) + LOUD_UNITS * loud
-        targets = np.array((brows, WIDEN_PER_UNIT * brows + LOUD_WIDEN * loud, self._cheeks, self._corners))
-        return self._springs.step(liveliness * targets)
+        return np.array((brows, WIDEN_PER_UNIT * brows + LOUD_WIDEN * loud, self._cheeks, self._corners))
 
     def _lift(self, time_s: float, units: float, length_s: float) -> None:
         self._lifts.add([Pulse(time_s, time_s + length_s, units)])

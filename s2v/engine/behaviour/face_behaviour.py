@@ -11,16 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.engine.audio.mfcc import as_mono
+from s2v.engine.behaviour import brows, gaze, head_motion
 from s2v.engine.behaviour.blinks import Blinks
 from s2v.engine.behaviour.brows import Brows
 from s2v.engine.behaviour.gaze import COUNTER_PITCH, COUNTER_YAW, HIGHEST, WIDEST, Gaze
-from s2v.engine.behaviour.head_motion import HeadMotion
+from s2v.engine.behaviour.head_motion import HeadMotion, head_of
 from s2v.engine.behaviour.hearing.conversation import Conversation, Moment
 from s2v.engine.behaviour.hearing.prosody import TICK_S
 from s2v.engine.behaviour.hearing.sound_queue import SoundQueue
 from s2v.engine.behaviour.listening import Backchannel
 from s2v.engine.behaviour.mood import MOODS, Mood
 from s2v.engine.behaviour.pose import AT_REST, FacePose
+from s2v.engine.behaviour.springs import Springs
 from s2v.engine.behaviour.sway import Sway
 from s2v.engine.face.maps import smoothstep
 from s2v.spec import LipSyncSpec
@@ -35,6 +37,9 @@ LOWEST_BROWS, HIGHEST_BROWS = -0.035, 0.065  # face units
 MOST_WIDEN = 0.3
 # Between the newest whole tick and the sound's end lie 5 to 10 ms; a frame is looked up this much before that end.
 _BEHIND_TICKS = 1.5
+# What springs move, in this order: the head's parts, where the eyes look, the upper face.
+_OMEGAS = (*head_motion.OMEGAS, *gaze.OMEGAS, *brows.OMEGAS)
+_N_HEAD = len(head_motion.OMEGAS)
 
 
 class FaceBehaviour:
@@ -43,7 +48,8 @@ class FaceBehaviour:
     Args:
         seed: 0 to 2**63 - 1; the same seed and sound move the same, another seed differently.
         spec: whose frames and samples are meant.
-        liveliness: scales what the conversation moves, 0..1.5; 0 leaves sway, breath, blinks and looks. May be set at any time.
+        liveliness: scales what the conversation moves, 0..1.5; 0 leaves sway, breath, blinks and looks. An attribute
+            of that name may be set at any time.
         mood: steady small offsets of the face.
     Raises: ValueError, a seed out of range.
     """
@@ -57,11 +63,12 @@ class FaceBehaviour:
         self._sway = Sway(randoms[0])
         self._blinks, self._gaze, self._backchannel = Blinks(randoms[1]), Gaze(randoms[2]), Backchannel(randoms[3])
         self._head, self._brows = HeadMotion(randoms[4]), Brows(randoms[5])
+        self._springs = Springs(_OMEGAS, TICK_S)
         self._hop = round(TICK_S * spec.sample_rate_hz)
         self._sound = SoundQueue()
         self._conversation = Conversation(spec.sample_rate_hz)
         self._next_frame = self._ticks = 0
-        self._before = self._newest = np.zeros(12)  # the moved parts after the last two ticks
+        self._before = self._newest = np.zeros(len(_OMEGAS))  # the moved parts after the last two ticks
 
     def hear(self, voice: Pcm, heard: Pcm | None = None) -> None:
         """Append sound, mono float32 in [-1, 1] at `spec.sample_rate_hz`.
@@ -81,44 +88,48 @@ class FaceBehaviour:
         if frame < self._next_frame:
             raise ValueError(f"frame {frame} was asked for after frame {self._next_frame - 1}: ask in order")
         self._next_frame = frame + 1
-        centre, ahead = self._spec.frame_centre(frame), round(LOOK_AHEAD_S * self._spec.sample_rate_hz)
-        reach = min(centre + ahead, self._spec.ready_at(frame))
+        spec = self._spec
+        ahead = spec.frame_centre(frame) + round(min(LOOK_AHEAD_S, spec.look_ahead_s) * spec.sample_rate_hz)
+        reach = min(ahead, spec.ready_at(frame))
         n_ticks = max(0, reach // self._hop - self._ticks)
         for moment in self._conversation.hear(*self._sound.take(n_ticks * self._hop)):
             self._before, self._newest = self._newest, self._step(moment)
         self._ticks += n_ticks
-        seen = min(max((centre + ahead) / self._hop - _BEHIND_TICKS, self._ticks - 1), self._ticks)
+        seen = min(max(ahead / self._hop - _BEHIND_TICKS, self._ticks - 1), self._ticks)
         moved = self._newest + (self._ticks - seen) * (self._before - self._newest)
         return self._posed(frame, moved, seen * TICK_S)
 
     def _step(self, now: Moment) -> Float64:
-        """Everything that springs move, after a tick: (12,) head, gaze, upper face."""
+        """Everything that springs move, after a tick, (n,) in the order of _OMEGAS."""
         nods, lifts = self._backchannel.step(now)
-        head = self._head.step(now, nods, self.liveliness)
+        head = self._head.step(now, nods)
         self._blinks.step(now, self._head.turned and self.liveliness > 0)
-        return np.concatenate([head, self._gaze.step(now), self._brows.step(now, lifts, self.liveliness)])
+        live, upper = self.liveliness, self._brows.step(now, lifts)
+        return self._springs.step(np.concatenate([live * head, self._gaze.step(now), live * upper]))
 
     def _posed(self, frame: int, moved: Float64, sound_s: float) -> FacePose:
-        """The pose of a frame from the moved parts (12,) at a moment of the sound."""
+        """The pose of a frame from the moved parts (n,) at a moment of the sound."""
         time_s = frame / self._spec.fps
         ease = smoothstep(time_s / EASE_IN_S)
         if not ease:
             return AT_REST
         sway, mood = self._sway.at(time_s), self._expression
-        x, y, yaw, pitch, roll, lean, gaze_x, gaze_y, brows, widen, cheeks, corners = (ease * moved).tolist()
+        x, y, yaw, pitch, roll, lean = (ease * head_of(moved[:_N_HEAD], sway)).tolist()
+        gaze_x, gaze_y, brow, widen, cheeks, corners = (ease * moved[_N_HEAD:]).tolist()
         gaze_x += COUNTER_YAW * float(np.sin(yaw))
         gaze_y += COUNTER_PITCH * float(np.sin(pitch))
+        brow += ease * mood.brows
         return FacePose(
-            shift=(x + ease * sway.x, y + ease * sway.y),
+            shift=(x, y),
             yaw=yaw,
             pitch=pitch,
-            roll=roll + ease * sway.roll,
+            roll=roll,
             lean=lean,
             breath=ease * sway.breath,
             gaze=(_limited(gaze_x, WIDEST), _limited(gaze_y, HIGHEST)),
             closed=self._blinks.closed(sound_s),
             widen=_limited(widen + ease * mood.widen, MOST_WIDEN),
-            brows=_limited(brows + ease * mood.brows, HIGHEST_BROWS if brows + mood.brows > 0 else -LOWEST_BROWS),
+            brows=_limited(brow, HIGHEST_BROWS if brow > 0 else -LOWEST_BROWS),
             cheeks=min(1.0, cheeks + ease * mood.cheeks),
             corners=corners + ease * mood.corners,
         )

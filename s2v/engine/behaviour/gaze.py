@@ -12,9 +12,9 @@ import numpy as np
 
 from s2v.engine.behaviour.hearing.conversation import Moment, Role
 from s2v.engine.behaviour.hearing.prosody import TICK_S
-from s2v.engine.behaviour.springs import Float64, Springs
+from s2v.engine.behaviour.springs import Float64
 
-OMEGA = 70.0  # a jump is nine tenths done after 0.1 s
+OMEGAS = (70.0, 70.0)  # of the springs that follow the targets: a jump is nine tenths done after 0.1 s
 COUNTER_YAW, COUNTER_PITCH = -0.42, -0.30  # eye widths per sine of the head's turn: the eyes stay on who they look at
 WIDEST, HIGHEST = 0.11, 0.055  # eye widths, all in all
 JUMP_X, JUMP_Y = 0.006, 0.003  # small jumps while a look is held, standard deviation
@@ -47,14 +47,13 @@ class Gaze:
 
     def __init__(self, random: np.random.Generator) -> None:
         self._random = random
-        self._springs = Springs([OMEGA, OMEGA], TICK_S)
         self._look = np.zeros(2)
         self._jump = np.zeros(2)
         self._look_s = 1.0  # left of the look
         self._jump_s = 1.0
 
     def step(self, now: Moment) -> Float64:
-        """Where the eyes look after a tick, (2,) eye widths right and down, head straight; a view."""
+        """Targets after a tick, (2,): where the eyes look, eye widths right and down, the head straight."""
         self._look_s -= TICK_S
         self._jump_s -= TICK_S
         if now.phrase.begins and self._random.random() < AWAY_AT_BEGIN_SHARE:
@@ -67,7 +66,7 @@ class Gaze:
         elif self._jump_s <= 0:
             self._jump = self._random.standard_normal(2).clip(-2, 2) * (JUMP_X, JUMP_Y)
             self._jump_s = self._random.uniform(*JUMPS_EVERY_S)
-        return self._springs.step(self._look + self._jump)
+        return np.asarray(self._look + self._jump)
 
     def _there(self, role: Role) -> None:
         self._look = np.zeros(2)

@@ -6,40 +6,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.engine.behaviour.hearing.conversation import Moment
-from s2v.engine.behaviour.hearing.prosody import TICK_S
 from s2v.engine.behaviour.postures import AXES, Postures
 from s2v.engine.behaviour.pulses import Pulse, Pulses
-from s2v.engine.behaviour.springs import Springs
+from s2v.engine.behaviour.sway import Swayed
 
 Float64 = NDArray[np.float64]
 
-POSTURE_OMEGA, NOD_OMEGA, LOUDNESS_OMEGA = 15.0, 18.0, 13.0
-NOD_SHARE = 0.85  # of the accents
+POSTURE_OMEGA, NOD_OMEGA, LOUDNESS_OMEGA = 16.0, 18.0, 13.0
+OMEGAS = (*[POSTURE_OMEGA] * len(AXES), *[NOD_OMEGA] * 3, LOUDNESS_OMEGA)  # of the springs that follow the targets
+NOD_SHARE = 0.9  # of the accents
 NOD_DEGREES = 4.5, 8.0  # of a usual and of the strongest accent: the target, of which half is reached
 NOD_S = 0.11, 0.16
 UP_SHARE = 0.15  # of the nods go up
 TURN_WITH_NOD = 0.35  # degrees of yaw and roll per degree of nod, either way
-LOUD_PITCH_DEGREES, LOUD_Y_UNITS, LOUD_LEAN = 3.8, 0.060, 0.010  # at a loudness of 1
+LOUD_PITCH_DEGREES, LOUD_Y_UNITS, LOUD_LEAN = 3.8, 0.065, 0.010  # at a loudness of 1
 # tanh-limits: of x, y, yaw, pitch, roll, lean; face units, degrees, share
 LIMITS = np.array([0.07, 0.08, 8.0, 6.0, 3.5, 0.045])
-LEAN_MIDDLE = 0.015  # of its limits, -0.03 and 0.06
+_MIDDLES = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.015])  # between the limits: lean goes from -0.03 to 0.06
+_OFFSETS = np.arctanh(-_MIDDLES / LIMITS)
 _UNITS = np.array([1.0, 1.0, np.pi / 180, np.pi / 180, np.pi / 180, 1.0])
 
 
 class HeadMotion:
-    """Moves one head as the conversation goes on."""
+    """Says where one head is to go, as the conversation goes on."""
 
     def __init__(self, random: np.random.Generator) -> None:
         self._random = random
         self._postures = Postures(random)
         self._nods = Pulses()
         self._side = np.zeros(2)  # yaw and roll that go with the newest nod, per degree
-        self._springs = Springs([POSTURE_OMEGA] * len(AXES) + [NOD_OMEGA] * 3 + [LOUDNESS_OMEGA], TICK_S)
         self._targets = np.zeros(len(AXES) + 4)
         self.turned = False  # a large step of the posture begins in this tick
 
-    def step(self, now: Moment, nods: list[Pulse], liveliness: float) -> Float64:
-        """The head after a tick: (6,) x, y, yaw, pitch, roll, lean in face units, radians and shares, limited.
+    def step(self, now: Moment, nods: list[Pulse]) -> Float64:
+        """Targets after a tick, (10,) for springs of OMEGAS; `head_of` makes a head of what they move. A view.
 
         Args:
             nods: of a listener, in degrees.
@@ -54,12 +54,7 @@ class HeadMotion:
         targets[6] = nod
         targets[7:9] = nod * self._side
         targets[9] = now.sound.loudness
-        targets *= liveliness
-        moved = self._springs.step(targets)
-        x, y, yaw, pitch, roll, lean, nodded, turned, tilted, loud = moved.tolist()
-        pitch += nodded + LOUD_PITCH_DEGREES * loud
-        head = np.array((x, y + LOUD_Y_UNITS * loud, yaw + turned, pitch, roll + tilted, lean + LOUD_LEAN * loud))
-        return limited(head) * _UNITS
+        return targets
 
     def _nod(self, now: Moment) -> Pulse:
         usual, strongest = NOD_DEGREES
@@ -70,11 +65,12 @@ class HeadMotion:
         return Pulse(now.time_s, now.time_s + self._random.uniform(*NOD_S), degrees)
 
 
-def limited(head: Float64) -> Float64:
-    """A head (6,) bent to stay within its limits; small movements are left as they are."""
-    middle = np.zeros(6)
-    middle[5] = LEAN_MIDDLE
-    offset = np.arctanh(-LEAN_MIDDLE / LIMITS[5])
-    away = head / LIMITS
-    away[5] += offset
-    return np.asarray(middle + LIMITS * np.tanh(away))
+def head_of(moved: Float64, sway: Swayed) -> Float64:
+    """x, y, yaw, pitch, roll, lean, (6,) in face units, radians and a share of the size, from what springs moved (10,) and sway.
+
+    Bent to stay within its limits; small movements are left as they are.
+    """
+    nodded, turned, tilted, loud = moved[6:].tolist()
+    y, pitch, roll = LOUD_Y_UNITS * loud + sway.y, LOUD_PITCH_DEGREES * loud + nodded, tilted + sway.roll_degrees
+    added = (sway.x, y, turned, pitch, roll, LOUD_LEAN * loud)
+    return np.asarray((_MIDDLES + LIMITS * np.tanh((moved[:6] + added) / LIMITS + _OFFSETS)) * _UNITS)

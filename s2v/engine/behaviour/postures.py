@@ -18,9 +18,9 @@ from s2v.engine.face.maps import smoothstep
 Float64 = NDArray[np.float64]
 
 AXES = ("x", "y", "yaw", "pitch", "roll", "lean")  # face units, degrees, share of the head's size
-REACH = np.array([0.070, 0.085, 7.5, 4.0, 5.5, 0.022])  # of the postures of a talking head, either way
+REACH = np.array([0.070, 0.110, 7.5, 4.6, 7.5, 0.022])  # of the postures of a talking head, either way
 TALKING_MIDDLE = np.array([0.0, -0.014, 0.0, -1.2, 0.0, 0.0])  # what loudness adds on the average is taken off here
-# A turned head tilts a little the same way, one that tilts leans over, one that nods sinks: shares of an axis in another.
+# A turned head tilts a little the same way, one that tilts leans over, one that nods sinks: an axis' share in another.
 TILT_OF_YAW, SHIFT_OF_ROLL, SINK_OF_PITCH = 0.3, 0.3, 0.3
 MOVED_SHARE = 0.85  # of the axes take part in a step
 SMALL_SHARE, SMALL = 0.2, 0.4  # steps that are small
@@ -41,7 +41,7 @@ class Steps:
 
 
 STEPS: dict[Role, Steps] = {
-    "talking": Steps(1.0, (0.5, 1.9), (0.02, 0.10)),
+    "talking": Steps(1.0, (0.5, 1.7), (0.02, 0.10)),
     "listening": Steps(0.4, (2.5, 6.0), (0.3, 0.8)),
     "idle": Steps(0.4, (2.5, 7.0), (0.5, 1.4)),
 }
@@ -78,8 +78,7 @@ class Postures:
             target, glide_s = self._back
             self._set_off(target, glide_s)
             self._back = None
-        done = smoothstep(self._into_s / self._glide_s)
-        return self._from + done * (self._to - self._from), large
+        return self._now(), large
 
     def _go(self, role: Role) -> bool:
         """Set off for another posture; returns whether it is far."""
@@ -108,9 +107,13 @@ class Postures:
         return float(np.sqrt((((target - self._to) / REACH) ** 2).mean()))
 
     def _set_off(self, target: Float64, glide_s: float) -> None:
-        done = smoothstep(self._into_s / self._glide_s)
-        self._from = self._from + done * (self._to - self._from)
+        self._from = self._now()
         self._to, self._glide_s, self._into_s = target, glide_s, 0.0
+
+    def _now(self) -> Float64:
+        if self._into_s >= self._glide_s:
+            return self._to
+        return self._from + smoothstep(self._into_s / self._glide_s) * (self._to - self._from)
 
     def _draw(self) -> Float64:
         """A posture of a talking head, (6,)."""
@@ -118,4 +121,4 @@ class Postures:
         z[4] = TILT_OF_YAW * z[2] + (1 - TILT_OF_YAW**2) ** 0.5 * z[4]
         z[1] = SINK_OF_PITCH * z[3] + (1 - SINK_OF_PITCH**2) ** 0.5 * z[1]
         z[0] = SHIFT_OF_ROLL * z[4] + (1 - SHIFT_OF_ROLL**2) ** 0.5 * z[0]
-        return z * REACH
+        return np.asarray(z * REACH)

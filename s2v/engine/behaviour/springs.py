@@ -16,37 +16,32 @@ Float64 = NDArray[np.float64]
 
 # The unit impulse answer is h(t) = w^4 t^3 / 6 e^(-w t); the integral of |h''| is this times w^2.
 _SECOND_DERIVATIVE = 0.375
+_AT_TARGET = np.array([1.0, 0.0, 1.0, 0.0])  # the state when all is over
 
 
 class Springs:
     """Several of them side by side, each with its own stiffness.
 
     Args:
-        omegas: (n,) natural frequencies in rad/s: half of a jump is done after 3.7 / omega, nine tenths after 6.7 / omega.
+        omegas: (n,) natural frequencies in rad/s: half of a jump is done after 3.7 / omega, nine tenths after
+            6.7 / omega.
         step_s: time from one step to the next.
     """
 
     def __init__(self, omegas: Sequence[float], step_s: float) -> None:
-        w = np.asarray(omegas, np.float64)
-        # Of the distances to the target (first spring, its speed, second spring, its speed), each (n, 4, 4).
-        self._carry = np.stack([_transition(float(one), step_s) for one in w])
-        self._state = np.zeros((len(w), 4, 1))  # as those, but the positions themselves
+        n = len(omegas)
+        # Of the states (first spring, its speed, second spring, its speed), one after the other, and of the targets.
+        self._carry, self._pull = np.zeros((4 * n, 4 * n)), np.zeros((4 * n, n))
+        for i, omega in enumerate(omegas):
+            own, carry = slice(4 * i, 4 * i + 4), _transition(float(omega), step_s)
+            self._carry[own, own] = carry
+            self._pull[own, i] = _AT_TARGET - carry @ _AT_TARGET
+        self._states = np.zeros(4 * n)
 
-    @property
-    def positions(self) -> Float64:
-        """(n,) where they are: a view, changed by the next step."""
-        return self._state[:, 2, 0]
-
-    def step(self, targets: Sequence[float] | Float64) -> Float64:
-        """Positions (n,) one step later, the targets (n,) held meanwhile; a view that the next step changes."""
-        away = self._state
-        pull = np.asarray(targets, np.float64)[:, None]
-        away[:, 0] -= pull
-        away[:, 2] -= pull
-        self._state = self._carry @ away
-        self._state[:, 0] += pull
-        self._state[:, 2] += pull
-        return self.positions
+    def step(self, targets: Float64) -> Float64:
+        """The positions, (n,), one step later, the targets (n,) held meanwhile."""
+        self._states = self._carry @ self._states + self._pull @ targets
+        return self._states[2::4]
 
 
 def acceleration_bound(omega: float, reach: float) -> float:

@@ -16,11 +16,11 @@ BREATH_HZ = 0.25
 
 
 class Swayed(NamedTuple):
-    """Where the head sways to, face units and radians, and how far it is breathed in, 0..1."""
+    """Where the head sways to, face units and degrees, and how far it is breathed in, 0..1."""
 
     x: float
     y: float
-    roll: float
+    roll_degrees: float
     breath: float
 
 
@@ -42,7 +42,7 @@ class Sway:
         x, y, roll, drift = self._waves(t_s).tolist()
         breaths = self._breath_hz * t_s + 0.15 * (drift - self._drift_at_0)
         breath = float(0.5 - 0.5 * np.cos(2 * np.pi * breaths))
-        return Swayed(SHIFT_X_UNITS * x, SHIFT_Y_UNITS * y, float(np.radians(ROLL_DEGREES)) * roll, breath)
+        return Swayed(SHIFT_X_UNITS * x, SHIFT_Y_UNITS * y, ROLL_DEGREES * roll, breath)
 
     def _waves(self, t_s: float) -> NDArray[np.float64]:
         """Four sums of sines, (4,), each within -1..1."""
