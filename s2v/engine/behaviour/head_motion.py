@@ -66,11 +66,19 @@ class HeadMotion:
 
 
 def head_of(moved: Float64, sway: Swayed) -> Float64:
-    """x, y, yaw, pitch, roll, lean, (6,) in face units, radians and a share of the size, from what springs moved (10,) and sway.
+    """x, y, yaw, pitch, roll, lean, (6,) in face units, radians and a share of the size.
 
+    Args:
+        moved: (10,) what springs made of the targets.
     Bent to stay within its limits; small movements are left as they are.
     """
     nodded, turned, tilted, loud = moved[6:].tolist()
-    y, pitch, roll = LOUD_Y_UNITS * loud + sway.y, LOUD_PITCH_DEGREES * loud + nodded, tilted + sway.roll_degrees
-    added = (sway.x, y, turned, pitch, roll, LOUD_LEAN * loud)
+    added = (
+        sway.x,
+        sway.y + LOUD_Y_UNITS * loud,
+        sway.yaw_degrees + turned,
+        sway.pitch_degrees + nodded + LOUD_PITCH_DEGREES * loud,
+        sway.roll_degrees + tilted,
+        LOUD_LEAN * loud,
+    )
     return np.asarray((_MIDDLES + LIMITS * np.tanh((moved[:6] + added) / LIMITS + _OFFSETS)) * _UNITS)
