@@ -12,14 +12,14 @@ from s2v.engine.behaviour.sway import Swayed
 
 Float64 = NDArray[np.float64]
 
-POSTURE_OMEGA, NOD_OMEGA, LOUDNESS_OMEGA = 16.0, 18.0, 13.0
+POSTURE_OMEGA, NOD_OMEGA, LOUDNESS_OMEGA = 16.0, 18.0, 15.0
 OMEGAS = (*[POSTURE_OMEGA] * len(AXES), *[NOD_OMEGA] * 3, LOUDNESS_OMEGA)  # of the springs that follow the targets
 NOD_SHARE = 0.9  # of the accents
 NOD_DEGREES = 4.5, 8.0  # of a usual and of the strongest accent: the target, of which half is reached
 NOD_S = 0.11, 0.16
-UP_SHARE = 0.15  # of the nods go up
+UP_SHARE = 0.12  # of the nods go up
 TURN_WITH_NOD = 0.35  # degrees of yaw and roll per degree of nod, either way
-LOUD_PITCH_DEGREES, LOUD_Y_UNITS, LOUD_LEAN = 3.8, 0.065, 0.010  # at a loudness of 1
+LOUD_PITCH_DEGREES, LOUD_Y_UNITS, LOUD_LEAN = 4.2, 0.080, 0.010  # at a loudness of 1
 # tanh-limits: of x, y, yaw, pitch, roll, lean; face units, degrees, share
 LIMITS = np.array([0.07, 0.08, 8.0, 6.0, 3.5, 0.045])
 _MIDDLES = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.015])  # between the limits: lean goes from -0.03 to 0.06

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from s2v.engine.behaviour.hearing.prosody import TICK_S, Sound
 
-FAST_S, SLOW_S = 0.12, 1.2  # time constants of the loudness that is compared
+FAST_S, SLOW_S = 0.10, 1.2  # time constants of the loudness that is compared
+PAUSE_S = 6.0  # and of the slow one in pauses: a phrase's first syllable is not an accent for being the first
 PER_SEMITONE = 0.03  # of loudness, over the running mean of the pitch
 PITCH_S = 0.08
 SHORTEST_GAP_S = 0.30
@@ -30,7 +31,7 @@ class Accents:
     def hear(self, sound: Sound) -> float:
         """Strength of the accent that is found in this tick, about 1 for a usual one, 2 at most; 0: none."""
         self._fast += TICK_S / FAST_S * (sound.loudness - self._fast)
-        self._slow += TICK_S / SLOW_S * (sound.loudness - self._slow)
+        self._slow += TICK_S / (SLOW_S if sound.speech else PAUSE_S) * (sound.loudness - self._slow)
         self._pitch += TICK_S / PITCH_S * ((sound.semitones or 0.0) - self._pitch)
         height = self._fast - self._slow + PER_SEMITONE * self._pitch
         self._since_s += TICK_S

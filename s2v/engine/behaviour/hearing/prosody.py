@@ -16,11 +16,13 @@ Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
 TICK_S = 0.01
-SILENCE_DB = -62.0  # of full scale: nothing below it counts as heard
+SILENCE_DB = -80.0  # of full scale: nothing below it is told apart
+QUIETEST_SPEECH_DB = -66.0
+FIRST_FLOOR_DB = -60.0
 FIRST_S = 3.0  # so long the noise floor rises fast
-FLOOR_FIRST_DB_S, FLOOR_LATER_DB_S, FLOOR_STEADY_DB_S = 10.0, 2.0, 30.0
+FLOOR_FIRST_DB_S, FLOOR_LATER_DB_S, FLOOR_STEADY_DB_S = 10.0, 2.0, 40.0
 FLOOR_FALL = 0.2  # of the way down in a tick
-STEADY_DB, STEADY_S = 1.6, 0.4  # a level that strays less for so long is a noise or a tone, not a voice
+STEADY_DB, STEADY_S = 5.0, 0.4  # a level that stays within so much for so long is a noise or a tone, not a voice
 SPEECH_OVER_FLOOR_DB, STILL_SPEECH_DB = 10.0, 7.0  # to begin, to go on
 VOICE_LEVEL_S, FIRST_VOICE_LEVEL_S = 4.0, 0.3  # time constants of the voice's own level
 ONSET_DB = 8.0  # a voice's own level is taken to be so much above the first that is heard of it
@@ -31,6 +33,7 @@ MOST_LOUDNESS = 1.2
 # Pitch by YIN: de Cheveigne and Kawahara, "YIN, a fundamental frequency estimator", JASA 111 (2002).
 LOWEST_HZ, HIGHEST_HZ = 70.0, 400.0
 _COMPARED = 512  # samples that are held against themselves, 32 ms
+_STARTED = 0.3  # of a window's energy lies in them, or the sound has only begun
 _APERIODIC = 0.2  # a difference below it is a period
 PITCH_EVERY = 2  # ticks: between them the pitch stays
 PITCH_MEAN_S = 4.0
@@ -58,9 +61,10 @@ class Prosody:
         self._shortest, self._longest = int(rate_hz / HIGHEST_HZ), math.ceil(rate_hz / LOWEST_HZ)
         self._lags = np.arange(1.0, self._longest + 2)
         self._past = np.zeros(_COMPARED + self._longest + 1 - self._hop, np.float32)
-        self._floor_db = SILENCE_DB
+        self._floor_db = FIRST_FLOOR_DB
         self._voice_db: float | None = None  # the voice's own level
-        self._level_mean, self._level_square = SILENCE_DB, SILENCE_DB**2
+        self._lowest_db = self._highest_db = SILENCE_DB  # since the level was last steady
+        self._steady_s = 0.0
         self._power = 0.0
         self._speech = False
         self._speech_s = 0.0
@@ -93,19 +97,10 @@ class Prosody:
         self._heard_s += TICK_S
         self._power += 0.6 * (power - self._power)
         level_db = max(SILENCE_DB, 10 * math.log10(self._power + 1e-12))
-        share = TICK_S / STEADY_S
-        self._level_mean += share * (level_db - self._level_mean)
-        self._level_square += share * (level_db * level_db - self._level_square)
-        strays_db = math.sqrt(max(0.0, self._level_square - self._level_mean**2))
-        if level_db < self._floor_db:
-            self._floor_db += FLOOR_FALL * (level_db - self._floor_db)
-        else:
-            rise_db_s = FLOOR_FIRST_DB_S if self._heard_s < FIRST_S else FLOOR_LATER_DB_S
-            if strays_db < STEADY_DB:
-                rise_db_s = FLOOR_STEADY_DB_S
-            self._floor_db = min(level_db, self._floor_db + rise_db_s * TICK_S)
+        self._follow_floor(level_db)
         over_db = level_db - self._floor_db
-        self._speech = over_db > (STILL_SPEECH_DB if self._speech else SPEECH_OVER_FLOOR_DB)
+        least_db = STILL_SPEECH_DB if self._speech else SPEECH_OVER_FLOOR_DB
+        self._speech = over_db > least_db and level_db > QUIETEST_SPEECH_DB
         if not self._speech:
             return 0.0, False
         self._speech_s += TICK_S
@@ -116,10 +111,26 @@ class Prosody:
         loudness = OWN_LOUDNESS + (level_db - self._voice_db) / LOUDNESS_DB
         return min(MOST_LOUDNESS, max(0.0, loudness)), True
 
+    def _follow_floor(self, level_db: float) -> None:
+        """The noise floor and the level's steadiness, after a tick of that level."""
+        self._lowest_db, self._highest_db = min(self._lowest_db, level_db), max(self._highest_db, level_db)
+        self._steady_s += TICK_S
+        if self._highest_db - self._lowest_db > STEADY_DB:
+            self._lowest_db, self._highest_db, self._steady_s = level_db, level_db, 0.0
+        if level_db < self._floor_db:
+            self._floor_db += FLOOR_FALL * (level_db - self._floor_db)
+            return
+        rise_db_s = FLOOR_FIRST_DB_S if self._heard_s < FIRST_S else FLOOR_LATER_DB_S
+        if self._steady_s > STEADY_S:
+            rise_db_s = FLOOR_STEADY_DB_S
+        self._floor_db = min(level_db, self._floor_db + rise_db_s * TICK_S)
+
     def _period(self, window: Float32) -> float | None:
         """The shortest period at the end of a window (compared + longest lag + 1,) in samples; None: no period."""
         products = np.correlate(window, window[:_COMPARED], "valid")
         sums = np.cumsum(np.square(window, dtype=np.float64))
+        if sums[_COMPARED - 1] <= _STARTED * sums[-1]:
+            return None
         energies = sums[_COMPARED:] - sums[:-_COMPARED]  # of lag 1, 2, ..., as what follows
         difference = np.maximum(sums[_COMPARED - 1] + energies - 2 * products[1:], 0.0)
         normal = difference * self._lags / np.maximum(np.cumsum(difference), 1e-12)
