@@ -66,18 +66,18 @@ class Gaze:
         elif self._jump_s <= 0:
             self._jump = self._random.standard_normal(2).clip(-2, 2) * (JUMP_X, JUMP_Y)
             self._jump_s = self._random.uniform(*JUMPS_EVERY_S)
+            self._look_s = max(self._look_s, JUMPS_EVERY_S[0])
         return np.asarray(self._look + self._jump)
 
     def _there(self, role: Role) -> None:
-        self._look = np.zeros(2)
-        self._look_s = self._length_s(LOOKS[role].there_s)
+        self._turn(np.zeros(2), LOOKS[role].there_s)
 
     def _away(self, role: Role) -> None:
         looks = LOOKS[role]
-        self._look = self._random.uniform(-1, 1, 2) * (looks.x, looks.y)
-        self._look_s = self._length_s(looks.away_s)
+        self._turn(self._random.uniform(-1, 1, 2) * (looks.x, looks.y), looks.away_s)
 
-    def _length_s(self, median_and_longest: tuple[float, float]) -> float:
-        median_s, longest_s = median_and_longest
+    def _turn(self, look: Float64, median_and_longest_s: tuple[float, float]) -> None:
+        median_s, longest_s = median_and_longest_s
         length_s = median_s * float(np.exp(0.4 * self._random.standard_normal()))
-        return min(longest_s, max(SHORTEST_LOOK_S, length_s))
+        self._look, self._look_s = look, min(longest_s, max(SHORTEST_LOOK_S, length_s))
+        self._jump_s = self._random.uniform(*JUMPS_EVERY_S)

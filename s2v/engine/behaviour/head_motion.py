@@ -12,7 +12,7 @@ from s2v.engine.behaviour.sway import Swayed
 
 Float64 = NDArray[np.float64]
 
-POSTURE_OMEGA, NOD_OMEGA, LOUDNESS_OMEGA = 16.0, 18.0, 15.0
+POSTURE_OMEGA, NOD_OMEGA, LOUDNESS_OMEGA = 18.0, 19.0, 15.0
 OMEGAS = (*[POSTURE_OMEGA] * len(AXES), *[NOD_OMEGA] * 3, LOUDNESS_OMEGA)  # of the springs that follow the targets
 NOD_SHARE = 0.9  # of the accents
 NOD_DEGREES = 4.5, 8.0  # of a usual and of the strongest accent: the target, of which half is reached

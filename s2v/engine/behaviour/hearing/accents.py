@@ -28,8 +28,12 @@ class Accents:
         self._above_s = 0.0
         self._before = 0.0
 
-    def hear(self, sound: Sound) -> float:
-        """Strength of the accent that is found in this tick, about 1 for a usual one, 2 at most; 0: none."""
+    def hear(self, sound: Sound, speaking: bool) -> float:
+        """Strength of the accent that is found in this tick, about 1 for a usual one, 2 at most; 0: none.
+
+        Args:
+            speaking: within a phrase; there are no accents elsewhere.
+        """
         self._fast += TICK_S / FAST_S * (sound.loudness - self._fast)
         self._slow += TICK_S / (SLOW_S if sound.speech else PAUSE_S) * (sound.loudness - self._slow)
         self._pitch += TICK_S / PITCH_S * ((sound.semitones or 0.0) - self._pitch)
@@ -37,7 +41,7 @@ class Accents:
         self._since_s += TICK_S
         if sound.speech:
             self._threshold -= THRESHOLD_RATE * WANTED_PER_S * TICK_S
-        above = sound.speech and height > self._threshold
+        above = speaking and sound.speech and height > self._threshold
         self._above_s = self._above_s + TICK_S if above else 0.0
         peaked = height < self._before or self._above_s >= RISING_S
         self._before = height

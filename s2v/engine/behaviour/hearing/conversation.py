@@ -57,7 +57,7 @@ class Conversation:
     def _moment(self, sound: Sound, other: Phrase) -> Moment:
         self._ticks += 1
         phrase = self._phrases.hear(sound)
-        accent = self._accents.hear(sound)
+        accent = self._accents.hear(sound, phrase.speaking)
         self._has_spoken |= phrase.begins
         self._has_listened |= other.begins
         role: Role = "idle"

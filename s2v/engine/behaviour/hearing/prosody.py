@@ -23,6 +23,7 @@ FIRST_S = 3.0  # so long the noise floor rises fast
 FLOOR_FIRST_DB_S, FLOOR_LATER_DB_S, FLOOR_STEADY_DB_S = 10.0, 2.0, 40.0
 FLOOR_FALL = 0.2  # of the way down in a tick
 STEADY_DB, STEADY_S = 5.0, 0.4  # a level that stays within so much for so long is a noise or a tone, not a voice
+_POWER_SHARE = 0.8  # of a tick's power in what counts; a click's tail is shorter than a syllable
 SPEECH_OVER_FLOOR_DB, STILL_SPEECH_DB = 10.0, 7.0  # to begin, to go on
 VOICE_LEVEL_S, FIRST_VOICE_LEVEL_S = 4.0, 0.3  # time constants of the voice's own level
 ONSET_DB = 8.0  # a voice's own level is taken to be so much above the first that is heard of it
@@ -95,7 +96,7 @@ class Prosody:
     def _hear_level(self, power: float) -> tuple[float, bool]:
         """Loudness and whether somebody speaks, after a tick of that power."""
         self._heard_s += TICK_S
-        self._power += 0.6 * (power - self._power)
+        self._power += _POWER_SHARE * (power - self._power)
         level_db = max(SILENCE_DB, 10 * math.log10(self._power + 1e-12))
         self._follow_floor(level_db)
         over_db = level_db - self._floor_db
