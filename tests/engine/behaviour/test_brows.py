@@ -47,5 +47,5 @@ def test_levels_are_held_and_a_talkers_cheeks_rise_a_little() -> None:
     found = np.array([brows.step(now, []) for now in moments(200.0)])
     changes = np.diff(np.flatnonzero(np.diff(found[:, 0])))
     assert 100 < np.median(changes) < 450
-    assert 0 <= found[:, 2].min() and 0.1 < found[:, 2].max() <= 0.25
+    assert found[:, 2].min() >= 0 and 0.1 < found[:, 2].max() <= 0.25
     assert 0.001 < found[:, 3].std() < 0.006

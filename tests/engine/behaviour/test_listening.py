@@ -34,7 +34,7 @@ def test_it_nods_at_low_pitch_less_often() -> None:
 
 
 def test_it_does_not_nod_at_every_pause() -> None:
-    pauses = {tick: PAUSE for tick in range(100, 6000, 60)}
+    pauses = dict.fromkeys(range(100, 6000, 60), PAUSE)
     times_s = [t for t, _, _ in answers(pauses, length_s=60.0)]
     assert 10 < len(times_s) < 60 / APART_S
     assert np.diff(times_s).min() > APART_S - 0.6

@@ -148,7 +148,9 @@ def test_nothing_of_the_sharpness_is_lost(closed_face: EnrolledFace) -> None:
     part = np.s_[low[1] : high[1], low[0] : high[0]]
     before = sharpness(closed_face.photo[part])
     swayed = [sway.at(float(second)) for second in range(2, 16, 2)]
-    poses = [FacePose(shift=(one.x, one.y), roll=float(np.radians(one.roll_degrees)), breath=one.breath) for one in swayed]
+    poses = [
+        FacePose(shift=(one.x, one.y), roll=float(np.radians(one.roll_degrees)), breath=one.breath) for one in swayed
+    ]
     after = [sharpness(drawn(head, closed_face.photo, pose)[part]) for pose in poses]
     assert 0.97 < np.mean(after) / before < 1.03
 

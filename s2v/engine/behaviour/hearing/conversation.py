@@ -60,6 +60,8 @@ class Conversation:
         accent = self._accents.hear(sound, phrase.speaking)
         self._has_spoken |= phrase.begins
         self._has_listened |= other.begins
+        if sound.speech and not phrase.speaking:  # a knock is heard, but not as a voice
+            sound = SILENT
         role: Role = "idle"
         if phrase.speaking or (self._has_spoken and phrase.pause_s < TALKS_ON_S and not other.speaking):
             role = "talking"

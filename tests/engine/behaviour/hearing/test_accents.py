@@ -11,7 +11,9 @@ from s2v.engine.behaviour.hearing.prosody import Prosody, Sound
 def accents(pcm: Pcm) -> np.ndarray:
     """Strength in each tick."""
     finder = Accents()
-    return np.array([finder.hear(sound, speaking=True) for sound in Prosody(RATE_HZ).hear(pcm[: len(pcm) // 160 * 160])])
+    return np.array(
+        [finder.hear(sound, speaking=True) for sound in Prosody(RATE_HZ).hear(pcm[: len(pcm) // 160 * 160])]
+    )
 
 
 def test_the_stressed_syllable_is_found_while_it_sounds() -> None:
