@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from s2v.engine.behaviour.hearing.conversation import Moment, Role
 from s2v.engine.behaviour.hearing.phrases import NO_PHRASE, Phrase
-from s2v.engine.behaviour.hearing.prosody import SILENT, Sound
+from s2v.engine.behaviour.hearing.prosody import SILENT, ProsodyTick
 
 
 def moments(
@@ -15,7 +15,7 @@ def moments(
     accents: dict[int, float] | None = None,
     own: dict[int, Phrase] | None = None,
     other: dict[int, Phrase] | None = None,
-    sound: Sound = SILENT,
+    sound: ProsodyTick = SILENT,
 ) -> Iterator[Moment]:
     """Ticks of 10 ms, counted from 1, with what happens in some of them."""
     accents, own, other = accents or {}, own or {}, other or {}

@@ -5,7 +5,7 @@ from talk import moments
 
 from s2v.engine.behaviour.brows import LIFT_SHARE, LIFT_UNITS, LOUD_UNITS, QUESTION_UNITS, Brows
 from s2v.engine.behaviour.hearing.phrases import Phrase
-from s2v.engine.behaviour.hearing.prosody import Sound
+from s2v.engine.behaviour.hearing.prosody import ProsodyTick
 from s2v.engine.behaviour.pulses import Pulse
 
 
@@ -37,7 +37,7 @@ def test_a_listener_lifts_them_when_told() -> None:
 
 def test_they_follow_loudness_and_the_lids_follow_them() -> None:
     brows = Brows(np.random.default_rng(0))
-    found = np.array([brows.step(now, []) for now in moments(0.5, sound=Sound(1.0, True))])
+    found = np.array([brows.step(now, []) for now in moments(0.5, sound=ProsodyTick(1.0, True))])
     np.testing.assert_allclose(found[:, 0], LOUD_UNITS)
     assert (found[:, 1] > 0.05).all()
 

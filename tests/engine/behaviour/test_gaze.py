@@ -25,7 +25,7 @@ def test_a_look_is_held_but_for_small_jumps(role: Role) -> None:
     jumps = np.flatnonzero((np.diff(found, axis=0) != 0).any(1))
     assert np.diff(jumps).min() >= 20
     assert 0.4 < np.median(np.diff(jumps)) / 100 < 1.0
-    assert (np.abs(found) <= np.array([LOOKS[role].x, LOOKS[role].y]) + (0.012, 0.006)).all()
+    assert (np.abs(found) <= (LOOKS[role].x + 0.012, LOOKS[role].y + 0.006)).all()
     assert away(found).mean() > 0.01
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from talk import moments
 
@@ -53,6 +55,6 @@ def test_nods_come_in_ones_twos_and_threes_each_smaller_and_some_with_brows() ->
     counts = np.bincount([len(nods) for _, nods, _ in found], minlength=4)
     assert counts[0] == 0 and counts[2] > counts[1] > counts[3] > 0 and len(counts) == 4
     for _, nods, _ in found:
-        assert all(later.height < 0.8 * earlier.height for earlier, later in zip(nods, nods[1:], strict=False))
-        assert all(later.begins_s > earlier.ends_s for earlier, later in zip(nods, nods[1:], strict=False))
+        assert all(later.height < 0.8 * earlier.height for earlier, later in pairwise(nods))
+        assert all(later.begins_s > earlier.ends_s for earlier, later in pairwise(nods))
     assert 0.15 < np.mean([bool(brows) for _, _, brows in found]) < 0.35

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from s2v.engine.behaviour.hearing.prosody import TICK_S, Sound
+from s2v.engine.behaviour.hearing.prosody import TICK_S, ProsodyTick
 
 FAST_S, SLOW_S = 0.10, 1.2  # time constants of the loudness that is compared
 PAUSE_S = 6.0  # and of the slow one in pauses: a phrase's first syllable is not an accent for being the first
@@ -28,7 +28,7 @@ class Accents:
         self._above_s = 0.0
         self._before = 0.0
 
-    def hear(self, sound: Sound, speaking: bool) -> float:
+    def hear(self, sound: ProsodyTick, speaking: bool) -> float:
         """Strength of the accent that is found in this tick, about 1 for a usual one, 2 at most; 0: none.
 
         Args:

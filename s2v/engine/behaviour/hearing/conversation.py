@@ -9,7 +9,7 @@ import numpy as np
 
 from s2v.engine.behaviour.hearing.accents import Accents
 from s2v.engine.behaviour.hearing.phrases import NO_PHRASE, Phrase, Phrases
-from s2v.engine.behaviour.hearing.prosody import SILENT, TICK_S, Float32, Prosody, Sound
+from s2v.engine.behaviour.hearing.prosody import SILENT, TICK_S, Float32, Prosody, ProsodyTick
 
 Role = Literal["talking", "listening", "idle"]
 
@@ -23,7 +23,7 @@ class Moment:
 
     time_s: float  # of its end
     role: Role = "idle"
-    sound: Sound = SILENT  # of the own voice
+    sound: ProsodyTick = SILENT  # of the own voice
     accent: float = 0.0  # strength, see `Accents`
     phrase: Phrase = NO_PHRASE
     other: Phrase = NO_PHRASE  # of the other voice
@@ -54,7 +54,7 @@ class Conversation:
         pcm = heard if heard is not None else _silence(n_ticks, self._rate_hz)
         return [phrases.hear(sound) for sound in prosody.hear(pcm)]
 
-    def _moment(self, sound: Sound, other: Phrase) -> Moment:
+    def _moment(self, sound: ProsodyTick, other: Phrase) -> Moment:
         self._ticks += 1
         phrase = self._phrases.hear(sound)
         accent = self._accents.hear(sound, phrase.speaking)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from s2v.engine.behaviour.hearing.prosody import TICK_S, Sound
+from s2v.engine.behaviour.hearing.prosody import TICK_S, ProsodyTick
 
 BEGINS_AFTER_S = 0.08  # of speech
 ENDS_AFTER_S = 0.22  # of silence: shorter gaps are stops and breaths within the phrase
@@ -41,7 +41,7 @@ class Phrases:
         self._pitched = 0
         self._low_s = 0.0
 
-    def hear(self, sound: Sound) -> Phrase:
+    def hear(self, sound: ProsodyTick) -> Phrase:
         """The next tick."""
         self._follow_pitch(sound)
         self._sound_s, self._pause_s = (self._sound_s + TICK_S, 0.0) if sound.speech else (0.0, self._pause_s + TICK_S)
@@ -60,7 +60,7 @@ class Phrases:
         low = self._speaking and sound.semitones is not None and LOW_S <= self._low_s < LOW_S + TICK_S
         return Phrase(self._speaking, begins, ends, rises, low, self._spoken_s, self._pause_s)
 
-    def _follow_pitch(self, sound: Sound) -> None:
+    def _follow_pitch(self, sound: ProsodyTick) -> None:
         if sound.semitones is None:
             if not sound.speech:
                 self._low_s = 0.0

@@ -42,7 +42,7 @@ MOST_SEMITONES = 8.0
 
 
 @dataclass(frozen=True, slots=True)
-class Sound:
+class ProsodyTick:
     """10 ms of a voice."""
 
     loudness: float = 0.0  # 0 silent, 0.6 the voice's own level, 1.2 at most
@@ -50,7 +50,7 @@ class Sound:
     semitones: float | None = None  # over the running mean of the pitch; None: without a pitch
 
 
-SILENT = Sound()
+SILENT = ProsodyTick()
 
 
 class Prosody:
@@ -75,7 +75,7 @@ class Prosody:
         self._semitones: float | None = None  # the newest
         self._ticks = 0
 
-    def hear(self, pcm: Float32) -> list[Sound]:
+    def hear(self, pcm: Float32) -> list[ProsodyTick]:
         """The next ticks. Args: pcm, (k * hop,) float32, hop the samples of a tick."""
         hops = pcm.reshape(-1, self._hop)
         known = np.concatenate([self._past, pcm])
@@ -90,7 +90,7 @@ class Prosody:
             elif self._ticks % PITCH_EVERY == 0:
                 self._semitones = self._over_mean(self._period(known[i * self._hop : i * self._hop + length]))
             self._ticks += 1
-            heard.append(Sound(loudness, speech, self._semitones))
+            heard.append(ProsodyTick(loudness, speech, self._semitones))
         return heard
 
     def _hear_level(self, power: float) -> tuple[float, bool]:

@@ -5,7 +5,7 @@ import pytest
 from spoken import RATE_HZ, Pcm, phrase, silence, speech, tone
 
 from s2v.engine.behaviour.hearing.accents import SHORTEST_GAP_S, STRONG, Accents
-from s2v.engine.behaviour.hearing.prosody import Prosody, Sound
+from s2v.engine.behaviour.hearing.prosody import Prosody, ProsodyTick
 
 
 def accents(pcm: Pcm) -> np.ndarray:
@@ -40,9 +40,9 @@ def test_one_to_two_accents_a_second_are_found_in_any_voice(level: float) -> Non
 def test_a_higher_pitch_alone_is_an_accent() -> None:
     finder, level = Accents(), 0.6
     for _ in range(400):
-        finder.hear(Sound(level, True, 0.0), speaking=True)
-    assert not any(finder.hear(Sound(level, True, 0.0), speaking=True) for _ in range(100))
-    high = [Sound(level, True, 7.0)] * 30
+        finder.hear(ProsodyTick(level, True, 0.0), speaking=True)
+    assert not any(finder.hear(ProsodyTick(level, True, 0.0), speaking=True) for _ in range(100))
+    high = [ProsodyTick(level, True, 7.0)] * 30
     assert any(finder.hear(sound, speaking=True) for sound in high)
 
 

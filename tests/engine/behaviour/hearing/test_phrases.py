@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 
 from s2v.engine.behaviour.hearing.phrases import ENDS_AFTER_S, SHORTEST_S, Phrase, Phrases
-from s2v.engine.behaviour.hearing.prosody import SILENT, Sound
+from s2v.engine.behaviour.hearing.prosody import SILENT, ProsodyTick
 
 
-def followed(*parts: tuple[Sound, float]) -> list[Phrase]:
+def followed(*parts: tuple[ProsodyTick, float]) -> list[Phrase]:
     """Phrases of sounds that last so many seconds each."""
     phrases = Phrases()
     return [phrases.hear(sound) for sound, length_s in parts for _ in range(round(100 * length_s))]
@@ -16,8 +16,8 @@ def ticks(phrases: list[Phrase], name: str) -> list[int]:
     return [i for i, phrase in enumerate(phrases) if getattr(phrase, name)]
 
 
-def voiced(semitones: float | None = 0.0) -> Sound:
-    return Sound(0.6, True, semitones)
+def voiced(semitones: float | None = 0.0) -> ProsodyTick:
+    return ProsodyTick(0.6, True, semitones)
 
 
 def test_it_begins_and_ends_once_and_lasts_as_long_as_its_sound() -> None:

@@ -4,20 +4,20 @@ import numpy as np
 import pytest
 from spoken import RATE_HZ, Pcm, clicks, noise, silence, speech, tone
 
-from s2v.engine.behaviour.hearing.prosody import MOST_LOUDNESS, OWN_LOUDNESS, Prosody, Sound
+from s2v.engine.behaviour.hearing.prosody import MOST_LOUDNESS, OWN_LOUDNESS, Prosody, ProsodyTick
 
 HOP = RATE_HZ // 100
 
 
-def heard(pcm: Pcm) -> list[Sound]:
+def heard(pcm: Pcm) -> list[ProsodyTick]:
     return Prosody(RATE_HZ).hear(pcm[: len(pcm) // HOP * HOP])
 
 
-def loudness(sounds: list[Sound]) -> np.ndarray:
+def loudness(sounds: list[ProsodyTick]) -> np.ndarray:
     return np.array([one.loudness for one in sounds])
 
 
-def spoken(sounds: list[Sound]) -> np.ndarray:
+def spoken(sounds: list[ProsodyTick]) -> np.ndarray:
     return np.array([one.speech for one in sounds])
 
 
@@ -86,7 +86,7 @@ def test_the_noise_floor_is_found_sooner_in_the_first_seconds() -> None:
 def test_pieces_of_several_ticks_give_the_same() -> None:
     pcm = speech(3.0)[: 300 * HOP]
     whole, prosody = heard(pcm), Prosody(RATE_HZ)
-    pieces: list[Sound] = []
+    pieces: list[ProsodyTick] = []
     for start, end in ((0, 1), (1, 4), (4, 11), (11, 11), (11, 300)):
         pieces += prosody.hear(pcm[start * HOP : end * HOP])
     assert pieces == whole
