@@ -7,7 +7,7 @@ import argparse
 from s2v.bundled import BUNDLED_VOICE
 from s2v.commands.command import Command
 from s2v.commands.options.access import access_of, add_access_options, ice_servers_of, tls_of
-from s2v.commands.options.face import add_face_options
+from s2v.commands.options.face import add_face_options, avatar_options
 from s2v.commands.options.sessions import add_session_options, open_served_faces
 from s2v.commands.options.voice import add_voice_options, broadcast_source_of, print_microphones
 
@@ -26,7 +26,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 def _run(args: argparse.Namespace) -> int:
     if args.list_mics:
         return print_microphones(args.json)
-    broadcast_source = broadcast_source_of(args)
+    broadcast_source, asked = broadcast_source_of(args), avatar_options(args)
     from s2v.machine import use_few_arenas
     from s2v.media.audio_file import read_audio
     from s2v.streaming.server.call_manager import LiveOptions
@@ -57,6 +57,9 @@ def _run(args: argparse.Namespace) -> int:
             broadcast_source=broadcast_source,
             runtime=served.runtime,
             articulation=None if served.runtime.spec.network == "speech2vid" else args.articulation,
+            liveliness=None if args.no_idle else asked.liveliness,
+            mood=None if args.no_idle else asked.mood,
+            listens=args.listen,
         )
         ended_by = run_live(options, args.host, args.port, on_ready, tls)
     return 128 + ended_by

@@ -14,6 +14,7 @@ from streaming.fakes import MOUTH, FakeEngine, fake_avatar, tone, tone_clip
 from streaming.media import shift_samples
 
 from s2v.engine.avatar import Avatar
+from s2v.engine.behaviour.mood import Mood
 from s2v.engine.compositor.pixel_format import PixelFormat
 from s2v.errors import BackendError, OutputError
 from s2v.media.audio_file import AudioClip, read_audio
@@ -73,7 +74,7 @@ def test_frames_that_leave_a_gpu_converted_make_the_same_file(tmp_path: Path) ->
     face, seen = drawn_face(backend.spec), {}
     asked: list[PixelFormat] = []
 
-    def open_engine(place: str, pixels: PixelFormat) -> LipSyncEngine:
+    def open_engine(place: str, pixels: PixelFormat, mood: Mood | None = None) -> LipSyncEngine:
         asked.append(pixels)
         return LipSyncEngine(face, backend, composer_for(backend, place, pixels), idle_seed=1)
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from s2v.engine.behaviour.idle_motion import IdleMotion
+from s2v.engine.behaviour.liveliness import USUAL, check_liveliness
+from s2v.engine.behaviour.mood import Mood, check_mood
 from s2v.engine.behaviour.pose import FacePose
 from s2v.spec import LipSyncSpec
 
@@ -18,9 +22,14 @@ class FaceBehaviour:
     Args:
         seed: 0 to 2**63 - 1; the same seed and sound move the same, another seed differently.
         spec: whose frames and samples are meant.
+        liveliness: how much head, brows and gaze move, 0 to 1.5; may be set at any time.
+        mood: how the face looks before it says anything.
+    Raises: S2vError, no such liveliness or mood.
     """
 
-    def __init__(self, seed: int, spec: LipSyncSpec) -> None:
+    def __init__(self, seed: int, spec: LipSyncSpec, liveliness: float = USUAL, mood: Mood = "neutral") -> None:
+        self.liveliness = check_liveliness(liveliness)
+        self.mood = check_mood(mood)
         self._idle = IdleMotion(seed, spec.fps)
 
     def hear(self, voice: Pcm, heard: Pcm | None = None) -> None:
@@ -32,4 +41,8 @@ class FaceBehaviour:
 
     def pose(self, frame: int) -> FacePose:
         """What is to be seen in video frame `frame`, 0 or later; frame 0 is the photo at rest."""
-        return self._idle.at(frame)
+        pose, share = self._idle.at(frame), self.liveliness
+        (x, y), (gaze_x, gaze_y) = pose.shift, pose.gaze
+        return replace(
+            pose, shift=(share * x, share * y), roll=share * pose.roll, gaze=(share * gaze_x, share * gaze_y)
+        )
