@@ -20,8 +20,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--listen-to",
         type=Path,
         metavar="FILE",
-        help="the other side of a conversation: the face hears it, who watches the video does not; cut to the length of "
-        "--audio, or followed by silence",
+        help="the other side of a conversation: the face hears it, who watches the video does not; cut to the length "
+        "of --audio, or followed by silence",
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.mp4", help="the video to write")
     parser.add_argument("--force", action="store_true", help="replace the output if it exists")

@@ -14,9 +14,9 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from s2v.engine.behaviour.liveliness import USUAL as USUAL_LIVELINESS
-from s2v.engine.behaviour.liveliness import check_liveliness
-from s2v.engine.behaviour.mood import Mood, check_mood
+from s2v.engine.behaviour.mood import Mood
+from s2v.engine.behaviour.options import USUAL as USUAL_LIVELINESS
+from s2v.engine.behaviour.options import check_liveliness, check_mood
 from s2v.engine.compositor.pixel_format import PixelFormat
 from s2v.engine.face.articulation import USUAL
 from s2v.engine.face.enrolment import EnrolledFace

@@ -16,8 +16,8 @@ from s2v.engine.backends import DEFAULT_THREADS, bundled_model, open_backend
 from s2v.engine.backends.base import Backend, DeviceOutputsBackend
 from s2v.engine.backends.batcher import BatchingBackend
 from s2v.engine.backends.model_file import read_model_file
-from s2v.engine.behaviour.liveliness import USUAL as USUAL_LIVELINESS
 from s2v.engine.behaviour.mood import Mood
+from s2v.engine.behaviour.options import USUAL as USUAL_LIVELINESS
 from s2v.engine.compositor.cpu import Compositor, make_compositor
 from s2v.engine.compositor.pixel_format import PixelFormat
 from s2v.engine.compositor_choice import Compose, composer, composer_for
@@ -57,7 +57,7 @@ def load_avatar(
         seed: whole number from 0: another one blinks and moves otherwise. None: nothing but the lower face moves.
         compose: where frames are drawn, "auto", "cpu" or "gpu".
         articulation: how strongly the face speaks, 0.5 to 1.5: silence stays silent, closed lips stay closed.
-        liveliness: how much head, brows and gaze move, 0 to 1.5; blinks and breath stay.
+        liveliness: how much head, brows and gaze move with the conversation, 0 to 1.5; breath, blinks and looks stay.
         mood: how the face looks before it says anything: "neutral", "friendly" or "serious".
     Raises: FaceError, the photo cannot be used. ModelError, the model file cannot, or hears at another rate, or puts
         out pixels, which no articulation scales. S2vError, no such articulation, liveliness or mood, or one of the last

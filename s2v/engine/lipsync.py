@@ -17,9 +17,9 @@ from s2v.engine.audio.mfcc import as_mono
 from s2v.engine.audio.windows import MfccWindows
 from s2v.engine.backends.base import Backend, DeviceOutputsBackend, Outputs, Tensors
 from s2v.engine.behaviour.face_behaviour import FaceBehaviour, Pcm
-from s2v.engine.behaviour.liveliness import USUAL as USUAL_LIVELINESS
-from s2v.engine.behaviour.liveliness import check_liveliness
-from s2v.engine.behaviour.mood import Mood, check_mood
+from s2v.engine.behaviour.mood import Mood
+from s2v.engine.behaviour.options import USUAL as USUAL_LIVELINESS
+from s2v.engine.behaviour.options import check_liveliness, check_mood
 from s2v.engine.behaviour.pose import AT_REST
 from s2v.engine.compositor.cpu import Compositor
 from s2v.engine.compositor_choice import composer_for
@@ -135,7 +135,7 @@ class LipSyncEngine:
 
     @property
     def liveliness(self) -> float:
-        """How much head, brows and gaze move: 0 not at all, 1 as people do. Blinks and breath stay.
+        """How much head, brows and gaze follow the conversation; at 0 sway, breath, blinks and looks are left.
 
         The frames drawn next have what it is set to. Raises: S2vError, when it is set to no number from 0 to 1.5.
         """

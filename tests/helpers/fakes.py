@@ -93,7 +93,7 @@ class FakeCompositor:
         assert all(rows.shape[0] == 1 for rows in outputs.values()), "one frame at a time"
         content = b"".join(np.asarray(outputs[name]).tobytes() for name in sorted(outputs))
         content += np.float32(articulation).tobytes()
-        content += np.hstack([np.ravel(value) for value in astuple(pose)]).tobytes()
+        content += (np.hstack([np.ravel(value) for value in astuple(pose)]) + 0.0).tobytes()  # -0.0 is 0.0
         frame = self.still.copy()
         frame.ravel()[:] = np.resize(np.frombuffer(content, np.uint8), frame.size)
         return frame

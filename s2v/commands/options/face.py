@@ -56,7 +56,8 @@ def add_face_options(parser: argparse.ArgumentParser, max_side_px: int) -> None:
         "--liveliness",
         type=_liveliness,
         metavar="SHARE",
-        help="how much head, brows and gaze move, 0 to 1.5 (default 1.0); blinks and breath stay",
+        help="how much head, brows and gaze move with the conversation, 0 to 1.5 (default 1.0); breath, blinks and "
+        "looks stay",
     )
     parser.add_argument("--mood", choices=MOODS, help="how the face looks before it says anything (default neutral)")
     parser.add_argument(

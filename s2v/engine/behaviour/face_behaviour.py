@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.engine.behaviour.idle_motion import IdleMotion
-from s2v.engine.behaviour.liveliness import USUAL, check_liveliness
-from s2v.engine.behaviour.mood import Mood, check_mood
+from s2v.engine.behaviour.idle_motion import EASE_IN_S, IdleMotion
+from s2v.engine.behaviour.mood import MOODS, Mood
+from s2v.engine.behaviour.options import USUAL
 from s2v.engine.behaviour.pose import FacePose
+from s2v.engine.face.maps import smoothstep
 from s2v.spec import LipSyncSpec
 
 Pcm = NDArray[np.float32]
@@ -24,12 +25,12 @@ class FaceBehaviour:
         spec: whose frames and samples are meant.
         liveliness: how much head, brows and gaze move, 0 to 1.5; may be set at any time.
         mood: how the face looks before it says anything.
-    Raises: S2vError, no such liveliness or mood.
     """
 
     def __init__(self, seed: int, spec: LipSyncSpec, liveliness: float = USUAL, mood: Mood = "neutral") -> None:
-        self.liveliness = check_liveliness(liveliness)
-        self.mood = check_mood(mood)
+        self.liveliness = liveliness
+        self.mood = mood
+        self._fps = spec.fps
         self._idle = IdleMotion(seed, spec.fps)
 
     def hear(self, voice: Pcm, heard: Pcm | None = None) -> None:
@@ -41,8 +42,13 @@ class FaceBehaviour:
 
     def pose(self, frame: int) -> FacePose:
         """What is to be seen in video frame `frame`, 0 or later; frame 0 is the photo at rest."""
-        pose, share = self._idle.at(frame), self.liveliness
+        pose, share, look = self._idle.at(frame), self.liveliness, MOODS[self.mood]
         (x, y), (gaze_x, gaze_y) = pose.shift, pose.gaze
+        ease = smoothstep(frame / (self._fps * EASE_IN_S))
         return replace(
-            pose, shift=(share * x, share * y), roll=share * pose.roll, gaze=(share * gaze_x, share * gaze_y)
+            pose,
+            shift=(share * x, share * y),
+            roll=share * pose.roll,
+            gaze=(share * gaze_x, share * gaze_y),
+            **{name: ease * offset for name, offset in asdict(look).items()},
         )

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Literal, cast, get_args
-
-from s2v.errors import S2vError
+from dataclasses import dataclass
+from typing import Literal
 
 Mood = Literal["neutral", "friendly", "serious"]
 
 
-def check_mood(value: object) -> Mood:
-    """The value as it is. Raises: S2vError, it is no mood."""
-    if isinstance(value, str) and value in get_args(Mood):
-        return cast(Mood, value)
-    raise S2vError(f"mood is {value!r:.40}: choose one of {', '.join(get_args(Mood))}")
+@dataclass(frozen=True)
+class Expression:
+    """Offsets in the units of `FacePose`."""
+
+    brows: float = 0.0  # face units up
+    corners: float = 0.0  # face units up and out
+    cheeks: float = 0.0  # 0..1 raised
+    widen: float = 0.0  # share of the eye's opening
+
+
+MOODS: dict[Mood, Expression] = {
+    "neutral": Expression(),
+    "friendly": Expression(brows=0.008, corners=0.022, cheeks=0.30, widen=-0.03),
+    "serious": Expression(brows=-0.016, corners=-0.010, cheeks=0.0, widen=-0.06),
+}

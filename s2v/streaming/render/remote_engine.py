@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.engine.avatar import CALL_PIXELS, AvatarOptions
-from s2v.engine.behaviour.liveliness import check_liveliness
 from s2v.engine.behaviour.mood import Mood
+from s2v.engine.behaviour.options import check_liveliness
 from s2v.engine.compositor.pixel_format import PixelFormat
 from s2v.engine.face.articulation import check_articulation
 from s2v.engine.face.enrolment import EnrolledFace

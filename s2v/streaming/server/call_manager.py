@@ -12,8 +12,8 @@ import numpy as np
 from aiohttp import web
 
 from s2v.engine.avatar import CALL_PIXELS, Avatar
-from s2v.engine.behaviour.liveliness import USUAL as USUAL_LIVELINESS
 from s2v.engine.behaviour.mood import Mood
+from s2v.engine.behaviour.options import USUAL as USUAL_LIVELINESS
 from s2v.engine.face.articulation import USUAL
 from s2v.errors import StreamError
 from s2v.machine import give_memory_back

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, fields
 
-from s2v.engine.behaviour.liveliness import check_liveliness
+from s2v.engine.behaviour.options import check_liveliness
 from s2v.engine.face.articulation import check_articulation
 from s2v.errors import S2vError, StreamError
 

@@ -6,7 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from s2v.engine.behaviour.mood import Mood, check_mood
+from s2v.engine.behaviour.mood import Mood
+from s2v.engine.behaviour.options import check_mood
 from s2v.errors import S2vError, StreamError
 from s2v.streaming.session.wishes import AS_IT_IS, Wishes
 from s2v.streaming.webrtc.aiortc_internals import SessionDescription
