@@ -126,7 +126,7 @@ def test_subscribers_are_heard_until_they_leave_and_change_nothing_else() -> Non
             assert engine.alone - alone >= len(engine.heard) - count - 640 > 5_000, "nobody speaks to it any more"
             assert tones.broadcast.state()["heard"] == 0
             for wish in (Wishes(articulation=1.0), Wishes(liveliness=1.0)):
-                with pytest.raises(StreamError, match="everybody sees this face: its (articulation|liveliness) is"):
+                with pytest.raises(StreamError, match=r"everybody sees this face: its (articulation|liveliness) is"):
                     watching.grant(wish)
             watching.grant(Wishes())
 

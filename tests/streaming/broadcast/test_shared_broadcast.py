@@ -115,7 +115,7 @@ def test_the_shared_face_hears_who_speaks_to_it_if_it_listens_and_nobody_else_ev
             assert state["broadcast"]["heard"] == listens
             for sound in sounds:
                 spectrum = np.abs(np.fft.rfft(sound[-48_000:] * np.hanning(48_000)))
-                assert np.argmax(spectrum) == pytest.approx(440, abs=2)
+                assert np.argmax(spectrum) == pytest.approx(440, rel=0.04), "the clock may bend it as much"
                 assert spectrum[200:240].max() < 0.01 * spectrum.max(), "nothing of the caller's 220 Hz"
             (engine,) = engines.made
             if listens:
@@ -142,7 +142,7 @@ class Garbage(MediaStreamTrack):
         self.sent = 0
         self._random = np.random.default_rng(0)
 
-    async def recv(self) -> av.Packet[Any]:  # type: ignore[override]
+    async def recv(self) -> av.Packet[Any]:
         await asyncio.sleep(0.02)
         packet: av.Packet[Any] = av.Packet(self._random.bytes(60))
         packet.pts = packet.dts = 960 * self.sent

@@ -325,7 +325,9 @@ def test_how_a_face_speaks_and_moves_is_asked_for_or_refused(
         ("push", (None, None, None)),
     ],
 )
-def test_callers_are_told_how_faces_speak_and_move_if_they_can_change_it(server: str, shown: tuple[object]) -> None:
+def test_callers_are_told_how_faces_speak_and_move_if_they_can_change_it(
+    server: str, shown: tuple[object, ...]
+) -> None:
     async def ask(client: TestClient[Any, Any]) -> None:
         config = await (await client.get("/config")).json()
         assert (config["articulation"], config["liveliness"], config["mood"]) == shown
