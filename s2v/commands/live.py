@@ -35,7 +35,8 @@ def _run(args: argparse.Namespace) -> int:
     use_few_arenas()  # before the runtime starts its threads
     access, tls, ice_servers = access_of(args), tls_of(args), ice_servers_of(args)
     clip = read_audio(args.audio) if args.audio else None
-    sample = read_audio(BUNDLED_VOICE) if clip is None and broadcast_source is None else None
+    shared = clip is not None or broadcast_source is not None
+    sample = None if shared or args.listen else read_audio(BUNDLED_VOICE)
 
     def on_ready(url: str) -> None:
         print(f"open {url} in a browser (Ctrl-C stops)", flush=True)
@@ -44,7 +45,7 @@ def _run(args: argparse.Namespace) -> int:
 
             webbrowser.open(url)
 
-    with open_served_faces(args, shared=clip is not None or broadcast_source is not None) as served:
+    with open_served_faces(args, shared) as served:
         options = LiveOptions(
             served.avatar,
             clip,
