@@ -6,8 +6,10 @@ import json
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from s2v.errors import StreamError
-from s2v.streaming.session.session import articulation_of
+from s2v.engine.behaviour.mood import Mood
+from s2v.engine.behaviour.options import check_mood
+from s2v.errors import S2vError, StreamError
+from s2v.streaming.session.wishes import AS_IT_IS, Wishes
 from s2v.streaming.webrtc.aiortc_internals import SessionDescription
 
 Input = Literal["mic", "voice", "shared"]
@@ -23,7 +25,8 @@ class Offer:
     sdp: str
     input: Input
     face: str | None = None  # id of the face to show; None is the server's own
-    articulation: float | None = None  # how strongly it speaks; None is as the server has it
+    wishes: Wishes = AS_IT_IS  # what they leave out is as the server has it
+    mood: Mood | None = None  # how it looks before it says anything; None is as the server has it
 
     @classmethod
     def from_json(cls, text: str) -> Offer:
@@ -40,8 +43,15 @@ class Offer:
             raise StreamError(f"the offer has {sections} media sections: send one audio, one video, one data channel")
         if not isinstance(face := body.get("face"), str | None):
             raise StreamError(f'"face" is {str(face)[:20]}: send the id of a face, or leave it out')
-        articulation = body.get("articulation")
-        return cls(body["sdp"], body["input"], face, None if articulation is None else articulation_of(articulation))
+        wishes = Wishes.of(body.get("articulation"), body.get("liveliness"))
+        return cls(body["sdp"], body["input"], face, wishes, _mood_of(body.get("mood")))
+
+
+def _mood_of(value: object) -> Mood | None:
+    try:
+        return None if value is None else check_mood(value)
+    except S2vError as error:
+        raise StreamError(str(error)) from None
 
 
 def refuse_unusable(description: SessionDescription) -> None:
