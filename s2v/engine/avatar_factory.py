@@ -64,11 +64,19 @@ def load_avatar(
         background: what to show behind the person: "blur", a colour (a name, "#rrggbb" or "r,g,b") or a picture's path.
             None: what is there on the photo.
     Raises: FaceError, the photo cannot be used. ModelError, the model file cannot, or hears at another rate, or puts
-        out pixels, which no articulation scales. S2vError, no such articulation, liveliness mood or background, or one of the last
-        two without a seed.
+        out pixels, which no articulation scales. S2vError, no such articulation, liveliness, mood or background, or
+        liveliness or mood without a seed.
     """
     options = AvatarOptions(
-        None if model is None else Path(model), backend, seed, max_side_px, compose, articulation, liveliness, mood, background
+        None if model is None else Path(model),
+        backend,
+        seed,
+        max_side_px,
+        compose,
+        articulation,
+        liveliness,
+        mood,
+        background,
     )
     return LocalAvatarFactory(options).enrol(photo, face_index=face_index)
 

@@ -186,14 +186,14 @@ class AttentiveBehaviour(FaceBehaviour):
 
     def __init__(self) -> None:
         super().__init__(0, SPEC)
-        self._sound = np.zeros((0, 2), np.float32)
+        self._both = np.zeros((0, 2), np.float32)
 
     def hear(self, voice: Pcm, heard: Pcm | None = None) -> None:
         other = np.zeros_like(voice) if heard is None else heard
-        self._sound = np.concatenate([self._sound, np.stack([voice, other], axis=1)])
+        self._both = np.concatenate([self._both, np.stack([voice, other], axis=1)])
 
     def pose(self, frame: int) -> FacePose:
-        voice, other = self._sound[: SPEC.ready_at(frame)].astype(float).sum(0)
+        voice, other = self._both[: SPEC.ready_at(frame)].astype(float).sum(0)
         return FacePose(lean=self.liveliness * voice, yaw=self.liveliness * other)
 
 

@@ -67,7 +67,7 @@ class HeadMotion:
             given[[_X, _Y, _Z], axis] = row - np.eye(3)[axis]
         c, s = cos(pose.roll), sin(pose.roll)
         roll = np.array([[c, -s], [s, c]])
-        given = given @ roll.T
+        given = np.asarray(given @ roll.T, np.float64)
         given[[_X, _Y]] += (roll - np.eye(2)).T
         given[_ONE] += np.array(pose.shift) - (roll - np.eye(2)) @ self._neck
         # It grows, and what is nearer to the camera grows more.
