@@ -12,6 +12,7 @@ from s2v.engine.behaviour.springs import Float64
 
 OMEGAS = (17.0, 17.0, 8.5, 8.5)  # of the springs that follow the targets
 LEVEL_UNITS = 0.010  # standard deviation of the height that is held from phrase to phrase
+TALKING_UNITS = -0.014  # what loudness adds on the average is taken off here
 LEVEL_SHARE = {"talking": 1.0, "listening": 0.5, "idle": 0.4}
 LEVEL_S = 1.2, 4.0
 LIFT_UNITS, LIFT_S = (0.030, 0.050), (0.22, 0.45)  # with strong accents
@@ -57,6 +58,7 @@ class Brows:
     def _change(self, share: float, talking: bool) -> None:
         random = self._random
         level, corners = np.clip(random.standard_normal(2), -1.5, 1.5) * share
-        self._level, self._corners = LEVEL_UNITS * float(level), CORNERS_UNITS * float(corners)
+        self._level = LEVEL_UNITS * float(level) + TALKING_UNITS * talking
+        self._corners = CORNERS_UNITS * float(corners)
         self._cheeks = CHEEKS * random.random() ** 2 if talking else 0.0
         self._level_s = random.uniform(*LEVEL_S)

@@ -27,7 +27,7 @@ from s2v.spec import LipSyncSpec
 
 SPEC = LipSyncSpec()
 SEED = 7
-# The most that any sound accelerates a usual head, per s^2: x, y in face units, yaw, pitch, roll in degrees, and lean.
+# What no sound here may exceed at liveliness 1, per s^2: x, y in face units, yaw, pitch, roll in degrees, and lean.
 MOST_ACCELERATION = np.array([8.0, 12.0, 900.0, 1000.0, 1200.0, 3.0])
 
 
