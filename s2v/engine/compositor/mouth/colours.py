@@ -34,7 +34,8 @@ class InteriorColours:
     teeth: NDArray[np.float32]
     flesh: NDArray[np.float32]  # tongue and gums
     cavity: NDArray[np.float32]
-    lip: NDArray[np.float32]  # the lower lip's inner side
+    lip: NDArray[np.float32]  # the lower lip, tucked
+    inner_lip: NDArray[np.float32]  # its wet inner side
     shade_exponents: NDArray[np.float32]  # (3,) BGR: light to that power; flesh reflects red into its shadows
 
     @property
@@ -63,16 +64,18 @@ def interior_colours(face: EnrolledFace) -> InteriorColours:
     chroma = float(np.percentile(np.hypot(*np.concatenate([cheeks, lips])[:, 1:].T), _CHROMA_PERCENTILE))
     s = float(np.clip(chroma / _FULL_CHROMA, 0, 1))
     cast = max(0.0, cheek[2] - 21)  # yellow that no skin has in white light
-    yellow = min(0.35 * white[2] + 6.5 * s + 0.75 * cast, 0.6 * chroma)
+    yellow = min(0.35 * white[2] + 8.0 * s + 0.75 * cast, 0.65 * chroma)
     teeth = [0.45 * cheek[0] + 0.55 * white_l + 10, np.clip(0.35 * white[1], -0.5 * s, 4 * s), max(yellow, 0.0)]
-    flesh = [0.36 * cheek[0] + 0.30 * lip[0] + 14, 0.45 * lip[1] + 21 * s, 0.45 * lip[2] + 9 * s + 0.5 * cast]
-    cavity = [0.24 * cheek[0], 0.78 * flesh[1], 0.85 * flesh[2]]
-    inner_lip = [0.92 * lip[0], lip[1] + 4 * s, lip[2]]
+    flesh = [0.36 * cheek[0] + 0.30 * lip[0] + 14, 0.45 * lip[1] + 21 * s, 0.45 * lip[2] + 12 * s + 0.5 * cast]
+    cavity = [0.24 * cheek[0], 0.78 * flesh[1], 0.95 * flesh[2]]
+    tucked = [0.92 * lip[0], lip[1] + 4 * s, lip[2]]
+    wet = [0.74 * lip[0], 0.9 * lip[1] + 9 * s, 0.9 * lip[2] + 4 * s]
     return InteriorColours(
         teeth=_bgr(np.array(teeth)),
         flesh=_bgr(np.array(flesh)),
         cavity=_bgr(np.array(cavity)),
-        lip=_bgr(np.array(inner_lip)),
+        lip=_bgr(np.array(tucked)),
+        inner_lip=_bgr(np.array(wet)),
         shade_exponents=np.array([1 + 0.26 * s, 1 + 0.26 * s, 1 - 0.36 * s], np.float32),
     )
 

@@ -128,7 +128,8 @@ class MouthInterior:
     def paste(self, part: Image, paint: NDArray[np.float32], opening: Opening, share: float) -> None:
         """Lay `layers` into the frame, shaded."""
         log_light = np.log(opening.light)
-        shown = [level * np.exp(power * log_light) for level, power in zip(paint, self._exponents, strict=True)]
+        layers = zip(paint, self._tables.inner_lip, self._exponents, strict=True)
+        shown = [(one + opening.lower_lip * (lip - one)) * np.exp(power * log_light) for one, lip, power in layers]
         cover = opening.cover * np.float32(share)
         mixed = [old + cover * (level - old) for level, old in zip(shown, cv2.split(part), strict=True)]
         part[:] = cv2.convertScaleAbs(cv2.merge(mixed))
