@@ -32,7 +32,7 @@ ROUND = 0.06  # face units below its edge where a rounded surface faces the ligh
 EDGE_LIGHT, BACK_LIGHT = 0.55, 0.66  # at the edge of the body; of a tongue far back
 GROOVE, GROOVE_HALF = 0.12, 0.03  # light lost along the middle of the body; face units to its side
 TIP_LIGHT, TIP_DARKER, TIP_UNDER = 1.10, 0.34, 0.10  # of the tip; its underside, that many face units further down
-BETWEEN_FROM, BETWEEN_OVER = 1.85, 0.15  # tip + front: where the tip begins to come between the teeth; and how fast
+BETWEEN_FROM, BETWEEN_OVER = 0.5, 0.4  # of the dental variable: where the tip comes between the teeth; and how fast
 BETWEEN_EDGE, BETWEEN_LIGHT = 0.80, 0.28  # of the tip between the teeth, and what its middle has more
 BETWEEN_OUT = 0.014  # face units that it reaches over the lower teeth
 SHADOW, SHADED = 0.32, 0.045  # light that the upper teeth keep off; face units below their edge
@@ -76,12 +76,12 @@ def behind_teeth(lower_v: float, chin: float, height: float, front: float, tip: 
     return Behind(flesh, cavity, np.broadcast_to(shade, flesh.shape))
 
 
-def tongue_between(lower_v: float, front: float, tip: float) -> NDArray[np.float32] | None:
+def tongue_between(lower_v: float, dental: float) -> NDArray[np.float32] | None:
     """The tip between the teeth, over the lower ones and under the upper ones: (h, w, 2) light times cover, cover.
 
-    None where there is none. Args: as of `behind_teeth`.
+    None where there is none. Args: lower_v: as of `behind_teeth`. dental: `tongue_dental` of `TRACT_VARIABLES`.
     """
-    out = smoothstep((tip + front - BETWEEN_FROM) / BETWEEN_OVER)
+    out = smoothstep((dental - BETWEEN_FROM) / BETWEEN_OVER)
     if not out:
         return None
     top, bottom = -TIP_SOFT, max(lower_v, 0.0) + BETWEEN_OUT
