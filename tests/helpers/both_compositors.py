@@ -22,8 +22,11 @@ from s2v.engine.face.geometry import Points, canonical_face
 from s2v.spec import LipSyncSpec
 
 SPEC = LipSyncSpec.of("s2v")
-# tongue_height, tongue_front, tongue_tip, lip_to_teeth: at rest, as for IY, AA, L, TH, F.
-TRACTS = ((0.3, 0.5, 0.1, 0), (1, 0.9, 0, 0), (0, 0.1, 0, 0), (0.3, 0.6, 1, 0), (0.5, 1, 0.9, 0), (0.2, 0.5, 0, 0.9))
+# `TRACT_VARIABLES`: at rest, as for IY, AA, L, TH, F.
+TRACTS = (
+    (0.3, 0.5, 0.1, 0, 0), (1, 0.9, 0, 0, 0.1), (0, 0.1, 0, 0, 0), (0.3, 0.6, 1, 0, 0.3), (0.5, 0.8, 0.9, 0, 0.85),
+    (0.2, 0.5, 0, 0.9, 0),
+)  # fmt: skip
 
 
 class FrameOfBoth(NamedTuple):

@@ -89,7 +89,7 @@ class MotionCompositor:
         return False
 
     def draw(self, outputs: Outputs, index: int = 0, articulation: float = USUAL) -> Image:
-        """See `Compositor.draw`; needs `motion` (1, K) and `tract` (1, 4)."""
+        """See `Compositor.draw`; needs `motion` (1, K) and `tract` (1, 5)."""
         pose = self.pose(index)
         motion = articulated(np.asarray(outputs["motion"], np.float32)[0], articulation, self.tables.articulation)
         frame, weights = self._warped(motion, pose)

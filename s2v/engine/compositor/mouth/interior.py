@@ -67,7 +67,7 @@ class MouthInterior:
         Args:
             mouth: (h, w, 3) BGR. outline: (20, 2) inner edge of the lips in its pixels, as `LayeredWarp.mouth_outline`.
             carry: (2, 3) from the window's pixels at rest to where the head has carried them.
-            motion: (n_motion,). tract: (4,) of `TRACT_VARIABLES`.
+            motion: (n_motion,). tract: (5,) of `TRACT_VARIABLES`.
         """
         gap_px, down = lip_gap(outline)
         share = apart(gap_px, self._tables.unit_px)
@@ -92,7 +92,7 @@ class MouthInterior:
     ) -> NDArray[np.float32]:
         """What a part of the window shows in full light: (3, h, w) B, G, R in [0, 255]."""
         tables = self._tables
-        height, front, tip, tuck = (float(x) for x in tract)
+        height, front, tip, tuck, dental = (float(x) for x in tract)
         chin = motion.astype(np.float64) @ tables.chin_moves
         jaw_px = tables.plane_to_window[:, :2] @ (JAW_SHARE * chin)
         lower_v = tables.lower_v + JAW_SHARE * float(chin[1])
@@ -108,7 +108,7 @@ class MouthInterior:
         flesh += gum_light * shade
         np.multiply(behind_cavity, bare, out=cavity)
         np.multiply(tooth_light, shade, out=teeth)
-        if (tongue := tongue_between(lower_v, front, tip)) is not None:
+        if (tongue := tongue_between(lower_v, dental)) is not None:
             light, cover = cv2.split(self._soft(tongue, to_part, size))
             shares[:3] *= 1 - cover
             flesh += light

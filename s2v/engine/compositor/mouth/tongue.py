@@ -36,7 +36,7 @@ WET, WET_AT, WET_HALF = 0.30, 0.038, 0.018  # a wet shine on either side of the 
 WET_ASIDE, WET_WIDE = 0.048, 0.030  # face units to the side of the middle; half its width
 CHEEK, CHEEK_FROM, CHEEK_OVER = 0.34, 0.08, 0.14  # flesh that the cavity shows at its sides: the cheeks; face units
 TIP_LIGHT, TIP_DARKER, TIP_UNDER = 1.10, 0.34, 0.10  # of the tip; its underside, that many face units further down
-BETWEEN_FROM, BETWEEN_OVER = 1.85, 0.15  # tip + front: where the tip begins to come between the teeth; and how fast
+BETWEEN_FROM, BETWEEN_OVER = 0.5, 0.4  # of the dental variable: where the tip comes between the teeth; and how fast
 BETWEEN_EDGE, BETWEEN_LIGHT = 0.80, 0.28  # of the tip between the teeth, and what its middle has more
 BETWEEN_OUT = 0.014  # face units that it reaches over the lower teeth
 SHADOW, SHADED = 0.32, 0.045  # light that the upper teeth keep off; face units below their edge
@@ -94,12 +94,12 @@ def behind_teeth(lower_v: float, chin: float, height: float, front: float, tip: 
     return Behind(flesh, cavity, SHADE)
 
 
-def tongue_between(lower_v: float, front: float, tip: float) -> NDArray[np.float32] | None:
+def tongue_between(lower_v: float, dental: float) -> NDArray[np.float32] | None:
     """The tip between the teeth, over the lower ones and under the upper ones: (h, w, 2) light times cover, cover.
 
-    None where there is none. Args: as of `behind_teeth`.
+    None where there is none. Args: lower_v: as of `behind_teeth`. dental: `tongue_dental` of `TRACT_VARIABLES`.
     """
-    out = smoothstep((tip + front - BETWEEN_FROM) / BETWEEN_OVER)
+    out = smoothstep((dental - BETWEEN_FROM) / BETWEEN_OVER)
     if not out:
         return None
     top, bottom = -TIP_SOFT, max(lower_v, 0.0) + BETWEEN_OUT

@@ -68,7 +68,7 @@ class TorchCompositor:
         """See `Compositor.draw`; in the pixel format asked for.
 
         Args:
-            outputs: `motion` (1, K) and `tract` (1, 4): arrays, or tensors on this device that were computed on the
+            outputs: `motion` (1, K) and `tract` (1, 5): arrays, or tensors on this device that were computed on the
                 draw_stream's stream or are finished.
         """
         pose = self.pose(index)
@@ -152,7 +152,7 @@ class TorchBatchCompositor:
         """One frame of each face, (n, h, w, 3) BGR or as asked for, a new array.
 
         Args:
-            outputs: `motion` (n, K) and `tract` (n, 4), one row a face. indices: which frame of each one's video.
+            outputs: `motion` (n, K) and `tract` (n, 5), one row a face. indices: which frame of each one's video.
         """
         rows, blinking = self._rows(indices)
         with self._lock:

@@ -21,7 +21,7 @@ def layers(face: InteriorTensors, window: MouthTensors, weights: Tensor, tract: 
     """What the window shows in full light, (n, 3, h, w) B, G, R in [0, 255].
 
     Args:
-        weights: (n, m) motion coefficients and a one. tract: (n, 4) of `TRACT_VARIABLES`.
+        weights: (n, m) motion coefficients and a one. tract: (n, 5) of `TRACT_VARIABLES`.
         places: (n, 4, 3) from pixels of the window to where the head has them from: in a row of teeth, in the grid of
             soft shapes, [-1, 1] each.
     """
@@ -66,10 +66,10 @@ def soft_shapes(face: InteriorTensors, numbers: Tensor, tract: Tensor) -> Tensor
     between the teeth (light times cover, cover); the tucked lower lip (the same).
 
     Args:
-        numbers: (n, len(NUMBERS)). tract: (n, 4) of `TRACT_VARIABLES`.
+        numbers: (n, len(NUMBERS)). tract: (n, 5) of `TRACT_VARIABLES`.
     """
     _, _, lower_v, body_v, left_behind, tip_low_v, up, out, front_light = numbers[..., None].unbind(1)  # (n, 1) each
-    tip, tuck = tract[:, 2:3], tract[:, 3:]
+    tip, tuck = tract[:, 2:3], tract[:, 3:4]
     body_v = body_v - left_behind.clamp(min=0)
     tip_v = torch.lerp(tip_low_v, tip_low_v.clamp(max=-shapes.TIP_SOFT), tip)
     depth = lower_v.clamp(min=0) + (shapes.BETWEEN_OUT + shapes.TIP_SOFT)  # of the tongue between the teeth

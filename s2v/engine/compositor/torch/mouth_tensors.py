@@ -74,7 +74,7 @@ class InteriorTensors:
 
     upper: Tensor  # (n, 3, rh, rw): light of teeth, of gums, each times cover, and cover
     lower: Tensor
-    numbers: Tensor  # (n, m + 4, len(NUMBERS)): what each motion, the one behind them, and each tract variable adds
+    numbers: Tensor  # (n, m + 5, len(NUMBERS)): what each motion, the one behind them, and each tract variable adds
     colours: Tensor  # (n, 3, 4): BGR in [0, 255] of teeth, flesh, cavity, lip
     exponents: Tensor  # (n, 3, 1, 1): light to that power is the light of B, G, R
     half: Tensor  # (n, 1, 1, 1)
@@ -158,7 +158,7 @@ def interior_tensors(tables: InteriorTables, n_motion: int, layout: Layout) -> I
 
 
 def _numbers(tables: InteriorTables, n_motion: int, layout: Layout) -> NDArray[np.float64]:
-    """(n_motion + 1 + 4, len(NUMBERS)), of `InteriorTensors`."""
+    """(n_motion + 1 + 5, len(NUMBERS)), of `InteriorTensors`."""
     window_to_row = np.linalg.inv(tables.row_to_window[:, :2])
     jaw = JAW_SHARE * tables.chin_moves @ (row_scale(layout)[:, None] * window_to_row @ tables.plane_to_window[:, :2]).T
     zero = np.zeros(n_motion + 1 + len(TRACT_VARIABLES))
@@ -166,7 +166,7 @@ def _numbers(tables: InteriorTables, n_motion: int, layout: Layout) -> NDArray[n
     one[n_motion] = 1
     chin = zero.copy()
     chin[:n_motion] = tables.chin_moves[:, 1]
-    height, front, tip, _ = np.eye(len(zero))[n_motion + 1 :]
+    height, front, tip, _, dental = np.eye(len(zero))[n_motion + 1 :]
     lower_v = tables.lower_v * one + JAW_SHARE * chin
     numbers = {
         "jaw_x": np.append(jaw[:, 0], zero[n_motion:]),
@@ -176,7 +176,7 @@ def _numbers(tables: InteriorTables, n_motion: int, layout: Layout) -> NDArray[n
         "left_behind": shapes.MOUND * (chin - shapes.MOUND_FROM * one),
         "tip_low_v": lower_v - 0.5 * shapes.OVER_TEETH * one,
         "up": (tip - shapes.TIP_FROM * one) / shapes.TIP_OVER,
-        "out": (tip + front - shapes.BETWEEN_FROM * one) / shapes.BETWEEN_OVER,
+        "out": (dental - shapes.BETWEEN_FROM * one) / shapes.BETWEEN_OVER,
         "front_light": shapes.BACK_LIGHT * one + (1 - shapes.BACK_LIGHT) * front,
     }
     return np.stack([numbers[name] for name in NUMBERS], axis=1)

@@ -20,7 +20,7 @@ from s2v.spec import LipSyncSpec
 SPEC = LipSyncSpec()
 SKIN = (120, 140, 190)
 STILL = np.eye(2, 3)
-REST = (0.3, 0.5, 0.1, 0.0)
+REST = (0.3, 0.5, 0.1, 0.0, 0.0)
 TEETH, FLESH, CAVITY, LIP = [250, 0, 0], [0, 0, 200], [0, 100, 0], [0, 200, 200]  # told apart by colour
 
 
@@ -92,7 +92,7 @@ def teeth_edges(picture: Image, **where: float) -> tuple[float, float]:
 
 
 def test_upper_teeth_stay_on_the_skull_and_lower_ones_follow_the_jaw() -> None:
-    shut, wide = (teeth_edges(drawn(chin_down=down, tract=(0, 0.5, 0, 0))) for down in (0.06, 0.12))
+    shut, wide = (teeth_edges(drawn(chin_down=down, tract=(0, 0.5, 0, 0, 0))) for down in (0.06, 0.12))
     assert shut[0] == pytest.approx(0, abs=0.012)
     assert wide[0] == pytest.approx(shut[0], abs=0.002)
     assert wide[1] - shut[1] == pytest.approx(JAW_SHARE * 0.06, abs=0.006)
@@ -106,17 +106,17 @@ def test_lower_teeth_bite_behind_the_upper_ones() -> None:
 def test_a_tongue_shows_between_the_rows_and_a_high_one_higher() -> None:
     tops = []
     for height in (0.0, 1.0):
-        v, colours = column(drawn(tract=(height, 0.5, 0, 0)))
+        v, colours = column(drawn(tract=(height, 0.5, 0, 0, 0)))
         tops.append(v[np.argmax((colours[:, 2] > 60) & (colours[:, 0] < 60))])
     assert tops[0] > tops[1] + 0.02
 
 
 def test_the_tip_is_up_for_l() -> None:
     below_teeth = to_window(0, 0.012).round().astype(int)
-    down, up = (drawn(tract=(0.2, 0.5, tip, 0))[below_teeth[1], below_teeth[0]].astype(int) for tip in (0.0, 1.0))
+    down, up = (drawn(tract=(0.2, 0.5, tip, 0, 0))[below_teeth[1], below_teeth[0]].astype(int) for tip in (0.0, 1.0))
     assert up[2] > down[2] + 60 and down[1] > up[1] + 15  # flesh instead of the dark
     beside = to_window(0.17, 0.012).round().astype(int)
-    one, other = (drawn(tract=(0.2, 0.5, tip, 0))[beside[1], beside[0]].astype(int) for tip in (0.0, 1.0))
+    one, other = (drawn(tract=(0.2, 0.5, tip, 0, 0))[beside[1], beside[0]].astype(int) for tip in (0.0, 1.0))
     assert np.abs(one - other).max() < 12
 
 
@@ -124,7 +124,7 @@ def test_the_tongue_is_between_the_teeth_for_th() -> None:
     """Over the lower teeth, under the upper ones."""
     narrow = partial(drawn, opening=(-0.03, 0.05), chin_down=0.03)
     on_lower, on_upper = (to_window(0.0, v).round().astype(int) for v in (0.019, -0.02))
-    l_like, th = narrow(tract=(0.5, 0.5, 0.9, 0)), narrow(tract=(0.5, 1, 1, 0))
+    l_like, th = narrow(tract=(0.5, 0.5, 0.9, 0, 0.3)), narrow(tract=(0.5, 0.8, 0.9, 0, 0.9))
     assert th[on_lower[1], on_lower[0], 0] < 30 < 50 < l_like[on_lower[1], on_lower[0], 0]
     assert th[on_lower[1], on_lower[0], 2] > 80
     np.testing.assert_array_equal(th[on_upper[1], on_upper[0]], l_like[on_upper[1], on_upper[0]])
@@ -132,7 +132,7 @@ def test_the_tongue_is_between_the_teeth_for_th() -> None:
 
 def test_the_lower_lip_lies_under_the_upper_teeth_for_f() -> None:
     narrow = partial(drawn, opening=(-0.03, 0.03), chin_down=0.02)
-    v, colours = column(narrow(tract=(0.3, 0.5, 0.1, 1)), low=-0.02, high=0.022)
+    v, colours = column(narrow(tract=(0.3, 0.5, 0.1, 1, 0)), low=-0.02, high=0.022)
     assert (colours[v < -0.01, 0] > 70).all()
     lip = colours[v > 0.012]
     assert (lip[:, 0] < 25).all() and (np.abs(lip[:, 1] - lip[:, 2]) < 40).all() and (lip[:, 1] > 40).all()
@@ -208,6 +208,6 @@ def test_the_same_is_drawn_twice_and_another_person_has_other_teeth() -> None:
 
 def test_tables_are_only_read() -> None:
     before = tables().upper.copy(), tables().lower.copy()
-    drawn(tract=(0.5, 1, 1, 1))
+    drawn(tract=(0.5, 1, 1, 1, 1))
     np.testing.assert_array_equal(tables().upper, before[0])
     np.testing.assert_array_equal(tables().lower, before[1])

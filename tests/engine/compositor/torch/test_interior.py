@@ -100,10 +100,12 @@ def test_closed_lips_leave_the_picture_as_it_is() -> None:
         assert bool((part != 120 + HALF).any()) == changed
 
 
-def wanted_shapes(lower_v: float, chin: float, height: float, front: float, tip: float, tuck: float) -> np.ndarray:
+def wanted_shapes(
+    lower_v: float, chin: float, height: float, front: float, tip: float, tuck: float, dental: float
+) -> np.ndarray:
     nothing = np.zeros((*GRID_SIZE[::-1], 2), np.float32)
     behind = behind_teeth(lower_v, chin, height, front, tip).merged()
-    between, lip = tongue_between(lower_v, front, tip), lip_tucked(tuck)
+    between, lip = tongue_between(lower_v, dental), lip_tucked(tuck)
     parts = [behind, nothing if between is None else between, nothing if lip is None else lip]
     return np.concatenate(parts, axis=2).transpose(2, 0, 1)
 
@@ -131,7 +133,7 @@ def test_shapes_are_those_of_the_cpu() -> None:
         np.testing.assert_allclose(one, wanted, atol=1e-5, err_msg=f"{chin} {tract}")
 
 
-@pytest.mark.parametrize(("plane", "tract"), [(4, (0.5, 0.7, 0.7, 0)), (6, (0.5, 1, 1, 0))])
+@pytest.mark.parametrize(("plane", "tract"), [(4, (0.5, 0.8, 0.9, 0.2, 0.4)), (6, (0.5, 1, 1, 0, 1))])
 def test_what_is_not_there_covers_nothing(plane: int, tract: tuple[float, ...]) -> None:
     """The tip behind the teeth; a lip that is not tucked."""
     assert (soft_shapes(*given([0.05], [tract]))[0, plane] == 0).all()

@@ -73,7 +73,7 @@ def test_a_compositor_draws_in_the_format_asked_for(seed: int | None) -> None:
     face, draw_stream = drawn_face(spec), DrawStream(TorchCpuDevice())
     outputs = {
         "motion": np.full((1, spec.n_motion), 0.8, np.float32),
-        "tract": np.full((1, 4), 0.7, np.float32),
+        "tract": np.full((1, 5), 0.7, np.float32),
     }
     bgr = TorchCompositor(face, spec, seed, draw_stream).draw(outputs, 40)
     for pixels in ("rgb", "i420", "nv12", "i420-bt709"):
