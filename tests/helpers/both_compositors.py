@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from s2v.engine.compositor.cpu import MotionCompositor
-from s2v.engine.compositor.mouth.interior import Seen
+from s2v.engine.compositor.mouth.interior import FACING, Seen
 from s2v.engine.compositor.torch.face_tensors import face_tensors
 from s2v.engine.compositor.torch.frame_inputs import FrameInputs, PoseInputs
 from s2v.engine.compositor.torch.layout import Layout, size_of
@@ -34,6 +34,7 @@ class FrameOfBoth(NamedTuple):
 
     outline: Points  # (20, 2) pixels of the window
     carry: Points  # (2, 3)
+    depth_shift: Points  # (2,) pixels of the window
     weights: Tensor  # (1, m)
     points: Tensor  # of `warp.lips`
     inputs: FrameInputs
@@ -49,14 +50,14 @@ class BothCompositors:
         self.whole = Seen(0, 0, *size_of(self.on_cpu.tables.interior.window))
         self._pose_inputs = PoseInputs(self.on_cpu.tables, self.layout)
 
-    def frame(self, motion: NDArray[np.float32], index: int = 0) -> FrameOfBoth:
-        """Args: motion: (n_motion,). index: of the frame in the video."""
+    def frame(self, motion: NDArray[np.float32], index: int = 0, depth_shift: Points = FACING) -> FrameOfBoth:
+        """Args: motion: (n_motion,). index: of the frame in the video. depth_shift: of `MouthInterior.draw`."""
         pose, weights = self.on_cpu.pose(index), np.append(motion, np.float32(1))
         carry = self.on_cpu._carry(pose)
         given = torch.from_numpy(weights)[None]
-        inputs = FrameInputs.of(torch.from_numpy(self._pose_inputs(pose))[None])
+        inputs = FrameInputs.of(torch.from_numpy(self._pose_inputs(pose, depth_shift=depth_shift))[None])
         points = lips(self.tensors.warp, given)
-        return FrameOfBoth(self.on_cpu._outline(weights, carry), carry, given, points, inputs)
+        return FrameOfBoth(self.on_cpu._outline(weights, carry), carry, depth_shift, given, points, inputs)
 
 
 def opened(jaw: float, seed: int = 0) -> NDArray[np.float32]:

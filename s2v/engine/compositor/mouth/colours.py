@@ -24,7 +24,7 @@ _WHITEST = 70  # percentile of an eye's lightness: lashes and the shadow of the 
 _WHITE_OVER_CHEEK = (-12.0, 32.0)  # L; what is further off is no white of an eye
 _FULL_CHROMA = 18.0  # of skin on a photo with colours
 _CHROMA_PERCENTILE = 75
-_TEETH_OFF = 8.0  # L that a photo's own teeth may be off the guess: flash or shade on them is not in every frame
+_TEETH_OFF = (-8.0, 20.0)  # L that a photo's own teeth may be off the guess: shade on them is not in every frame
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class InteriorColours:
     def with_teeth(self, seen: NDArray[np.float32]) -> InteriorColours:
         """The same mouth with teeth of a colour (3,) that the photo shows, about as light as those guessed."""
         guessed, found = (_lab(colour[None])[0] for colour in (self.teeth, seen))
-        found[0] = np.clip(found[0], guessed[0] - _TEETH_OFF, guessed[0] + _TEETH_OFF)
+        found[0] = np.clip(found[0], guessed[0] + _TEETH_OFF[0], guessed[0] + _TEETH_OFF[1])
         return replace(self, teeth=_bgr(found))
 
 

@@ -32,7 +32,9 @@ JAW_SHARE = 0.75  # of the chin's way that the lower teeth go: film shows them w
 LOWER_LIGHT = 1.0  # of the upper teeth's
 # Rows of teeth have that many pixels for one of the photo, below so many pixels a unit: look-ups keep them sharp.
 _FINE, _FINE_BELOW_PX = 2, 250
-_BEHIND_LIPS = 0.06  # face units from the lips' surface to the upper incisors
+# Face units behind the middle of the lips: by them a turned head shifts what is inside against the lips.
+UPPER_DEPTH, TONGUE_DEPTH = 0.05, 0.12
+LOWER_DEPTH = UPPER_DEPTH + _OVERJET_MM * MM
 _UPPER_BEND, _LOWER_BEND = 0.030, 0.036  # of the arches, per mm
 # Face units around the corners and the line of the lips that the window holds.
 _BESIDE, _ABOVE, _BELOW = 0.10, 0.16, 0.40
@@ -128,7 +130,7 @@ def _incisors(resting: Points, show_mm: float) -> Points:
     They stand behind the middle of the lips; how far behind shifts them when the head is turned.
     """
     stomion = resting[[UPPER_INNER_LIP[5], LOWER_INNER_LIP[5]]].mean(0)
-    upper = stomion + np.array([0, (show_mm + _UNDER_LIPS_MM) * MM, _BEHIND_LIPS])
+    upper = stomion + np.array([0, (show_mm + _UNDER_LIPS_MM) * MM, UPPER_DEPTH])
     return np.stack([upper, upper + np.array([0, -_OVERBITE_MM * MM, _OVERJET_MM * MM])])
 
 

@@ -12,7 +12,7 @@ from fakes import drawn_face
 
 from s2v.engine.compositor.face_tables import face_tables
 from s2v.engine.compositor.mouth.interior import MouthInterior
-from s2v.engine.compositor.mouth.interior_tables import JAW_SHARE, InteriorTables
+from s2v.engine.compositor.mouth.interior_tables import JAW_SHARE, LOWER_DEPTH, UPPER_DEPTH, InteriorTables
 from s2v.engine.compositor.mouth.tongue import GRID_LEFT, GRID_PX, GRID_TOP
 from s2v.engine.face.photo import Image
 from s2v.spec import LipSyncSpec
@@ -63,12 +63,14 @@ def drawn(
     tract: tuple[float, ...] = REST,
     carry: np.ndarray = STILL,
     of: InteriorTables | None = None,
+    depth_shift: tuple[float, float] = (0.0, 0.0),
 ) -> Image:
     found = of or tables()
     left, top, right, bottom = found.window
     mouth = np.full((bottom - top, right - left, 3), SKIN, np.uint8)
     outline = lips(*opening) @ carry[:, :2].T + carry[:, 2]
-    MouthInterior(found).draw(mouth, outline, carry, jaw(chin_down), np.array(tract, np.float32))
+    given = outline, carry, jaw(chin_down), np.array(tract, np.float32), np.array(depth_shift)
+    MouthInterior(found).draw(mouth, *given)
     return mouth
 
 
@@ -151,6 +153,34 @@ def test_all_of_it_goes_where_the_head_goes() -> None:
     cv2.fillPoly(inside, [lips(-0.04, 0.12, 0.19).round().astype(np.int32)], 1)
     assert np.abs(back.astype(int) - here)[inside > 0].mean() < 3
     assert np.abs(there.astype(int) - here)[inside > 0].mean() > 12
+
+
+def test_a_turn_of_the_head_moves_what_is_further_behind_the_lips_further() -> None:
+    """And the opening stays."""
+    shift = np.array([0.0, 200.0])  # pixels for a face unit
+    for row, depth in (("upper", UPPER_DEPTH), ("lower", LOWER_DEPTH)):
+        n = 0 if row == "upper" else 1
+        here, there = (
+            teeth_edges(drawn(tract=(0, 0.5, 0, 0, 0), depth_shift=(0, y)))[n] for y in (0.0, float(shift[1]))
+        )
+        assert there - here == pytest.approx(depth * shift[1] / tables().unit_px, abs=0.004), row
+    still, turned = drawn(), drawn(depth_shift=(150.0, 0.0))
+    lip = to_window(0, WIDE[0] - 0.04).round().astype(int)
+    np.testing.assert_array_equal(still[: lip[1]], turned[: lip[1]])
+    tops = []
+    for y in (0.0, 200.0):
+        v, colours = column(drawn(tract=(0.6, 0.5, 0, 0, 0), depth_shift=(0, y)))
+        tops.append(v[np.argmax((colours[:, 2] > 60) & (colours[:, 0] < 60))])
+    assert tops[1] - tops[0] > 1.5 * LOWER_DEPTH * 200 / tables().unit_px
+
+
+def test_the_inner_side_of_the_lower_lip_hides_the_roots_of_the_lower_teeth() -> None:
+    inner = replace(tables(), inner_lip=np.array([0, 250, 0], np.float32))
+    v, colours = column(drawn(of=inner, opening=(-0.06, 0.12)), low=0.05, high=0.118)
+    near, far = (colours[np.argmin(np.abs(v - at))] for at in (0.115, 0.075))
+    assert near[1] > 85 > 30 > far[1]
+    th = drawn(of=inner, opening=(-0.06, 0.12), tract=(0.5, 0.8, 0.9, 0, 1.0))
+    assert column(th, low=0.05, high=0.115)[1][:, 1].max() < 60  # the tongue lies on it
 
 
 # --- where nothing is -------------------------------------------------------------------------------------

@@ -51,6 +51,15 @@ def test_they_are_as_bright_as_the_drawn_ones_and_keep_their_shapes() -> None:
         assert upper[28, 30, 0] == pytest.approx(0.8)  # beside them the drawn row goes on
 
 
+def test_a_dark_gap_between_two_of_them_is_no_notch() -> None:
+    teeth = own(35)
+    teeth[20:35, 50:52, :3] *= 0.5
+    upper = laid(teeth).upper
+    assert upper[28, 50, 0] == pytest.approx(0.8 * upper[28, 46, 0], rel=0.02)
+    teeth[20:35, 46:56, :3] *= 0.5  # as wide as a tooth: that one is dark
+    assert laid(teeth).upper[28, 51, 0] < 0.7 * upper[28, 44, 0]
+
+
 def test_their_colour_is_that_of_the_bright_ones() -> None:
     np.testing.assert_allclose(laid(own(35)).colour, [200, 200, 220])
 
