@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 
 from s2v.engine.compositor.mouth.teeth_texture import Texture
 from s2v.engine.face.geometry import Points
+from s2v.engine.face.maps import smoothstep
 
 _LUMA = np.array([0.114, 0.587, 0.299], np.float32)  # of B, G, R
 _FRONT = 0.06  # face units beside the middle: the edge of the front teeth is looked for there
 _MOST_MOVED = 0.07  # face units
 _BRIGHT_PERCENTILE = 60  # of the luma: gaps and shaded teeth do not say what colour teeth are
 _LIGHT = (0.45, 1.08)  # of the drawn teeth's; darker is a gap, brighter a reflection
+_DARK_FROM, _DARK_OVER = 0.45, 0.20  # of that: what is so dark is no tooth of the photo's, and the drawn one is seen
 _GAP, _GAP_LIGHT = (
     0.022,
     0.80,
@@ -57,7 +59,7 @@ def with_own_teeth(own: NDArray[np.float32], upper: Texture, plane_to_row: Point
     level = np.median(upper[..., 0][drawn]) / np.median(luma[front])
     light = np.clip(luma * level, *_LIGHT).astype(np.float32)
     light = np.maximum(light, _GAP_LIGHT * _closed(light, solid, _GAP / float(np.hypot(*back[:, 0]))))
-    cover = np.clip(own[..., 3], 0, 1)
+    cover = np.clip(own[..., 3], 0, 1) * smoothstep((luma * level - _DARK_FROM) / _DARK_OVER).astype(np.float32)
     lowest = np.where(front, v, -np.inf).max(0)
     bottom = np.median(lowest[front.any(0)]) + 0.5 * np.hypot(*back[:, 1])  # the last row's lower side
     down = np.clip(edge[1] - bottom, -_MOST_MOVED, _MOST_MOVED)

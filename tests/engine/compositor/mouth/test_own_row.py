@@ -51,13 +51,20 @@ def test_they_are_as_bright_as_the_drawn_ones_and_keep_their_shapes() -> None:
         assert upper[28, 30, 0] == pytest.approx(0.8)  # beside them the drawn row goes on
 
 
-def test_a_dark_gap_between_two_of_them_is_no_notch() -> None:
+def test_a_gap_between_two_of_them_is_no_notch_and_a_dark_tooth_stays_dark() -> None:
     teeth = own(35)
-    teeth[20:35, 50:52, :3] *= 0.5
+    teeth[20:35, 50:52, :3] *= 0.74
     upper = laid(teeth).upper
     assert upper[28, 50, 0] == pytest.approx(0.8 * upper[28, 46, 0], rel=0.02)
-    teeth[20:35, 46:56, :3] *= 0.5  # as wide as a tooth: that one is dark
-    assert laid(teeth).upper[28, 51, 0] < 0.7 * upper[28, 44, 0]
+    teeth[20:35, 46:56, :3] *= 0.74  # as wide as a tooth
+    upper = laid(teeth).upper
+    assert upper[28, 54, 0] == pytest.approx(0.74 * upper[28, 43, 0], rel=0.03)
+
+
+def test_what_is_too_dark_for_a_tooth_is_left_to_the_drawn_row() -> None:
+    teeth = own(35)
+    teeth[30:35, 50:58, :3] *= 0.3
+    assert laid(teeth).upper[32, 54, 0] == pytest.approx(0.8)
 
 
 def test_their_colour_is_that_of_the_bright_ones() -> None:
