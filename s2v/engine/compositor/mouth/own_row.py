@@ -26,6 +26,7 @@ _GAP, _GAP_LIGHT = (
     0.80,
 )  # face units: what is narrower and darker than that share of the teeth beside it is a gap
 _LEAST_COVER = 0.5
+_LONGER = 0.012  # face units that a photo's tooth may reach below a drawn one: what goes further is a lip that shines
 
 
 class OwnRow(NamedTuple):
@@ -65,6 +66,8 @@ def with_own_teeth(own: NDArray[np.float32], upper: Texture, plane_to_row: Point
     down = np.clip(edge[1] - bottom, -_MOST_MOVED, _MOST_MOVED)
     shift = np.c_[np.eye(2), plane_to_row[:, 1] * down]
     layer = np.asarray(cv2.warpAffine(cv2.merge([light * cover, cover]), shift, (width, height)), np.float32)
+    lower = np.c_[np.eye(2), plane_to_row[:, 1] * _LONGER]
+    layer *= cv2.warpAffine(1 - upper[..., 2], lower, (width, height))[..., None]
     bare = 1 - layer[..., 1]
     row = upper * bare[..., None]
     row[..., 0] += layer[..., 0]

@@ -39,8 +39,17 @@ def test_their_edge_goes_where_the_drawn_one_is(edge_row: int) -> None:
 
 
 def test_they_are_not_moved_further_than_a_lip_hides() -> None:
-    upper = laid(own(55)).upper
-    assert upper[46, 50, 2] < 0.5 < upper[52, 50, 2]
+    there, too_far = laid(own(41)).upper, laid(own(60)).upper
+    assert abs(there[27, 50, 0] - 0.8) > 0.02  # up by six rows
+    assert too_far[27, 50, 0] == pytest.approx(0.8)  # up by seven, not by twenty-five
+
+
+def test_none_hangs_below_the_drawn_row() -> None:
+    """A lower lip that shines has the colour of teeth."""
+    teeth = own(35)
+    teeth[35:45, 42:46] = [200, 200, 220, 1]
+    upper = laid(teeth).upper
+    assert upper[34, 44, 2] < 0.1 and (upper[38:, 40:50, 2] == 1).all()
 
 
 def test_they_are_as_bright_as_the_drawn_ones_and_keep_their_shapes() -> None:
