@@ -66,7 +66,7 @@ def interior_colours(face: EnrolledFace) -> InteriorColours:
     cast = max(0.0, cheek[2] - 21)  # yellow that no skin has in white light
     yellow = min(0.35 * white[2] + 7.0 * s + 0.75 * cast, 0.6 * chroma)
     teeth = [0.45 * cheek[0] + 0.55 * white_l + 10, np.clip(0.35 * white[1], -0.5 * s, 4 * s), max(yellow, 0.0)]
-    flesh = [0.36 * cheek[0] + 0.30 * lip[0] + 14, 0.45 * lip[1] + 21 * s, 0.45 * lip[2] + 12 * s + 0.5 * cast]
+    flesh = [0.36 * cheek[0] + 0.30 * lip[0] + 14, 0.45 * lip[1] + 21 * s, 0.45 * lip[2] + 10.5 * s + 0.5 * cast]
     cavity = [0.24 * cheek[0], 0.78 * flesh[1], 0.95 * flesh[2]]
     tucked = [0.92 * lip[0], lip[1] + 4 * s, lip[2]]
     wet = [0.74 * lip[0], 0.9 * lip[1] + 9 * s, 0.9 * lip[2] + 4 * s]

@@ -25,7 +25,7 @@ _U2 = GRID_U * GRID_U
 
 OVER_TEETH, HEIGHT = 0.030, 0.075  # the body's top above the lower teeth: of a low tongue; how much a high one adds
 MOUND, MOUND_FROM = 0.5, 0.05  # an open jaw leaves the tongue behind: by that share of what the chin moves further
-BODY_BEND, TIP_BEND, BETWEEN_BEND = 0.9, 5.0, 2.2  # how fast it falls off to the sides, per face unit
+BODY_BEND, TIP_BEND, BETWEEN_BEND = 0.9, 5.0, 1.3  # how fast it falls off to the sides, per face unit
 BODY_SOFT, TIP_SOFT, LIP_SOFT = 0.035, 0.016, 0.012  # face units over which an edge comes in
 TIP_FROM, TIP_OVER = 0.3, 0.3  # of the tip variable: where a raised tip begins to be seen; and how fast it comes
 ROUND = 0.06  # face units below its edge where a rounded surface faces the light
@@ -38,7 +38,7 @@ CHEEK, CHEEK_FROM, CHEEK_OVER = 0.34, 0.08, 0.14  # flesh that the cavity shows 
 TIP_ROUNDED, TIP_SIDES, TIP_LINE, TIP_LINE_HALF = 0.30, 0.12, 0.10, 0.014  # the same of the tip: sides, midline
 TIP_LIGHT, TIP_DARKER, TIP_UNDER = 1.10, 0.34, 0.10  # of the tip; its underside, that many face units further down
 BETWEEN_FROM, BETWEEN_OVER = 0.5, 0.4  # of the dental variable: where the tip comes between the teeth; and how fast
-BETWEEN_EDGE, BETWEEN_LIGHT = 0.86, 0.34  # of the tip between the teeth, and what its middle has more
+BETWEEN_EDGE, BETWEEN_LIGHT = 0.80, 0.30  # of the tip between the teeth, and what its middle has more
 BETWEEN_OUT = 0.014  # face units that it reaches over the lower teeth
 SHADOW, SHADED = 0.32, 0.045  # light that the upper teeth keep off; face units below their edge
 LIP_BEND, LIP_EDGE = 0.5, 0.72  # the tucked lip follows the upper teeth's edge; light at its edge
