@@ -26,7 +26,7 @@ SHADOW, SHADOW_LENGTH = 0.22, 0.024  # of the upper lip on what is below it: sha
 FROM_ABOVE = 0.55  # how far the light is what is open above, not around: it reaches what is near the lower lip
 # Beside the lower lip more is open above than around; by that much the lip's wet inner side begins to show, and how
 # fast it comes.
-INNER_FROM, INNER_OVER, INNER_MOST = 0.10, 0.30, 0.75
+INNER_FROM, INNER_OVER, INNER_MOST = 0.10, 0.30, 0.65
 _COARSE_SIGMA_PX = 4  # a blur of twice that is made on half the pixels, and so on
 _MOST_FINE = 4  # how many times as fine as the picture the outline is drawn
 
