@@ -84,7 +84,7 @@ class MotionCompositor:
         return False
 
     def draw(self, outputs: Outputs, pose: FacePose = AT_REST, articulation: float = USUAL) -> Image:
-        """See `Compositor.draw`; needs `motion` (1, K) and `tract` (1, 4)."""
+        """See `Compositor.draw`; needs `motion` (1, K) and `tract` (1, 5)."""
         motion = articulated(np.asarray(outputs["motion"], np.float32)[0], articulation, self.tables.articulation)
         frame, weights = self._warped(motion, pose)
         if self._has_window:

@@ -24,7 +24,7 @@ from s2v.engine.face.enrolment import EnrolledFace, enrol, face_from_landmarks, 
 from s2v.engine.face.geometry import FACE_OVAL
 from s2v.engine.face.motion_basis import aperture, lip_gaps
 from s2v.engine.face.photo import Image
-from s2v.spec import LipSyncSpec
+from s2v.spec import TRACT_VARIABLES, LipSyncSpec
 
 SPEC = LipSyncSpec()
 DRAWN = drawn_face(SPEC)
@@ -42,7 +42,7 @@ def smiling(smiling_face: EnrolledFace) -> MotionCompositor:
     return MotionCompositor(smiling_face, SPEC)
 
 
-def outputs(motion: np.ndarray | float = 0.0, tract: tuple[float, ...] = (0.3, 0.5, 0.1, 0.0)) -> Tensors:
+def outputs(motion: np.ndarray | float = 0.0, tract: tuple[float, ...] = (0.3, 0.5, 0.1, 0.0, 0.0)) -> Tensors:
     """Motion (one number: of the jaw alone) and tract variables."""
     moved = np.zeros((1, SPEC.n_motion), np.float32)
     if isinstance(motion, np.ndarray):
@@ -68,7 +68,7 @@ def outside(face: EnrolledFace) -> np.ndarray:
 
 
 @settings(max_examples=25, deadline=None)
-@given(MOTIONS, st.tuples(*[st.floats(0, 1)] * 4))
+@given(MOTIONS, st.tuples(*[st.floats(0, 1)] * len(TRACT_VARIABLES)))
 def test_nothing_outside_the_box_changes_by_one_bit(motion: np.ndarray, tract: tuple[float, ...]) -> None:
     before = DRAWN.photo.copy()
     frame = DRAWN_COMPOSITOR.draw(outputs(motion, tract))
@@ -241,7 +241,7 @@ def test_closed_or_pressed_lips_show_nothing_of_the_inside(
 
 
 def test_what_the_tract_says_is_seen_in_an_open_mouth_and_not_in_a_closed_one(closed: MotionCompositor) -> None:
-    low, high = (0.0, 0.5, 0.0, 0.0), (1.0, 0.5, 1.0, 0.0)
+    low, high = (0.0, 0.5, 0.0, 0.0, 0.0), (1.0, 0.5, 1.0, 0.0, 0.0)
     assert differs(closed.draw(outputs(3.0, low)), closed.draw(outputs(3.0, high)), by=20).sum() > 100
     np.testing.assert_array_equal(closed.draw(outputs(0.0, low)), closed.draw(outputs(0.0, high)))
 
