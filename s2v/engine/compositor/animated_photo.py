@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from s2v.engine.compositor.eyes import MovingEyes, lay_over
+from s2v.engine.compositor.upper_face.eyes import MovingEyes, lay_over
 from s2v.engine.compositor.head import MovingHead
 from s2v.engine.compositor.idle_motion import IdleMotion, IdlePose
 from s2v.engine.face.geometry import Points

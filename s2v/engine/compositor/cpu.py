@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from s2v.engine.backends.base import ComputeDevice, Outputs
 from s2v.engine.compositor.animated_photo import AT_REST, AnimatedPhoto
-from s2v.engine.compositor.eyes import MovingEyes
+from s2v.engine.compositor.upper_face.eyes import MovingEyes
 from s2v.engine.compositor.face_tables import IdleTables, face_tables, idle_tables, lower_face_box
 from s2v.engine.compositor.head import MovingHead
 from s2v.engine.compositor.idle_motion import IdleMotion, IdlePose

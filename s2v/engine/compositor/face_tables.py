@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.engine.compositor.eye_tables import EyeTables, eye_tables
+from s2v.engine.compositor.upper_face.eye_tables import EyeTables, eye_tables
 from s2v.engine.compositor.head_tables import HeadTables, head_tables
 from s2v.engine.compositor.lips import lip_line_colour
 from s2v.engine.compositor.mouth.interior_tables import InteriorTables, interior_tables

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from s2v.engine.compositor.eye_tables import EyeTables
-from s2v.engine.compositor.eyes import LEAST_OPENING, LOWER_LID_SHARE, gaze_freedom, lid_drop
-from s2v.engine.compositor.lids import Curve, curve_at
+from s2v.engine.compositor.upper_face.eye_tables import EyeTables
+from s2v.engine.compositor.upper_face.eyes import LEAST_OPENING, LOWER_LID_SHARE, gaze_freedom, lid_drop
+from s2v.engine.compositor.upper_face.lids import Curve, curve_at
 from s2v.engine.compositor.torch.layout import Layout, is_empty
 from s2v.engine.compositor.torch.mouth_tensors import HALF
 from s2v.engine.face.geometry import Points
@@ -26,7 +26,7 @@ CURVES = ("upper", "opening", "freedom", "rise", "drop")
 
 @dataclass(frozen=True)
 class EyeTensors:
-    """For `eyes`; two eyes a face, (s, t) of `s2v.engine.compositor.eyes`."""
+    """For `eyes`; two eyes a face, (s, t) of `s2v.engine.compositor.upper_face.eyes`."""
 
     places: Tensor  # (n, 2, 3, 1, 1, 3): photo pixel (x, y, 1) -> 2 s - 1, 0, t
     curves: Tensor  # (n, 2, 5, 1, entries) over s: see `CURVES`

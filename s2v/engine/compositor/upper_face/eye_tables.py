@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from s2v.engine.compositor.lids import Curve, EyeLines, curve_at, lash_strip, lid_curve, lid_plate
+from s2v.engine.compositor.upper_face.lids import Curve, EyeLines, curve_at, lash_strip, lid_curve, lid_plate
 from s2v.engine.face.geometry import EYES, EyeMesh, Points
 from s2v.engine.face.maps import Box
 from s2v.engine.face.photo import Image

@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.engine.compositor.eye_tables import EyeTables
+from s2v.engine.compositor.upper_face.eye_tables import EyeTables
 from s2v.engine.compositor.idle_motion import IdlePose
-from s2v.engine.compositor.lids import FOLD_SOFT, curve_at
+from s2v.engine.compositor.upper_face.lids import FOLD_SOFT, curve_at
 from s2v.engine.face.maps import Box, Map, remap, smoothstep
 from s2v.engine.face.photo import Image
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from fakes import drawn_face
 
-from s2v.engine.compositor.eye_tables import eye_tables
-from s2v.engine.compositor.eyes import MovingEyes, lay_over
+from s2v.engine.compositor.upper_face.eye_tables import eye_tables
+from s2v.engine.compositor.upper_face.eyes import MovingEyes, lay_over
 from s2v.engine.compositor.idle_motion import IdlePose
 from s2v.engine.face.enrolment import EnrolledFace, enrol, face_from_landmarks
 from s2v.engine.face.geometry import EYES, EyeMesh, Points
