@@ -101,7 +101,7 @@ class LocalAvatarFactory:
 
     def avatar_of(self, face: EnrolledFace) -> Avatar:
         """The avatar of a face that was enrolled before, for the same model."""
-        compositors = _Compositors(face, self.spec, self._options.idle_seed, self._keep)
+        compositors = _Compositors(face, self.spec, self._options.idle_seed is not None, self._keep)
         return Avatar(
             face,
             lambda pixels: self._open_engine(face, compositors, pixels),
@@ -112,10 +112,10 @@ class LocalAvatarFactory:
         options = self._options
         backend = open_backend(options.model, options.backend) if self._shared is None else self._shared.view()
 
-        def compose(face: EnrolledFace, spec: LipSyncSpec, idle_seed: int | None) -> Compositor:
+        def compose(face: EnrolledFace, spec: LipSyncSpec, moving: bool) -> Compositor:
             compose = composer_for(backend, options.compose, pixels)
             if isinstance(backend, DeviceOutputsBackend):  # it may draw on the stream of this very runtime
-                return compose(face, spec, idle_seed)
+                return compose(face, spec, moving)
             return compositors.get(compose, pixels)
 
         return _OwningEngine(face, backend, compose, options.idle_seed, options.articulation)
@@ -130,10 +130,8 @@ class LocalAvatarFactory:
 class _Compositors:
     """Of one face, one for each way to draw it; held weakly, the factory keeps those that were used last."""
 
-    def __init__(
-        self, face: EnrolledFace, spec: LipSyncSpec, idle_seed: int | None, keep: Callable[[Compositor], None]
-    ) -> None:
-        self._of = (face, spec, idle_seed)
+    def __init__(self, face: EnrolledFace, spec: LipSyncSpec, moving: bool, keep: Callable[[Compositor], None]) -> None:
+        self._of = (face, spec, moving)
         self._keep = keep
         self._making = threading.Lock()
         self._made: weakref.WeakValueDictionary[str, Compositor] = weakref.WeakValueDictionary()

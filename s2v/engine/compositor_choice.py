@@ -21,7 +21,7 @@ from s2v.spec import LipSyncSpec
 
 ComposePlace = Literal["auto", "cpu", "gpu"]
 COMPOSE_PLACES: tuple[str, ...] = get_args(ComposePlace)
-Compose = Callable[[EnrolledFace, LipSyncSpec, int | None], Compositor]
+Compose = Callable[[EnrolledFace, LipSyncSpec, bool], Compositor]
 
 _log = logging.getLogger("s2v")
 
@@ -44,14 +44,14 @@ def composer(
     if place == "cpu" or (place == "auto" and not on_cuda):
         return make_compositor
 
-    def on_gpu(face: EnrolledFace, spec: LipSyncSpec, idle_seed: int | None = None) -> Compositor:
+    def on_gpu(face: EnrolledFace, spec: LipSyncSpec, moving: bool = False) -> Compositor:
         try:
-            return _on_gpu(face, spec, idle_seed, device if on_cuda and behind_network else None, pixels)
+            return _on_gpu(face, spec, moving, device if on_cuda and behind_network else None, pixels)
         except BackendError as error:
             if place == "gpu":
                 raise
             _say_once(logging.WARNING, f"frames are drawn on the CPU: {error}")
-            return make_compositor(face, spec, idle_seed)
+            return make_compositor(face, spec, moving)
 
     return on_gpu
 
@@ -62,7 +62,7 @@ def composer_for(backend: Backend, place: str = "auto", pixels: PixelFormat = "b
 
 
 def _on_gpu(
-    face: EnrolledFace, spec: LipSyncSpec, idle_seed: int | None, device: ComputeDevice | None, pixels: PixelFormat
+    face: EnrolledFace, spec: LipSyncSpec, moving: bool, device: ComputeDevice | None, pixels: PixelFormat
 ) -> Compositor:
     """Args: device: to draw on the stream of; None is a stream of its own."""
     try:
@@ -74,7 +74,7 @@ def _on_gpu(
         ) from error
     draw_stream = next_draw_stream() if device is None else draw_stream_for(device)
     try:
-        made = TorchCompositor(face, spec, idle_seed, draw_stream, pixels)
+        made = TorchCompositor(face, spec, moving, draw_stream, pixels)
     except RuntimeError as error:  # torch's, and the driver's through torch
         reason = f"{draw_stream.device.name} cannot draw ({one_line(error)})"
         raise BackendError(f"{reason}: look at nvidia-smi, or use --compose cpu") from error

@@ -1,6 +1,6 @@
 """The engine: push audio, get frames. Reads top to bottom; each step is a module of its own.
 
-samples -> MfccWindows -> Backend.infer -> Compositor.draw -> DrawnFrame
+samples -> MfccWindows -> Backend.infer -> Compositor.draw -> DrawnFrame, and samples -> FaceBehaviour -> pose
 """
 
 from __future__ import annotations
@@ -13,19 +13,21 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from s2v.engine.audio.mfcc import as_mono
 from s2v.engine.audio.windows import MfccWindows
 from s2v.engine.backends.base import Backend, DeviceOutputsBackend, Outputs, Tensors
+from s2v.engine.behaviour.face_behaviour import FaceBehaviour, Pcm
+from s2v.engine.behaviour.pose import AT_REST
 from s2v.engine.compositor.cpu import Compositor
 from s2v.engine.compositor_choice import composer_for
 from s2v.engine.face.articulation import USUAL, check_articulation
 from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.face.photo import Image
-from s2v.errors import BackendError
+from s2v.errors import AudioError, BackendError
 from s2v.spec import LipSyncSpec
 
 MAX_BATCH = 8  # frames per inference when several are due: faster than one by one, and a bound on memory
 
-Pcm = NDArray[np.float32]
 Window = tuple[int, NDArray[np.float32]]  # frame index, (n_cepstra, n_columns)
 
 
@@ -78,7 +80,7 @@ class LipSyncEngine:
         self,
         face: EnrolledFace,
         backend: Backend,
-        compose: Callable[[EnrolledFace, LipSyncSpec, int | None], Compositor] | None = None,
+        compose: Callable[[EnrolledFace, LipSyncSpec, bool], Compositor] | None = None,
         idle_seed: int | None = None,
         articulation: float = USUAL,
     ) -> None:
@@ -86,8 +88,8 @@ class LipSyncEngine:
 
         Args:
             compose: makes the compositor; None is `composer_for` this backend.
-            idle_seed: whole number from 0: the face blinks, looks about, breathes and moves its head a little,
-                always the same way for the same seed and frame. None: nothing but the lower face moves.
+            idle_seed: whole number from 0: the face moves its head, blinks and looks about with what it says, always
+                the same way for the same seed and sound. None: nothing but the lower face moves.
             articulation: how strongly the face speaks, 0.5 to 1.5; may be changed at any time. Pixels, which network
                 "speech2vid" puts out, stay as they are.
         Raises: BackendError, the face was prepared for another model, or the backend is closed. S2vError, no such
@@ -101,7 +103,8 @@ class LipSyncEngine:
         identity = backend.encode_face(face.network_input)
         own = {name: tensor.copy() for name, tensor in identity.items()}  # one row: all frames are of one face
         self._identity: Tensors = {name: np.broadcast_to(row, (MAX_BATCH, *row.shape[1:])) for name, row in own.items()}
-        self._compositor = (compose or composer_for(backend))(face, self.spec, idle_seed)
+        self._compositor = (compose or composer_for(backend))(face, self.spec, idle_seed is not None)
+        self._behaviour = None if idle_seed is None else FaceBehaviour(idle_seed, self.spec)
         # A compositor on the backend's own device takes its outputs where they are: they need not come down.
         self._resident: DeviceOutputsBackend | None = None
         if isinstance(backend, DeviceOutputsBackend) and self._compositor.draws_from(backend.device):
@@ -131,16 +134,25 @@ class LipSyncEngine:
         height, width = self.still.shape[:2]
         return width, height
 
-    def push(self, pcm: ArrayLike) -> list[DrawnFrame]:
+    def push(self, pcm: ArrayLike, heard: ArrayLike | None = None) -> list[DrawnFrame]:
         """Append mono float32 samples in [-1, 1] at `spec.sample_rate_hz`, any length; draw the frames now due.
 
         However the audio is cut into chunks, the frames are the same, up to the last bit of a runtime's
         arithmetic for another batch size. A frame holds 3 bytes a pixel: push long files in pieces.
 
+        Args:
+            heard: as many samples of what is said to the face meanwhile, which it listens to; None: nobody speaks.
         Raises: AudioError, not such samples, or the stream was flushed. BackendError, closed or failed.
         """
         self._refuse_if_closed()
-        return self._draw(self._windows.push(pcm))
+        voice = as_mono(pcm)
+        other = None if heard is None else as_mono(heard)
+        if other is not None and len(other) != len(voice):
+            raise AudioError(f"{len(other)} samples were heard while {len(voice)} were said: push as many of both")
+        due = self._windows.push(voice)
+        if self._behaviour is not None:
+            self._behaviour.hear(voice, other)
+        return self._draw(due)
 
     def flush(self) -> list[DrawnFrame]:
         """The audio has ended: draw the frames that still waited for what follows. Empty the second time.
@@ -180,7 +192,8 @@ class LipSyncEngine:
         frames = []
         for row, (index, _) in enumerate(due):
             one = {name: rows[row : row + 1] for name, rows in outputs.items()}
-            pixels = self._compositor.draw(one, index, self._articulation)
+            pose = AT_REST if self._behaviour is None else self._behaviour.pose(index)
+            pixels = self._compositor.draw(one, pose, self._articulation)
             before_s, done_s = done_s, time.perf_counter()
             times = inferred_s - began_s, done_s - before_s
             frames.append(DrawnFrame(index, self.spec.frame_centre(index), pixels, *times))

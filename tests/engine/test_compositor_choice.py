@@ -44,7 +44,7 @@ def test_a_gpu_asked_for_by_name_is_never_quietly_the_cpu() -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has a CUDA device")
     with pytest.raises(BackendError, match="no CUDA device"):
-        composer(CPU, "gpu")(drawn_face(SPEC), SPEC, None)
+        composer(CPU, "gpu")(drawn_face(SPEC), SPEC, False)
 
 
 def test_auto_says_why_it_is_the_cpu(caplog: pytest.LogCaptureFixture) -> None:
@@ -54,7 +54,7 @@ def test_auto_says_why_it_is_the_cpu(caplog: pytest.LogCaptureFixture) -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has a CUDA device")
     with caplog.at_level(logging.WARNING, logger="s2v"):
-        compositors = [composer(CUDA)(drawn_face(SPEC), SPEC, None) for _ in range(2)]
+        compositors = [composer(CUDA)(drawn_face(SPEC), SPEC, False) for _ in range(2)]
     assert all(isinstance(one, MotionCompositor) for one in compositors)
     assert [record.message for record in caplog.records if "no CUDA device" in record.message][1:] == []  # once at most
 
@@ -65,9 +65,9 @@ def test_networks_that_put_out_pixels_are_drawn_on_the_cpu() -> None:
 
     spec = LipSyncSpec.of("speech2vid")
     face = drawn_face(spec)
-    assert isinstance(composer(PretendedGpu(), behind_network=True)(face, spec, None), PixelCompositor)
+    assert isinstance(composer(PretendedGpu(), behind_network=True)(face, spec, False), PixelCompositor)
     with pytest.raises(BackendError, match="give --compose cpu"):
-        composer(PretendedGpu(), "gpu", behind_network=True)(face, spec, None)
+        composer(PretendedGpu(), "gpu", behind_network=True)(face, spec, False)
 
 
 def test_a_compositor_takes_outputs_from_the_device_that_it_draws_on_and_from_no_other() -> None:
@@ -75,11 +75,11 @@ def test_a_compositor_takes_outputs_from_the_device_that_it_draws_on_and_from_no
     from counting_backend import PretendedGpu
 
     face, device = drawn_face(SPEC), PretendedGpu()
-    behind = composer(device, behind_network=True)(face, SPEC, None)
+    behind = composer(device, behind_network=True)(face, SPEC, False)
     assert behind.draws_from(device)
     assert not behind.draws_from(PretendedGpu())  # another queue of work
     for place in (device, CPU):
-        assert not composer(place, "cpu", behind_network=True)(face, SPEC, None).draws_from(place)
+        assert not composer(place, "cpu", behind_network=True)(face, SPEC, False).draws_from(place)
 
 
 @pytest.mark.parametrize("pixels", ["bgr", "i420", "i420-bt709"])
@@ -88,8 +88,8 @@ def test_frames_leave_a_gpu_as_they_were_asked_for_and_the_cpu_as_bgr(pixels: Pi
     from counting_backend import PretendedGpu
 
     face, outputs = drawn_face(SPEC), {name: np.zeros((1, *shape), np.float32) for name, shape in SHAPES.items()}
-    on_gpu = composer(PretendedGpu(), pixels=pixels, behind_network=True)(face, SPEC, None).draw(outputs)
-    on_cpu = composer(CPU, pixels=pixels)(face, SPEC, None).draw(outputs)
+    on_gpu = composer(PretendedGpu(), pixels=pixels, behind_network=True)(face, SPEC, False).draw(outputs)
+    on_cpu = composer(CPU, pixels=pixels)(face, SPEC, False).draw(outputs)
     height, width = face.photo.shape[:2]
     assert on_cpu.shape == (height, width, 3)
     assert on_gpu.shape == ((height, width, 3) if pixels == "bgr" else (height * 3 // 2, width))

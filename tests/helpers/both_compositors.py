@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from fakes import drawn_face
 from numpy.typing import NDArray
+from poses import pose_at
 from torch import Tensor
 
 from s2v.engine.compositor.cpu import MotionCompositor
@@ -39,16 +40,16 @@ class FrameOfBoth(NamedTuple):
 class BothCompositors:
     """One face. Args: layout: that the device draws in; None is the face's own."""
 
-    def __init__(self, face: EnrolledFace, seed: int | None, layout: Layout | None = None) -> None:
-        self.on_cpu = MotionCompositor(face, SPEC, seed)
+    def __init__(self, face: EnrolledFace, moving: bool, layout: Layout | None = None) -> None:
+        self.on_cpu = MotionCompositor(face, SPEC, moving)
         self.layout = layout or Layout.of(self.on_cpu.tables)
         self.tensors = face_tensors(self.on_cpu.tables, self.layout, torch.device("cpu"))
         self.whole = Seen(0, 0, *size_of(self.on_cpu.tables.interior.window))
         self._pose_inputs = PoseInputs(self.on_cpu.tables, self.layout)
 
     def frame(self, motion: NDArray[np.float32], index: int = 0) -> FrameOfBoth:
-        """Args: motion: (n_motion,). index: of the frame in the video."""
-        pose, weights = self.on_cpu.pose(index), np.append(motion, np.float32(1))
+        """Args: motion: (n_motion,). index: of a pose, see `pose_at`."""
+        pose, weights = pose_at(index), np.append(motion, np.float32(1))
         carry = self.on_cpu._carry(pose)
         given = torch.from_numpy(weights)[None]
         inputs = FrameInputs.of(torch.from_numpy(self._pose_inputs(pose))[None])

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.engine.backends.base import CPU, ComputeDevice, Outputs, Tensors
+from s2v.engine.behaviour.pose import AT_REST, FacePose
 from s2v.engine.face.enrolment import EnrolledFace, face_from_landmarks
 from s2v.engine.face.geometry import canonical_face
 from s2v.engine.face.photo import Image
@@ -80,13 +81,13 @@ def wave_sum(window: NDArray[np.float32]) -> np.float32:
 class FakeCompositor:
     """Fills `Compositor`: writes the network's outputs, and the articulation, into the picture, bit for bit."""
 
-    def __init__(self, face: EnrolledFace, spec: LipSyncSpec, idle_seed: int | None = None) -> None:
+    def __init__(self, face: EnrolledFace, spec: LipSyncSpec, moving: bool = False) -> None:
         self.still: Image = face.photo.copy()
 
     def draws_from(self, device: ComputeDevice) -> bool:
         return False
 
-    def draw(self, outputs: Outputs, index: int = 0, articulation: float = 1.0) -> Image:
+    def draw(self, outputs: Outputs, pose: FacePose = AT_REST, articulation: float = 1.0) -> Image:
         assert all(rows.shape[0] == 1 for rows in outputs.values()), "one frame at a time"
         content = b"".join(np.asarray(outputs[name]).tobytes() for name in sorted(outputs))
         content += np.float32(articulation).tobytes()

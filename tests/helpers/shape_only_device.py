@@ -139,7 +139,7 @@ def encoder() -> int:
 def drawing(alive: bool, pixels: PixelFormat, faces: int = 0) -> int:
     """All that is captured of one face or of several. Returns: how much that was."""
     spec, device = bundled_model().spec, ShapeOnlyDevice()
-    one = TorchCompositor(drawn_face(spec), spec, 7 if alive else None, DrawStream(device), pixels)
+    one = TorchCompositor(drawn_face(spec), spec, alive, DrawStream(device), pixels)
     if faces:
         TorchBatchCompositor([one] * faces, pixels=pixels)
     return device.captured

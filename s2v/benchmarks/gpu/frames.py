@@ -15,6 +15,7 @@ from s2v.benchmarks.report import Spread
 from s2v.engine.backends.base import Backend, DeviceOutputsBackend, Outputs, Tensors
 from s2v.engine.backends.parity import MIN_SSIM
 from s2v.engine.backends.ssim import ssim
+from s2v.engine.behaviour.pose import AT_REST, FacePose
 from s2v.engine.compositor.cpu import make_compositor
 from s2v.engine.face.enrolment import EnrolledFace
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from s2v.engine.compositor.torch.compositor import TorchCompositor
     from s2v.engine.compositor.torch.draw_stream import DrawStream
 
-IDLE_SEED = 7
 MOST_OFF_LEVELS = 0.5  # of a frame, on average
 COMPARED = 8  # frames, spread over those until the first blink is over
 WARM_UP = 5
@@ -55,7 +55,7 @@ def measure_frames(
 
     identity = identities(backend, 1)
     for idle, pixels in _CASES[: 2 if compiled else 3]:  # compiling takes a minute for each layout
-        compositor = TorchCompositor(face, backend.spec, IDLE_SEED if idle else None, draw_stream, pixels, compiled)
+        compositor = TorchCompositor(face, backend.spec, idle, draw_stream, pixels, compiled)
         yield _one_face(backend, compositor, identity, pixels, on_gpu, network_ms, min(frames, RUNS))
         if on_gpu and idle and pixels == "nv12":
             yield _face_batch(
@@ -96,7 +96,7 @@ def _one_face(
     blink_ms: list[float] = []
     if on_gpu:
         outputs = _kept(backend.infer(mfcc, faces))
-        blink_ms = compositor.compose_ms(outputs, WARM_UP + runs, _blink(compositor))[WARM_UP:]
+        blink_ms = compositor.compose_ms(outputs, WARM_UP + runs, FacePose(closed=1.0))[WARM_UP:]
         compose_ms, gpu_ms = (
             time_it(outputs, WARM_UP + runs) for time_it in (compositor.compose_ms, compositor.gpu_ms)
         )
@@ -185,22 +185,22 @@ def _face_batch(
 
 def _parity(backend: Backend, compositor: TorchCompositor, identity: Tensors) -> dict[str, float | bool]:
     """The same outputs drawn here and by OpenCV, some frames, one of them in the middle of a blink."""
-    on_cpu = make_compositor(compositor.face, compositor.spec, IDLE_SEED if compositor.layout.idle else None)
+    on_cpu = make_compositor(compositor.face, compositor.spec, compositor.layout.idle)
     mfcc, faces = batch_of(backend.spec, identity, COMPARED)
     outputs = _kept(backend.infer(mfcc, faces))
-    indices = [*range(0, 25 * (COMPARED - 1), 25), _blink(compositor)]
+    poses = [AT_REST, *(_some_pose(seed) for seed in range(COMPARED - 2)), FacePose(closed=1.0)]
     likeness: list[float] = []
     beyond: list[float] = []
     mean = largest = 0.0
-    for row, index in enumerate(indices):
+    for row, pose in enumerate(poses):
         one = {name: rows[row : row + 1] for name, rows in outputs.items()}
-        wanted, got = on_cpu.draw(one, index).astype(np.float32), compositor.draw(one, index).astype(np.float32)
+        wanted, got = on_cpu.draw(one, pose).astype(np.float32), compositor.draw(one, pose).astype(np.float32)
         likeness.append(ssim(wanted / np.float32(255), got / np.float32(255)))
         off = np.abs(wanted - got)
         mean, largest = max(mean, float(off.mean())), max(largest, float(off.max()))
         beyond.append(float((off > 8).mean()))
     return {
-        "frames": len(indices),
+        "frames": len(poses),
         "ssim_min": round(min(likeness), 5),
         "mean_difference_levels": round(mean, 3),
         "max_difference_levels": largest,
@@ -209,9 +209,10 @@ def _parity(backend: Backend, compositor: TorchCompositor, identity: Tensors) ->
     }
 
 
-def _blink(compositor: TorchCompositor) -> int:
-    """A frame with lids that are half down or more, which takes more work; 0 if there is none."""
-    return next((index for index in range(2000) if compositor.pose(index).closed > 0.5), 0)
+def _some_pose(seed: int) -> FacePose:
+    """A head that is turned, shifted and looks aside."""
+    x, y, yaw, pitch, roll, look = np.random.default_rng(seed).uniform(-1, 1, 6)
+    return FacePose((0.01 * x, 0.008 * y), 0.1 * yaw, 0.07 * pitch, 0.01 * roll, gaze=(0.04 * look, 0.01 * look))
 
 
 def _kept(outputs: Tensors) -> Tensors:

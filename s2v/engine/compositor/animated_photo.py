@@ -4,39 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from s2v.engine.compositor.upper_face.eyes import MovingEyes, lay_over
+from s2v.engine.behaviour.pose import FacePose
 from s2v.engine.compositor.head import MovingHead
-from s2v.engine.compositor.idle_motion import IdleMotion, IdlePose
+from s2v.engine.compositor.upper_face.eyes import MovingEyes, lay_over
 from s2v.engine.face.geometry import Points
 from s2v.engine.face.maps import Box, Map
 from s2v.engine.face.photo import Image
 
-AT_REST = IdlePose()
-
 
 class AnimatedPhoto:
-    """One face with its idle motion.
+    """One face whose head and eyes move.
 
     Args:
         photo: (h, w, 3) BGR, only read.
-        head: how its head moves. eyes: how its eyes do. motion: when.
+        head: how its head moves. eyes: how its eyes do.
     """
 
-    def __init__(self, photo: Image, head: MovingHead, eyes: MovingEyes, motion: IdleMotion) -> None:
+    def __init__(self, photo: Image, head: MovingHead, eyes: MovingEyes) -> None:
         self._photo = photo
         self.head = head
         self.eyes = eyes
-        self._motion = motion
 
-    def pose(self, frame: int) -> IdlePose:
-        """What is to be seen in video frame `frame`, 0 or later."""
-        return self._motion.at(frame)
-
-    def forward(self, pose: IdlePose) -> Points:
+    def forward(self, pose: FacePose) -> Points:
         """(2, 3) from a pixel of the face on the photo to where the head carries it."""
         return self.head.forward(pose)
 
-    def draw(self, pose: IdlePose, box: Box, bend: Callable[[Map], Map] | None = None) -> Image:
+    def draw(self, pose: FacePose, box: Box, bend: Callable[[Map], Map] | None = None) -> Image:
         """One frame, (h, w, 3) BGR, a new array.
 
         Args:

@@ -1,6 +1,6 @@
 """From what the network says to a frame: warp the photo, draw the inside of the mouth, or paste pixels.
 
-Outside a box around the lower face a frame is the photo, bit for bit, unless idle motion is asked for.
+Outside a box around the lower face a frame is the photo, bit for bit, unless its head is to move.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.engine.backends.base import ComputeDevice, Outputs
-from s2v.engine.compositor.animated_photo import AT_REST, AnimatedPhoto
-from s2v.engine.compositor.upper_face.eyes import MovingEyes
+from s2v.engine.behaviour.pose import AT_REST, FacePose
+from s2v.engine.compositor.animated_photo import AnimatedPhoto
 from s2v.engine.compositor.face_tables import IdleTables, face_tables, idle_tables, lower_face_box
 from s2v.engine.compositor.head import MovingHead
-from s2v.engine.compositor.idle_motion import IdleMotion, IdlePose
 from s2v.engine.compositor.lips import LipLine
 from s2v.engine.compositor.mouth.interior import MouthInterior
+from s2v.engine.compositor.upper_face.eyes import MovingEyes
 from s2v.engine.compositor.warp import LayeredWarp
 from s2v.engine.face.articulation import USUAL, articulated
 from s2v.engine.face.enrolment import EnrolledFace, face_grid
@@ -40,34 +40,34 @@ class Compositor(Protocol):
         If not, `draw` wants them in host memory.
         """
 
-    def draw(self, outputs: Outputs, index: int = 0, articulation: float = USUAL) -> Image:
+    def draw(self, outputs: Outputs, pose: FacePose = AT_REST, articulation: float = USUAL) -> Image:
         """One frame, a new array, from one frame's network outputs (batch of 1).
 
         (h, w, 3) BGR, but for a compositor that was made for another `PixelFormat`.
 
         Args:
-            index: which frame of the video it is: idle motion depends on it and on nothing else.
+            pose: of head, eyes and brows, see `FaceBehaviour`; a compositor that was made still does without.
             articulation: how strongly the face speaks, see `articulated`; pixels of a network stay as they are.
         """
 
 
-def make_compositor(face: EnrolledFace, spec: LipSyncSpec, idle_seed: int | None = None) -> Compositor:
+def make_compositor(face: EnrolledFace, spec: LipSyncSpec, moving: bool = False) -> Compositor:
     """The compositor that fits what the spec's network puts out.
 
     Args:
-        idle_seed: blinks, gaze, head and breath follow this seed (see `IdleMotion`); None holds them still.
+        moving: whether head, eyes and brows are to follow poses; else they stay as on the photo.
     """
     compositor = PixelCompositor if spec.network == "speech2vid" else MotionCompositor
-    return compositor(face, spec, idle_seed)
+    return compositor(face, spec, moving)
 
 
 class MotionCompositor:
     """Network "s2v": motion coefficients warp the photo, the inside of the mouth is drawn into the opening."""
 
-    def __init__(self, face: EnrolledFace, spec: LipSyncSpec, idle_seed: int | None = None) -> None:
-        self.tables = tables = face_tables(face, spec, idle=idle_seed is not None)
+    def __init__(self, face: EnrolledFace, spec: LipSyncSpec, moving: bool = False) -> None:
+        self.tables = tables = face_tables(face, spec, moving)
         self.warp = LayeredWarp(tables.warp)
-        self.animated = animated_photo(tables.photo, tables.idle, idle_seed, spec.fps)
+        self.animated = animated_photo(tables.photo, tables.idle)
         self.interior = MouthInterior(tables.interior)
         self._lip_line = LipLine(tables.line_colour, tables.unit_px)
         left, top, right, bottom = tables.box
@@ -80,17 +80,12 @@ class MotionCompositor:
         if self._has_window:
             self._lip_line.draw(self.still[self._window], self._outline(weights, self._carry(AT_REST)))
 
-    def pose(self, index: int) -> IdlePose:
-        """What head and eyes do in a frame."""
-        return self.animated.pose(index) if self.animated else AT_REST
-
     def draws_from(self, device: ComputeDevice) -> bool:
         """See `Compositor.draws_from`: OpenCV draws in host memory."""
         return False
 
-    def draw(self, outputs: Outputs, index: int = 0, articulation: float = USUAL) -> Image:
+    def draw(self, outputs: Outputs, pose: FacePose = AT_REST, articulation: float = USUAL) -> Image:
         """See `Compositor.draw`; needs `motion` (1, K) and `tract` (1, 4)."""
-        pose = self.pose(index)
         motion = articulated(np.asarray(outputs["motion"], np.float32)[0], articulation, self.tables.articulation)
         frame, weights = self._warped(motion, pose)
         if self._has_window:
@@ -101,7 +96,7 @@ class MotionCompositor:
             self._lip_line.draw(mouth, outline)
         return frame
 
-    def _warped(self, motion: NDArray[np.float32], pose: IdlePose) -> tuple[Image, NDArray[np.float32]]:
+    def _warped(self, motion: NDArray[np.float32], pose: FacePose) -> tuple[Image, NDArray[np.float32]]:
         weights = np.append(motion, np.float32(1))
         if self.animated:
             bend = partial(self.warp.source_map, weights)
@@ -111,7 +106,7 @@ class MotionCompositor:
         frame[self._box] = remap(self.tables.photo, source)
         return frame, weights
 
-    def _carry(self, pose: IdlePose) -> Points:
+    def _carry(self, pose: FacePose) -> Points:
         """(2, 3) from the window's pixels at rest to where the head has carried them."""
         if self.animated is None:
             return np.eye(2, 3)
@@ -127,12 +122,12 @@ class MotionCompositor:
 class PixelCompositor:
     """Network "speech2vid": paste its face crop's lower half back, softly."""
 
-    def __init__(self, face: EnrolledFace, spec: LipSyncSpec, idle_seed: int | None = None) -> None:
+    def __init__(self, face: EnrolledFace, spec: LipSyncSpec, moving: bool = False) -> None:
         self._photo = face.photo
         self._corners = left, top, right, bottom = lower_face_box(face)
         self._box = np.s_[top:bottom, left:right]
-        idle = None if idle_seed is None else idle_tables(face, face.photo)
-        self.animated = animated_photo(face.photo, idle, idle_seed, spec.fps)
+        idle = idle_tables(face, face.photo) if moving else None
+        self.animated = animated_photo(face.photo, idle)
         self.still = self.animated.draw(AT_REST, self._corners) if self.animated else face.photo.copy()
         self._size = (right - left, bottom - top)
         self._grid = face_grid(face.plane, spec) - np.array([[0, 0, left], [0, 0, top]])
@@ -146,12 +141,11 @@ class PixelCompositor:
         """See `Compositor.draws_from`: OpenCV draws in host memory."""
         return False
 
-    def draw(self, outputs: Outputs, index: int = 0, articulation: float = USUAL) -> Image:
+    def draw(self, outputs: Outputs, pose: FacePose = AT_REST, articulation: float = USUAL) -> Image:
         """See `Compositor.draw`; needs `pixels` (1, 3, face_px, face_px)."""
         crop = np.ascontiguousarray(np.asarray(outputs["pixels"], np.float32)[0].transpose(1, 2, 0))
         grid, alpha = self._grid, self._alpha
         if self.animated:
-            pose = self.animated.pose(index)
             grid = carried(self.animated.forward(pose), *self._corners[:2]) @ np.vstack([grid, [0, 0, 1]])
             alpha = cv2.warpAffine(self._soft, grid, self._size)[..., None]
             frame = self.animated.draw(pose, self._corners)
@@ -163,11 +157,9 @@ class PixelCompositor:
         return frame
 
 
-def animated_photo(photo: Image, idle: IdleTables | None, seed: int | None, fps: int) -> AnimatedPhoto | None:
-    """A face's idle motion after a seed; None, which moves nothing, without one."""
-    if seed is None or idle is None:
-        return None
-    return AnimatedPhoto(photo, MovingHead(idle.head), MovingEyes(idle.eyes), IdleMotion(seed, fps))
+def animated_photo(photo: Image, idle: IdleTables | None) -> AnimatedPhoto | None:
+    """A face whose head and eyes move; None without tables for it."""
+    return None if idle is None else AnimatedPhoto(photo, MovingHead(idle.head), MovingEyes(idle.eyes))
 
 
 def carried(forward: Points, left: int, top: int) -> Points:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.engine.compositor.upper_face.eye_tables import EyeTables, eye_tables
 from s2v.engine.compositor.head_tables import HeadTables, head_tables
 from s2v.engine.compositor.lips import lip_line_colour
 from s2v.engine.compositor.mouth.interior_tables import InteriorTables, interior_tables
 from s2v.engine.compositor.mouth.open_photo import without_inside
+from s2v.engine.compositor.upper_face.eye_tables import EyeTables, eye_tables
 from s2v.engine.compositor.warp_tables import WarpTables, warp_tables
 from s2v.engine.face.articulation import ArticulationTables, articulation_tables
 from s2v.engine.face.drawn_motion import drawn_moves
@@ -51,13 +51,13 @@ class FaceTables:
     idle: IdleTables | None  # None: nothing but the lower face moves
 
 
-def face_tables(face: EnrolledFace, spec: LipSyncSpec, idle: bool) -> FaceTables:
-    """Those of one face; takes about 0.2 s, with `idle` for a photo of 512 px."""
+def face_tables(face: EnrolledFace, spec: LipSyncSpec, moving: bool) -> FaceTables:
+    """Those of one face; takes about 0.2 s, with `moving` for a photo of 512 px."""
     left, top, right, bottom = box = lower_face_box(face)
     size = (right - left, bottom - top)
     to_photo = np.array([[1.0, 0, left], [0, 1.0, top]])
     photo = without_inside(face)
-    moving = idle_tables(face, photo) if idle else None
+    idle = idle_tables(face, photo) if moving else None
     return FaceTables(
         photo=photo,
         box=box,
@@ -65,9 +65,9 @@ def face_tables(face: EnrolledFace, spec: LipSyncSpec, idle: bool) -> FaceTables
         photo_to_plane=np.linalg.inv(np.vstack([face.plane.matrix, [0, 0, 1]]))[:2],
         articulation=articulation_tables(spec),
         warp=face_warp_tables(face, spec, to_photo, size, step=max(size) / COARSE_CELLS),
-        interior=interior_tables(face, spec, box, moving.head.reach_px if moving else 0),
+        interior=interior_tables(face, spec, box, idle.head.reach_px if idle else 0),
         line_colour=lip_line_colour(face),
-        idle=moving,
+        idle=idle,
     )
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from s2v.engine.behaviour.pose import FacePose
 from s2v.engine.compositor.head_tables import FINE, PIVOT_V, HeadTables
-from s2v.engine.compositor.idle_motion import IdlePose
 from s2v.engine.face.geometry import Points
 from s2v.engine.face.maps import Box, Map, remap
 from s2v.engine.face.photo import Image
@@ -26,9 +26,9 @@ class MovingHead:
         left, top = self.box[:2]
         self._to_fine = np.array([[FINE, 0, -FINE * left], [0, FINE, -FINE * top]], np.float64)
 
-    def source_map(self, pose: IdlePose) -> Map:
+    def source_map(self, pose: FacePose) -> Map:
         """For each pixel of `box` in the frame, the photo pixel it shows: (height, width, 2) float32 x, y."""
-        weights = np.array([*pose.shift, pose.roll_radians, pose.breath], np.float32)
+        weights = np.array([*pose.shift, pose.roll, pose.breath], np.float32)
         at_rest, cell_px = self._tables.at_rest, self._tables.cell_px
         coarse = (weights @ self._fields).reshape(at_rest.shape) + at_rest
         rows, columns = coarse.shape[:2]
@@ -44,11 +44,11 @@ class MovingHead:
             seen = remap(self._tables.fine, at, cv2.INTER_LINEAR)
             cv2.cvtColor(seen, cv2.COLOR_BGRA2BGR, dst=frame[top:bottom, left:right])
 
-    def forward(self, pose: IdlePose) -> Points:
+    def forward(self, pose: FacePose) -> Points:
         """(2, 3) where the rigid face goes: from a pixel of the photo at rest to a pixel of the frame."""
         tables = self._tables
         x, y = (tables.scale * d for d in pose.shift)
-        turn = tables.scale * pose.roll_radians
+        turn = tables.scale * pose.roll
         # Backward, in the plane: u -> u - shift - turn * J (u - pivot). Inverted here.
         backward = np.array([[1, turn, -x - turn * PIVOT_V], [-turn, 1, -y], [0, 0, 1]])
         whole: Points = tables.plane_to_photo @ np.linalg.inv(backward) @ tables.photo_to_plane

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.engine.compositor.idle_motion import ROLL_DEGREES, SHIFT_X_UNITS, SHIFT_Y_UNITS
+from s2v.engine.behaviour.idle_motion import ROLL_DEGREES, SHIFT_X_UNITS, SHIFT_Y_UNITS
 from s2v.engine.face.geometry import FACE_OVAL, N_MESH, FacePlane, Points
 from s2v.engine.face.maps import Box, Map, smoothstep
 from s2v.engine.face.photo import Image

@@ -10,6 +10,7 @@ from fakes import drawn_face
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from poses import pose_at
 
 from s2v.engine.backends.base import Tensors
 from s2v.engine.compositor.cpu import MotionCompositor, PixelCompositor, make_compositor
@@ -298,17 +299,17 @@ def test_what_is_pasted_moves_with_the_head() -> None:
     face = drawn_face(SPEC, (800, 960))
     dark = replace(face, photo=np.zeros_like(face.photo))
     held = PixelCompositor(dark, SPEC).draw(WHITE)
-    moving = PixelCompositor(dark, SPEC, idle_seed=0)
+    moving = PixelCompositor(dark, SPEC, moving=True)
     assert moving.animated is not None
     x, y = face.landmarks[13, :2]
     index, far = 0, 0.0
     for candidate in range(0, 500, 10):
-        forward = moving.animated.forward(moving.animated.pose(candidate))
+        forward = moving.animated.forward(pose_at(candidate))
         if (moved := float(np.hypot(*(forward @ [x, y, 1] - [x, y])))) > far:
             index, far = candidate, moved
-    forward = moving.animated.forward(moving.animated.pose(index))
+    forward = moving.animated.forward(pose_at(index))
     wanted = np.asarray(cv2.warpAffine(held, forward, held.shape[1::-1]), np.uint8)
-    shown = moving.draw(WHITE, index)
+    shown = moving.draw(WHITE, pose_at(index))
     assert far > 2
     assert not differs(shown, wanted, by=3).any()
     assert differs(held, wanted, by=9).any()

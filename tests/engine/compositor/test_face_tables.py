@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fakes import drawn_face
+from poses import pose_at
 
 from s2v.engine.compositor.cpu import MotionCompositor
 from s2v.engine.compositor.face_tables import FaceTables, face_tables, face_warp_tables, idle_tables, lower_face_box
@@ -31,17 +32,17 @@ def arrays(tables: object) -> Iterator[np.ndarray[Any, Any]]:
 
 @pytest.fixture(scope="module")
 def tables(smiling_face: EnrolledFace) -> FaceTables:
-    return face_tables(smiling_face, SPEC, idle=True)
+    return face_tables(smiling_face, SPEC, moving=True)
 
 
 def test_drawing_only_reads_the_tables(smiling_face: EnrolledFace) -> None:
-    compositor = MotionCompositor(smiling_face, SPEC, idle_seed=3)
+    compositor = MotionCompositor(smiling_face, SPEC, moving=True)
     before = [array.copy() for array in arrays(compositor.tables)]
     assert len(before) > 25
     outputs = {"motion": np.zeros((1, SPEC.n_motion), np.float32), "tract": np.ones((1, 4), np.float32)}
     for index, jaw in ((0, 0.0), (88, 3.0), (160, 1.0)):  # the last two in a blink
         outputs["motion"][0, 0] = jaw
-        compositor.draw(outputs, index)
+        compositor.draw(outputs, pose_at(index))
     for now, then in zip(arrays(compositor.tables), before, strict=True):
         np.testing.assert_array_equal(now, then)
 
@@ -54,7 +55,7 @@ def test_tables_cannot_be_changed_by_name(tables: FaceTables) -> None:
 
 
 def test_the_mouth_lies_in_the_box_and_leaves_room_for_the_head(tables: FaceTables, smiling_face: EnrolledFace) -> None:
-    still = face_tables(smiling_face, SPEC, idle=False)
+    still = face_tables(smiling_face, SPEC, moving=False)
     assert still.idle is None and tables.idle is not None
     reach_px = tables.idle.head.reach_px
     assert reach_px > 1
@@ -69,7 +70,7 @@ def test_the_mouth_lies_in_the_box_and_leaves_room_for_the_head(tables: FaceTabl
 
 
 def test_what_a_photo_shows_decides_what_is_drawn(closed_face: EnrolledFace, tables: FaceTables) -> None:
-    closed = face_tables(closed_face, SPEC, idle=True)
+    closed = face_tables(closed_face, SPEC, moving=True)
     assert closed.line_colour is None
     assert tables.line_colour is not None and tables.line_colour.max() < 100  # darker than lips
     assert closed.idle is not None and len(closed.idle.eyes) == 2
@@ -78,7 +79,7 @@ def test_what_a_photo_shows_decides_what_is_drawn(closed_face: EnrolledFace, tab
 def test_a_face_of_which_one_eye_is_on_the_photo_moves_that_one() -> None:
     face = drawn_face(SPEC, (301, 360))
     half = replace(face, photo=np.ascontiguousarray(face.photo[:, :140]))
-    both, one = (face_tables(each, SPEC, idle=True).idle for each in (face, half))
+    both, one = (face_tables(each, SPEC, moving=True).idle for each in (face, half))
     assert both is not None and one is not None
     assert (len(both.eyes), len(one.eyes)) == (2, 1)
     np.testing.assert_array_equal(one.eyes[0].to_photo, both.eyes[0].to_photo)

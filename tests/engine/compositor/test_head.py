@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from fakes import drawn_face
 
+from s2v.engine.behaviour.idle_motion import ROLL_DEGREES, SHIFT_X_UNITS, SHIFT_Y_UNITS, IdleMotion
+from s2v.engine.behaviour.pose import FacePose
 from s2v.engine.compositor.face_tables import lower_face_box
 from s2v.engine.compositor.head import MovingHead
 from s2v.engine.compositor.head_tables import FINE, HeadTables, fine_photo, head_tables
-from s2v.engine.compositor.idle_motion import ROLL_DEGREES, SHIFT_X_UNITS, SHIFT_Y_UNITS, IdleMotion, IdlePose
 from s2v.engine.face.enrolment import EnrolledFace, face_from_landmarks
 from s2v.engine.face.geometry import N_MESH, Points
 from s2v.engine.face.photo import Image
@@ -17,7 +18,7 @@ from s2v.spec import LipSyncSpec
 SPEC = LipSyncSpec()
 ROLL = float(np.radians(ROLL_DEGREES))
 EXTREMES = [
-    IdlePose(shift=(x * SHIFT_X_UNITS, y * SHIFT_Y_UNITS), roll_radians=turn * ROLL, breath=breath)
+    FacePose(shift=(x * SHIFT_X_UNITS, y * SHIFT_Y_UNITS), roll=turn * ROLL, breath=breath)
     for x, y, turn, breath in [(1, 1, 1, 1), (-1, 1, -1, 0), (1, -1, -1, 1), (-1, -1, 1, 0.5)]
 ]
 
@@ -53,14 +54,14 @@ def head(face: EnrolledFace) -> MovingHead:
     return head_of(face)
 
 
-def displacement(head: MovingHead, pose: IdlePose) -> np.ndarray:
+def displacement(head: MovingHead, pose: FacePose) -> np.ndarray:
     """Photo pixels, (h, w, 2) of the head's box."""
     left, top, right, bottom = head.box
     here = np.stack(np.meshgrid(np.arange(left, right), np.arange(top, bottom)), -1)
     return head.source_map(pose) - here
 
 
-def drawn(head: MovingHead, photo: Image, pose: IdlePose) -> Image:
+def drawn(head: MovingHead, photo: Image, pose: FacePose) -> Image:
     frame = photo.copy()
     head.look_up(head.source_map(pose), frame)
     return frame
@@ -77,20 +78,20 @@ def sharpness(picture: Image) -> float:
 
 
 def test_at_rest_everything_is_where_it_was(head: MovingHead, face: EnrolledFace) -> None:
-    assert np.abs(displacement(head, IdlePose())).max() < 1e-3
-    change = np.abs(drawn(head, face.photo, IdlePose()).astype(int) - face.photo)
+    assert np.abs(displacement(head, FacePose())).max() < 1e-3
+    change = np.abs(drawn(head, face.photo, FacePose()).astype(int) - face.photo)
     assert change.max() <= 8  # the finest detail is lifted by a touch
     assert change.mean() < 0.5
 
 
 @pytest.mark.parametrize("pose", EXTREMES)
-def test_the_face_moves_as_one_piece_and_as_told(closed_face: EnrolledFace, pose: IdlePose) -> None:
+def test_the_face_moves_as_one_piece_and_as_told(closed_face: EnrolledFace, pose: FacePose) -> None:
     head = head_of(closed_face)
     face_points = closed_face.landmarks[:N_MESH, :2]
     forward = head.forward(pose)
     carried = face_points @ forward[:, :2].T + forward[:, 2]
     # Where a point is carried to, the frame shows that point. (The breath lifts what is below the lips.)
-    still_breath = IdlePose(pose.shift, pose.roll_radians)
+    still_breath = FacePose(pose.shift, roll=pose.roll)
     back = carried + at_points(displacement(head, still_breath), carried, head.box[:2])
     assert np.abs(back - face_points).max() < 0.06
     assert np.hypot(*(carried - face_points).T).max() < head.reach_px
@@ -98,18 +99,18 @@ def test_the_face_moves_as_one_piece_and_as_told(closed_face: EnrolledFace, pose
     unit_px = closed_face.pose.unit_px
     chin, brow = carried[152] - face_points[152], carried[9] - face_points[9]
     assert chin[1] == pytest.approx(pose.shift[1] * unit_px, abs=0.4)
-    assert np.sign((brow - chin)[0]) == np.sign(pose.roll_radians)
+    assert np.sign((brow - chin)[0]) == np.sign(pose.roll)
 
 
 @pytest.mark.parametrize("pose", EXTREMES)
-def test_the_picture_never_tears(head: MovingHead, pose: IdlePose) -> None:
+def test_the_picture_never_tears(head: MovingHead, pose: FacePose) -> None:
     field = displacement(head, pose)
     stretch = max(float(np.abs(np.diff(field, axis=axis)).max()) for axis in (0, 1))
     assert stretch < 0.12  # pixels per pixel: far from a fold, which is 1
 
 
 @pytest.mark.parametrize("pose", EXTREMES)
-def test_the_border_of_the_photo_stays(head: MovingHead, face: EnrolledFace, pose: IdlePose) -> None:
+def test_the_border_of_the_photo_stays(head: MovingHead, face: EnrolledFace, pose: FacePose) -> None:
     frame = drawn(head, face.photo, pose)
     height, width = frame.shape[:2]
     unmoved = np.ones((height, width), bool)
@@ -130,7 +131,7 @@ def test_a_face_without_room_around_it_moves_less(closed_face: EnrolledFace, tig
 
 def test_breath_lifts_the_shoulders_and_not_the_lips(closed_face: EnrolledFace) -> None:
     head = head_of(closed_face)
-    field = displacement(head, IdlePose(breath=1.0))
+    field = displacement(head, FacePose(breath=1.0))
     lips = closed_face.landmarks[[13, 14, 61, 291, 17, 0], :2]
     assert np.abs(at_points(field, lips, head.box[:2])).max() < 0.02
     chin = closed_face.landmarks[152, :2]

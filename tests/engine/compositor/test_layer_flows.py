@@ -35,7 +35,7 @@ def face(request: pytest.FixtureRequest) -> EnrolledFace:
 
 @pytest.fixture(scope="module")
 def tables(face: EnrolledFace) -> WarpTables:
-    return face_tables(face, SPEC, idle=False).warp
+    return face_tables(face, SPEC, moving=False).warp
 
 
 def read(tables: WarpTables, weights: Points, layer: int, face: EnrolledFace, points: list[int]) -> Points:

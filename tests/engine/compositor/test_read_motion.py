@@ -26,7 +26,7 @@ DARK = (25, 20, 35)
 
 def drawn(face: EnrolledFace, motions: Sequence[Points]) -> list[Image]:
     """The photo moved, with nothing but dark between the lips."""
-    tables = face_tables(face, SPEC, idle=False)
+    tables = face_tables(face, SPEC, moving=False)
     warp, (left, top, right, bottom) = LayeredWarp(tables.warp), tables.box
     frames = []
     for motion in motions:

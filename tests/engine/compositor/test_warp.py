@@ -112,7 +112,7 @@ def test_landmarks_are_shown_where_the_motion_sends_them(
 def test_lips_and_corners_are_shown_where_a_vowel_sends_them(closed_face: EnrolledFace, vowel: str) -> None:
     """On the grid that faces are drawn with, for the outer lips and both corners."""
     left, top, *_ = lower_face_box(closed_face)
-    source = LayeredWarp(face_tables(closed_face, SPEC, idle=False).warp).source_map(np.append(VOWELS[vowel], 0))
+    source = LayeredWarp(face_tables(closed_face, SPEC, moving=False).warp).source_map(np.append(VOWELS[vowel], 0))
     points = list(OUTER_LIPS)
     asked = np.tensordot(VOWELS[vowel], closed_face.pose.turn(MOVES)[:, points, :2], 1)
     at = closed_face.landmarks[points, :2] + asked - [left, top]
@@ -125,7 +125,7 @@ def test_lips_and_corners_are_shown_where_a_vowel_sends_them(closed_face: Enroll
 
 def test_a_flow_that_stretches_a_lot_is_turned_round_too(closed_face: EnrolledFace) -> None:
     """As at the corners of a wide open mouth, where whole steps towards the map would swing to and fro for ever."""
-    tables = face_tables(closed_face, SPEC, idle=False).warp
+    tables = face_tables(closed_face, SPEC, moving=False).warp
     _, _, rows, columns, _ = tables.flows.shape
     y = np.arange(rows) - rows / 2
     flow = np.zeros((1, 2, rows, columns, 2), np.float32)

@@ -6,8 +6,9 @@ from fakes import FakeBackend
 from streaming.fakes import FakeEngine, fake_avatar
 
 from s2v.engine.backends.batcher import BatchingBackend
+from s2v.engine.behaviour.face_behaviour import Pcm
 from s2v.engine.compositor.pixel_format import PixelFormat
-from s2v.engine.lipsync import DrawnFrame, Pcm
+from s2v.engine.lipsync import DrawnFrame
 from s2v.machine import usable_cores
 from s2v.streaming.server.capacity import MOST, Capacity, measure
 

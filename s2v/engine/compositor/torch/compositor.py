@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.engine.backends.base import ComputeDevice, Outputs
+from s2v.engine.behaviour.pose import AT_REST, FacePose
 from s2v.engine.compositor.cpu import MotionCompositor
-from s2v.engine.compositor.idle_motion import IdlePose
 from s2v.engine.compositor.pixel_format import PixelFormat
 from s2v.engine.compositor.torch.canvas import TorchCanvas
 from s2v.engine.compositor.torch.draw_stream import DrawStream, next_draw_stream
@@ -32,7 +32,7 @@ class TorchCompositor:
     """One face of network "s2v", drawn on a device. Fills `Compositor`; may be called by several threads.
 
     Args:
-        face: enrolled. spec: of the model. idle_seed: as of `make_compositor`.
+        face: enrolled. spec: of the model. moving: as of `make_compositor`.
         draw_stream: where to draw; None is the first GPU.
         pixels: what `draw` returns frames in; `Compositor` asks for "bgr".
         compiled: see `TorchCanvas`.
@@ -43,7 +43,7 @@ class TorchCompositor:
         self,
         face: EnrolledFace,
         spec: LipSyncSpec,
-        idle_seed: int | None = None,
+        moving: bool = False,
         draw_stream: DrawStream | None = None,
         pixels: PixelFormat = "bgr",
         compiled: bool = False,
@@ -51,7 +51,7 @@ class TorchCompositor:
         if spec.network != "s2v":
             raise BackendError(f"network {spec.network} is drawn on the CPU: give --compose cpu")
         self.face, self.spec = face, spec
-        self.on_cpu = MotionCompositor(face, spec, idle_seed)  # it knows when to blink, and how the head moves
+        self.on_cpu = MotionCompositor(face, spec, moving)  # it knows how the head moves
         self.still: Image = self.on_cpu.still
         self.draw_stream = draw_stream or next_draw_stream()
         self.layout = Layout.of(self.on_cpu.tables)
@@ -64,14 +64,13 @@ class TorchCompositor:
                 tensors, self.layout, [self.on_cpu.tables.photo], self.draw_stream, pixels, compiled
             )
 
-    def draw(self, outputs: Outputs, index: int = 0, articulation: float = USUAL) -> NDArray[np.uint8]:
+    def draw(self, outputs: Outputs, pose: FacePose = AT_REST, articulation: float = USUAL) -> NDArray[np.uint8]:
         """See `Compositor.draw`; in the pixel format asked for.
 
         Args:
             outputs: `motion` (1, K) and `tract` (1, 4): arrays, or tensors on this device that were computed on the
                 draw_stream's stream or are finished.
         """
-        pose = self.pose(index)
         with self._lock:
             with self.draw_stream.lock, self.draw_stream.device.running():
                 self._canvas.load(outputs, self._pose_inputs(pose, articulation)[None])
@@ -84,34 +83,28 @@ class TorchCompositor:
         """See `Compositor.draws_from`."""
         return device is self.draw_stream.device
 
-    def pose(self, index: int) -> IdlePose:
-        """What head and eyes do in a frame."""
-        return self.on_cpu.pose(index)
-
-    def queue(self, outputs: Outputs, index: int = 0) -> None:
+    def queue(self, outputs: Outputs, pose: FacePose = AT_REST) -> None:
         """`draw` without the download, and without waiting: to be timed behind a network on the same stream.
 
         Call it within `draw_stream.device.running()`, and wait before the next one.
         """
-        pose = self.pose(index)
         self._canvas.load(outputs, self._pose_inputs(pose)[None])
         self._canvas.draw(pose.closed > 0)
 
-    def compose_ms(self, outputs: Outputs, runs: int, index: int = 0) -> list[float]:
+    def compose_ms(self, outputs: Outputs, runs: int, pose: FacePose = AT_REST) -> list[float]:
         """How long the device takes to warp and paste, for each of several runs; nothing crosses the bus."""
-        return _compose_ms(self._canvas, self.draw_stream, self._row(index), outputs, runs)
+        return _compose_ms(self._canvas, self.draw_stream, self._row(pose), outputs, runs)
 
-    def gpu_ms(self, outputs: Outputs, runs: int, index: int = 0) -> list[float]:
+    def gpu_ms(self, outputs: Outputs, runs: int, pose: FacePose = AT_REST) -> list[float]:
         """The same with the upload of the numbers (and the outputs, if they are arrays) and the frame's download."""
-        return _gpu_ms(self._canvas, self.draw_stream, self._row(index), outputs, runs)
+        return _gpu_ms(self._canvas, self.draw_stream, self._row(pose), outputs, runs)
 
     @property
     def device_memory_bytes(self) -> int:
         """Of this face: its photo, its tables, its frame. Recorded work of all faces of a stream shares its memory."""
         return self._canvas.n_bytes
 
-    def _row(self, index: int) -> tuple[NDArray[np.float32], bool]:
-        pose = self.pose(index)
+    def _row(self, pose: FacePose) -> tuple[NDArray[np.float32], bool]:
         return self._pose_inputs(pose)[None], pose.closed > 0
 
 
@@ -148,13 +141,13 @@ class TorchBatchCompositor:
             photos = [one.on_cpu.tables.photo for one in members]
             self._canvas = TorchCanvas(tensors, self._layout, photos, self.draw_stream, pixels, compiled)
 
-    def draw(self, outputs: Outputs, indices: Sequence[int]) -> NDArray[np.uint8]:
+    def draw(self, outputs: Outputs, poses: Sequence[FacePose]) -> NDArray[np.uint8]:
         """One frame of each face, (n, h, w, 3) BGR or as asked for, a new array.
 
         Args:
-            outputs: `motion` (n, K) and `tract` (n, 4), one row a face. indices: which frame of each one's video.
+            outputs: `motion` (n, K) and `tract` (n, 4), one row a face. poses: of each of them.
         """
-        rows, blinking = self._rows(indices)
+        rows, blinking = self._rows(poses)
         with self._lock:
             with self.draw_stream.lock, self.draw_stream.device.running():
                 self._canvas.load(outputs, rows)
@@ -162,21 +155,20 @@ class TorchBatchCompositor:
                 pixels = self._canvas.fetch()
             return pixels().copy()
 
-    def compose_ms(self, outputs: Outputs, runs: int, index: int = 0) -> list[float]:
+    def compose_ms(self, outputs: Outputs, runs: int, pose: FacePose = AT_REST) -> list[float]:
         """As `TorchCompositor.compose_ms`, of the whole batch."""
-        return _compose_ms(self._canvas, self.draw_stream, self._rows([index] * len(self._members)), outputs, runs)
+        return _compose_ms(self._canvas, self.draw_stream, self._rows([pose] * len(self._members)), outputs, runs)
 
-    def gpu_ms(self, outputs: Outputs, runs: int, index: int = 0) -> list[float]:
+    def gpu_ms(self, outputs: Outputs, runs: int, pose: FacePose = AT_REST) -> list[float]:
         """As `TorchCompositor.gpu_ms`, of the whole batch."""
-        return _gpu_ms(self._canvas, self.draw_stream, self._rows([index] * len(self._members)), outputs, runs)
+        return _gpu_ms(self._canvas, self.draw_stream, self._rows([pose] * len(self._members)), outputs, runs)
 
     @property
     def device_memory_bytes(self) -> int:
         """Of all faces together, as `TorchCompositor.device_memory_bytes`."""
         return self._canvas.n_bytes
 
-    def _rows(self, indices: Sequence[int]) -> tuple[NDArray[np.float32], bool]:
-        poses = [one.pose(index) for one, index in zip(self._members, indices, strict=True)]
+    def _rows(self, poses: Sequence[FacePose]) -> tuple[NDArray[np.float32], bool]:
         rows = [inputs(pose) for inputs, pose in zip(self._pose_inputs, poses, strict=True)]
         return np.stack(rows), any(pose.closed > 0 for pose in poses)
 

@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from s2v.engine.compositor.torch.layout import Layout, is_empty
+from s2v.engine.compositor.torch.mouth_tensors import HALF
 from s2v.engine.compositor.upper_face.eye_tables import EyeTables
 from s2v.engine.compositor.upper_face.eyes import LEAST_OPENING, LOWER_LID_SHARE, gaze_freedom, lid_drop
 from s2v.engine.compositor.upper_face.lids import Curve, curve_at
-from s2v.engine.compositor.torch.layout import Layout, is_empty
-from s2v.engine.compositor.torch.mouth_tensors import HALF
 from s2v.engine.face.geometry import Points
 
 _CURVE_ENTRIES = 512  # of the tables of the lids' edges

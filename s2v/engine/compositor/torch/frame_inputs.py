@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from s2v.engine.behaviour.pose import FacePose
 from s2v.engine.compositor.face_tables import FaceTables
 from s2v.engine.compositor.head import MovingHead
-from s2v.engine.compositor.idle_motion import IdlePose
 from s2v.engine.compositor.mouth.tongue import GRID_SIZE
 from s2v.engine.compositor.torch.layout import Layout
 from s2v.engine.compositor.torch.mouth_tensors import row_scale
@@ -62,14 +62,14 @@ class PoseInputs:
         )
         self._at_rest = self._row(np.eye(3))
 
-    def __call__(self, pose: IdlePose, articulation: float = USUAL) -> NDArray[np.float32]:
+    def __call__(self, pose: FacePose, articulation: float = USUAL) -> NDArray[np.float32]:
         """(N_NUMBERS,), a new array."""
         row = self._at_rest.copy()
         if self._forward is not None:
             forward = np.eye(3)
             forward[:2] = self._forward(pose)
             row = self._row(forward)
-        row[:8] = *pose.shift, pose.roll_radians, pose.breath, -2 * pose.gaze[0], 0, -4 * pose.gaze[1], pose.closed
+        row[:8] = *pose.shift, pose.roll, pose.breath, -2 * pose.gaze[0], 0, -4 * pose.gaze[1], pose.closed
         row[26] = articulation
         return row
 

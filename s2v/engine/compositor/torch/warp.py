@@ -33,7 +33,7 @@ def head_map(face: HeadTensors, weights: Tensor, layout: Layout) -> Tensor:
     """The photo pixel that each pixel of the region shows when only the head moves.
 
     Args:
-        weights: (n, 4) shift x, shift y, roll, breath, as of an `IdlePose`.
+        weights: (n, 4) shift x, shift y, roll, breath, as of a `FacePose`.
     """
     coarse = torch.baddbmm(face.at_rest, weights[:, None], face.fields)
     cell_px, (width, height) = layout.cell_px, layout.frame

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from s2v.engine.behaviour.pose import FacePose
 from s2v.engine.compositor.upper_face.eye_tables import EyeTables
-from s2v.engine.compositor.idle_motion import IdlePose
 from s2v.engine.compositor.upper_face.lids import FOLD_SOFT, curve_at
 from s2v.engine.face.maps import Box, Map, remap, smoothstep
 from s2v.engine.face.photo import Image
@@ -43,7 +43,7 @@ class MovingEyes:
     def __init__(self, eyes: Sequence[EyeTables]) -> None:
         self._eyes = eyes
 
-    def move(self, source: Map, origin: tuple[int, int], pose: IdlePose) -> list[Lid]:
+    def move(self, source: Map, origin: tuple[int, int], pose: FacePose) -> list[Lid]:
         """Turn the irises and raise the lower lids in a map, in place; returns the upper lids to be laid over.
 
         Args:
@@ -85,7 +85,7 @@ def lid_drop(opening: NDArray[np.floating], s: NDArray[np.floating]) -> NDArray[
     return down
 
 
-def _offset(eye: EyeTables, at: Map, pose: IdlePose) -> Map:
+def _offset(eye: EyeTables, at: Map, pose: FacePose) -> Map:
     """What gaze and lower lid add to a map, (h, w, 2) photo pixels."""
     s, t = _split(at)
     upper, lower = curve_at(eye.upper, s), curve_at(eye.lower, s)

@@ -27,7 +27,7 @@ TEETH, FLESH, CAVITY, LIP = [250, 0, 0], [0, 0, 200], [0, 100, 0], [0, 200, 200]
 @cache
 def tables() -> InteriorTables:
     """Of a face of 280 px a unit, its layers in colours that no mouth has, its shadows colourless."""
-    found = face_tables(drawn_face(SPEC, (700, 840)), SPEC, idle=False).interior
+    found = face_tables(drawn_face(SPEC, (700, 840)), SPEC, moving=False).interior
     colours = np.array([TEETH, FLESH, CAVITY, LIP], np.float32).T
     return replace(found, colours=np.ascontiguousarray(colours), shade_exponents=np.ones(3, np.float32))
 
@@ -200,7 +200,7 @@ def test_the_same_is_drawn_twice_and_another_person_has_other_teeth() -> None:
     np.testing.assert_array_equal(drawn(), drawn())
     face = drawn_face(SPEC, (700, 840))
     somebody = replace(face, photo=np.ascontiguousarray(face.photo[..., ::-1]))
-    found = face_tables(somebody, SPEC, idle=False).interior
+    found = face_tables(somebody, SPEC, moving=False).interior
     other = drawn(of=replace(tables(), upper=found.upper, lower=found.lower))
     changed = np.abs(other.astype(int) - drawn()).max(-1)
     assert (changed > 8).mean() > 0.002

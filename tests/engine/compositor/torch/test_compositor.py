@@ -12,6 +12,7 @@ from fakes import drawn_face
 pytest.importorskip("torch", reason="the optional torch runtime is not installed")
 import torch
 from both_compositors import SPEC, TRACTS
+from poses import pose_at
 from recording_device import NoWaiting, RecordingDevice
 
 from s2v.bundled import BUNDLED_FACE, BUNDLED_VOICE
@@ -20,6 +21,7 @@ from s2v.engine.backends import open_backend
 from s2v.engine.backends.base import Tensors
 from s2v.engine.backends.ssim import ssim
 from s2v.engine.backends.torch.device import TorchCpuDevice
+from s2v.engine.behaviour.pose import AT_REST
 from s2v.engine.compositor.cpu import MotionCompositor
 from s2v.engine.compositor.face_tables import lower_face_box
 from s2v.engine.compositor.mouth.own_teeth import own_teeth
@@ -39,7 +41,6 @@ from s2v.engine.face.photo import Image, load_photo
 from s2v.errors import BackendError
 from s2v.spec import LipSyncSpec
 
-SEED = 7
 VOICE_S = 6
 no_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
@@ -83,8 +84,8 @@ def some_outputs(seed: int = 0) -> Tensors:
     return {"motion": motion, "tract": random.random((1, 4), np.float32)}
 
 
-def compositor(one: Spoken, seed: int | None) -> TorchCompositor:
-    return TorchCompositor(one.face, one.spec, seed, DrawStream(TorchCpuDevice()))
+def compositor(one: Spoken, moving: bool) -> TorchCompositor:
+    return TorchCompositor(one.face, one.spec, moving, DrawStream(TorchCpuDevice()))
 
 
 def telling(one: Spoken, on_cpu: MotionCompositor) -> list[int]:
@@ -92,9 +93,7 @@ def telling(one: Spoken, on_cpu: MotionCompositor) -> list[int]:
     jaw = np.array([one.outputs[index]["motion"][0, 0] for index in sorted(one.outputs)])
     frames = {0, int(jaw.argmin()), int(jaw.argmax()), 30, 60, 140}
     if on_cpu.animated is not None:
-        closed = np.array([on_cpu.pose(index).closed for index in sorted(one.outputs)])
-        assert closed.max() > 0.9
-        frames |= {int(closed.argmax()), int((closed > 0.2).argmax())}
+        frames |= {41, 77, 102}
     return sorted(frames)
 
 
@@ -108,20 +107,23 @@ def difference(a: Image, b: Image, box: Box | None = None) -> float:
 # --- the same pictures as on the CPU -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", [None, SEED])
+@pytest.mark.parametrize("moving", [False, True])
 @pytest.mark.parametrize("name", ["bundled", "closed", "smiling"])
-def test_frames_are_those_of_the_cpu(spoken: dict[str, Spoken], name: str, seed: int | None) -> None:
+def test_frames_are_those_of_the_cpu(spoken: dict[str, Spoken], name: str, moving: bool) -> None:
     one = spoken[name]
-    ours = compositor(one, seed)
+    ours = compositor(one, moving)
     np.testing.assert_array_equal(ours.still, ours.on_cpu.still)
     for index in telling(one, ours.on_cpu):
-        wanted, found = ours.on_cpu.draw(one.outputs[index], index), ours.draw(one.outputs[index], index)
+        wanted, found = (
+            ours.on_cpu.draw(one.outputs[index], pose_at(index)),
+            ours.draw(one.outputs[index], pose_at(index)),
+        )
         assert (found.shape, found.dtype) == (wanted.shape, np.dtype(np.uint8))
         assert difference(wanted, found) < 0.3, index
         assert difference(wanted, found, ours.layout.mouth) < 0.7, index
         unit = [np.divide(picture, np.float32(255), dtype=np.float32) for picture in (wanted, found)]
         assert ssim(unit[0], unit[1]) > 0.998, index
-        if seed is not None:
+        if moving:
             assert difference(wanted, found, ours.layout.eyes) < 0.7, index
 
 
@@ -129,21 +131,23 @@ def test_frames_are_those_of_the_cpu(spoken: dict[str, Spoken], name: str, seed:
 def test_a_face_speaks_as_strongly_here_as_on_the_cpu(spoken: dict[str, Spoken], share: float) -> None:
     """Of arrays, and of tensors that stay on the device."""
     one = spoken["bundled"]
-    ours = compositor(one, SEED)
+    ours = compositor(one, True)
     jaw = {index: one.outputs[index]["motion"][0, 0] for index in sorted(one.outputs)}
     for index in (min(jaw, key=jaw.__getitem__), 60, max(jaw, key=jaw.__getitem__)):
         said = one.outputs[index]
-        found = ours.draw(said, index, share)
-        assert difference(ours.on_cpu.draw(said, index, share), found) < 0.3, index
+        found = ours.draw(said, pose_at(index), share)
+        assert difference(ours.on_cpu.draw(said, pose_at(index), share), found) < 0.3, index
         resident = {name: torch.from_numpy(rows) for name, rows in said.items()}
-        np.testing.assert_array_equal(ours.draw(resident, index, share), found)
-        np.testing.assert_array_equal(ours.draw(said, index), compositor(one, SEED).draw(said, index))  # none is left
-    assert difference(found, ours.draw(said, index), ours.layout.mouth) > 1  # the widest mouth
+        np.testing.assert_array_equal(ours.draw(resident, pose_at(index), share), found)
+        np.testing.assert_array_equal(
+            ours.draw(said, pose_at(index)), compositor(one, True).draw(said, pose_at(index))
+        )  # none is left
+    assert difference(found, ours.draw(said, pose_at(index)), ours.layout.mouth) > 1  # the widest mouth
 
 
 def test_motion_is_scaled_as_the_cpu_scales_it(spoken: dict[str, Spoken]) -> None:
     one = spoken["smiling"]
-    ours = compositor(one, None)
+    ours = compositor(one, False)
     tensors = face_tensors(ours.on_cpu.tables, ours.layout, torch.device("cpu"))
     random = np.random.default_rng(0)
     for share in (0.5, 0.8, 1.0, 1.5):
@@ -160,12 +164,15 @@ def test_mouths_of_every_shape_are_those_of_the_cpu(spoken: dict[str, Spoken], t
     """Opened wide and by a slit, speaking as usual and more weakly."""
     given = np.array([tract], np.float32)
     for name, one in spoken.items():
-        ours = compositor(one, None)
+        ours = compositor(one, False)
         jaw = {index: float(one.outputs[index]["motion"][0, 0]) for index in one.outputs}
         for index in (max(jaw, key=jaw.__getitem__), min(jaw, key=lambda index: abs(jaw[index] - 1))):
             outputs = {"motion": one.outputs[index]["motion"], "tract": given}
             for articulation in (0.6, 1.0):
-                wanted, found = ours.on_cpu.draw(outputs, 0, articulation), ours.draw(outputs, 0, articulation)
+                wanted, found = (
+                    ours.on_cpu.draw(outputs, pose_at(0), articulation),
+                    ours.draw(outputs, pose_at(0), articulation),
+                )
                 assert difference(wanted, found, ours.layout.mouth) < 0.2, (name, index)  # 0.13
             rest = {**outputs, "tract": np.array([TRACTS[0]], np.float32)}
             if tract != TRACTS[0] and jaw[index] > 1.5:
@@ -181,7 +188,7 @@ def test_the_photos_own_teeth_are_seen(spoken: dict[str, Spoken]) -> None:
     widest = one.outputs[max(one.outputs, key=lambda index: one.outputs[index]["motion"][0, 0])]
     seen = []
     for face, has_teeth in ((one.face, True), (replace(one.face, photo=dark), False)):
-        ours = compositor(one._replace(face=face), None)
+        ours = compositor(one._replace(face=face), False)
         left, top, right, bottom = window = ours.on_cpu.tables.interior.window
         assert (own_teeth(face, left, top, (right - left, bottom - top)) is not None) == has_teeth
         seen.append(ours.draw(widest))
@@ -191,7 +198,7 @@ def test_the_photos_own_teeth_are_seen(spoken: dict[str, Spoken]) -> None:
 
 def test_closed_lips_show_nothing_between_them(spoken: dict[str, Spoken]) -> None:
     one = spoken["closed"]
-    ours = compositor(one, None)
+    ours = compositor(one, False)
     shut = {"motion": np.zeros((1, SPEC.n_motion), np.float32), "tract": np.ones((1, 4), np.float32)}
     assert difference(ours.draw(shut), one.face.photo) < 0.05
     np.testing.assert_array_equal(ours.draw(shut), ours.draw({**shut, "tract": np.zeros((1, 4), np.float32)}))
@@ -200,39 +207,41 @@ def test_closed_lips_show_nothing_between_them(spoken: dict[str, Spoken]) -> Non
 def test_nothing_outside_the_lower_face_changes_while_the_head_is_still(spoken: dict[str, Spoken]) -> None:
     one = spoken["smiling"]
     left, top, right, bottom = lower_face_box(one.face)
-    frame = compositor(one, None).draw(one.outputs[60])
+    frame = compositor(one, False).draw(one.outputs[60])
     assert difference(frame, one.face.photo) > 0
     frame[top:bottom, left:right] = one.face.photo[top:bottom, left:right]
     np.testing.assert_array_equal(frame, one.face.photo)
 
 
-@pytest.mark.parametrize("seed", [None, SEED])
+@pytest.mark.parametrize("moving", [False, True])
 @pytest.mark.parametrize("photo", ["cut through the mouth", "cut above the mouth", "half a face", "40 px", "1000 px"])
-def test_faces_at_the_edge_and_of_odd_sizes(photo: str, seed: int | None) -> None:
+def test_faces_at_the_edge_and_of_odd_sizes(photo: str, moving: bool) -> None:
     """Also those of which no mouth, one eye, or hardly a pixel is on the photo."""
     size = {"40 px": (40, 48), "1000 px": (1000, 700)}.get(photo, (301, 360))
     face = drawn_face(SPEC, size)
     shown: dict[str, slice | tuple[slice, slice]]
     shown = {"cut through the mouth": np.s_[:210], "cut above the mouth": np.s_[:190], "half a face": np.s_[:, :160]}
     face = replace(face, photo=np.ascontiguousarray(face.photo[shown.get(photo, np.s_[:])]))
-    ours = TorchCompositor(face, SPEC, seed, DrawStream(TorchCpuDevice()))
+    ours = TorchCompositor(face, SPEC, moving, DrawStream(TorchCpuDevice()))
     for index in (0, 77, 102):
         outputs = some_outputs(index)
-        assert difference(ours.on_cpu.draw(outputs, index), ours.draw(outputs, index)) < 0.3
+        assert difference(ours.on_cpu.draw(outputs, pose_at(index)), ours.draw(outputs, pose_at(index))) < 0.3
 
 
 # --- what can be recorded ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", [None, SEED])
-def test_a_recording_draws_every_frame(spoken: dict[str, Spoken], seed: int | None) -> None:
+@pytest.mark.parametrize("moving", [False, True])
+def test_a_recording_draws_every_frame(spoken: dict[str, Spoken], moving: bool) -> None:
     """As a CUDA graph would: no operator waits for the device, and no number of the first frame stays in."""
     one, device = spoken["smiling"], RecordingDevice()
-    ours = TorchCompositor(one.face, one.spec, seed, DrawStream(device))
+    ours = TorchCompositor(one.face, one.spec, moving, DrawStream(device))
     assert device.recorded > 100
-    plain = compositor(one, seed)
+    plain = compositor(one, moving)
     for index in telling(one, ours.on_cpu):
-        np.testing.assert_array_equal(ours.draw(one.outputs[index], index), plain.draw(one.outputs[index], index))
+        np.testing.assert_array_equal(
+            ours.draw(one.outputs[index], pose_at(index)), plain.draw(one.outputs[index], pose_at(index))
+        )
 
 
 def test_the_watch_for_waiting_operators_sees_them() -> None:
@@ -244,12 +253,12 @@ def test_the_watch_for_waiting_operators_sees_them() -> None:
         assert values.add(1).shape == (4,)
 
 
-@pytest.mark.parametrize(("seed", "blinking"), [(None, False), (SEED, True)])
-def test_a_drawing_is_one_program(spoken: dict[str, Spoken], seed: int | None, blinking: bool) -> None:
+@pytest.mark.parametrize(("moving", "blinking"), [(False, False), (True, True)])
+def test_a_drawing_is_one_program(spoken: dict[str, Spoken], moving: bool, blinking: bool) -> None:
     """torch can trace it in one piece: it never branches on what a tensor holds."""
     one = spoken["smiling"]
-    ours = compositor(one, seed)
-    pose = ours.pose(30)
+    ours = compositor(one, moving)
+    pose = pose_at(30)
     rows = torch.from_numpy(PoseInputs(ours.on_cpu.tables, ours.layout)(pose))[None]
     weights = torch.from_numpy(np.append(one.outputs[30]["motion"], 1).astype(np.float32))[None]
     tensors = face_tensors(ours.on_cpu.tables, ours.layout, torch.device("cpu"))
@@ -265,43 +274,43 @@ def test_a_drawing_is_one_program(spoken: dict[str, Spoken], seed: int | None, b
 
 def test_outputs_may_stay_on_the_device(spoken: dict[str, Spoken]) -> None:
     one = spoken["bundled"]
-    ours = compositor(one, SEED)
+    ours = compositor(one, True)
     resident = {name: torch.from_numpy(rows) for name, rows in one.outputs[60].items()}
-    np.testing.assert_array_equal(ours.draw(resident, 60), ours.draw(one.outputs[60], 60))
+    np.testing.assert_array_equal(ours.draw(resident, pose_at(60)), ours.draw(one.outputs[60], pose_at(60)))
 
 
 @pytest.mark.parametrize("resident", [False, True])
 def test_outputs_may_be_float16(spoken: dict[str, Spoken], resident: bool) -> None:
     one = spoken["bundled"]
-    ours = compositor(one, SEED)
+    ours = compositor(one, True)
     half = {name: rows.astype(np.float16) for name, rows in one.outputs[60].items()}
-    wanted = ours.draw({name: rows.astype(np.float32) for name, rows in half.items()}, 60)
+    wanted = ours.draw({name: rows.astype(np.float32) for name, rows in half.items()}, pose_at(60))
     given = {name: torch.from_numpy(rows) for name, rows in half.items()} if resident else half
-    np.testing.assert_array_equal(ours.draw(given, 60), wanted)
-    assert difference(wanted, ours.draw(one.outputs[60], 60)) < 0.05
+    np.testing.assert_array_equal(ours.draw(given, pose_at(60)), wanted)
+    assert difference(wanted, ours.draw(one.outputs[60], pose_at(60))) < 0.05
 
 
 def test_frames_belong_to_the_caller(spoken: dict[str, Spoken]) -> None:
     one = spoken["bundled"]
-    ours = compositor(one, None)
-    first = ours.draw(one.outputs[60], 60)
+    ours = compositor(one, False)
+    first = ours.draw(one.outputs[60], pose_at(60))
     kept = first.copy()
-    ours.draw(one.outputs[30], 30)
+    ours.draw(one.outputs[30], pose_at(30))
     np.testing.assert_array_equal(first, kept)
     first[:] = 0
-    np.testing.assert_array_equal(ours.draw(one.outputs[60], 60), kept)
+    np.testing.assert_array_equal(ours.draw(one.outputs[60], pose_at(60)), kept)
 
 
 def test_several_threads_may_draw_with_one(spoken: dict[str, Spoken]) -> None:
     one = spoken["closed"]
-    ours = compositor(one, SEED)
+    ours = compositor(one, True)
     frames = [0, 30, 41, 60, 100, 140]
-    wanted = {index: ours.draw(one.outputs[index], index) for index in frames}
+    wanted = {index: ours.draw(one.outputs[index], pose_at(index)) for index in frames}
     wrong: list[int] = []
 
     def work(index: int) -> None:
         for _ in range(3):
-            if not np.array_equal(ours.draw(one.outputs[index], index), wanted[index]):
+            if not np.array_equal(ours.draw(one.outputs[index], pose_at(index)), wanted[index]):
                 wrong.append(index)
 
     threads = [threading.Thread(target=work, args=(index,)) for index in frames]
@@ -313,7 +322,7 @@ def test_several_threads_may_draw_with_one(spoken: dict[str, Spoken]) -> None:
 
 
 def test_outputs_of_another_shape_are_refused() -> None:
-    ours = TorchCompositor(drawn_face(SPEC), SPEC, None, DrawStream(TorchCpuDevice()))
+    ours = TorchCompositor(drawn_face(SPEC), SPEC, False, DrawStream(TorchCpuDevice()))
     with pytest.raises(BackendError, match=r"motion has the shape \(1, 3\), the frames need \(1, 10\)"):
         ours.draw({"motion": np.zeros((1, 3), np.float32), "tract": np.zeros((1, 4), np.float32)})
     with pytest.raises(BackendError, match=r"tract has the shape \(1, 3\), the frames need \(1, 4\)"):
@@ -323,11 +332,11 @@ def test_outputs_of_another_shape_are_refused() -> None:
 def test_networks_that_put_out_pixels_are_left_to_the_cpu() -> None:
     spec = LipSyncSpec.of("speech2vid")
     with pytest.raises(BackendError, match="speech2vid is drawn on the CPU"):
-        TorchCompositor(drawn_face(spec), spec, None, DrawStream(TorchCpuDevice()))
+        TorchCompositor(drawn_face(spec), spec, False, DrawStream(TorchCpuDevice()))
 
 
 def test_times_are_of_as_many_runs_as_asked_for() -> None:
-    ours = TorchCompositor(drawn_face(SPEC), SPEC, SEED, DrawStream(TorchCpuDevice()))
+    ours = TorchCompositor(drawn_face(SPEC), SPEC, True, DrawStream(TorchCpuDevice()))
     outputs = some_outputs()
     for times_ms in (ours.compose_ms(outputs, 3), ours.gpu_ms(outputs, 3)):
         assert len(times_ms) == 3
@@ -341,42 +350,48 @@ def test_times_are_of_as_many_runs_as_asked_for() -> None:
 def test_a_batch_is_drawn_as_each_of_its_faces(spoken: dict[str, Spoken]) -> None:
     """Two faces of different places and sizes in the frame, one of them twice."""
     one, other = spoken["bundled"], spoken["closed"]
-    singles = [compositor(one, SEED), compositor(other, SEED + 1)]
+    singles = [compositor(one, True), compositor(other, True)]
     members = [singles[0], singles[1], singles[0]]
     face_batch = TorchBatchCompositor(members)
     for indices in ([30, 41, 102], [0, 60, 140]):
         owners = (one, other, one)
         rows = [owner.outputs[index] for owner, index in zip(owners, indices, strict=True)]
         together = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
-        for frame, member, row, index in zip(face_batch.draw(together, indices), members, rows, indices, strict=True):
-            assert np.abs(frame.astype(int) - member.draw(row, index)).max() <= 1
+        for frame, member, row, index in zip(
+            face_batch.draw(together, [pose_at(n) for n in indices]), members, rows, indices, strict=True
+        ):
+            assert np.abs(frame.astype(int) - member.draw(row, pose_at(index))).max() <= 1
     assert face_batch.device_memory_bytes > 2 * singles[0].device_memory_bytes
     assert len(face_batch.compose_ms(together, 2)) == 2
 
 
 def test_a_batch_whose_heads_are_still(spoken: dict[str, Spoken]) -> None:
-    members = [compositor(spoken["bundled"], None), compositor(spoken["closed"], None)]
+    members = [compositor(spoken["bundled"], False), compositor(spoken["closed"], False)]
     rows = [spoken["bundled"].outputs[41], spoken["closed"].outputs[41]]
     together = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
-    for frame, member, row in zip(TorchBatchCompositor(members).draw(together, [0, 0]), members, rows, strict=True):
+    for frame, member, row in zip(
+        TorchBatchCompositor(members).draw(together, [AT_REST] * 2), members, rows, strict=True
+    ):
         assert np.abs(frame.astype(int) - member.draw(row)).max() <= 1
 
 
-@pytest.mark.parametrize("seed", [None, SEED])
-def test_a_batch_in_which_some_lips_were_apart_on_the_photo(spoken: dict[str, Spoken], seed: int | None) -> None:
+@pytest.mark.parametrize("moving", [False, True])
+def test_a_batch_in_which_some_lips_were_apart_on_the_photo(spoken: dict[str, Spoken], moving: bool) -> None:
     one = spoken["smiling"]
     other = enrol(load_photo(BUNDLED_FACE, max(one.face.photo.shape[:2])), one.spec)
-    members = [compositor(one, seed), TorchCompositor(other, one.spec, seed, DrawStream(TorchCpuDevice()))]
+    members = [compositor(one, moving), TorchCompositor(other, one.spec, moving, DrawStream(TorchCpuDevice()))]
     assert [member.layout.lip_line for member in members] == [True, False]
     assert members[0].layout.row != members[1].layout.row
     for index in (0, 41, 102):
         together = {name: np.concatenate([rows] * 2) for name, rows in one.outputs[index].items()}
-        for frame, member in zip(TorchBatchCompositor(members).draw(together, [index] * 2), members, strict=True):
-            assert np.abs(frame.astype(int) - member.draw(one.outputs[index], index)).max() <= 1
+        for frame, member in zip(
+            TorchBatchCompositor(members).draw(together, [pose_at(index)] * 2), members, strict=True
+        ):
+            assert np.abs(frame.astype(int) - member.draw(one.outputs[index], pose_at(index))).max() <= 1
 
 
-@pytest.mark.parametrize("seed", [None, SEED])
-def test_a_batch_of_which_some_have_no_mouth(seed: int | None) -> None:
+@pytest.mark.parametrize("moving", [False, True])
+def test_a_batch_of_which_some_have_no_mouth(moving: bool) -> None:
     """One face's mouth is below the edge of its photo; another's, in a photo of that size, is not."""
     whole = drawn_face(SPEC, (150, 180))
     cut = drawn_face(SPEC, (301, 360))
@@ -384,20 +399,20 @@ def test_a_batch_of_which_some_have_no_mouth(seed: int | None) -> None:
         replace(whole, photo=np.pad(whole.photo, [(0, 0), (0, 151), (0, 0)], mode="edge")),
         replace(cut, photo=np.ascontiguousarray(cut.photo[:180])),
     ]
-    members = [TorchCompositor(face, SPEC, seed, DrawStream(TorchCpuDevice())) for face in faces]
+    members = [TorchCompositor(face, SPEC, moving, DrawStream(TorchCpuDevice())) for face in faces]
     assert [is_empty(member.layout.mouth) for member in members] == [False, True]
     one = some_outputs()
     together = {name: np.concatenate([rows] * 2) for name, rows in one.items()}
-    for frame, member in zip(TorchBatchCompositor(members).draw(together, [77] * 2), members, strict=True):
-        assert np.abs(frame.astype(int) - member.draw(one, 77)).max() <= 1
+    for frame, member in zip(TorchBatchCompositor(members).draw(together, [pose_at(77)] * 2), members, strict=True):
+        assert np.abs(frame.astype(int) - member.draw(one, pose_at(77))).max() <= 1
 
 
 def test_faces_that_cannot_be_drawn_together_are_refused() -> None:
     draw_stream = DrawStream(TorchCpuDevice())
     small, large = (
-        TorchCompositor(drawn_face(SPEC, size), SPEC, None, draw_stream) for size in ((200, 240), (220, 240))
+        TorchCompositor(drawn_face(SPEC, size), SPEC, False, draw_stream) for size in ((200, 240), (220, 240))
     )
-    awake = TorchCompositor(drawn_face(SPEC), SPEC, SEED, draw_stream)
+    awake = TorchCompositor(drawn_face(SPEC), SPEC, True, draw_stream)
     with pytest.raises(BackendError, match="220 x 240 px and 200 x 240 px cannot be drawn together"):
         TorchBatchCompositor([small, large])
     with pytest.raises(BackendError, match="whose head moves and 200 x 240 px cannot"):
@@ -417,30 +432,30 @@ def test_without_a_gpu_there_is_no_draw_stream() -> None:
 
 @pytest.mark.gpu
 @no_gpu
-@pytest.mark.parametrize("seed", [None, SEED])
+@pytest.mark.parametrize("moving", [False, True])
 @pytest.mark.parametrize("compiled", [False, True])
-def test_a_gpu_draws_what_the_cpu_draws(seed: int | None, compiled: bool) -> None:
+def test_a_gpu_draws_what_the_cpu_draws(moving: bool, compiled: bool) -> None:
     face = drawn_face(SPEC, (512, 512))
-    ours = TorchCompositor(face, SPEC, seed, compiled=compiled)
+    ours = TorchCompositor(face, SPEC, moving, compiled=compiled)
     assert isinstance(getattr(ours._canvas._replay_eyes_open, "__self__", None), torch.cuda.CUDAGraph)
-    for index in (0, 30, 77, *(i for i in range(400) if seed is not None and ours.pose(i).closed > 0.5)):
+    for index in (0, 30, 77, 102):
         outputs = some_outputs(index)
-        found = ours.draw(outputs, index)
-        assert difference(ours.on_cpu.draw(outputs, index), found) < 0.5
+        found = ours.draw(outputs, pose_at(index))
+        assert difference(ours.on_cpu.draw(outputs, pose_at(index)), found) < 0.5
         resident = {name: torch.from_numpy(rows).cuda() for name, rows in outputs.items()}
         torch.cuda.current_stream().synchronize()
-        np.testing.assert_array_equal(ours.draw(resident, index), found)
+        np.testing.assert_array_equal(ours.draw(resident, pose_at(index)), found)
 
 
 @pytest.mark.gpu
 @no_gpu
 def test_a_gpu_draws_a_batch_of_sessions_as_it_draws_each_alone() -> None:
-    one = TorchCompositor(drawn_face(SPEC, (512, 512)), SPEC, SEED)
+    one = TorchCompositor(drawn_face(SPEC, (512, 512)), SPEC, True)
     rows = [some_outputs(k) for k in range(8)]
     together = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
-    frames = TorchBatchCompositor([one] * 8).draw(together, range(0, 80, 10))
+    frames = TorchBatchCompositor([one] * 8).draw(together, [pose_at(k) for k in range(0, 80, 10)])
     for k, row in enumerate(rows):
-        assert np.abs(frames[k].astype(int) - one.draw(row, 10 * k)).max() <= 1
+        assert np.abs(frames[k].astype(int) - one.draw(row, pose_at(10 * k))).max() <= 1
 
 
 @pytest.mark.gpu
@@ -448,24 +463,24 @@ def test_a_gpu_draws_a_batch_of_sessions_as_it_draws_each_alone() -> None:
 def test_faces_may_be_made_while_others_are_drawn() -> None:
     """Recording in one thread does not disturb, or pick up, what others queue."""
     outputs = some_outputs()
-    drawn = [TorchCompositor(drawn_face(SPEC, (256, 256)), SPEC, SEED) for _ in range(2)]
-    wanted = drawn[0].draw(outputs, 50)
+    drawn = [TorchCompositor(drawn_face(SPEC, (256, 256)), SPEC, True) for _ in range(2)]
+    wanted = drawn[0].draw(outputs, pose_at(50))
     stop, wrong = threading.Event(), []
 
     def work(compositor: TorchCompositor) -> None:
         while not stop.is_set():
-            if not np.array_equal(compositor.draw(outputs, 50), wanted):
+            if not np.array_equal(compositor.draw(outputs, pose_at(50)), wanted):
                 wrong.append(1)
 
     threads = [threading.Thread(target=work, args=(one,)) for one in drawn]
     for thread in threads:
         thread.start()
     try:
-        made = [TorchCompositor(drawn_face(SPEC, (256, 256)), SPEC, SEED) for _ in range(8)]
+        made = [TorchCompositor(drawn_face(SPEC, (256, 256)), SPEC, True) for _ in range(8)]
     finally:
         stop.set()
         for thread in threads:
             thread.join()
     assert wrong == []
     for one in made:
-        np.testing.assert_array_equal(one.draw(outputs, 50), wanted)
+        np.testing.assert_array_equal(one.draw(outputs, pose_at(50)), wanted)

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 from fakes import drawn_face
+from poses import pose_at
 
 pytest.importorskip("torch", reason="the optional torch runtime is not installed")
 import torch
@@ -67,15 +68,15 @@ def test_formats_that_do_not_exist_or_fit_are_refused() -> None:
     assert frame_shape(95, 64, "rgb") == (64, 95, 3)
 
 
-@pytest.mark.parametrize("seed", [None, 3])
-def test_a_compositor_draws_in_the_format_asked_for(seed: int | None) -> None:
+@pytest.mark.parametrize("moving", [False, True])
+def test_a_compositor_draws_in_the_format_asked_for(moving: bool) -> None:
     spec = LipSyncSpec.of("s2v")
     face, draw_stream = drawn_face(spec), DrawStream(TorchCpuDevice())
     outputs = {
         "motion": np.full((1, spec.n_motion), 0.8, np.float32),
         "tract": np.full((1, 4), 0.7, np.float32),
     }
-    bgr = TorchCompositor(face, spec, seed, draw_stream).draw(outputs, 40)
+    bgr = TorchCompositor(face, spec, moving, draw_stream).draw(outputs, pose_at(40))
     for pixels in ("rgb", "i420", "nv12", "i420-bt709"):
-        drawn = TorchCompositor(face, spec, seed, draw_stream, pixels).draw(outputs, 40)
+        drawn = TorchCompositor(face, spec, moving, draw_stream, pixels).draw(outputs, pose_at(40))
         np.testing.assert_array_equal(drawn, converted(bgr, pixels))

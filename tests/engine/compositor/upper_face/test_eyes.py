@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from fakes import drawn_face
 
+from s2v.engine.behaviour.pose import FacePose
 from s2v.engine.compositor.upper_face.eye_tables import eye_tables
 from s2v.engine.compositor.upper_face.eyes import MovingEyes, lay_over
-from s2v.engine.compositor.idle_motion import IdlePose
 from s2v.engine.face.enrolment import EnrolledFace, enrol, face_from_landmarks
 from s2v.engine.face.geometry import EYES, EyeMesh, Points
 from s2v.engine.face.maps import Map, remap
@@ -28,7 +28,7 @@ def eyes_of(face: EnrolledFace) -> MovingEyes:
     return MovingEyes(eye_tables(face.photo, face.landmarks, 2))
 
 
-def drawn(face: EnrolledFace, pose: IdlePose, eyes: MovingEyes | None = None) -> Image:
+def drawn(face: EnrolledFace, pose: FacePose, eyes: MovingEyes | None = None) -> Image:
     source = rest_map(face.photo)
     lids = (eyes or eyes_of(face)).move(source, (0, 0), pose)
     frame = remap(face.photo, source)
@@ -73,8 +73,8 @@ def face(request: pytest.FixtureRequest) -> EnrolledFace:
 
 def test_a_detector_sees_open_half_closed_and_shut_eyes(closed_face: EnrolledFace) -> None:
     as_photographed = opening(closed_face.landmarks)
-    half = opening(enrol(drawn(closed_face, IdlePose(closed=0.5)), SPEC).landmarks)
-    shut = opening(enrol(drawn(closed_face, IdlePose(closed=1.0)), SPEC).landmarks)
+    half = opening(enrol(drawn(closed_face, FacePose(closed=0.5)), SPEC).landmarks)
+    shut = opening(enrol(drawn(closed_face, FacePose(closed=1.0)), SPEC).landmarks)
     assert (half < 0.85 * as_photographed).all()
     assert (shut < 0.6 * as_photographed).all()
     assert (shut < half).all()
@@ -82,7 +82,7 @@ def test_a_detector_sees_open_half_closed_and_shut_eyes(closed_face: EnrolledFac
 
 def test_shut_lids_cover_the_whole_eye(face: EnrolledFace) -> None:
     """Nothing of what is between the open lids is left: the eyeball is replaced by skin and lashes."""
-    shut = drawn(face, IdlePose(closed=1.0)).astype(int)
+    shut = drawn(face, FacePose(closed=1.0)).astype(int)
     for mesh in EYES:
         inside = cv2.erode(opening_mask(face, mesh, face.photo.shape[:2]).astype(np.uint8), np.ones((3, 3))) > 0
         assert (np.abs(shut - face.photo)[inside].max(-1) > 3).mean() > 0.9
@@ -90,7 +90,7 @@ def test_shut_lids_cover_the_whole_eye(face: EnrolledFace) -> None:
 
 def test_under_a_falling_lid_the_eye_stays_as_sharp_as_it_was(face: EnrolledFace) -> None:
     """A hard seam: each pixel of the eye is either still the photo's own or already lid."""
-    half = drawn(face, IdlePose(closed=0.5)).astype(int)
+    half = drawn(face, FacePose(closed=0.5)).astype(int)
     for mesh in EYES:
         inside = opening_mask(face, mesh, face.photo.shape[:2])
         same = (np.abs(half - face.photo).max(-1) <= 1) & inside
@@ -103,7 +103,7 @@ def test_under_a_falling_lid_the_eye_stays_as_sharp_as_it_was(face: EnrolledFace
 
 
 def test_a_blink_changes_nothing_but_the_eyes(face: EnrolledFace) -> None:
-    changed = (drawn(face, IdlePose(closed=1.0, gaze=(0.04, 0.01))) != face.photo).any(-1)
+    changed = (drawn(face, FacePose(closed=1.0, gaze=(0.04, 0.01))) != face.photo).any(-1)
     near = np.zeros(face.photo.shape[:2], np.uint8)
     for mesh in EYES:
         points = face.landmarks[[*mesh.upper, *mesh.lower], :2]
@@ -118,7 +118,7 @@ def test_a_blink_changes_nothing_but_the_eyes(face: EnrolledFace) -> None:
 def test_closing_grows_step_by_step(closed_face: EnrolledFace) -> None:
     eyes = eyes_of(closed_face)
     amounts = [
-        np.abs(drawn(closed_face, IdlePose(closed=closed), eyes).astype(int) - closed_face.photo).sum()
+        np.abs(drawn(closed_face, FacePose(closed=closed), eyes).astype(int) - closed_face.photo).sum()
         for closed in (0.0, 0.02, 0.25, 0.5, 0.75, 1.0)
     ]
     assert amounts[0] == 0
@@ -129,13 +129,13 @@ def test_closing_grows_step_by_step(closed_face: EnrolledFace) -> None:
 def test_eyes_that_are_closed_on_the_photo_do_not_blink(closed_face: EnrolledFace) -> None:
     sleeper = squinting(closed_face, 0.15)
     assert opening(sleeper.landmarks).max() < 0.09
-    frame = drawn(sleeper, IdlePose(closed=1.0, gaze=(0.04, 0.0)))
+    frame = drawn(sleeper, FacePose(closed=1.0, gaze=(0.04, 0.0)))
     np.testing.assert_array_equal(frame, sleeper.photo)
 
 
 def test_narrow_eyes_blink(closed_face: EnrolledFace) -> None:
     narrow = squinting(closed_face, 0.6)
-    assert (drawn(narrow, IdlePose(closed=1.0)) != narrow.photo).any()
+    assert (drawn(narrow, FacePose(closed=1.0)) != narrow.photo).any()
 
 
 def test_a_rolled_head_blinks_along_its_own_eyes(closed_face: EnrolledFace) -> None:
@@ -145,8 +145,8 @@ def test_a_rolled_head_blinks_along_its_own_eyes(closed_face: EnrolledFace) -> N
     photo = np.asarray(warped, np.uint8)
     landmarks = closed_face.landmarks.copy()
     landmarks[:, :2] = landmarks[:, :2] @ turn[:, :2].T + turn[:, 2]
-    rolled = drawn(face_from_landmarks(photo, landmarks, SPEC), IdlePose(closed=1.0))
-    upright = drawn(closed_face, IdlePose(closed=1.0))
+    rolled = drawn(face_from_landmarks(photo, landmarks, SPEC), FacePose(closed=1.0))
+    upright = drawn(closed_face, FacePose(closed=1.0))
     expected = cv2.warpAffine(upright, turn, (width, height), borderMode=cv2.BORDER_REPLICATE)
     middle = np.s_[height // 4 : 3 * height // 4, width // 4 : 3 * width // 4]
     assert np.abs(rolled.astype(int) - expected)[middle].mean() < 1.0
@@ -155,14 +155,14 @@ def test_a_rolled_head_blinks_along_its_own_eyes(closed_face: EnrolledFace) -> N
 @pytest.mark.parametrize("size_px", [(64, 72), (8, 10)])
 def test_eyes_of_a_few_pixels_are_no_error(size_px: tuple[int, int]) -> None:
     face = drawn_face(SPEC, size_px)
-    assert drawn(face, IdlePose(closed=0.7, gaze=(0.04, 0.0))).shape == face.photo.shape
+    assert drawn(face, FacePose(closed=0.7, gaze=(0.04, 0.0))).shape == face.photo.shape
 
 
 def test_an_eye_at_the_edge_of_the_photo_is_no_error(closed_face: EnrolledFace) -> None:
     left = int(closed_face.landmarks[33, 0]) + 8
     landmarks = closed_face.landmarks - [left, 0, 0]
     face = face_from_landmarks(np.ascontiguousarray(closed_face.photo[:, left:]), landmarks, SPEC)
-    assert (drawn(face, IdlePose(closed=1.0)) != face.photo).any()
+    assert (drawn(face, FacePose(closed=1.0)) != face.photo).any()
 
 
 # --- gaze ---------------------------------------------------------------------------------------------
@@ -171,7 +171,7 @@ def test_an_eye_at_the_edge_of_the_photo_is_no_error(closed_face: EnrolledFace) 
 @pytest.mark.parametrize("side", [-1, 1])
 def test_irises_move_by_what_they_are_told_and_lids_stay(closed_face: EnrolledFace, side: int) -> None:
     before = closed_face.landmarks
-    after = enrol(drawn(closed_face, IdlePose(gaze=(side * 0.08, 0.0))), SPEC).landmarks
+    after = enrol(drawn(closed_face, FacePose(gaze=(side * 0.08, 0.0))), SPEC).landmarks
     for iris, mesh in zip(IRISES, EYES, strict=True):
         moved = (after[iris] - before[iris])[0] / eye_width(before, mesh)
         assert 0.04 < side * moved < 0.11
@@ -180,7 +180,7 @@ def test_irises_move_by_what_they_are_told_and_lids_stay(closed_face: EnrolledFa
 
 def test_a_look_aside_bends_only_what_is_between_the_lids(closed_face: EnrolledFace) -> None:
     source = rest_map(closed_face.photo)
-    assert eyes_of(closed_face).move(source, (0, 0), IdlePose(gaze=(0.04, 0.01))) == []
+    assert eyes_of(closed_face).move(source, (0, 0), FacePose(gaze=(0.04, 0.01))) == []
     moved = np.abs(source - rest_map(closed_face.photo)).max(-1) > 0
     open_eyes = np.zeros(moved.shape, bool)
     for mesh in EYES:
@@ -192,5 +192,5 @@ def test_a_look_aside_bends_only_what_is_between_the_lids(closed_face: EnrolledF
 
 def test_eyes_at_rest_leave_the_map_alone(closed_face: EnrolledFace) -> None:
     source = rest_map(closed_face.photo)
-    assert eyes_of(closed_face).move(source, (0, 0), IdlePose(breath=1.0)) == []
+    assert eyes_of(closed_face).move(source, (0, 0), FacePose(breath=1.0)) == []
     np.testing.assert_array_equal(source, rest_map(closed_face.photo))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2v.engine.compositor.idle_motion import (
+from s2v.engine.behaviour.idle_motion import (
     CLOSING_S,
     EASE_IN_S,
     GAZE_HIGHEST,
@@ -20,9 +20,9 @@ from s2v.engine.compositor.idle_motion import (
     SHIFT_Y_UNITS,
     SHUT_S,
     IdleMotion,
-    IdlePose,
     lid_course,
 )
+from s2v.engine.behaviour.pose import FacePose
 
 SEEDS = st.integers(0, SEED_LIMIT - 1)
 
@@ -82,7 +82,7 @@ def test_a_seed_out_of_range_is_refused(seed: int) -> None:
 @settings(max_examples=50, deadline=None)
 def test_it_begins_at_rest(seed: int) -> None:
     motion = IdleMotion(seed, 25)
-    assert motion.at(0) == IdlePose()
+    assert motion.at(0) == FacePose()
     assert motion.at(0).still
     for frame in range(round(EASE_IN_S * 25)):
         pose = motion.at(frame)
@@ -96,7 +96,7 @@ def test_nothing_goes_further_than_it_may(seed: int, frame: int) -> None:
     pose = IdleMotion(seed, 25).at(frame)
     assert abs(pose.shift[0]) <= SHIFT_X_UNITS
     assert abs(pose.shift[1]) <= SHIFT_Y_UNITS
-    assert abs(np.degrees(pose.roll_radians)) <= ROLL_DEGREES + 1e-9
+    assert abs(np.degrees(pose.roll)) <= ROLL_DEGREES + 1e-9
     assert 0 <= pose.breath <= 1
     assert 0 <= pose.closed <= 1
     assert abs(pose.gaze[0]) <= GAZE_WIDEST
@@ -111,7 +111,7 @@ def test_head_and_breath_never_jump(seed: int, first: int) -> None:
         # Within one frame: 15 % of the way at the very most, where it begins to move.
         assert abs(a.shift[0] - b.shift[0]) < 0.15 * SHIFT_X_UNITS
         assert abs(a.shift[1] - b.shift[1]) < 0.15 * SHIFT_Y_UNITS
-        assert abs(a.roll_radians - b.roll_radians) < 0.15 * np.radians(ROLL_DEGREES)
+        assert abs(a.roll - b.roll) < 0.15 * np.radians(ROLL_DEGREES)
         assert abs(a.breath - b.breath) < 0.08
 
 
@@ -120,7 +120,7 @@ def test_the_idle_head_uses_most_of_its_range() -> None:
     poses = [motion.at(frame) for frame in range(0, 1500, 5)]
     assert np.ptp([pose.shift[0] for pose in poses]) > 0.6 * SHIFT_X_UNITS
     assert np.ptp([pose.shift[1] for pose in poses]) > 0.6 * SHIFT_Y_UNITS
-    assert np.ptp([np.degrees(pose.roll_radians) for pose in poses]) > 0.6 * ROLL_DEGREES
+    assert np.ptp([np.degrees(pose.roll) for pose in poses]) > 0.6 * ROLL_DEGREES
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])

@@ -6,13 +6,13 @@ seed and the frame's index alone, so frames may be asked for in any order, again
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from s2v.engine.behaviour.pose import FacePose
 from s2v.engine.face.maps import smoothstep
 
 EASE_IN_S = 1.0  # the first frame is the photo at rest; everything grows from there
@@ -42,22 +42,6 @@ ROLL_DEGREES = 0.6
 BREATH_HZ = 0.25
 
 BLOCK_S = 60.0  # blinks and looks are planned in stretches of about this length, each from a seed of its own
-
-
-@dataclass(frozen=True)
-class IdlePose:
-    """How far everything is from where it is on the photo."""
-
-    shift: tuple[float, float] = (0.0, 0.0)  # of the head, face units: to the viewer's right, down
-    roll_radians: float = 0.0  # of the head, clockwise on the picture
-    breath: float = 0.0  # 0 breathed out, 1 breathed in
-    gaze: tuple[float, float] = (0.0, 0.0)  # of the irises, eye widths: to the viewer's right, down
-    closed: float = 0.0  # of the lids: 0 as on the photo, 1 shut
-
-    @property
-    def still(self) -> bool:
-        """Nothing is moved at all."""
-        return self == IdlePose()
 
 
 class _Waves(NamedTuple):
@@ -93,14 +77,14 @@ class IdleMotion:
         self._blinks = lru_cache(maxsize=4)(self._plan_blinks)
         self._looks = lru_cache(maxsize=4)(self._plan_looks)
 
-    def at(self, frame: int) -> IdlePose:
+    def at(self, frame: int) -> FacePose:
         """The pose in video frame `frame`, 0 or later; frame 0 is the photo at rest."""
         t_s = frame / self._fps
         ease = smoothstep(t_s / EASE_IN_S)
         gaze_x, gaze_y = self._gaze(t_s)
-        return IdlePose(
+        return FacePose(
             shift=(ease * SHIFT_X_UNITS * self._x.at(t_s), ease * SHIFT_Y_UNITS * self._y.at(t_s)),
-            roll_radians=ease * float(np.radians(ROLL_DEGREES)) * self._roll.at(t_s),
+            roll=ease * float(np.radians(ROLL_DEGREES)) * self._roll.at(t_s),
             breath=ease * self._breath(t_s),
             gaze=(ease * gaze_x, ease * gaze_y),
             closed=self._closed(t_s),
