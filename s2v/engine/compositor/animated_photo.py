@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from s2v.engine.behaviour.pose import FacePose
 from s2v.engine.compositor.head import MovingHead
+from s2v.engine.compositor.upper_face.expression import MovingFace
 from s2v.engine.compositor.upper_face.eyes import MovingEyes, lay_over
 from s2v.engine.face.geometry import Points
 from s2v.engine.face.maps import Box, Map
@@ -17,13 +18,14 @@ class AnimatedPhoto:
 
     Args:
         photo: (h, w, 3) BGR, only read.
-        head: how its head moves. eyes: how its eyes do.
+        head: how its head moves. eyes, expression: how its eyes, brows and cheeks do.
     """
 
-    def __init__(self, photo: Image, head: MovingHead, eyes: MovingEyes) -> None:
+    def __init__(self, photo: Image, head: MovingHead, eyes: MovingEyes, expression: MovingFace) -> None:
         self._photo = photo
         self.head = head
         self.eyes = eyes
+        self.expression = expression
 
     def forward(self, pose: FacePose) -> Points:
         """(2, 3) from a pixel of the face on the photo to where the head carries it."""
@@ -38,6 +40,7 @@ class AnimatedPhoto:
         """
         left, top, right, bottom = self.head.box
         source = self.head.source_map(pose)
+        self.expression.move(source, (left, top), pose)
         lids = self.eyes.move(source, (left, top), pose)
         if bend is not None:
             part = source[box[1] - top : box[3] - top, box[0] - left : box[2] - left]

@@ -14,6 +14,8 @@ from s2v.engine.compositor.head_tables import HeadTables, head_tables
 from s2v.engine.compositor.lips import lip_line_colour
 from s2v.engine.compositor.mouth.interior_tables import InteriorTables, interior_tables
 from s2v.engine.compositor.mouth.open_photo import without_inside
+from s2v.engine.compositor.upper_face.expression_room import ExpressionRoom, expression_room
+from s2v.engine.compositor.upper_face.expression_tables import ExpressionTables, expression_tables
 from s2v.engine.compositor.upper_face.eye_tables import EyeTables, eye_tables
 from s2v.engine.compositor.warp_tables import WarpTables, warp_tables
 from s2v.engine.face.articulation import ArticulationTables, articulation_tables
@@ -22,6 +24,7 @@ from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.face.geometry import FACE_OVAL, N_MESH, Points
 from s2v.engine.face.maps import Box
 from s2v.engine.face.motion_basis import MotionBasis
+from s2v.engine.face.mouth_corners import corners_displacement
 from s2v.engine.face.photo import Image
 from s2v.spec import LipSyncSpec
 
@@ -34,6 +37,8 @@ class IdleTables:
 
     head: HeadTables
     eyes: tuple[EyeTables, ...]  # those that can move: two, one or none
+    expression: ExpressionTables | None  # None: brows and cheeks stay
+    room: ExpressionRoom  # what the photo leaves to an expression
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,12 @@ def face_tables(face: EnrolledFace, spec: LipSyncSpec, moving: bool) -> FaceTabl
 def idle_tables(face: EnrolledFace, photo: Image) -> IdleTables:
     """Those of a face, whatever its network. Args: photo: of the face, as its network wants it drawn."""
     head = head_tables(photo, face.landmarks, face.plane, keep=lower_face_box(face))
-    return IdleTables(head, eye_tables(photo, face.landmarks, pad_px=head.reach_px))
+    return IdleTables(
+        head=head,
+        eyes=eye_tables(photo, face.landmarks, pad_px=head.reach_px),
+        expression=expression_tables(face, pad_px=head.reach_px),
+        room=expression_room(face),
+    )
 
 
 def lower_face_box(face: EnrolledFace) -> tuple[int, int, int, int]:
@@ -97,4 +107,5 @@ def face_warp_tables(
     """A face in a model's motion basis: n_motion coefficients, then the photo's own rest. Args: of `warp_tables`."""
     moves = drawn_moves(MotionBasis.load(spec.motion_basis), spec.n_motion)
     displacement = np.concatenate([moves, face.rest[None]])
-    return warp_tables(face.canonical, face.pose, face.plane, displacement, grid, size, step)
+    corners = corners_displacement(face.canonical)
+    return warp_tables(face.canonical, face.pose, face.plane, displacement, corners, grid, size, step)

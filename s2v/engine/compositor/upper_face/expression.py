@@ -35,18 +35,19 @@ class MovingFace:
         tables = self._tables
         if tables is None or (pose.brows == 0 and pose.cheeks == 0):
             return
-        back = self._backward(np.array([pose.brows, pose.cheeks], np.float32))
         step, pad = tables.cell_px, tables.pad_px
-        ends = np.array([source.shape[1], source.shape[0]] * 2)
-        box = np.clip(np.array(tables.box) + [-pad, -pad, pad, pad] - [*origin, *origin], 0, ends)
-        columns, rows = (box[2:] - box[:2]) // step
+        low = np.clip(np.array(tables.box[:2]) - pad - origin, 0, None)
+        high = np.clip(np.array(tables.box[2:]) + pad - origin, low, [source.shape[1], source.shape[0]])
+        columns, rows = (high - low) // step
         if columns < 1 or rows < 1:
             return
-        left, top, right, bottom = (int(n) for n in (*box[:2], *(box[:2] + [columns * step, rows * step])))
-        part = source[top:bottom, left:right]
-        at = (part[step // 2 :: step, step // 2 :: step] - np.array(tables.box[:2], np.float32)) / step - (step // 2) / step
-        coarse = _at(back, np.asarray(at, np.float32))
-        part += cv2.resize(coarse, (right - left, bottom - top))
+        left, top = (int(n) for n in low)
+        size = int(columns * step), int(rows * step)
+        part = source[top : top + size[1], left : left + size[0]]
+        half = step // 2
+        at = (part[half::step, half::step] - np.array(tables.box[:2], np.float32) - half) / np.float32(step)
+        back = self._backward(np.array([pose.brows, pose.cheeks], np.float32))
+        part += cv2.resize(remap(back, np.asarray(at, np.float32), cv2.INTER_LINEAR), size)
 
     def _backward(self, amounts: np.ndarray) -> Map:
         """What the frame's coarse cells look further, (rows, columns, 2) photo pixels."""
@@ -57,8 +58,3 @@ class MovingFace:
         for _ in range(_INVERSION_STEPS):
             back = remap(forward, np.asarray(self._cells - back / tables.cell_px, np.float32), cv2.INTER_LINEAR)
         return -back
-
-
-def _at(coarse: Map, cells: Map) -> Map:
-    """A coarse field at places on it, whose rim is zero, (h, w, 2)."""
-    return remap(coarse, cells, cv2.INTER_LINEAR)

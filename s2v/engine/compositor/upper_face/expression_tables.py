@@ -44,7 +44,7 @@ class ExpressionTables:
 
     box: Box  # of the photo: all that brows and cheeks may move
     cell_px: int  # odd: a cell's centre is a pixel
-    fields: NDArray[np.float32]  # (2, rows, columns, 2) photo pixels forward, x y, for brows (a face unit) and cheeks (1)
+    fields: NDArray[np.float32]  # (2, rows, columns, 2) forward photo pixels x y, for brows up a face unit and cheeks 1
     pad_px: int  # how far the head may carry the box from where it is on the photo
 
 

@@ -13,6 +13,7 @@ from s2v.engine.face.maps import Box
 from s2v.engine.face.photo import Image
 
 _SHUT_BELOW, _OPEN_FROM = 0.09, 0.14  # opening / width: an eye as narrow as that is closed; from there it is open
+_LAG = 0.12  # of the second eye
 _SMALLEST_PX = 6.0  # an eye of fewer pixels stays as it is
 
 
@@ -23,6 +24,7 @@ class EyeTables:
     box: Box  # all that a blink may change
     opening_box: Box  # all that a look aside may change
     strength: float  # of every motion, over 0 to 1: an eye that is nearly closed on the photo moves less
+    lag: float  # share by which it is behind half-way through a blink: the two eyes of a face are not quite one
     width_px: float
     to_photo: Points  # (2, 3) from (s, t) to photo pixels
     to_eye: Points  # (2, 3) and back
@@ -68,7 +70,8 @@ def _one_eye(photo: Image, at: Points, mesh: EyeMesh, pad_px: int) -> EyeTables 
     lines = EyeLines(upper, lower, uv[list(mesh.fold)], uv[list(mesh.brow)], uv[list(mesh.cheek)])
     strip = lash_strip(photo, lines, to_photo)
     plate = lid_plate(photo, lines, strip, box, to_photo)
-    return EyeTables(box, opening_box, strength, width_px, to_photo, to_eye, upper, lower, strip, plate)
+    lag = _LAG if mesh is EYES[1] else 0.0
+    return EyeTables(box, opening_box, strength, lag, width_px, to_photo, to_eye, upper, lower, strip, plate)
 
 
 def _box_around(points: Points, margin_px: float, size: tuple[int, int]) -> Box:

@@ -1,8 +1,12 @@
-"""Closes the lids of a photo's eyes and turns its irises a little.
+"""Moves the lids of a photo's eyes and turns its irises a little.
 
 Three layers with hard seams, as in a real eye: the eyeball lies still behind the lids, the upper lid slides down
 over it from behind the fold of skin above, the lower lid rises a little. All of it is laid out along
 the line between the corners of an eye: (s, t) in eye widths, s from corner to corner, t towards the mouth.
+
+A blink is painted: it brings out skin that the photo does not show. What lids do besides, following the gaze, opening
+wider, rising with a cheek, is small and bends the map: skin stretches, and under a lid that stands higher the eyeball.
+A device needs nothing but the tables: all amounts enter linearly, in `_Lids`.
 """
 
 from __future__ import annotations
@@ -22,6 +26,12 @@ from s2v.engine.face.photo import Image
 
 LOWER_LID_SHARE = 0.12  # of the opening is closed from below
 CHEEK_REACH = 0.25  # eye widths below the lower lid that rise with it
+CHEEK_LID_SHARE = 0.22  # of the opening by which a raised cheek lifts the lower lid
+UPPER_FOLLOWS, LOWER_FOLLOWS = 0.7, 0.3  # of the iris's way up or down is the lids'
+FOLD_REACH = 0.25  # eye widths above the upper lid that go with it
+STRETCH = (
+    0.8  # of the opening, from the upper lid down: so much of the eyeball stretches under a lid that stands higher
+)
 SHADE = 0.2  # a closing lid's shadow on the eyeball, and the fold's on the lid
 SHADE_REACH = 0.10  # eye widths from the fold, where it has faded to a third
 _OVERLAP = 0.16  # a quarter of it, in eye widths: shut lids overlap in the middle, or a line of white stays
@@ -50,19 +60,21 @@ class MovingEyes:
             source: (h, w, 2) photo pixel of each pixel of a part of the frame; origin: where that part begins.
         """
         lids: list[Lid] = []
-        if pose.closed <= 0 and pose.gaze == (0.0, 0.0):
+        stay = pose.closed <= 0 and pose.gaze[1] == 0 and pose.widen == 0 and pose.cheeks == 0
+        if stay and pose.gaze[0] == 0:
             return lids
         for eye in self._eyes:
-            box = eye.box if pose.closed > 0 else eye.opening_box
+            box = eye.opening_box if stay else eye.box
             ends = np.array([source.shape[1], source.shape[0]] * 2)
             left, top, right, bottom = (int(n) for n in np.clip(np.array(box) - [*origin, *origin], 0, ends))
             if right <= left or bottom <= top:
                 continue
             part = source[top:bottom, left:right]
-            at = np.asarray(cv2.transform(part, eye.to_eye), np.float32)
+            s, t = _split(np.asarray(cv2.transform(part, eye.to_eye), np.float32))
+            moved = _lids(eye, s, pose)
             if pose.closed > 0:
-                lids.append(Lid((left, top, right, bottom), *_lid(eye, at, part, pose.closed)))
-            part += _offset(eye, at, pose)
+                lids.append(Lid((left, top, right, bottom), *_blink(eye, s, t, part, moved)))
+            part += _offset(eye, s, t, moved, pose)
         return lids
 
 
@@ -85,39 +97,57 @@ def lid_drop(opening: NDArray[np.floating], s: NDArray[np.floating]) -> NDArray[
     return down
 
 
-def _offset(eye: EyeTables, at: Map, pose: FacePose) -> Map:
-    """What gaze and lower lid add to a map, (h, w, 2) photo pixels."""
-    s, t = _split(at)
-    upper, lower = curve_at(eye.upper, s), curve_at(eye.lower, s)
-    opening = lower - upper
-    rise = (eye.strength * pose.closed * LOWER_LID_SHARE) * opening
-    seam = lower - rise
+class _Lids(NamedTuple):
+    """Where the lids of an eye are, (h, w) eye widths each, and how far they are from where the photo has them."""
+
+    upper: Map  # edges on the photo
+    opening: Map
+    drop: Map  # of the upper lid, but for the blink
+    blink: Map  # how far that brings it down
+    rise: Map  # of the lower lid, with the blink
+    shut: float  # 0 to 1: this eye's share of a blink
+
+
+def _lids(eye: EyeTables, s: Map, pose: FacePose) -> _Lids:
+    shut = eye.strength * (pose.closed - eye.lag * pose.closed * (1 - pose.closed))
+    upper = curve_at(eye.upper, s)
+    opening = curve_at(eye.lower, s) - upper
+    awake = eye.strength * (1 - pose.closed)
+    follow = awake * pose.gaze[1] * gaze_freedom(s)
+    drop = UPPER_FOLLOWS * follow - (awake * pose.widen) * opening
+    rise = (LOWER_LID_SHARE * shut + CHEEK_LID_SHARE * awake * pose.cheeks) * opening - LOWER_FOLLOWS * follow
+    return _Lids(upper, opening, drop, shut * lid_drop(opening, s), rise, shut)
+
+
+def _offset(eye: EyeTables, s: Map, t: Map, lids: _Lids, pose: FacePose) -> Map:
+    """What gaze and lids add to a map, (h, w, 2) photo pixels."""
+    edge, seam = lids.upper + lids.drop, lids.upper + lids.opening - lids.rise
+    opening = np.maximum(lids.opening, LEAST_OPENING)
     # The eyeball: level lines run along the lids, so that lids and their shadow stay.
-    inside = (t > upper) & (t <= seam)
-    level = np.clip((t - upper) / np.maximum(opening, LEAST_OPENING), 0, 1)
+    inside = (t > edge) & (t <= seam)
+    lift = np.maximum(-lids.drop, 0)
+    bared = t + lift * smoothstep(1 - (t - edge) / (STRETCH * opening))
+    level = np.clip((bared - lids.upper) / opening, 0, 1)
     free = eye.strength * gaze_freedom(s)
     s_from = s - pose.gaze[0] * free
     upper_from = curve_at(eye.upper, s_from)
     t_from = upper_from + level * (curve_at(eye.lower, s_from) - upper_from - 4 * pose.gaze[1] * free * (1 - level))
     along, down = (s_from - s) * inside, (t_from - t) * inside
-    if pose.closed > 0:
-        down += np.where(t > seam, rise * smoothstep(1 - (t - seam) / CHEEK_REACH), 0)
+    down -= np.where(t <= edge, lids.drop * smoothstep(1 - (edge - t) / FOLD_REACH), 0)
+    down += np.where(t > seam, lids.rise * smoothstep(1 - (t - seam) / CHEEK_REACH), 0)
     return np.asarray(cv2.transform(cv2.merge([along, down]), eye.to_photo[:, :2]), np.float32)
 
 
-def _lid(eye: EyeTables, at: Map, source: Map, closed: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _blink(eye: EyeTables, s: Map, t: Map, source: Map, lids: _Lids) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The upper lid's pixels and how much they cover, (h, w, 3) and (h, w, 1)."""
-    closed = closed * eye.strength
-    s, t = _split(at)
-    upper = curve_at(eye.upper, s)
-    fold = upper - eye.strip
-    drop = closed * lid_drop(curve_at(eye.lower, s) - upper, s)
+    fold = lids.upper - eye.strip
+    drop = lids.drop + lids.blink
     left, top = eye.box[:2]
     back = source - drop[..., None] * eye.to_photo[:, 1].astype(np.float32) - np.array([left, top], np.float32)
     paint = remap(eye.plate, np.asarray(back, np.float32), cv2.INTER_CUBIC)
-    shade = 1 - SHADE * closed * np.exp(-(((t - fold) / SHADE_REACH) ** 2))
-    over = np.clip((upper + drop - t) * eye.width_px + 0.5, 0, 1) * smoothstep((t - fold) / FOLD_SOFT)
-    over *= drop > 0
+    shade = 1 - SHADE * lids.shut * np.exp(-(((t - fold) / SHADE_REACH) ** 2))
+    over = np.clip((lids.upper + drop - t) * eye.width_px + 0.5, 0, 1) * smoothstep((t - fold) / FOLD_SOFT)
+    over *= lids.blink > 0
     return np.asarray(paint * shade[..., None], np.float32), np.asarray(over[..., None], np.float32)
 
 
