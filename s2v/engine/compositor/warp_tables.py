@@ -27,9 +27,7 @@ class WarpTables:
     lip_moves: Points  # (m, 22, 2) how each way moves them
     lip_corners: Points  # (22, 2) how the corners of the mouth do that go up and out by a face unit
     flows: NDArray[np.float32]  # (m, 2, rows, columns, 2): of upper and lower layer, x y, in coarse cells
-    corner_flows: NDArray[
-        np.float32
-    ]  # (2, rows, columns, 2) of `FacePose.corners`: one more row of `flows`
+    corner_flows: NDArray[np.float32]  # (2, rows, columns, 2) of `FacePose.corners`: one more row of `flows`
     cell_rows: NDArray[np.int_]  # (rows,) the output pixel in the middle of each coarse cell
     cell_columns: NDArray[np.int_]  # (columns,)
     cell_to_photo: NDArray[np.float32]  # (2, 2) from a step of one cell to a step in photo pixels
