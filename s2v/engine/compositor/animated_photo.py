@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from s2v.engine.behaviour.pose import FacePose
 from s2v.engine.compositor.head import MovingHead
-from s2v.engine.compositor.upper_face.expression import MovingFace
+from s2v.engine.compositor.upper_face.expression import MovingExpression
 from s2v.engine.compositor.upper_face.eyes import MovingEyes, lay_over
 from s2v.engine.face.geometry import Points
 from s2v.engine.face.maps import Box, Map
@@ -21,7 +21,7 @@ class AnimatedPhoto:
         head: how its head moves. eyes, expression: how its eyes, brows and cheeks do.
     """
 
-    def __init__(self, photo: Image, head: MovingHead, eyes: MovingEyes, expression: MovingFace) -> None:
+    def __init__(self, photo: Image, head: MovingHead, eyes: MovingEyes, expression: MovingExpression) -> None:
         self._photo = photo
         self.head = head
         self.eyes = eyes

@@ -19,7 +19,7 @@ from s2v.engine.compositor.face_tables import IdleTables, face_tables, idle_tabl
 from s2v.engine.compositor.head import MovingHead
 from s2v.engine.compositor.lips import LipLine
 from s2v.engine.compositor.mouth.interior import MouthInterior
-from s2v.engine.compositor.upper_face.expression import MovingFace
+from s2v.engine.compositor.upper_face.expression import MovingExpression
 from s2v.engine.compositor.upper_face.eyes import MovingEyes
 from s2v.engine.compositor.warp import LayeredWarp
 from s2v.engine.face.articulation import USUAL, articulated
@@ -166,7 +166,7 @@ def animated_photo(photo: Image, idle: IdleTables | None) -> AnimatedPhoto | Non
     """A face whose head and eyes move; None without tables for it."""
     if idle is None:
         return None
-    return AnimatedPhoto(photo, MovingHead(idle.head), MovingEyes(idle.eyes), MovingFace(idle.expression))
+    return AnimatedPhoto(photo, MovingHead(idle.head), MovingEyes(idle.eyes), MovingExpression(idle.expression))
 
 
 def carried(forward: Points, left: int, top: int) -> Points:

@@ -37,7 +37,7 @@ class IdleTables:
 
     head: HeadTables
     eyes: tuple[EyeTables, ...]  # those that can move: two, one or none
-    expression: ExpressionTables | None  # None: brows and cheeks stay
+    expression: ExpressionTables
     room: ExpressionRoom  # what the photo leaves to an expression
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from s2v.engine.compositor.torch.eye_tensors import EyeTensors
 from s2v.engine.compositor.torch.mouth_tensors import HALF
 from s2v.engine.compositor.torch.warp import affine, look_up, smoothstep
-from s2v.engine.compositor.upper_face.eyes import CHEEK_REACH, SHADE, SHADE_REACH
+from s2v.engine.compositor.upper_face.eyes import SHADE, SHADE_REACH, SKIN_REACH
 from s2v.engine.compositor.upper_face.lids import FOLD_SOFT
 
 Lids = tuple[Tensor, Tensor]  # (n, 2, 3, h, w) colours and (n, 2, 1, h, w) cover of the upper lids
@@ -52,7 +52,7 @@ def move_eyes(face: EyeTensors, moved: Tensor, gaze: Tensor, closed: Tensor | No
     if closed is None:
         return Eyes(_to_photo(face, along, down), None)
     lower = below - height
-    cheek = rise * smoothstep(1 - lower / CHEEK_REACH)
+    cheek = rise * smoothstep(1 - lower / SKIN_REACH)
     down = down + cheek * (lower > 0)
     return Eyes(_to_photo(face, along, down), _lids(face, moved, below, drop, closed))
 

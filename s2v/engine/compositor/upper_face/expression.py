@@ -6,55 +6,71 @@ import cv2
 import numpy as np
 
 from s2v.engine.behaviour.pose import FacePose
-from s2v.engine.compositor.upper_face.expression_tables import ExpressionTables
+from s2v.engine.compositor.upper_face.expression_tables import ExpressionTables, SkinField
 from s2v.engine.face.maps import Map, remap
 
 _INVERSION_STEPS = 3  # b(x) = -f(x + b(x)): the fields are gentle
 
 
-class MovingFace:
+class MovingExpression:
     """Brows and cheeks of a photo.
 
-    A device needs of a frame: the sum of the fields, each weighed by its amount; that sum inverted by fixed-point
-    steps on its own grid; what it says at the map's every `cell_px`-th pixel; those enlarged and added.
+    What a device needs of a frame is each field times its amount, inverted on its own grid by fixed-point steps, looked
+    up at the middle of every `cell_px` pixels of the map, enlarged and added.
     """
 
-    def __init__(self, tables: ExpressionTables | None) -> None:
-        self._tables = tables
-        if tables is not None:
-            rows, columns = tables.fields.shape[1:3]
-            self._cells = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1).astype(np.float32)
-            self._fields = tables.fields.reshape(len(tables.fields), -1)
+    def __init__(self, tables: ExpressionTables) -> None:
+        self._brows = None if tables.brows is None else _MovingSkin(tables.brows)
+        self._cheeks = None if tables.cheeks is None else _MovingSkin(tables.cheeks)
 
     def move(self, source: Map, origin: tuple[int, int], pose: FacePose) -> None:
-        """Raise brows and cheeks in a map, in place.
+        """Raise brows and cheeks in a map, in place. To be done before the eyes': lids lie on the skin.
 
         Args:
             source: (h, w, 2) photo pixel of each pixel of a part of the frame; origin: where that part begins.
         """
-        tables = self._tables
-        if tables is None or (pose.brows == 0 and pose.cheeks == 0):
-            return
-        step, pad = tables.cell_px, tables.pad_px
-        low = np.clip(np.array(tables.box[:2]) - pad - origin, 0, None)
-        high = np.clip(np.array(tables.box[2:]) + pad - origin, low, [source.shape[1], source.shape[0]])
-        columns, rows = (high - low) // step
+        for skin, amount in ((self._brows, pose.brows), (self._cheeks, pose.cheeks)):
+            if skin is not None and amount != 0:
+                skin.move(source, origin, amount)
+
+
+class _MovingSkin:
+    """One field."""
+
+    def __init__(self, field: SkinField) -> None:
+        rows, columns = field.forward.shape[:2]
+        self._field = field
+        self._cells = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1).astype(np.float32)
+        step, (left, top) = field.cell_px, field.box[:2]
+        self._to_cells = np.array([[1 / step, 0, -left / step - 0.5], [0, 1 / step, -top / step - 0.5]])
+        self._to_cells[:, 2] += 0.5 / step  # the middle of a cell of n pixels is its pixel (n - 1) / 2
+
+    def move(self, source: Map, origin: tuple[int, int], amount: float) -> None:
+        """Of `MovingExpression.move`."""
+        step, pad = self._field.cell_px, self._field.pad_px
+        left, top, right, bottom = (
+            min(max(edge + more - start, 0), end)
+            for edge, more, start, end in zip(
+                self._field.box,
+                (-pad, -pad, pad, pad),
+                (*origin, *origin),
+                (source.shape[1], source.shape[0]) * 2,
+                strict=True,
+            )
+        )
+        columns, rows = (right - left) // step, (bottom - top) // step
         if columns < 1 or rows < 1:
             return
-        left, top = (int(n) for n in low)
-        size = int(columns * step), int(rows * step)
-        part = source[top : top + size[1], left : left + size[0]]
-        half = step // 2
-        at = (part[half::step, half::step] - np.array(tables.box[:2], np.float32) - half) / np.float32(step)
-        back = self._backward(np.array([pose.brows, pose.cheeks], np.float32))
-        part += cv2.resize(remap(back, np.asarray(at, np.float32), cv2.INTER_LINEAR), size)
+        part = source[top : top + rows * step, left : left + columns * step]
+        middle = np.ascontiguousarray(part[step // 2 :: step, step // 2 :: step])
+        at = np.asarray(cv2.transform(middle, self._to_cells), np.float32)
+        there = remap(self._backward(amount), at, cv2.INTER_LINEAR)
+        part += cv2.resize(there, (columns * step, rows * step))
 
-    def _backward(self, amounts: np.ndarray) -> Map:
-        """What the frame's coarse cells look further, (rows, columns, 2) photo pixels."""
-        tables = self._tables
-        assert tables is not None
-        forward = (amounts @ self._fields).reshape(tables.fields.shape[1:])
+    def _backward(self, amount: float) -> Map:
+        """Where the frame's coarse cells look, (rows, columns, 2) photo pixels from their own place."""
+        forward = self._field.forward * np.float32(amount / self._field.cell_px)
         back = forward
         for _ in range(_INVERSION_STEPS):
-            back = remap(forward, np.asarray(self._cells - back / tables.cell_px, np.float32), cv2.INTER_LINEAR)
-        return -back
+            back = remap(forward, self._cells - back, cv2.INTER_LINEAR)
+        return back * np.float32(-self._field.cell_px)

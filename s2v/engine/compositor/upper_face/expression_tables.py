@@ -23,6 +23,8 @@ BROWS_BELOW = (46, 53, 52, 65, 55, 285, 295, 282, 283, 276)
 _CHEEKS = ((50, 205), (280, 425))  # what each cheek lies midway between
 
 _CELLS_PER_UNIT = 30
+_UNSEEN_PX = 0.05  # what never moves further than that is left alone
+_HIGHEST_BROWS = 0.06  # face units
 _LID_FREE = 0.03  # face units above the lid's edge that stay
 _LID_TO_BROW = 0.06  # face units over which the motion grows at least: with less, a lowered brow folds
 _BESIDE_BROW = 0.16  # face units beyond the outer ends of the brows, until nothing moves
@@ -39,35 +41,56 @@ _BELOW_LID = (0.03, 0.14)  # face units below the lower lid's edge: still, whole
 
 
 @dataclass(frozen=True)
-class ExpressionTables:
-    """One face's; a port to another device needs nothing else, see `MovingFace` for the arithmetic."""
+class SkinField:
+    """How skin moves for one of an amount, a face unit of brows or wholly raised cheeks."""
 
-    box: Box  # of the photo: all that brows and cheeks may move
-    cell_px: int  # odd: a cell's centre is a pixel
-    fields: NDArray[np.float32]  # (2, rows, columns, 2) forward photo pixels x y, for brows up a face unit and cheeks 1
+    box: Box  # of the photo: all that it may move
+    cell_px: int  # odd: a cell's middle is a pixel
+    forward: NDArray[np.float32]  # (rows, columns, 2) photo pixels x y in the middle of each cell; its rim is 0
     pad_px: int  # how far the head may carry the box from where it is on the photo
 
 
-def expression_tables(face: EnrolledFace, pad_px: int) -> ExpressionTables | None:
-    """Those of one face; None if it has no pixel on the photo that could move. Args: pad_px: see `ExpressionTables`."""
+@dataclass(frozen=True)
+class ExpressionTables:
+    """One face's. None: nothing of it moves."""
+
+    brows: SkinField | None
+    cheeks: SkinField | None
+
+
+def expression_tables(face: EnrolledFace, pad_px: int) -> ExpressionTables:
+    """Those of one face. Args: pad_px: of `SkinField`."""
     at = face.plane.to_plane(face.landmarks[:, :2])
     low = at[[*BROWS_ABOVE, *FACE_OVAL]].min(0) - 0.1
-    high = np.array([at[list(FACE_OVAL), 0].max() + 0.1, at[[205, 425], 1].max() + 0.25])
+    high = np.array([at[list(FACE_OVAL), 0].max() + 0.1, at[[205, 425], 1].max() + 3 * _CHEEK_SPREAD[1]])
     corners = face.plane.to_photo(np.array([[u, v] for u in (low[0], high[0]) for v in (low[1], high[1])]))
     cell_px = max(3, 2 * round(face.pose.unit_px / _CELLS_PER_UNIT / 2) + 1)
     size = np.array([face.photo.shape[1], face.photo.shape[0]])
-    left, top = np.clip(np.floor(corners.min(0)), 0, size).astype(int)
-    columns, rows = (np.clip(np.ceil(corners.max(0)), 0, size) - [left, top]).astype(int) // cell_px
-    if columns < 2 or rows < 2:
-        return None
-    pixels = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1) * cell_px + cell_px // 2 + [left, top]
+    start = np.clip(np.floor(corners.min(0)), 0, size).astype(int)
+    columns, rows = (np.clip(np.ceil(corners.max(0)), start, size) - start).astype(int) // cell_px
+    if columns < 3 or rows < 3:
+        return ExpressionTables(None, None)
+    pixels = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1) * cell_px + cell_px // 2 + start
     uv = face.plane.to_plane(pixels)
-    fields = np.stack([_brows(face, at, uv), _cheeks(face, at, uv)])
+    fields = ((_brows(face, at, uv), _HIGHEST_BROWS), (_cheeks(face, at, uv), 1.0))
+    return ExpressionTables(*(_trimmed(field, most, start, cell_px, pad_px) for field, most in fields))
+
+
+def _trimmed(forward: Points, most: float, start: NDArray[np.int_], cell_px: int, pad_px: int) -> SkinField | None:
+    """The field where it moves anything; None if nowhere.
+
+    Args:
+        forward: (rows, columns, 2) photo pixels for one. most: the largest amount. start: (2,) pixel where it begins.
+    """
+    moves = most * np.abs(forward).max(-1) > _UNSEEN_PX
     # The cells at the rim stay: the field ends without a step wherever the photo ends.
-    fields[:, [0, -1]] = 0
-    fields[:, :, [0, -1]] = 0
-    box = (int(left), int(top), int(left + columns * cell_px), int(top + rows * cell_px))
-    return ExpressionTables(box, cell_px, fields.astype(np.float32), pad_px)
+    moves[[0, -1]] = moves[:, [0, -1]] = False
+    if not moves.any():
+        return None
+    (top, bottom), (left, right) = (np.flatnonzero(moves.any(axis))[[0, -1]] + [-1, 2] for axis in (1, 0))
+    kept = np.where(moves[..., None], forward, 0)[top:bottom, left:right]
+    (x, y), (x_end, y_end) = (start + cell_px * np.array(corner) for corner in ((left, top), (right, bottom)))
+    return SkinField((int(x), int(y), int(x_end), int(y_end)), cell_px, np.ascontiguousarray(kept, np.float32), pad_px)
 
 
 def _brows(face: EnrolledFace, at: Points, uv: Points) -> Points:

@@ -25,10 +25,9 @@ from s2v.engine.face.maps import Box, Map, remap, smoothstep
 from s2v.engine.face.photo import Image
 
 LOWER_LID_SHARE = 0.12  # of the opening is closed from below
-CHEEK_REACH = 0.25  # eye widths below the lower lid that rise with it
+SKIN_REACH = 0.25  # eye widths beyond the lids' edges that go with them
 CHEEK_LID_SHARE = 0.22  # of the opening by which a raised cheek lifts the lower lid
 UPPER_FOLLOWS, LOWER_FOLLOWS = 0.7, 0.3  # of the iris's way up or down is the lids'
-FOLD_REACH = 0.25  # eye widths above the upper lid that go with it
 STRETCH = (
     0.8  # of the opening, from the upper lid down: so much of the eyeball stretches under a lid that stands higher
 )
@@ -60,7 +59,7 @@ class MovingEyes:
             source: (h, w, 2) photo pixel of each pixel of a part of the frame; origin: where that part begins.
         """
         lids: list[Lid] = []
-        stay = pose.closed <= 0 and pose.gaze[1] == 0 and pose.widen == 0 and pose.cheeks == 0
+        stay = _lids_stay(pose)
         if stay and pose.gaze[0] == 0:
             return lids
         for eye in self._eyes:
@@ -97,6 +96,10 @@ def lid_drop(opening: NDArray[np.floating], s: NDArray[np.floating]) -> NDArray[
     return down
 
 
+def _lids_stay(pose: FacePose) -> bool:
+    return pose.closed <= 0 and pose.gaze[1] == 0 and pose.widen == 0 and pose.cheeks == 0
+
+
 class _Lids(NamedTuple):
     """Where the lids of an eye are, (h, w) eye widths each, and how far they are from where the photo has them."""
 
@@ -125,16 +128,21 @@ def _offset(eye: EyeTables, s: Map, t: Map, lids: _Lids, pose: FacePose) -> Map:
     opening = np.maximum(lids.opening, LEAST_OPENING)
     # The eyeball: level lines run along the lids, so that lids and their shadow stay.
     inside = (t > edge) & (t <= seam)
-    lift = np.maximum(-lids.drop, 0)
-    bared = t + lift * smoothstep(1 - (t - edge) / (STRETCH * opening))
+    bared = t
+    if pose.widen > 0 or pose.gaze[1] < 0:
+        bared = t + np.maximum(-lids.drop, 0) * smoothstep(1 - (t - edge) / (STRETCH * opening))
     level = np.clip((bared - lids.upper) / opening, 0, 1)
     free = eye.strength * gaze_freedom(s)
     s_from = s - pose.gaze[0] * free
     upper_from = curve_at(eye.upper, s_from)
     t_from = upper_from + level * (curve_at(eye.lower, s_from) - upper_from - 4 * pose.gaze[1] * free * (1 - level))
-    along, down = (s_from - s) * inside, (t_from - t) * inside
-    down -= np.where(t <= edge, lids.drop * smoothstep(1 - (edge - t) / FOLD_REACH), 0)
-    down += np.where(t > seam, lids.rise * smoothstep(1 - (t - seam) / CHEEK_REACH), 0)
+    along, down = (s_from - s) * inside, t_from - t
+    if _lids_stay(pose):
+        down *= inside
+    else:
+        skin = np.where(t <= edge, -lids.drop, lids.rise)
+        skin *= smoothstep(1 - np.maximum(edge - t, t - seam) / SKIN_REACH)
+        down = np.where(inside, down, skin)
     return np.asarray(cv2.transform(cv2.merge([along, down]), eye.to_photo[:, :2]), np.float32)
 
 
