@@ -61,8 +61,8 @@ def _one_eye(eye: EyeTables | None, plate: tuple[int, int]) -> EyeTensors:
     if eye is not None:
         upper, lower, strip, to_photo = eye.upper, eye.lower, eye.strip, eye.to_photo
         strength, width_px, to_eye = eye.strength, eye.width_px, np.asarray(eye.to_eye, np.float64)
-        room = [(0, height - eye.plate.shape[0]), (0, width - eye.plate.shape[1]), (0, 0)]
-        skin, corner = np.pad(eye.plate, room, mode="edge").transpose(2, 0, 1), np.array(eye.box[:2], float)
+        room = [(0, height - eye.plates.half_open.shape[0]), (0, width - eye.plates.half_open.shape[1]), (0, 0)]
+        skin, corner = np.pad(eye.plates.half_open, room, mode="edge").transpose(2, 0, 1), np.array(eye.box[:2], float)
     s = np.linspace(0, 1, _CURVE_ENTRIES)
     edge, opening = curve_at(upper, s), curve_at(lower, s) - curve_at(upper, s)
     curves = {

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from s2v.engine.compositor.upper_face.lids import Curve, EyeLines, curve_at, lash_strip, lid_curve, lid_plate
+from s2v.engine.compositor.upper_face.lids import (
+    Curve,
+    EyeLines,
+    LidPlates,
+    curve_at,
+    lash_strip,
+    lid_curve,
+    lid_plates,
+)
 from s2v.engine.face.geometry import EYES, EyeMesh, Points
 from s2v.engine.face.maps import Box
 from s2v.engine.face.photo import Image
@@ -31,7 +39,7 @@ class EyeTables:
     upper: Curve  # edges of the lids, for `curve_at`
     lower: Curve
     strip: float  # eye widths above the upper lid's edge that ride with it: see `lash_strip`
-    plate: Image  # (h, w, 3) of `box`: the skin that a lid shows when it comes down
+    plates: LidPlates  # of `box`: what a lid shows when it comes down
 
 
 def eye_tables(photo: Image, landmarks: Points, pad_px: int) -> tuple[EyeTables, ...]:
@@ -69,9 +77,9 @@ def _one_eye(photo: Image, at: Points, mesh: EyeMesh, pad_px: int) -> EyeTables 
         return None
     lines = EyeLines(upper, lower, uv[list(mesh.fold)], uv[list(mesh.brow)], uv[list(mesh.cheek)])
     strip = lash_strip(photo, lines, to_photo)
-    plate = lid_plate(photo, lines, strip, box, to_photo)
+    plates = lid_plates(photo, lines, strip, box, to_photo)
     lag = _LAG if mesh is EYES[1] else 0.0
-    return EyeTables(box, opening_box, strength, lag, width_px, to_photo, to_eye, upper, lower, strip, plate)
+    return EyeTables(box, opening_box, strength, lag, width_px, to_photo, to_eye, upper, lower, strip, plates)
 
 
 def _box_around(points: Points, margin_px: float, size: tuple[int, int]) -> Box:

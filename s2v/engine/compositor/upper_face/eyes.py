@@ -33,6 +33,9 @@ STRETCH = (
 )
 SHADE = 0.2  # a closing lid's shadow on the eyeball, and the fold's on the lid
 SHADE_REACH = 0.10  # eye widths from the fold, where it has faded to a third
+LASHES_TURN = (0.35, 0.85)  # of the way down: they begin and end to point down
+LASHES_TURNED = 0.6  # of their darkness, and of the skin that they covered
+LASHES_SHARE = 0.8  # of their length above the open eye: so long are they below the shut one
 _OVERLAP = 0.16  # a quarter of it, in eye widths: shut lids overlap in the middle, or a line of white stays
 LEAST_OPENING = 1e-3  # eye widths: what an opening's height counts as at least
 _CORNER = 0.3  # of the eye's width from a corner: from there on the eyeball turns freely
@@ -150,13 +153,26 @@ def _blink(eye: EyeTables, s: Map, t: Map, source: Map, lids: _Lids) -> tuple[ND
     """The upper lid's pixels and how much they cover, (h, w, 3) and (h, w, 1)."""
     fold = lids.upper - eye.strip
     drop = lids.drop + lids.blink
-    left, top = eye.box[:2]
-    back = source - drop[..., None] * eye.to_photo[:, 1].astype(np.float32) - np.array([left, top], np.float32)
-    paint = remap(eye.plate, np.asarray(back, np.float32), cv2.INTER_CUBIC)
+    below = t - lids.upper - drop  # the edge
+    down, corner = eye.to_photo[:, 1].astype(np.float32), np.array(eye.box[:2], np.float32)
+    back = source - drop[..., None] * down - corner
+    # From half-way on the lashes point down: they leave the lid and cover, mirrored at its edge, what is below.
+    turned = LASHES_TURNED * smoothstep((lids.shut - LASHES_TURN[0]) / (LASHES_TURN[1] - LASHES_TURN[0]))
+    turned = turned * gaze_freedom(s) if turned > 0 else None
+    paint = remap(eye.plates.half_open, back, cv2.INTER_CUBIC).astype(np.float32)
+    if turned is not None:
+        paint += turned[..., None] * (remap(eye.plates.shut, back, cv2.INTER_CUBIC) - paint)
     shade = 1 - SHADE * lids.shut * np.exp(-(((t - fold) / SHADE_REACH) ** 2))
-    over = np.clip((lids.upper + drop - t) * eye.width_px + 0.5, 0, 1) * smoothstep((t - fold) / FOLD_SOFT)
+    paint *= shade[..., None]
+    over = np.clip(0.5 - below * eye.width_px, 0, 1) * smoothstep((t - fold) / FOLD_SOFT)
+    if turned is not None:
+        mirrored = back - (1 + 1 / LASHES_SHARE) * np.maximum(below, 0)[..., None] * down
+        lashes = remap(eye.plates.lashes, mirrored, cv2.INTER_LINEAR) * turned * (np.float32(1 / 255) * (below > 0))
+        # What they cover turns dark, the lid above stays what it is.
+        paint *= (over / np.maximum(over + lashes * (1 - over), LEAST_OPENING))[..., None]
+        over += lashes * (1 - over)
     over *= lids.blink > 0
-    return np.asarray(paint * shade[..., None], np.float32), np.asarray(over[..., None], np.float32)
+    return np.asarray(paint, np.float32), np.asarray(over[..., None], np.float32)
 
 
 def _split(at: Map) -> tuple[Map, Map]:
