@@ -88,8 +88,7 @@ class MotionCompositor:
     def draw(self, outputs: Outputs, pose: FacePose = AT_REST, articulation: float = USUAL) -> Image:
         """See `Compositor.draw`; needs `motion` (1, K) and `tract` (1, 4)."""
         motion = articulated(np.asarray(outputs["motion"], np.float32)[0], articulation, self.tables.articulation)
-        if self.tables.idle:
-            pose = self.tables.idle.room.fitted(pose)
+        pose = self.tables.idle.room.fitted(pose) if self.tables.idle else AT_REST
         frame, weights = self._warped(motion, pose)
         if self._has_window:
             mouth, carry = frame[self._window], self._carry(pose)

@@ -16,7 +16,7 @@ _FURTHEST = 0.5  # face units above the brows
 _OFF = 0.03  # face units of something else end the skin: a wrinkle is thinner
 _DARKEST, _LIGHTEST = 0.58, 1.9  # of the skin's light
 _OTHER_HUE = 14.0  # levels of a and b of the Lab colour space
-_SMOOTH = 0.2  # of the places, standard deviation
+_SMOOTH = 0.07  # of the places, standard deviation
 
 
 def bare_skin(face: EnrolledFace, above: Points) -> Points:
@@ -39,7 +39,7 @@ def bare_skin(face: EnrolledFace, above: Points) -> Points:
     other = (light < _DARKEST) | (light > _LIGHTEST) | (hue > _OTHER_HUE) | beyond
     reach = np.array([_free(row, round(_OFF / _STEP)) for row in other], np.float64) * _STEP
     smooth = cv2.GaussianBlur(
-        reach[:, None], (1, 0), sigmaX=1, sigmaY=max(_SMOOTH * len(reach) / 4, 1), borderType=cv2.BORDER_REPLICATE
+        reach[:, None], (1, 0), sigmaX=1, sigmaY=max(_SMOOTH * len(reach), 1), borderType=cv2.BORDER_REPLICATE
     )
     return np.asarray(smooth, np.float64).ravel()
 

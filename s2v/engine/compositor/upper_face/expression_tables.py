@@ -26,8 +26,8 @@ _CELLS_PER_UNIT = 30
 _UNSEEN_PX = 0.05  # what never moves further than that is left alone
 _HIGHEST_BROWS = 0.06  # face units
 _LID_FREE = 0.03  # face units above the lid's edge that stay
-_LID_TO_BROW = 0.06  # face units over which the motion grows at least: with less, a lowered brow folds
-_BESIDE_BROW = 0.16  # face units beyond the outer ends of the brows, until nothing moves
+_LID_TO_BROW = 0.08  # face units over which the motion grows at least: with less, a lowered brow folds
+_BESIDE_BROW = (-0.06, 0.16)  # face units beyond the outer ends of the brows: whole until there, nothing from there
 _BETWEEN_BROWS = 0.65  # of the brows' motion is the skin's between them
 _DRAWN_APART = 0.25  # so much do the inner ends of raised brows go sideways; lowered ones are drawn together
 _LEAST_FOREHEAD, _WHOLE_FOREHEAD = 0.03, 0.11  # face units of bare skin above a brow: it stays; it moves as asked
@@ -36,7 +36,7 @@ CHEEK_RISE = 0.035  # face units, of a cheek that is wholly raised
 _CHEEK_SPREAD = (0.16, 0.14)  # face units, across and down: standard deviations of the bump
 _CHEEK_OUTWARD = 0.25  # of what it goes up
 _BESIDE_NOSE = (0.16, 0.30)  # face units from the middle: still, whole
-_INSIDE_OVAL = 0.12  # face units from the outline of the face inwards until the motion is whole
+_BROWS_INSIDE, _CHEEKS_INSIDE = 0.07, 0.12  # face units from the outline of the face inwards until they move wholly
 _BELOW_LID = (0.03, 0.14)  # face units below the lower lid's edge: still, whole
 
 
@@ -99,12 +99,13 @@ def _brows(face: EnrolledFace, at: Points, uv: Points) -> Points:
     above, below = (_line(at[list(points)], u) for points in (BROWS_ABOVE, BROWS_BELOW))
     lid = _line(np.concatenate([at[list(eye.upper)] for eye in EYES]), u) - _LID_FREE
     rising = smoothstep((lid - v) / np.maximum(lid - below, _LID_TO_BROW))
-    knots = np.linspace(at[BROWS_ABOVE[0], 0] - _BESIDE_BROW, at[BROWS_ABOVE[-1], 0] + _BESIDE_BROW, 65)
+    knots = np.linspace(at[BROWS_ABOVE[0], 0] - _BESIDE_BROW[1], at[BROWS_ABOVE[-1], 0] + _BESIDE_BROW[1], 65)
     reach = np.interp(u, knots, bare_skin(face, np.stack([knots, _line(at[list(BROWS_ABOVE)], knots)], -1)))
     share = smoothstep((reach - _LEAST_FOREHEAD) / (_WHOLE_FOREHEAD - _LEAST_FOREHEAD))
     falling = smoothstep(1 - (above - v) / np.maximum(reach, _WHOLE_FOREHEAD))
     left, right = at[BROWS_ABOVE[0], 0], at[BROWS_ABOVE[-1], 0]
-    share *= smoothstep(1 - np.maximum(left - u, u - right) / _BESIDE_BROW)
+    beside = (np.maximum(left - u, u - right) - _BESIDE_BROW[0]) / (_BESIDE_BROW[1] - _BESIDE_BROW[0])
+    share *= smoothstep(1 - beside) * smoothstep(_inside_face(at, uv) / _BROWS_INSIDE)
     inner_left, inner_right = at[BROWS_ABOVE[4], 0], at[BROWS_ABOVE[5], 0]
     middle, half = (inner_left + inner_right) / 2, (inner_right - inner_left) / 2
     from_middle = np.clip((u - middle) / half, -1, 1)
@@ -123,15 +124,20 @@ def _cheeks(face: EnrolledFace, at: Points, uv: Points) -> Points:
     share = smoothstep((v - lid - _BELOW_LID[0]) / (_BELOW_LID[1] - _BELOW_LID[0]))
     middle = (at[BROWS_ABOVE[4], 0] + at[BROWS_ABOVE[5], 0]) / 2
     share *= smoothstep((np.abs(u - middle) - _BESIDE_NOSE[0]) / (_BESIDE_NOSE[1] - _BESIDE_NOSE[0]))
-    oval = at[list(FACE_OVAL)].astype(np.float32)
-    inside = [cv2.pointPolygonTest(oval, (float(x), float(y)), True) for x, y in uv.reshape(-1, 2)]
-    share *= smoothstep(np.reshape(inside, u.shape) / _INSIDE_OVAL)
+    share *= smoothstep(_inside_face(at, uv) / _CHEEKS_INSIDE)
     moved = np.zeros_like(uv)
     for side, (upper, lower) in zip((-1, 1), _CHEEKS, strict=True):
         centre = (at[upper] + at[lower]) / 2
         bump = share * np.exp(-(((uv - centre) / _CHEEK_SPREAD) ** 2).sum(-1) / 2)
         moved += _on_photo(face, side * _CHEEK_OUTWARD * CHEEK_RISE * bump, -CHEEK_RISE * bump)
     return moved
+
+
+def _inside_face(at: Points, uv: Points) -> Points:
+    """Face units from the outline of the face inwards, (rows, columns)."""
+    oval = at[list(FACE_OVAL)].astype(np.float32)
+    inside = [cv2.pointPolygonTest(oval, (float(u), float(v)), True) for u, v in uv.reshape(-1, 2)]
+    return np.reshape(np.array(inside), uv.shape[:2])
 
 
 def _line(points: Points, u: NDArray[np.floating]) -> Points:

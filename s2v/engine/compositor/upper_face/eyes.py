@@ -33,7 +33,7 @@ STRETCH = (
 )
 SHADE = 0.2  # a closing lid's shadow on the eyeball, and the fold's on the lid
 SHADE_REACH = 0.10  # eye widths from the fold, where it has faded to a third
-LASHES_TURN = (0.35, 0.85)  # of the way down: they begin and end to point down
+LASHES_TURN = (0.5, 0.9)  # of the way down: they begin and end to point down
 LASHES_TURNED = 0.6  # of their darkness, and of the skin that they covered
 LASHES_SHARE = 0.8  # of their length above the open eye: so long are they below the shut one
 _OVERLAP = 0.16  # a quarter of it, in eye widths: shut lids overlap in the middle, or a line of white stays
