@@ -39,4 +39,5 @@ def corners_displacement(canonical: Points) -> Points:
 def _line(points: Points, x: Points) -> Points:
     """How far down a line through points (n, 3) is at x, level beyond its ends."""
     order = np.argsort(points[:, 0])
-    return np.interp(x, points[order, 0], points[order, 1])
+    found: Points = np.interp(x, points[order, 0], points[order, 1])
+    return found

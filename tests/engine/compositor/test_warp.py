@@ -207,7 +207,7 @@ def test_corners_go_up_and_out_and_the_opening_stays_as_high(warp: LayeredWarp, 
         weights = coefficients(first=jaw)
         before, after = warp.lips(weights), warp.lips(weights, corners)
         moved = (after[0] - before[0])[[0, -1]] / corners
-        np.testing.assert_allclose(moved, [[-0.5, -0.85], [0.5, -0.85]], atol=0.12)
+        np.testing.assert_allclose(moved, [[-0.43, -0.73], [0.43, -0.73]], atol=0.08)
         heights = [
             np.interp(np.linspace(-0.15, 0.15, 7), *lower.T) - np.interp(np.linspace(-0.15, 0.15, 7), *upper.T)
             for upper, lower in (before, after)
@@ -229,7 +229,7 @@ def test_raised_corners_move_neither_eyes_nor_chin(closed_face: EnrolledFace, wa
         [size[at[n, 1], at[n, 0]] for n in points] for points in ((33, 263, 145, 374, CHIN), MOUTH_CORNERS)
     )
     assert max(still) < 0.002
-    assert min(moving) > 0.03
+    assert min(moving) > 0.02
 
 
 def test_a_detector_sees_a_smile_grow_with_the_corners(closed_face: EnrolledFace, warp: LayeredWarp) -> None:

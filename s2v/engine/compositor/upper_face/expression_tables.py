@@ -143,7 +143,8 @@ def _inside_face(at: Points, uv: Points) -> Points:
 def _line(points: Points, u: NDArray[np.floating]) -> Points:
     """How far down a line through points (n, 2) of the face plane is at u, level beyond its ends."""
     order = np.argsort(points[:, 0])
-    return np.interp(u, points[order, 0], points[order, 1])
+    found: Points = np.interp(u, points[order, 0], points[order, 1])
+    return found
 
 
 def _on_photo(face: EnrolledFace, right: Points, down: Points) -> Points:

@@ -106,11 +106,11 @@ def _lids_stay(pose: FacePose) -> bool:
 class _Lids(NamedTuple):
     """Where the lids of an eye are, (h, w) eye widths each, and how far they are from where the photo has them."""
 
-    upper: Map  # edges on the photo
-    opening: Map
-    drop: Map  # of the upper lid, but for the blink
-    blink: Map  # how far that brings it down
-    rise: Map  # of the lower lid, with the blink
+    upper: NDArray[np.floating]  # edges on the photo
+    opening: NDArray[np.floating]
+    drop: NDArray[np.floating]  # of the upper lid, but for the blink
+    blink: NDArray[np.floating]  # how far that brings it down
+    rise: NDArray[np.floating]  # of the lower lid, with the blink
     shut: float  # 0 to 1: this eye's share of a blink
 
 
@@ -131,7 +131,7 @@ def _offset(eye: EyeTables, s: Map, t: Map, lids: _Lids, pose: FacePose) -> Map:
     opening = np.maximum(lids.opening, LEAST_OPENING)
     # The eyeball: level lines run along the lids, so that lids and their shadow stay.
     inside = (t > edge) & (t <= seam)
-    bared = t
+    bared: NDArray[np.floating] = t
     if pose.widen > 0 or pose.gaze[1] < 0:
         bared = t + np.maximum(-lids.drop, 0) * smoothstep(1 - (t - edge) / (STRETCH * opening))
     level = np.clip((bared - lids.upper) / opening, 0, 1)
@@ -155,10 +155,10 @@ def _blink(eye: EyeTables, s: Map, t: Map, source: Map, lids: _Lids) -> tuple[ND
     drop = lids.drop + lids.blink
     below = t - lids.upper - drop  # the edge
     down, corner = eye.to_photo[:, 1].astype(np.float32), np.array(eye.box[:2], np.float32)
-    back = source - drop[..., None] * down - corner
+    back = np.asarray(source - drop[..., None] * down - corner, np.float32)
     # From half-way on the lashes point down: they leave the lid and cover, mirrored at its edge, what is below.
-    turned = LASHES_TURNED * smoothstep((lids.shut - LASHES_TURN[0]) / (LASHES_TURN[1] - LASHES_TURN[0]))
-    turned = turned * gaze_freedom(s) if turned > 0 else None
+    how_far = smoothstep((lids.shut - LASHES_TURN[0]) / (LASHES_TURN[1] - LASHES_TURN[0]))
+    turned = LASHES_TURNED * how_far * gaze_freedom(s) if how_far > 0 else None
     paint = remap(eye.plates.half_open, back, cv2.INTER_CUBIC).astype(np.float32)
     if turned is not None:
         paint += turned[..., None] * (remap(eye.plates.shut, back, cv2.INTER_CUBIC) - paint)
@@ -167,7 +167,11 @@ def _blink(eye: EyeTables, s: Map, t: Map, source: Map, lids: _Lids) -> tuple[ND
     over = np.clip(0.5 - below * eye.width_px, 0, 1) * smoothstep((t - fold) / FOLD_SOFT)
     if turned is not None:
         mirrored = back - (1 + 1 / LASHES_SHARE) * np.maximum(below, 0)[..., None] * down
-        lashes = remap(eye.plates.lashes, mirrored, cv2.INTER_LINEAR) * turned * (np.float32(1 / 255) * (below > 0))
+        lashes = (
+            remap(eye.plates.lashes, np.asarray(mirrored, np.float32), cv2.INTER_LINEAR)
+            * turned
+            * (np.float32(1 / 255) * (below > 0))
+        )
         # What they cover turns dark, the lid above stays what it is.
         paint *= (over / np.maximum(over + lashes * (1 - over), LEAST_OPENING))[..., None]
         over += lashes * (1 - over)

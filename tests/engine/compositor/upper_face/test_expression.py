@@ -115,7 +115,7 @@ def test_a_head_elsewhere_carries_the_expression_along(closed_face: EnrolledFace
     pose, moving = FacePose(brows=0.05, cheeks=0.7), MovingExpression(expression_tables(closed_face, PAD_PX))
     left, top = 10, 7
     at_rest = moved_map(closed_face, pose)
-    source = rest_map(closed_face.photo)[top:, left:] + np.float32([3, -4])
+    source = rest_map(closed_face.photo)[top:, left:] + np.array([3, -4], np.float32)
     moving.move(source, (left, top), pose)
     expected = at_rest[top + 20 - 4 : -20 - 4, left + 20 + 3 : -20 + 3]
     apart = np.abs(source[20:-20, 20:-20] - expected)
