@@ -23,6 +23,7 @@ BROWS_BELOW = (46, 53, 52, 65, 55, 285, 295, 282, 283, 276)
 _CHEEKS = ((50, 205), (280, 425))  # what each cheek lies midway between
 
 _CELLS_PER_UNIT = 30
+_APART_UNITS = 0.04  # face units: so much further from their place than the eyes may a turned head have a box's ends
 _UNSEEN_PX = 0.05  # what never moves further than that is left alone
 _HIGHEST_BROWS = 0.06  # face units
 _LID_FREE = 0.03  # face units above the lid's edge that stay
@@ -59,7 +60,7 @@ class ExpressionTables:
 
 
 def expression_tables(face: EnrolledFace, pad_px: int) -> ExpressionTables:
-    """Those of one face. Args: pad_px: of `SkinField`."""
+    """Those of one face. Args: pad_px: how far the head may carry the eyes from where they are on the photo."""
     at = face.plane.to_plane(face.landmarks[:, :2])
     low = at[[*BROWS_ABOVE, *FACE_OVAL]].min(0) - 0.1
     high = np.array([at[list(FACE_OVAL), 0].max() + 0.1, at[[205, 425], 1].max() + 3 * _CHEEK_SPREAD[1]])
@@ -72,6 +73,7 @@ def expression_tables(face: EnrolledFace, pad_px: int) -> ExpressionTables:
         return ExpressionTables(None, None)
     pixels = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1) * cell_px + cell_px // 2 + start
     uv = face.plane.to_plane(pixels)
+    pad_px += round(_APART_UNITS * face.pose.unit_px)
     fields = ((_brows(face, at, uv), _HIGHEST_BROWS), (_cheeks(face, at, uv), 1.0))
     return ExpressionTables(*(_trimmed(field, most, start, cell_px, pad_px) for field, most in fields))
 
