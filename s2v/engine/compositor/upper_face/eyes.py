@@ -145,7 +145,9 @@ def _offset(eye: EyeTables, s: Map, t: Map, lids: _Lids, pose: FacePose) -> Map:
     else:
         skin = np.where(t <= edge, -lids.drop, lids.rise)
         skin *= smoothstep(1 - np.maximum(edge - t, t - seam) / SKIN_REACH)
-        down = np.where(inside, down, skin)
+        # Over a pixel from one to the other, else the edge of a lid is a stair.
+        eyeball = np.clip(np.minimum(t - edge, seam - t) * eye.width_px + 0.5, 0, 1)
+        down = skin + eyeball * (down - skin)
     return np.asarray(cv2.transform(cv2.merge([along, down]), eye.to_photo[:, :2]), np.float32)
 
 
