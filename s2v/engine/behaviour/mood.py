@@ -21,7 +21,7 @@ class Expression:
     widen: float = 0.0  # share of the eye's opening
 
 
-# Looked at on fourteen faces: with corners of 0.022 half of them seemed neutral, from 0.045 on some grin.
+# Looked at on fourteen portraits, of which half smile: docs/LOG.md.
 MOODS: dict[Mood, Expression] = {
     "neutral": Expression(),
     "friendly": Expression(brows=0.008, corners=0.035, cheeks=0.5),

@@ -12,7 +12,7 @@ from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.face.geometry import LOWER_INNER_LIP, MOUTH_CORNERS, UPPER_INNER_LIP, Points
 
 BROWS_FACE_UNITS = (-0.03, 0.06)
-WIDEN = (-0.3, 0.2)  # of the opening: wider, irises stretch visibly
+WIDEN = (-0.3, 0.2)  # of the opening: what was looked at; irises stretch as lids stand higher
 CORNERS_FACE_UNITS = (-0.02, 0.04)
 _GLASSES_TAKE = 0.5  # of what brows and cheeks may do: a frame that bends is seen at once
 # A smile's share by the width of the mouth, the height of its corners over its middle and how far down the cheeks are,
