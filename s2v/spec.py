@@ -15,10 +15,11 @@ from s2v.errors import ModelError
 Network = Literal["s2v", "speech2vid"]
 
 # What of the mouth the motion of the face does not tell, each in [0, 1]: height of the tongue's body from low to high,
-# its place from back to front, its tip raised to the teeth, the lower lip tucked under the upper teeth.
+# its place from back to front, its tip raised to the teeth, the lower lip tucked under the upper teeth, the tip's
+# constriction at the teeth's edges instead of behind them (1: between the teeth, as in "th").
 # Tract variables: Browman and Goldstein, "Articulatory phonology: an overview", Phonetica 49, 1992.
-TRACT_VARIABLES = ("tongue_height", "tongue_front", "tongue_tip", "lip_to_teeth")
-TRACT_AT_REST = (0.3, 0.5, 0.1, 0.0)
+TRACT_VARIABLES = ("tongue_height", "tongue_front", "tongue_tip", "lip_to_teeth", "tongue_dental")
+TRACT_AT_REST = (0.3, 0.5, 0.1, 0.0, 0.0)
 
 
 @dataclass(frozen=True)

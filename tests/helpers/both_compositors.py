@@ -13,7 +13,7 @@ from poses import pose_at
 from torch import Tensor
 
 from s2v.engine.compositor.cpu import MotionCompositor
-from s2v.engine.compositor.mouth.interior import Seen
+from s2v.engine.compositor.mouth.interior import FACING, Seen
 from s2v.engine.compositor.torch.face_tensors import face_tensors
 from s2v.engine.compositor.torch.frame_inputs import FrameInputs, PoseInputs
 from s2v.engine.compositor.torch.layout import Layout, size_of
@@ -23,8 +23,11 @@ from s2v.engine.face.geometry import Points, canonical_face
 from s2v.spec import LipSyncSpec
 
 SPEC = LipSyncSpec.of("s2v")
-# tongue_height, tongue_front, tongue_tip, lip_to_teeth: at rest, as for IY, AA, L, TH, F.
-TRACTS = ((0.3, 0.5, 0.1, 0), (1, 0.9, 0, 0), (0, 0.1, 0, 0), (0.3, 0.6, 1, 0), (0.5, 1, 0.9, 0), (0.2, 0.5, 0, 0.9))
+# `TRACT_VARIABLES`: at rest, as for IY, AA, L, TH, F.
+TRACTS = (
+    (0.3, 0.5, 0.1, 0, 0), (1, 0.9, 0, 0, 0.1), (0, 0.1, 0, 0, 0), (0.3, 0.6, 1, 0, 0.3), (0.5, 0.8, 0.9, 0, 0.85),
+    (0.2, 0.5, 0, 0.9, 0),
+)  # fmt: skip
 
 
 class FrameOfBoth(NamedTuple):
@@ -32,6 +35,7 @@ class FrameOfBoth(NamedTuple):
 
     outline: Points  # (20, 2) pixels of the window
     carry: Points  # (2, 3)
+    depth_shift: Points  # (2,) pixels of the window
     weights: Tensor  # (1, m)
     points: Tensor  # of `warp.lips`
     inputs: FrameInputs
@@ -47,14 +51,14 @@ class BothCompositors:
         self.whole = Seen(0, 0, *size_of(self.on_cpu.tables.interior.window))
         self._pose_inputs = PoseInputs(self.on_cpu.tables, self.layout)
 
-    def frame(self, motion: NDArray[np.float32], index: int = 0) -> FrameOfBoth:
-        """Args: motion: (n_motion,). index: of a pose, see `pose_at`."""
+    def frame(self, motion: NDArray[np.float32], index: int = 0, depth_shift: Points = FACING) -> FrameOfBoth:
+        """Args: motion: (n_motion,). index: of a pose, see `pose_at`. depth_shift: of `MouthInterior.draw`."""
         pose, weights = pose_at(index), np.append(motion, np.float32(1))
         carry = self.on_cpu._carry(pose)
         given = torch.from_numpy(weights)[None]
-        inputs = FrameInputs.of(torch.from_numpy(self._pose_inputs(pose))[None])
+        inputs = FrameInputs.of(torch.from_numpy(self._pose_inputs(pose, depth_shift=depth_shift))[None])
         points = lips(self.tensors.warp, given)
-        return FrameOfBoth(self.on_cpu._outline(weights, carry), carry, given, points, inputs)
+        return FrameOfBoth(self.on_cpu._outline(weights, carry), carry, depth_shift, given, points, inputs)
 
 
 def opened(jaw: float, seed: int = 0) -> NDArray[np.float32]:

@@ -84,7 +84,7 @@ class Backend(Protocol):
             mfcc: (b, 1, n_cepstra, n_columns) float32, normalised, oldest column first.
             identity: what `encode_face` returned, each (b, ...). Several frames of one face: `np.broadcast_to`
                 costs no memory, and on a device that keeps faces no time.
-        Returns: network "s2v": `motion` (b, n_motion), and `tract` (b, 4) in [0, 1], which `spec.TRACT_VARIABLES`
+        Returns: network "s2v": `motion` (b, n_motion), and `tract` (b, 5) in [0, 1], which `spec.TRACT_VARIABLES`
             names; network "speech2vid": `pixels` (b, 3, face_px, face_px) BGR in [0, 1].
             Reused by the next call: copy to keep.
         Raises: BackendError, naming the input, the shape it got and the shape it wants.

@@ -27,8 +27,8 @@ def _conv(inputs: int, outputs: int, columns: int, stride: int = 1) -> nn.Sequen
 class MotionNet(nn.Module):
     """Audio windows -> motion coefficients and, from the same features, tract variables (`spec.TRACT_VARIABLES`)."""
 
-    tract_gain: Tensor  # (4,) what spreads the tract's logits when frames are asked for one by one
-    tract_shift: Tensor  # (4,) see `training.train.tract_calibration`
+    tract_gain: Tensor  # (5,) what spreads the tract's logits when frames are asked for one by one
+    tract_shift: Tensor  # (5,) see `training.train.tract_calibration`
 
     def __init__(self, spec: LipSyncSpec, width: int = 192, dropout: float = 0.1) -> None:
         super().__init__()
@@ -56,13 +56,13 @@ class MotionNet(nn.Module):
             self.tract.bias.copy_(torch.logit(torch.tensor(TRACT_AT_REST), eps=_LEAST_AT_REST))
 
     def forward(self, mfcc: Tensor) -> tuple[Tensor, Tensor]:
-        """(b, 1, n_cepstra, n_columns) -> motion (b, n_motion), tract (b, 4) in [0, 1], spread to its ends."""
+        """(b, 1, n_cepstra, n_columns) -> motion (b, n_motion), tract (b, 5) in [0, 1], spread to its ends."""
         features = self._features(mfcc)
         tract = self.tract(features).flatten(1) * self.tract_gain + self.tract_shift
         return self.motion(features).flatten(1), torch.sigmoid(tract)
 
     def tract_logits(self, mfcc: Tensor) -> Tensor:
-        """(b, 1, n_cepstra, n_columns) -> (b, 4), before they are spread."""
+        """(b, 1, n_cepstra, n_columns) -> (b, 5), before they are spread."""
         logits: Tensor = self.tract(self._features(mfcc)).flatten(1)
         return logits
 
@@ -71,7 +71,7 @@ class MotionNet(nn.Module):
 
         Args:
             columns: (b, n, n_cepstra), n = columns_per_frame * (n_frames - 1) + n_columns.
-        Returns: motion (b, n_frames, n_motion), tract (b, n_frames, 4) in [0, 1], as it was trained to be: not spread.
+        Returns: motion (b, n_frames, n_motion), tract (b, n_frames, 5) in [0, 1], as it was trained to be: not spread.
         Raises: DataError, a frame is not as long as the layers' step.
         """
         if self.columns_per_frame != STRIDE_COLUMNS:

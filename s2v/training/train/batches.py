@@ -44,7 +44,7 @@ class Clip:
     pcm: NDArray[np.float32]  # 16 kHz mono
     motion: NDArray[np.float32]  # (n_frames, n_motion)
     aperture: NDArray[np.float32]  # (n_frames,) face units above the talker's closed lips
-    tract: NDArray[np.float32]  # (n_frames, 4) `spec.TRACT_VARIABLES` in [0, 1]; NaN where nobody knows
+    tract: NDArray[np.float32]  # (n_frames, 5) `spec.TRACT_VARIABLES` in [0, 1]; NaN where nobody knows
 
 
 class MotionBatch(NamedTuple):
@@ -52,7 +52,7 @@ class MotionBatch(NamedTuple):
 
     columns: Tensor  # (n_rows, n, n_cepstra) as `MotionNet.over` takes them
     motion: Tensor  # (n_rows, ROW_FRAMES, n_motion)
-    tract: Tensor  # (n_rows, ROW_FRAMES, 4); NaN where it is unknown
+    tract: Tensor  # (n_rows, ROW_FRAMES, 5); NaN where it is unknown
     follows: Tensor  # (n_rows, ROW_FRAMES) bool, whether a frame follows the one before it in the same clip
 
 
@@ -226,5 +226,5 @@ def at_speed(
 
 
 def unknown_tract(n_frames: int) -> NDArray[np.float32]:
-    """(n_frames, 4): that of film, in which nobody sees the tongue."""
+    """(n_frames, 5): that of film, in which nobody sees the tongue."""
     return np.full((n_frames, len(TRACT_VARIABLES)), np.nan, np.float32)

@@ -88,7 +88,7 @@ def _seconds(curves: Tensor) -> Tensor:
 
 
 def tract_loss(prediction: Tensor, target: Tensor) -> Tensor:
-    """Mean squared error of tract variables (..., 4), where they are known: NaN is unknown -> scalar."""
+    """Mean squared error of tract variables (..., 5), where they are known: NaN is unknown -> scalar."""
     known = ~target.isnan()
     error = torch.where(known, prediction - target.nan_to_num(), 0)
     return (error**2).sum() / known.sum().clamp(min=1)

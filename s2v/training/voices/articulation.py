@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.spec import TRACT_AT_REST, LipSyncSpec
+from s2v.spec import TRACT_AT_REST, TRACT_VARIABLES, LipSyncSpec
 from s2v.training.voices.phones import SILENCE, Phone, lips_like, tongue_like
 
 Float64 = NDArray[np.float64]
@@ -88,6 +88,7 @@ _TONGUE: dict[str, tuple[float, tuple[float, float] | None, tuple[float, float] 
     **dict.fromkeys(("K", "G", "NG"), (0.0, (1.0, 0.9), (0.3, 0.2))),
 }  # fmt: skip
 _TEETH = ("F", "V")
+_DENTAL = {"TH": 1.0, "DH": 1.0, "L": 0.3}  # the tip between the teeth; at an l it is seen under the upper ones
 
 
 def lip_aims(phone: str) -> LipAims | None:
@@ -101,16 +102,17 @@ def tract_aims(phone: str) -> tuple[tuple[Aim, ...], ...]:
     if phone == SILENCE:
         return tuple((Aim(value),) for value in TRACT_AT_REST)
     if phone not in LIP_AIMS:
-        return ((), (), (), ())
+        return ((),) * len(TRACT_VARIABLES)
     to_teeth = (Aim(1.0),) if phone in _TEETH else (Aim(0.0, 0.6),)
+    dental = (Aim(_DENTAL[phone]),) if phone in _DENTAL else (Aim(0.0, 0.6),)
     if phone in _BODY:
         (low, back), (high, front) = _BODY[phone]
         body = [(Aim(a, 1.0, 0.0, 0.5), Aim(b, 1.0, 0.5, 1.0)) for a, b in ((low, high), (back, front))]
-        return body[0], body[1], (Aim(0.1, 0.6),), to_teeth
+        return body[0], body[1], (Aim(0.1, 0.6),), to_teeth, dental
     tip, height, place = _TONGUE.get(phone, (0.1, None, None))
     insisting = 1.0 if phone in _TONGUE else 0.3
     body_aims = [(Aim(*aim),) if aim else () for aim in (height, place)]
-    return *body_aims, (Aim(tip, insisting),), to_teeth
+    return *body_aims, (Aim(tip, insisting),), to_teeth, dental
 
 
 def dominance(
@@ -132,7 +134,7 @@ def dominance(
 
 
 def tract_labels(phones: Sequence[Phone], n_frames: int, spec: LipSyncSpec) -> NDArray[np.float32]:
-    """What phones and their times say of the tongue and the lower lip, (n_frames, 4) `TRACT_VARIABLES` in [0, 1]."""
+    """What phones and their times say of the tongue and the lower lip, (n_frames, 5) `TRACT_VARIABLES` in [0, 1]."""
     times_s = frame_times_s(n_frames, spec)
     wanted = [tract_aims(phone.name) for phone in phones]
     labels = np.empty((n_frames, len(TRACT_AT_REST)))

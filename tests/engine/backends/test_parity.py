@@ -22,7 +22,7 @@ class Moved:
 
     def __init__(self, error: float = 0.0, component: int = 0, tract: float = 0.0, at: int | None = None) -> None:
         self.inputs: dict[str, Shape] = {"mfcc": (1, 13, 35)}
-        self.outputs: dict[str, Shape] = {"motion": (10,), "tract": (4,)}
+        self.outputs: dict[str, Shape] = {"motion": (10,), "tract": (5,)}
         self.error, self.component, self.tract = error, component, tract
         self.rows = slice(None) if at is None else slice(at, at + 1)
         self.batches: list[int] = []
@@ -31,7 +31,7 @@ class Moved:
         batch = len(tensors["mfcc"])
         self.batches.append(batch)
         loud = tensors["mfcc"].mean(axis=(1, 2, 3))[:, None]
-        outputs = {"motion": np.tile(loud, (1, 10)), "tract": np.tile(0.5 + 0.1 * loud, (1, 4))}
+        outputs = {"motion": np.tile(loud, (1, 10)), "tract": np.tile(0.5 + 0.1 * loud, (1, 5))}
         outputs["motion"][self.rows, self.component] += np.float32(self.error)
         outputs["tract"][self.rows, -1] += np.float32(self.tract)
         return outputs

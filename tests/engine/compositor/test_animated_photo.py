@@ -30,7 +30,7 @@ def talking(spec: LipSyncSpec, face: EnrolledFace, jaw: float = 2.0) -> Tensors:
         return {"pixels": pixels}
     motion = np.zeros((1, spec.n_motion), np.float32)
     motion[0, 0] = jaw
-    return {"motion": motion, "tract": np.array([[0.3, 0.5, 0.1, 0.0]], np.float32)}
+    return {"motion": motion, "tract": np.array([[0.3, 0.5, 0.1, 0.0, 0.0]], np.float32)}
 
 
 @pytest.fixture(scope="module", params=list(SPECS))
@@ -116,7 +116,7 @@ def test_the_inside_stays_between_the_lips_while_the_head_moves(closed_face: Enr
     weights = np.append(said["motion"][0], np.float32(1))
     corner = np.array(alive.tables.box[:2])
     for frame in FRAMES:
-        tongue_up = said | {"tract": np.array([[1.0, 1.0, 1.0, 1.0]], np.float32)}
+        tongue_up = said | {"tract": np.array([[1.0, 1.0, 1.0, 1.0, 1.0]], np.float32)}
         changed = (alive.draw(said, pose_at(frame)) != alive.draw(tongue_up, pose_at(frame))).any(-1)
         assert alive.animated is not None
         outline = alive.animated.carry(pose_at(frame), alive.warp.mouth_outline(weights) + corner)

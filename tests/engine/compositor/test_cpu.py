@@ -13,6 +13,7 @@ from hypothesis.extra.numpy import arrays
 from poses import pose_at
 
 from s2v.engine.backends.base import Tensors
+from s2v.engine.behaviour.pose import AT_REST, FacePose
 from s2v.engine.compositor.cpu import MotionCompositor, PixelCompositor, make_compositor
 from s2v.engine.compositor.face_tables import face_warp_tables, lower_face_box
 from s2v.engine.compositor.lips import LipLine, lip_line_colour
@@ -21,10 +22,10 @@ from s2v.engine.compositor.mouth.own_teeth import own_teeth
 from s2v.engine.compositor.warp import LayeredWarp
 from s2v.engine.face.articulation import articulated, articulation_tables
 from s2v.engine.face.enrolment import EnrolledFace, enrol, face_from_landmarks, face_grid
-from s2v.engine.face.geometry import FACE_OVAL
+from s2v.engine.face.geometry import FACE_OVAL, OUTER_LIPS
 from s2v.engine.face.motion_basis import aperture, lip_gaps
 from s2v.engine.face.photo import Image
-from s2v.spec import LipSyncSpec
+from s2v.spec import TRACT_VARIABLES, LipSyncSpec
 
 SPEC = LipSyncSpec()
 DRAWN = drawn_face(SPEC)
@@ -42,7 +43,7 @@ def smiling(smiling_face: EnrolledFace) -> MotionCompositor:
     return MotionCompositor(smiling_face, SPEC)
 
 
-def outputs(motion: np.ndarray | float = 0.0, tract: tuple[float, ...] = (0.3, 0.5, 0.1, 0.0)) -> Tensors:
+def outputs(motion: np.ndarray | float = 0.0, tract: tuple[float, ...] = (0.3, 0.5, 0.1, 0.0, 0.0)) -> Tensors:
     """Motion (one number: of the jaw alone) and tract variables."""
     moved = np.zeros((1, SPEC.n_motion), np.float32)
     if isinstance(motion, np.ndarray):
@@ -68,7 +69,7 @@ def outside(face: EnrolledFace) -> np.ndarray:
 
 
 @settings(max_examples=25, deadline=None)
-@given(MOTIONS, st.tuples(*[st.floats(0, 1)] * 4))
+@given(MOTIONS, st.tuples(*[st.floats(0, 1)] * len(TRACT_VARIABLES)))
 def test_nothing_outside_the_box_changes_by_one_bit(motion: np.ndarray, tract: tuple[float, ...]) -> None:
     before = DRAWN.photo.copy()
     frame = DRAWN_COMPOSITOR.draw(outputs(motion, tract))
@@ -241,7 +242,7 @@ def test_closed_or_pressed_lips_show_nothing_of_the_inside(
 
 
 def test_what_the_tract_says_is_seen_in_an_open_mouth_and_not_in_a_closed_one(closed: MotionCompositor) -> None:
-    low, high = (0.0, 0.5, 0.0, 0.0), (1.0, 0.5, 1.0, 0.0)
+    low, high = (0.0, 0.5, 0.0, 0.0, 0.0), (1.0, 0.5, 1.0, 0.0, 0.0)
     assert differs(closed.draw(outputs(3.0, low)), closed.draw(outputs(3.0, high)), by=20).sum() > 100
     np.testing.assert_array_equal(closed.draw(outputs(0.0, low)), closed.draw(outputs(0.0, high)))
 
@@ -256,6 +257,31 @@ def lens(gap: float, roll_degrees: float = 0.0) -> np.ndarray:
 
 
 # --- network "speech2vid" ------------------------------------------------------------------------------
+
+
+def test_a_face_takes_as_much_of_an_expression_as_its_photo_bears(
+    closed_face: EnrolledFace, smiling_face: EnrolledFace
+) -> None:
+    """Corners of 0.04 lift calm lips by that, a laugh's by little; the outline of the opening goes along."""
+    lifted = []
+    for face in (closed_face, smiling_face):
+        moving = MotionCompositor(face, SPEC, moving=True)
+        rest, friendly = (moving.draw(outputs(), FacePose(corners=corners)) for corners in (0.0, 0.04))
+        mouth = face.landmarks[list(OUTER_LIPS), :2].round().astype(int)
+        near = np.zeros(rest.shape[:2], np.uint8)
+        cv2.fillPoly(near, [mouth], 1)
+        lifted.append(np.abs(friendly.astype(int) - rest)[near > 0].mean())
+    assert lifted[0] > 2 * lifted[1] > 0
+
+
+def test_closed_lips_stay_closed_under_a_friendly_face(closed_face: EnrolledFace) -> None:
+    moving = MotionCompositor(closed_face, SPEC, moving=True)
+    weights = np.append(np.zeros(SPEC.n_motion, np.float32), np.float32(1))
+    gaps = []
+    for corners in (0.0, 0.04):
+        outline = moving._outline(weights, moving._carry(AT_REST), corners)
+        gaps.append(np.abs(outline[1:10, 1] - outline[:10:-1, 1]).max())
+    assert gaps[1] < gaps[0] + 0.004 * closed_face.pose.unit_px
 
 
 def test_painting_the_photos_own_crop_back_changes_little(closed_face: EnrolledFace) -> None:

@@ -39,7 +39,7 @@ def test_drawing_only_reads_the_tables(smiling_face: EnrolledFace) -> None:
     compositor = MotionCompositor(smiling_face, SPEC, moving=True)
     before = [array.copy() for array in arrays(compositor.tables)]
     assert len(before) > 25
-    outputs = {"motion": np.zeros((1, SPEC.n_motion), np.float32), "tract": np.ones((1, 4), np.float32)}
+    outputs = {"motion": np.zeros((1, SPEC.n_motion), np.float32), "tract": np.ones((1, 5), np.float32)}
     for index, jaw in ((0, 0.0), (88, 3.0), (160, 1.0)):  # the last two in a blink
         outputs["motion"][0, 0] = jaw
         compositor.draw(outputs, pose_at(index))

@@ -112,7 +112,7 @@ def test_every_frame_has_its_motion(shards: Path, features: Path) -> None:
     wanted = MotionBasis.load(SPEC.motion_basis).coefficients(canonical, neutral)
     np.testing.assert_allclose(stored["motion"], wanted, atol=1e-4)
     np.testing.assert_allclose(stored["aperture"], aperture(canonical) - aperture(neutral), atol=1e-5)
-    assert stored["tract"].shape == (len(canonical), 4) and np.isnan(stored["tract"]).all()
+    assert stored["tract"].shape == (len(canonical), 5) and np.isnan(stored["tract"]).all()
     np.testing.assert_array_equal(stored["pcm"], clip.pcm)
     assert (stored["motion_ends"].tolist(), stored["pcm_ends"].tolist()) == ([len(canonical)], [len(clip.pcm)])
 

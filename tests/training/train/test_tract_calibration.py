@@ -49,7 +49,7 @@ def test_what_is_low_and_high_becomes_lower_and_higher() -> None:
     targets = ends_of(before)
     calibrate_tract(net, [clip(targets)])
     after = said(net)
-    for index in range(4):
+    for index in range(5):
         low, high = after[targets[:, index] == 0, index], after[targets[:, index] == 1, index]
         assert low.mean() < 0.3 and high.mean() > 0.7
         assert np.corrcoef(
@@ -60,7 +60,7 @@ def test_what_is_low_and_high_becomes_lower_and_higher() -> None:
 def test_unknown_targets_leave_everything_as_it_is() -> None:
     net = network()
     before = said(net)
-    calibrate_tract(net, [clip(np.full((N, 4), np.nan, np.float32))])
+    calibrate_tract(net, [clip(np.full((N, 5), np.nan, np.float32))])
     np.testing.assert_array_equal(said(net), before)
     calibrate_tract(net, [])
     np.testing.assert_array_equal(said(net), before)
@@ -71,7 +71,7 @@ def test_a_variable_that_says_nothing_is_not_blown_up() -> None:
     with torch.no_grad():
         net.tract.weight.zero_()
     before = said(net)
-    calibrate_tract(net, [clip(np.tile(np.array([[0], [1]], np.float32), (N // 2 + 1, 4))[:N])])
+    calibrate_tract(net, [clip(np.tile(np.array([[0], [1]], np.float32), (N // 2 + 1, 5))[:N])])
     np.testing.assert_array_equal(said(net), before)
 
 

@@ -19,7 +19,7 @@ from s2v.training.voices.articulation import (
 from s2v.training.voices.phones import SILENCE, Phone, phone_features
 
 SPEC = LipSyncSpec()
-HEIGHT, FRONT, TIP, TEETH = range(len(TRACT_VARIABLES))
+HEIGHT, FRONT, TIP, TEETH, DENTAL = range(len(TRACT_VARIABLES))
 
 
 def middle_of(phone: str, before: str = "AH", after: str = "AH", length_s: float = 0.12) -> np.ndarray:
@@ -37,7 +37,8 @@ def test_every_phone_that_the_bridge_knows_has_aims() -> None:
 @pytest.mark.parametrize(
     ("variable", "high", "low"),
     [(HEIGHT, "IY", "AA"), (HEIGHT, "K", "AE"), (FRONT, "IY", "UW"), (FRONT, "EH", "AO"), (TIP, "L", "AA"),
-     (TIP, "TH", "K"), (TIP, "N", "M"), (TEETH, "F", "P"), (TEETH, "V", "S")],
+     (TIP, "TH", "K"), (TIP, "N", "M"), (TEETH, "F", "P"), (TEETH, "V", "S"), (DENTAL, "TH", "S"),
+     (DENTAL, "DH", "D"), (DENTAL, "TH", "L"), (DENTAL, "TH", "F")],
 )  # fmt: skip
 def test_phones_differ_where_the_tongue_does(variable: int, high: str, low: str) -> None:
     assert middle_of(high)[variable] > middle_of(low)[variable] + 0.3
@@ -46,7 +47,7 @@ def test_phones_differ_where_the_tongue_does(variable: int, high: str, low: str)
 def test_labels_lie_between_0_and_1_and_at_rest_in_silence() -> None:
     phones = [Phone(name, 0.1 * i, 0.1 * (i + 1)) for i, name in enumerate(LIP_AIMS)]
     labels = tract_labels([*phones, Phone(SILENCE, 3.9, 6.0)], 150, SPEC)
-    assert labels.shape == (150, 4) and labels.dtype == np.float32
+    assert labels.shape == (150, 5) and labels.dtype == np.float32
     assert labels.min() >= 0 and labels.max() <= 1
     np.testing.assert_allclose(labels[130:], np.tile(TRACT_AT_REST, (20, 1)), atol=0.01)
     np.testing.assert_allclose(tract_labels([], 5, SPEC), np.tile(TRACT_AT_REST, (5, 1)), atol=1e-6)

@@ -24,7 +24,7 @@ _WHITEST = 70  # percentile of an eye's lightness: lashes and the shadow of the 
 _WHITE_OVER_CHEEK = (-12.0, 32.0)  # L; what is further off is no white of an eye
 _FULL_CHROMA = 18.0  # of skin on a photo with colours
 _CHROMA_PERCENTILE = 75
-_TEETH_OFF = 8.0  # L that a photo's own teeth may be off the guess: flash or shade on them is not in every frame
+_TEETH_OFF = (-8.0, 20.0)  # L that a photo's own teeth may be off the guess: shade on them is not in every frame
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ class InteriorColours:
     teeth: NDArray[np.float32]
     flesh: NDArray[np.float32]  # tongue and gums
     cavity: NDArray[np.float32]
-    lip: NDArray[np.float32]  # the lower lip's inner side
+    lip: NDArray[np.float32]  # the lower lip, tucked
+    inner_lip: NDArray[np.float32]  # its wet inner side
     shade_exponents: NDArray[np.float32]  # (3,) BGR: light to that power; flesh reflects red into its shadows
 
     @property
@@ -45,7 +46,7 @@ class InteriorColours:
     def with_teeth(self, seen: NDArray[np.float32]) -> InteriorColours:
         """The same mouth with teeth of a colour (3,) that the photo shows, about as light as those guessed."""
         guessed, found = (_lab(colour[None])[0] for colour in (self.teeth, seen))
-        found[0] = np.clip(found[0], guessed[0] - _TEETH_OFF, guessed[0] + _TEETH_OFF)
+        found[0] = np.clip(found[0], guessed[0] + _TEETH_OFF[0], guessed[0] + _TEETH_OFF[1])
         return replace(self, teeth=_bgr(found))
 
 
@@ -63,16 +64,18 @@ def interior_colours(face: EnrolledFace) -> InteriorColours:
     chroma = float(np.percentile(np.hypot(*np.concatenate([cheeks, lips])[:, 1:].T), _CHROMA_PERCENTILE))
     s = float(np.clip(chroma / _FULL_CHROMA, 0, 1))
     cast = max(0.0, cheek[2] - 21)  # yellow that no skin has in white light
-    yellow = min(0.35 * white[2] + 6.5 * s + 0.75 * cast, 0.6 * chroma)
+    yellow = min(0.35 * white[2] + 7.0 * s + 0.75 * cast, 0.6 * chroma)
     teeth = [0.45 * cheek[0] + 0.55 * white_l + 10, np.clip(0.35 * white[1], -0.5 * s, 4 * s), max(yellow, 0.0)]
-    flesh = [0.36 * cheek[0] + 0.30 * lip[0] + 14, 0.45 * lip[1] + 21 * s, 0.45 * lip[2] + 9 * s + 0.5 * cast]
-    cavity = [0.24 * cheek[0], 0.78 * flesh[1], 0.85 * flesh[2]]
-    inner_lip = [0.92 * lip[0], lip[1] + 4 * s, lip[2]]
+    flesh = [0.36 * cheek[0] + 0.30 * lip[0] + 14, 0.45 * lip[1] + 21 * s, 0.45 * lip[2] + 10.5 * s + 0.5 * cast]
+    cavity = [0.24 * cheek[0], 0.78 * flesh[1], 0.95 * flesh[2]]
+    tucked = [0.92 * lip[0], lip[1] + 4 * s, lip[2]]
+    wet = [0.74 * lip[0], 0.9 * lip[1] + 9 * s, 0.9 * lip[2] + 4 * s]
     return InteriorColours(
         teeth=_bgr(np.array(teeth)),
         flesh=_bgr(np.array(flesh)),
         cavity=_bgr(np.array(cavity)),
-        lip=_bgr(np.array(inner_lip)),
+        lip=_bgr(np.array(tucked)),
+        inner_lip=_bgr(np.array(wet)),
         shade_exponents=np.array([1 + 0.26 * s, 1 + 0.26 * s, 1 - 0.36 * s], np.float32),
     )
 

@@ -15,7 +15,9 @@ from s2v.engine.face.geometry import FacePlane, Points, Pose
 
 MM = 1 / 92  # of a face unit
 _SIDES_RISE = 0.5  # per face unit: the edges of the teeth rise by that times the square of the way from the midline
-_FALLOFF = ((0.0, 0.27, 0.62, 0.95), (1.0, 1.0, 0.66, 0.40))  # light by the way to the corner of the mouth
+_ASIDE = (0.0, 0.27, 0.62, 0.95)  # shares of the way to the corner of the mouth ...
+# ... and light there of the upper row and of the lower one, which is narrower and behind the cheeks.
+_FALLOFF = {True: (1.0, 1.0, 0.68, 0.44), False: (1.0, 0.90, 0.46, 0.26)}
 RASTER_PX = 500.0  # of a face unit
 
 
@@ -67,7 +69,7 @@ class View:
         map_y = np.minimum((t_mm + BELOW_MM) * PX_PER_MM, len(texture) - 1).astype(np.float32)
         seen = cv2.remap(texture, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
         aside = np.abs(at_u - np.interp(0, s_mm, u)) / self.half_width
-        seen[..., :2] *= np.interp(aside, *_FALLOFF).astype(np.float32)[:, None]
+        seen[..., :2] *= np.interp(aside, _ASIDE, _FALLOFF[arch.roots_up]).astype(np.float32)[:, None]
         return np.asarray(seen, np.float32)
 
 

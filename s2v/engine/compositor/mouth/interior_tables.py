@@ -29,10 +29,12 @@ _SUBNASALE, _CHIN = 2, 152  # mesh points
 _UNDER_LIPS_MM = 1.4  # the line where lips meet lies that far above what the lips leave free when they part
 _OVERBITE_MM, _OVERJET_MM = 0.6, 1.0  # the lower teeth's edge is that far above and behind the upper ones', jaw shut
 JAW_SHARE = 0.75  # of the chin's way that the lower teeth go: film shows them where lips part
-LOWER_LIGHT = 0.86  # of the upper teeth's
+LOWER_LIGHT = 1.0  # of the upper teeth's
 # Rows of teeth have that many pixels for one of the photo, below so many pixels a unit: look-ups keep them sharp.
 _FINE, _FINE_BELOW_PX = 2, 250
-_BEHIND_LIPS = 0.06  # face units from the lips' surface to the upper incisors
+# Face units behind the middle of the lips: by them a turned head shifts what is inside against the lips.
+UPPER_DEPTH, TONGUE_DEPTH = 0.05, 0.12
+LOWER_DEPTH = UPPER_DEPTH + _OVERJET_MM * MM
 _UPPER_BEND, _LOWER_BEND = 0.030, 0.036  # of the arches, per mm
 # Face units around the corners and the line of the lips that the window holds.
 _BESIDE, _ABOVE, _BELOW = 0.10, 0.16, 0.40
@@ -51,6 +53,7 @@ class InteriorTables:
     row_to_window: Points  # (2, 3) from the pixels of both to those of the window
     grid_to_window: Points  # (2, 3) from the grid of `tongue`
     colours: NDArray[np.float32]  # (3, 4): BGR in [0, 255] of teeth, flesh, cavity, lip, in full light
+    inner_lip: NDArray[np.float32]  # (3,) BGR in [0, 255] of the lower lip's wet inner side, in full light
     shade_exponents: NDArray[np.float32]  # (3,): light to that power is the light of B, G, R
     lower_v: float  # of the lower teeth's edge with the jaw at rest, in face units below the upper ones'
     chin_moves: Points  # (n_motion, 2) how each coefficient moves the chin, in the face plane
@@ -108,6 +111,7 @@ def interior_tables(
         row_to_window=row_to_window,
         grid_to_window=plane_to_window @ _whole(grid),
         colours=colours.layers,
+        inner_lip=colours.inner_lip,
         shade_exponents=colours.shade_exponents,
         lower_v=float(lower_middle[1] - middle[1]),
         chin_moves=_chin_moves(face, spec),
@@ -126,7 +130,7 @@ def _incisors(resting: Points, show_mm: float) -> Points:
     They stand behind the middle of the lips; how far behind shifts them when the head is turned.
     """
     stomion = resting[[UPPER_INNER_LIP[5], LOWER_INNER_LIP[5]]].mean(0)
-    upper = stomion + np.array([0, (show_mm + _UNDER_LIPS_MM) * MM, _BEHIND_LIPS])
+    upper = stomion + np.array([0, (show_mm + _UNDER_LIPS_MM) * MM, UPPER_DEPTH])
     return np.stack([upper, upper + np.array([0, -_OVERBITE_MM * MM, _OVERJET_MM * MM])])
 
 

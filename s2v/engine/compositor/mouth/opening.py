@@ -19,10 +19,14 @@ LEAST_BLUR_PX = 0.5
 REACH = 0.022  # face units from which light comes: what is further from the open is dark
 FULLY_LIT = 0.9  # share of the surroundings open from which on light is full
 FADED = 0.53  # that share in the middle of a gap of 0.032 face units: narrower ones show the photo's own dark line
-BRIGHTEST = 0.88  # light in the middle of a wide opening: lips and nose keep off some
-DARKEST, DARKEST_IN_SLIT = 0.50, 0.16  # share of it where nothing around is open
+BRIGHTEST = 0.92  # light in the middle of a wide opening: lips and nose keep off some
+DARKEST, DARKEST_IN_SLIT = 0.58, 0.16  # share of it where nothing around is open
 WIDE = 0.06  # face units: lips that far apart are no slit
-SHADOW, SHADOW_LENGTH = 0.30, 0.024  # of the upper lip on what is below it: share of the light; face units
+SHADOW, SHADOW_LENGTH = 0.22, 0.024  # of the upper lip on what is below it: share of the light; face units
+FROM_ABOVE = 0.55  # how far the light is what is open above, not around: it reaches what is near the lower lip
+# Beside the lower lip more is open above than around; by that much the lip's wet inner side begins to show, and how
+# fast it comes.
+INNER_FROM, INNER_OVER, INNER_MOST = 0.10, 0.30, 0.65
 _COARSE_SIGMA_PX = 4  # a blur of twice that is made on half the pixels, and so on
 _MOST_FINE = 4  # how many times as fine as the picture the outline is drawn
 
@@ -32,6 +36,7 @@ class Opening(NamedTuple):
 
     cover: Plane  # how far what is inside covers the photo
     light: Plane  # what falls on it
+    lower_lip: Plane  # how far the wet inner side of the lower lip hides what is inside
 
 
 def lip_gap(outline: Points) -> tuple[float, Points]:
@@ -93,10 +98,13 @@ def light_through(gate: Plane, gap_px: float, down: Points, unit_px: float) -> O
     darkest = DARKEST_IN_SLIT + (DARKEST - DARKEST_IN_SLIT) * min(max(gap_px / (WIDE * unit_px), 0.0), 1.0)
     shift = np.c_[np.eye(2), SHADOW_LENGTH * unit_px * down]
     above = cv2.warpAffine(surroundings, shift, gate.shape[::-1], flags=cv2.INTER_LINEAR)
-    light = darkest + (1 - darkest) * np.minimum(surroundings * np.float32(1 / FULLY_LIT), 1)
+    more_above = above - surroundings
+    around = surroundings + np.float32(FROM_ABOVE) * more_above
+    light = darkest + (1 - darkest) * np.minimum(around * np.float32(1 / FULLY_LIT), 1)
     light *= BRIGHTEST * (1 - SHADOW) + BRIGHTEST * SHADOW * np.minimum(above * np.float32(1 / FULLY_LIT), 1)
     cover = gate * np.minimum(surroundings * np.float32(1 / FADED), 1)
-    return Opening(np.asarray(cover, np.float32), np.asarray(light, np.float32))
+    lower_lip = np.clip((more_above - np.float32(INNER_FROM)) * np.float32(1 / INNER_OVER), 0, INNER_MOST)
+    return Opening(*(np.asarray(plane, np.float32) for plane in (cover, light, lower_lip)))
 
 
 def light_between(outline: Points, size: tuple[int, int], unit_px: float) -> Plane:

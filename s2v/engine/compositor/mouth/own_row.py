@@ -13,13 +13,20 @@ from numpy.typing import NDArray
 
 from s2v.engine.compositor.mouth.teeth_texture import Texture
 from s2v.engine.face.geometry import Points
+from s2v.engine.face.maps import smoothstep
 
 _LUMA = np.array([0.114, 0.587, 0.299], np.float32)  # of B, G, R
 _FRONT = 0.06  # face units beside the middle: the edge of the front teeth is looked for there
 _MOST_MOVED = 0.07  # face units
 _BRIGHT_PERCENTILE = 60  # of the luma: gaps and shaded teeth do not say what colour teeth are
-_LIGHT = (0.35, 1.15)  # of the drawn teeth's; darker is a gap, brighter a reflection
+_LIGHT = (0.45, 1.08)  # of the drawn teeth's; darker is a gap, brighter a reflection
+_DARK_FROM, _DARK_OVER = 0.45, 0.20  # of that: what is so dark is no tooth of the photo's, and the drawn one is seen
+_GAP, _GAP_LIGHT = (
+    0.022,
+    0.80,
+)  # face units: what is narrower and darker than that share of the teeth beside it is a gap
 _LEAST_COVER = 0.5
+_LONGER = 0.012  # face units that a photo's tooth may reach below a drawn one: what goes further is a lip that shines
 
 
 class OwnRow(NamedTuple):
@@ -52,13 +59,23 @@ def with_own_teeth(own: NDArray[np.float32], upper: Texture, plane_to_row: Point
     bright = solid & (luma >= np.percentile(luma[solid], _BRIGHT_PERCENTILE))
     level = np.median(upper[..., 0][drawn]) / np.median(luma[front])
     light = np.clip(luma * level, *_LIGHT).astype(np.float32)
-    cover = np.clip(own[..., 3], 0, 1)
+    light = np.maximum(light, _GAP_LIGHT * _closed(light, solid, _GAP / float(np.hypot(*back[:, 0]))))
+    cover = np.clip(own[..., 3], 0, 1) * smoothstep((luma * level - _DARK_FROM) / _DARK_OVER).astype(np.float32)
     lowest = np.where(front, v, -np.inf).max(0)
     bottom = np.median(lowest[front.any(0)]) + 0.5 * np.hypot(*back[:, 1])  # the last row's lower side
     down = np.clip(edge[1] - bottom, -_MOST_MOVED, _MOST_MOVED)
     shift = np.c_[np.eye(2), plane_to_row[:, 1] * down]
     layer = np.asarray(cv2.warpAffine(cv2.merge([light * cover, cover]), shift, (width, height)), np.float32)
+    lower = np.c_[np.eye(2), plane_to_row[:, 1] * _LONGER]
+    layer *= cv2.warpAffine(1 - upper[..., 2], lower, (width, height))[..., None]
     bare = 1 - layer[..., 1]
     row = upper * bare[..., None]
     row[..., 0] += layer[..., 0]
     return OwnRow(row, np.asarray(np.median(own[bright][:, :3], axis=0), np.float32))
+
+
+def _closed(light: NDArray[np.float32], solid: NDArray[np.bool_], width_px: float) -> NDArray[np.float32]:
+    """Light of teeth as if there were no gaps between them, (h, w). Args: solid: what is teeth."""
+    radius = max(1, round(width_px / 2))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    return np.asarray(cv2.morphologyEx(np.where(solid, light, 0).astype(np.float32), cv2.MORPH_CLOSE, kernel))

@@ -32,7 +32,7 @@ _SHADED = 0.6  # of the teeth's own lightness: darker is a gap
 _DISTINCT = 18.0  # CIE Lab: teeth differ that much from lips, or they are lips in the sun
 _COLOURED = 4.0  # CIE Lab: how much redder lips are than teeth, or the photo is grey
 _LEAST_TOOTH = 0.012  # face units down a column: less is a highlight
-_DARKEST = 0.4  # of full light; what lies darker on the photo is not brightened further
+_DARKEST = 0.55  # of full light; what lies darker on the photo is not brightened further
 _FIT_STEPS = 12
 _FIT_SCALE = 0.006  # face units: an edge that far off the parabola counts half
 

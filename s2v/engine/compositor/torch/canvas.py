@@ -75,7 +75,7 @@ class TorchCanvas:
         """Queue the upload, or the copy, of what the frames are drawn from. Within `running`.
 
         Args:
-            outputs: `motion` (n, n_motion) and `tract` (n, 4), both in host memory or both on the device.
+            outputs: `motion` (n, n_motion) and `tract` (n, 5), both in host memory or both on the device.
             numbers: (n, N_NUMBERS).
         Raises: BackendError, another shape.
         """

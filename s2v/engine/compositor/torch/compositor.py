@@ -68,7 +68,7 @@ class TorchCompositor:
         """See `Compositor.draw`; in the pixel format asked for.
 
         Args:
-            outputs: `motion` (1, K) and `tract` (1, 4): arrays, or tensors on this device that were computed on the
+            outputs: `motion` (1, K) and `tract` (1, 5): arrays, or tensors on this device that were computed on the
                 draw_stream's stream or are finished.
         """
         with self._lock:
@@ -145,7 +145,7 @@ class TorchBatchCompositor:
         """One frame of each face, (n, h, w, 3) BGR or as asked for, a new array.
 
         Args:
-            outputs: `motion` (n, K) and `tract` (n, 4), one row a face. poses: of each of them.
+            outputs: `motion` (n, K) and `tract` (n, 5), one row a face. poses: of each of them.
         """
         rows, blinking = self._rows(poses)
         with self._lock:

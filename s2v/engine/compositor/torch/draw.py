@@ -70,9 +70,9 @@ def draw(
     join_flows = fork(lambda: compile_step(flows)(face.warp, weights, lip_points))
     has_mouth = not is_empty(layout.mouth)
     if has_mouth:
-        window = face.mouth, lip_points, inputs.to_window
+        window = face.mouth, lip_points, inputs.to_window, given.tract
         join_opening = fork(lambda: compile_step(opening)(*window, layout))
-        inside = face.interior, face.mouth, weights, given.tract, inputs.places
+        inside = face.interior, face.mouth, weights, given.tract, inputs.places, inputs.depth_shift
         join_inside = fork(lambda: compile_step(layers)(*inside))
     source, lids = compile_step(idle_map)(face, layout, inputs, blinking)
     picture = compile_step(warp_photo)(face, layout, source, join_flows(), lids)

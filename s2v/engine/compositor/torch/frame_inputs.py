@@ -12,13 +12,14 @@ from torch import Tensor
 from s2v.engine.behaviour.pose import FacePose
 from s2v.engine.compositor.face_tables import FaceTables
 from s2v.engine.compositor.head import MovingHead
+from s2v.engine.compositor.mouth.interior import FACING
 from s2v.engine.compositor.mouth.tongue import GRID_SIZE
 from s2v.engine.compositor.torch.layout import Layout
 from s2v.engine.compositor.torch.mouth_tensors import row_scale
 from s2v.engine.face.articulation import USUAL
 from s2v.engine.face.geometry import Points
 
-_SIZES = (4, 3, 1, 6, 12, 1)
+_SIZES = (4, 3, 1, 6, 12, 1, 2)
 N_NUMBERS = sum(_SIZES)  # of a frame
 
 
@@ -31,12 +32,14 @@ class FrameInputs(NamedTuple):
     to_window: Tensor  # (n, 2, 3) face plane -> pixels of the mouth's window, where the head has carried them
     places: Tensor  # (n, 4, 3) those pixels -> a row of teeth, the grid of soft shapes, where the head had them from
     articulation: Tensor  # (n, 1)
+    depth_shift: Tensor  # (n, 2) pixels of the mouth's window for each face unit behind the lips
 
     @classmethod
     def of(cls, numbers: Tensor) -> FrameInputs:
         """Read (n, N_NUMBERS)."""
-        head, gaze, closed, to_window, places, articulation = torch.split(numbers, list(_SIZES), 1)
-        return cls(head, gaze, closed, to_window.reshape(-1, 2, 3), places.reshape(-1, 4, 3), articulation)
+        head, gaze, closed, to_window, places, articulation, depth_shift = torch.split(numbers, list(_SIZES), 1)
+        to_window, places = to_window.reshape(-1, 2, 3), places.reshape(-1, 4, 3)
+        return cls(head, gaze, closed, to_window, places, articulation, depth_shift)
 
 
 class PoseInputs:
@@ -62,8 +65,10 @@ class PoseInputs:
         )
         self._at_rest = self._row(np.eye(3))
 
-    def __call__(self, pose: FacePose, articulation: float = USUAL) -> NDArray[np.float32]:
-        """(N_NUMBERS,), a new array."""
+    def __call__(
+        self, pose: FacePose, articulation: float = USUAL, depth_shift: Points = FACING
+    ) -> NDArray[np.float32]:
+        """(N_NUMBERS,), a new array. Args: depth_shift: (2,) of `MouthInterior.draw`."""
         row = self._at_rest.copy()
         if self._forward is not None:
             forward = np.eye(3)
@@ -71,6 +76,7 @@ class PoseInputs:
             row = self._row(forward)
         row[:8] = *pose.shift, pose.roll, pose.breath, -2 * pose.gaze[0], 0, -4 * pose.gaze[1], pose.closed
         row[26] = articulation
+        row[27:29] = depth_shift
         return row
 
     def _row(self, forward: Points) -> NDArray[np.float32]:

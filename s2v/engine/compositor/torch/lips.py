@@ -13,10 +13,22 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from s2v.engine.compositor.mouth.opening import BRIGHTEST, DARKEST, DARKEST_IN_SLIT, FADED, FULLY_LIT, SHADOW
+from s2v.engine.compositor.mouth.opening import (
+    BRIGHTEST,
+    DARKEST,
+    DARKEST_IN_SLIT,
+    FADED,
+    FROM_ABOVE,
+    FULLY_LIT,
+    INNER_FROM,
+    INNER_MOST,
+    INNER_OVER,
+    SHADOW,
+)
+from s2v.engine.compositor.mouth.tongue import BETWEEN_FROM, BETWEEN_OVER
 from s2v.engine.compositor.torch.layout import Layout
 from s2v.engine.compositor.torch.mouth_tensors import N_LINE, N_LIPS, MouthTensors
-from s2v.engine.compositor.torch.warp import curve_heights, look_up
+from s2v.engine.compositor.torch.warp import curve_heights, look_up, smoothstep
 
 
 class Lips(NamedTuple):
@@ -34,14 +46,16 @@ class LipOpening(NamedTuple):
 
     cover: Tensor  # how far what is inside covers the photo; nothing where lips are closed
     light: Tensor  # what falls on it
+    lower_lip: Tensor  # how far the wet inner side of the lower lip hides what is inside
     line: Tensor | None  # cover of the line where closed lips meet; nothing where lips are open
 
 
-def opening(face: MouthTensors, points: Tensor, to_window: Tensor, layout: Layout) -> LipOpening:
+def opening(face: MouthTensors, points: Tensor, to_window: Tensor, tract: Tensor, layout: Layout) -> LipOpening:
     """Where the lips are open, how bright it is there, and the line where they meet.
 
     Args:
         points: of `warp.lips`. to_window: (n, 2, 3) from the face plane to pixels of the window.
+        tract: (n, 5) of `TRACT_VARIABLES`.
     """
     of_x, of_y, ones = to_window[:, None].unbind(-1)
     at = torch.addcmul(torch.addcmul(ones, points[..., 1:], of_y), points[..., :1], of_x)
@@ -55,7 +69,11 @@ def opening(face: MouthTensors, points: Tensor, to_window: Tensor, layout: Layou
         begins, ends = torch.split(at[:, 2 * N_LIPS :], N_LINE, 1)
         pen = (face.line_half_px + 0.5 - _distance_px(face, begins, ends)).clamp(0, 1)
         line = (face.line_left @ pen @ face.line_right) * (1 - lips.share)
-    return LipOpening(cover, _light(face, lips, surroundings), line)
+    more_above = _above(face, lips, surroundings) - surroundings
+    # A tongue between the teeth lies on the lower lip.
+    bare = 1 - smoothstep((tract[:, 4, None, None] - BETWEEN_FROM) / BETWEEN_OVER)
+    lower_lip = ((more_above - INNER_FROM) / INNER_OVER).clamp(0, INNER_MOST) * bare
+    return LipOpening(cover, _light(face, lips, surroundings, more_above), lower_lip, line)
 
 
 def draw_line(part: Tensor, line: Tensor, face: MouthTensors) -> None:
@@ -93,13 +111,19 @@ def _open_share(face: MouthTensors, lips: Lips, both: Tensor) -> Tensor:
     return (below_upper - below_lower).abs()
 
 
-def _light(face: MouthTensors, lips: Lips, surroundings: Tensor) -> Tensor:
-    """(n, h, w), of `light_through`. Args: surroundings: the open share around each pixel."""
+def _above(face: MouthTensors, lips: Lips, surroundings: Tensor) -> Tensor:
+    """The open share above each pixel, (n, h, w). Args: surroundings: that around it."""
     x, y = lips.across[:, None].split(1, -1)
-    above = look_up(surroundings[:, None], face.places - face.shadow * torch.cat([-y, x], -1), "bilinear", "zeros")
+    return look_up(surroundings[:, None], face.places - face.shadow * torch.cat([-y, x], -1), "bilinear", "zeros")[:, 0]
+
+
+def _light(face: MouthTensors, lips: Lips, surroundings: Tensor, more_above: Tensor) -> Tensor:
+    """(n, h, w), of `light_through`. Args: surroundings: open share around each pixel; more_above: above, that less."""
     darkest = DARKEST_IN_SLIT + (DARKEST - DARKEST_IN_SLIT) * (lips.gap_px / face.wide_px).clamp(0, 1)
-    light = torch.lerp(darkest, torch.ones_like(darkest), (surroundings / FULLY_LIT).clamp(max=1))
-    return light * (BRIGHTEST * (1 - SHADOW) + BRIGHTEST * SHADOW * (above[:, 0] / FULLY_LIT).clamp(max=1))
+    around = torch.add(surroundings, more_above, alpha=FROM_ABOVE)
+    light = torch.lerp(darkest, torch.ones_like(darkest), (around / FULLY_LIT).clamp(max=1))
+    above = surroundings + more_above
+    return light * (BRIGHTEST * (1 - SHADOW) + BRIGHTEST * SHADOW * (above / FULLY_LIT).clamp(max=1))
 
 
 def _turned(points: Tensor, across: Tensor) -> tuple[Tensor, Tensor]:

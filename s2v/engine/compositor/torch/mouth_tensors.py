@@ -26,7 +26,6 @@ from s2v.engine.compositor.mouth.opening import (
 from s2v.engine.compositor.mouth.teeth_texture import Texture
 from s2v.engine.compositor.torch.layout import Layout, is_empty, size_of
 from s2v.engine.face.geometry import UPPER_INNER_LIP
-from s2v.engine.face.maps import smoothstep
 from s2v.spec import TRACT_VARIABLES
 
 N_LIPS = len(UPPER_INNER_LIP)  # of one lip; both begin and end in the corners of the mouth
@@ -74,8 +73,9 @@ class InteriorTensors:
 
     upper: Tensor  # (n, 3, rh, rw): light of teeth, of gums, each times cover, and cover
     lower: Tensor
-    numbers: Tensor  # (n, m + 4, len(NUMBERS)): what each motion, the one behind them, and each tract variable adds
+    numbers: Tensor  # (n, m + 5, len(NUMBERS)): what each motion, the one behind them, and each tract variable adds
     colours: Tensor  # (n, 3, 4): BGR in [0, 255] of teeth, flesh, cavity, lip
+    inner_lip: Tensor  # (n, 3, 1, 1): BGR in [0, 255] of the lower lip's wet inner side
     exponents: Tensor  # (n, 3, 1, 1): light to that power is the light of B, G, R
     half: Tensor  # (n, 1, 1, 1)
     # Of the four soft shapes (body and tip of the tongue, tongue between the teeth, tucked lip):
@@ -85,7 +85,7 @@ class InteriorTensors:
     round_off: Tensor  # (n, 4): 1 over the way below it that is rounded; the third's depends on its depth
     least_light: Tensor  # (n, 4, 1, 1): at the edge
     more_light: Tensor  # (n, 4, 1, 1): where it faces the light
-    groove: Tensor  # (n, 1, gw): light of the tongue's body across
+    across: Tensor  # (n, 4, 1, gw): light across: of the tongue's body, of its wet shine, of the cheeks, of the tip
     shade: Tensor  # (n, gh, gw): light that the upper teeth leave
 
 
@@ -131,8 +131,6 @@ def mouth_tensors(tables: FaceTables, layout: Layout) -> MouthTensors:
 def interior_tensors(tables: InteriorTables, n_motion: int, layout: Layout) -> InteriorTensors:
     """Those of one face, n = 1, in host memory."""
     u, v = shapes.GRID_U, shapes.GRID_V
-    groove = 1 - shapes.GROOVE + shapes.GROOVE * smoothstep(np.abs(u) / shapes.GROOVE_HALF)
-    shade = 1 - shapes.SHADOW + shapes.SHADOW * smoothstep(v / shapes.SHADED)
     bends = np.array([shapes.BODY_BEND, shapes.TIP_BEND, shapes.BETWEEN_BEND, -shapes.LIP_BEND])[:, None, None]
     tops = np.array([0, 0, -shapes.TIP_SOFT, 0])[:, None, None]
     soft = np.array([shapes.BODY_SOFT, shapes.TIP_SOFT, shapes.TIP_SOFT, shapes.LIP_SOFT])
@@ -144,6 +142,7 @@ def interior_tensors(tables: InteriorTables, n_motion: int, layout: Layout) -> I
         lower=_one(_row(tables.lower, layout)),
         numbers=_one(_numbers(tables, n_motion, layout)),
         colours=_one(tables.colours),
+        inner_lip=_one(tables.inner_lip.reshape(3, 1, 1)),
         exponents=_one(tables.shade_exponents.reshape(3, 1, 1)),
         half=_one(np.full((1, 1, 1), HALF)),
         below=_one(v - bends * u**2 - tops),
@@ -152,13 +151,13 @@ def interior_tensors(tables: InteriorTables, n_motion: int, layout: Layout) -> I
         round_off=_one(1 / rounded),
         least_light=_one(least[:, None, None]),
         more_light=_one(more[:, None, None]),
-        groove=_one(groove),
-        shade=_one(shade + 0 * u),
+        across=_one(np.stack(shapes.ACROSS)),
+        shade=_one(shapes.SHADE),
     )
 
 
 def _numbers(tables: InteriorTables, n_motion: int, layout: Layout) -> NDArray[np.float64]:
-    """(n_motion + 1 + 4, len(NUMBERS)), of `InteriorTensors`."""
+    """(n_motion + 1 + 5, len(NUMBERS)), of `InteriorTensors`."""
     window_to_row = np.linalg.inv(tables.row_to_window[:, :2])
     jaw = JAW_SHARE * tables.chin_moves @ (row_scale(layout)[:, None] * window_to_row @ tables.plane_to_window[:, :2]).T
     zero = np.zeros(n_motion + 1 + len(TRACT_VARIABLES))
@@ -166,7 +165,7 @@ def _numbers(tables: InteriorTables, n_motion: int, layout: Layout) -> NDArray[n
     one[n_motion] = 1
     chin = zero.copy()
     chin[:n_motion] = tables.chin_moves[:, 1]
-    height, front, tip, _ = np.eye(len(zero))[n_motion + 1 :]
+    height, front, tip, _, dental = np.eye(len(zero))[n_motion + 1 :]
     lower_v = tables.lower_v * one + JAW_SHARE * chin
     numbers = {
         "jaw_x": np.append(jaw[:, 0], zero[n_motion:]),
@@ -176,7 +175,7 @@ def _numbers(tables: InteriorTables, n_motion: int, layout: Layout) -> NDArray[n
         "left_behind": shapes.MOUND * (chin - shapes.MOUND_FROM * one),
         "tip_low_v": lower_v - 0.5 * shapes.OVER_TEETH * one,
         "up": (tip - shapes.TIP_FROM * one) / shapes.TIP_OVER,
-        "out": (tip + front - shapes.BETWEEN_FROM * one) / shapes.BETWEEN_OVER,
+        "out": (dental - shapes.BETWEEN_FROM * one) / shapes.BETWEEN_OVER,
         "front_light": shapes.BACK_LIGHT * one + (1 - shapes.BACK_LIGHT) * front,
     }
     return np.stack([numbers[name] for name in NUMBERS], axis=1)

@@ -20,7 +20,7 @@ class Inputs(NamedTuple):
 
     numbers: Tensor  # (n, N_NUMBERS), first, for they always come from the host
     weights: Tensor  # (n, n_motion + 1): motion, and a one that the photo's own rest is weighed by
-    tract: Tensor  # (n, 4) of `TRACT_VARIABLES`
+    tract: Tensor  # (n, 5) of `TRACT_VARIABLES`
 
     @property
     def motion(self) -> Tensor:

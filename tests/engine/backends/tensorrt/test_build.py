@@ -178,7 +178,7 @@ def test_every_output_has_a_known_shape_and_every_input_is_float32(rtx: TensorRT
     outputs = {network.get_output(i).name: network.get_output(i) for i in range(network.num_outputs)}
     assert {name: tuple(tensor.shape)[1:] for name, tensor in outputs.items()} == {
         "motion": (spec.n_motion,),
-        "tract": (4,),
+        "tract": (5,),
     }
     tensors = [*outputs.values(), *(network.get_input(i) for i in range(network.num_inputs))]
     assert {tensor.dtype for tensor in tensors} == {trt.DataType.FLOAT}

@@ -85,6 +85,13 @@ def test_teeth_seen_on_the_photo_give_their_colour_and_not_all_of_their_light(co
     black = colours.with_teeth(np.array([10, 10, 10], np.float32))
     assert lab(colours.teeth)[0] - 9 < lab(black.teeth)[0] < lab(colours.teeth)[0] - 7
     np.testing.assert_array_equal(yellow.flesh, colours.flesh)
+    white = colours.with_teeth(np.array([255, 255, 255], np.float32))  # a smile in full light
+    assert lab(colours.teeth)[0] + 12 < lab(white.teeth)[0] < lab(colours.teeth)[0] + 21
+
+
+def test_the_wet_inner_side_of_the_lip_is_darker_and_redder(colours: InteriorColours) -> None:
+    wet, tucked = lab(colours.inner_lip), lab(colours.lip)
+    assert wet[0] < 0.85 * tucked[0] and wet[1] > tucked[1]
 
 
 def test_layers_are_teeth_flesh_cavity_lip(colours: InteriorColours) -> None:

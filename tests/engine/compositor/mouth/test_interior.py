@@ -12,7 +12,7 @@ from fakes import drawn_face
 
 from s2v.engine.compositor.face_tables import face_tables
 from s2v.engine.compositor.mouth.interior import MouthInterior
-from s2v.engine.compositor.mouth.interior_tables import JAW_SHARE, InteriorTables
+from s2v.engine.compositor.mouth.interior_tables import JAW_SHARE, LOWER_DEPTH, UPPER_DEPTH, InteriorTables
 from s2v.engine.compositor.mouth.tongue import GRID_LEFT, GRID_PX, GRID_TOP
 from s2v.engine.face.photo import Image
 from s2v.spec import LipSyncSpec
@@ -20,7 +20,7 @@ from s2v.spec import LipSyncSpec
 SPEC = LipSyncSpec()
 SKIN = (120, 140, 190)
 STILL = np.eye(2, 3)
-REST = (0.3, 0.5, 0.1, 0.0)
+REST = (0.3, 0.5, 0.1, 0.0, 0.0)
 TEETH, FLESH, CAVITY, LIP = [250, 0, 0], [0, 0, 200], [0, 100, 0], [0, 200, 200]  # told apart by colour
 
 
@@ -63,12 +63,14 @@ def drawn(
     tract: tuple[float, ...] = REST,
     carry: np.ndarray = STILL,
     of: InteriorTables | None = None,
+    depth_shift: tuple[float, float] = (0.0, 0.0),
 ) -> Image:
     found = of or tables()
     left, top, right, bottom = found.window
     mouth = np.full((bottom - top, right - left, 3), SKIN, np.uint8)
     outline = lips(*opening) @ carry[:, :2].T + carry[:, 2]
-    MouthInterior(found).draw(mouth, outline, carry, jaw(chin_down), np.array(tract, np.float32))
+    given = outline, carry, jaw(chin_down), np.array(tract, np.float32), np.array(depth_shift)
+    MouthInterior(found).draw(mouth, *given)
     return mouth
 
 
@@ -92,7 +94,7 @@ def teeth_edges(picture: Image, **where: float) -> tuple[float, float]:
 
 
 def test_upper_teeth_stay_on_the_skull_and_lower_ones_follow_the_jaw() -> None:
-    shut, wide = (teeth_edges(drawn(chin_down=down, tract=(0, 0.5, 0, 0))) for down in (0.06, 0.12))
+    shut, wide = (teeth_edges(drawn(chin_down=down, tract=(0, 0.5, 0, 0, 0))) for down in (0.06, 0.12))
     assert shut[0] == pytest.approx(0, abs=0.012)
     assert wide[0] == pytest.approx(shut[0], abs=0.002)
     assert wide[1] - shut[1] == pytest.approx(JAW_SHARE * 0.06, abs=0.006)
@@ -106,17 +108,17 @@ def test_lower_teeth_bite_behind_the_upper_ones() -> None:
 def test_a_tongue_shows_between_the_rows_and_a_high_one_higher() -> None:
     tops = []
     for height in (0.0, 1.0):
-        v, colours = column(drawn(tract=(height, 0.5, 0, 0)))
+        v, colours = column(drawn(tract=(height, 0.5, 0, 0, 0)))
         tops.append(v[np.argmax((colours[:, 2] > 60) & (colours[:, 0] < 60))])
     assert tops[0] > tops[1] + 0.02
 
 
 def test_the_tip_is_up_for_l() -> None:
     below_teeth = to_window(0, 0.012).round().astype(int)
-    down, up = (drawn(tract=(0.2, 0.5, tip, 0))[below_teeth[1], below_teeth[0]].astype(int) for tip in (0.0, 1.0))
+    down, up = (drawn(tract=(0.2, 0.5, tip, 0, 0))[below_teeth[1], below_teeth[0]].astype(int) for tip in (0.0, 1.0))
     assert up[2] > down[2] + 60 and down[1] > up[1] + 15  # flesh instead of the dark
     beside = to_window(0.17, 0.012).round().astype(int)
-    one, other = (drawn(tract=(0.2, 0.5, tip, 0))[beside[1], beside[0]].astype(int) for tip in (0.0, 1.0))
+    one, other = (drawn(tract=(0.2, 0.5, tip, 0, 0))[beside[1], beside[0]].astype(int) for tip in (0.0, 1.0))
     assert np.abs(one - other).max() < 12
 
 
@@ -124,7 +126,7 @@ def test_the_tongue_is_between_the_teeth_for_th() -> None:
     """Over the lower teeth, under the upper ones."""
     narrow = partial(drawn, opening=(-0.03, 0.05), chin_down=0.03)
     on_lower, on_upper = (to_window(0.0, v).round().astype(int) for v in (0.019, -0.02))
-    l_like, th = narrow(tract=(0.5, 0.5, 0.9, 0)), narrow(tract=(0.5, 1, 1, 0))
+    l_like, th = narrow(tract=(0.5, 0.5, 0.9, 0, 0.3)), narrow(tract=(0.5, 0.8, 0.9, 0, 0.9))
     assert th[on_lower[1], on_lower[0], 0] < 30 < 50 < l_like[on_lower[1], on_lower[0], 0]
     assert th[on_lower[1], on_lower[0], 2] > 80
     np.testing.assert_array_equal(th[on_upper[1], on_upper[0]], l_like[on_upper[1], on_upper[0]])
@@ -132,7 +134,7 @@ def test_the_tongue_is_between_the_teeth_for_th() -> None:
 
 def test_the_lower_lip_lies_under_the_upper_teeth_for_f() -> None:
     narrow = partial(drawn, opening=(-0.03, 0.03), chin_down=0.02)
-    v, colours = column(narrow(tract=(0.3, 0.5, 0.1, 1)), low=-0.02, high=0.022)
+    v, colours = column(narrow(tract=(0.3, 0.5, 0.1, 1, 0)), low=-0.02, high=0.022)
     assert (colours[v < -0.01, 0] > 70).all()
     lip = colours[v > 0.012]
     assert (lip[:, 0] < 25).all() and (np.abs(lip[:, 1] - lip[:, 2]) < 40).all() and (lip[:, 1] > 40).all()
@@ -151,6 +153,34 @@ def test_all_of_it_goes_where_the_head_goes() -> None:
     cv2.fillPoly(inside, [lips(-0.04, 0.12, 0.19).round().astype(np.int32)], 1)
     assert np.abs(back.astype(int) - here)[inside > 0].mean() < 3
     assert np.abs(there.astype(int) - here)[inside > 0].mean() > 12
+
+
+def test_a_turn_of_the_head_moves_what_is_further_behind_the_lips_further() -> None:
+    """And the opening stays."""
+    shift = np.array([0.0, 200.0])  # pixels for a face unit
+    for row, depth in (("upper", UPPER_DEPTH), ("lower", LOWER_DEPTH)):
+        n = 0 if row == "upper" else 1
+        here, there = (
+            teeth_edges(drawn(tract=(0, 0.5, 0, 0, 0), depth_shift=(0, y)))[n] for y in (0.0, float(shift[1]))
+        )
+        assert there - here == pytest.approx(depth * shift[1] / tables().unit_px, abs=0.004), row
+    still, turned = drawn(), drawn(depth_shift=(150.0, 0.0))
+    lip = to_window(0, WIDE[0] - 0.04).round().astype(int)
+    np.testing.assert_array_equal(still[: lip[1]], turned[: lip[1]])
+    tops = []
+    for y in (0.0, 200.0):
+        v, colours = column(drawn(tract=(0.6, 0.5, 0, 0, 0), depth_shift=(0, y)))
+        tops.append(v[np.argmax((colours[:, 2] > 60) & (colours[:, 0] < 60))])
+    assert tops[1] - tops[0] > 1.5 * LOWER_DEPTH * 200 / tables().unit_px
+
+
+def test_the_inner_side_of_the_lower_lip_hides_the_roots_of_the_lower_teeth() -> None:
+    inner = replace(tables(), inner_lip=np.array([0, 250, 0], np.float32))
+    v, colours = column(drawn(of=inner, opening=(-0.06, 0.12)), low=0.05, high=0.118)
+    near, far = (colours[np.argmin(np.abs(v - at))] for at in (0.115, 0.075))
+    assert near[1] > 85 > 30 > far[1]
+    th = drawn(of=inner, opening=(-0.06, 0.12), tract=(0.5, 0.8, 0.9, 0, 1.0))
+    assert column(th, low=0.05, high=0.115)[1][:, 1].max() < 60  # the tongue lies on it
 
 
 # --- where nothing is -------------------------------------------------------------------------------------
@@ -208,6 +238,6 @@ def test_the_same_is_drawn_twice_and_another_person_has_other_teeth() -> None:
 
 def test_tables_are_only_read() -> None:
     before = tables().upper.copy(), tables().lower.copy()
-    drawn(tract=(0.5, 1, 1, 1))
+    drawn(tract=(0.5, 1, 1, 1, 1))
     np.testing.assert_array_equal(tables().upper, before[0])
     np.testing.assert_array_equal(tables().lower, before[1])

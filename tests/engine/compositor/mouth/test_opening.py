@@ -7,12 +7,14 @@ from hypothesis import strategies as st
 
 from s2v.engine.compositor.mouth.opening import (
     BRIGHTEST,
+    Plane,
     apart,
     light_through,
     lip_gap,
     open_share,
     widened,
 )
+from s2v.engine.face.geometry import Points
 
 UNIT_PX = 100.0
 SIZE = (96, 96)
@@ -91,6 +93,34 @@ def test_the_upper_lip_throws_a_shadow(roll_degrees: float) -> None:
     light = light_through(open_share(outline, SIZE, 0.8), *lip_gap(outline), UNIT_PX).light
     under, over = (light[36, 48], light[60, 48]) if roll_degrees == 0 else (light[48, 60], light[48, 36])
     assert under < 0.93 * over
+
+
+@pytest.mark.parametrize("roll_degrees", [0.0, 90.0])
+def test_light_from_above_falls_on_what_is_near_the_lower_lip(roll_degrees: float) -> None:
+    opening = light_through(*seen_through(30, roll_degrees))
+    under, over = (opening.light[at_lips(y, roll_degrees)] for y in (35, 61))  # 2 px from the lips
+    assert over > 1.2 * under
+
+
+@pytest.mark.parametrize("roll_degrees", [0.0, 90.0, 180.0])
+def test_the_lower_lip_shows_its_inner_side_in_an_open_mouth(roll_degrees: float) -> None:
+    lip = light_through(*seen_through(30, roll_degrees)).lower_lip
+    near, inside, upper = (float(lip[at_lips(y, roll_degrees)]) for y in (62, 56, 34))
+    assert near > 0.5 > 0.05 > inside and upper == 0
+    slit = light_through(*seen_through(3, roll_degrees))
+    assert (slit.lower_lip * slit.cover).max() < 0.1  # which has no room for it
+
+
+def seen_through(gap: float, roll_degrees: float) -> tuple[Plane, float, Points, float]:
+    """What `light_through` takes of a lens."""
+    outline = lens(gap, roll_degrees)
+    return open_share(outline, SIZE, 0.8), *lip_gap(outline), UNIT_PX
+
+
+def at_lips(y: float, roll_degrees: float) -> tuple[int, int]:
+    """Row and column of a point above or below (48, 48) before it was rolled."""
+    a = np.radians(roll_degrees)
+    return round(48 + (y - 48) * float(np.cos(a))), round(48 - (y - 48) * float(np.sin(a)))
 
 
 def test_wide_blurs_of_large_faces_are_those_of_small_ones_enlarged() -> None:

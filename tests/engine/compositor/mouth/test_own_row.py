@@ -39,8 +39,17 @@ def test_their_edge_goes_where_the_drawn_one_is(edge_row: int) -> None:
 
 
 def test_they_are_not_moved_further_than_a_lip_hides() -> None:
-    upper = laid(own(55)).upper
-    assert upper[46, 50, 2] < 0.5 < upper[52, 50, 2]
+    there, too_far = laid(own(41)).upper, laid(own(60)).upper
+    assert abs(there[27, 50, 0] - 0.8) > 0.02  # up by six rows
+    assert too_far[27, 50, 0] == pytest.approx(0.8)  # up by seven, not by twenty-five
+
+
+def test_none_hangs_below_the_drawn_row() -> None:
+    """A lower lip that shines has the colour of teeth."""
+    teeth = own(35)
+    teeth[35:45, 42:46] = [200, 200, 220, 1]
+    upper = laid(teeth).upper
+    assert upper[34, 44, 2] < 0.1 and (upper[38:, 40:50, 2] == 1).all()
 
 
 def test_they_are_as_bright_as_the_drawn_ones_and_keep_their_shapes() -> None:
@@ -49,6 +58,22 @@ def test_they_are_as_bright_as_the_drawn_ones_and_keep_their_shapes() -> None:
         assert np.median(upper[25:32, 42:78, 0]) == pytest.approx(0.8, rel=0.15)
         assert upper[28, 70, 0] == pytest.approx(0.8 * upper[28, 50, 0], rel=0.02)
         assert upper[28, 30, 0] == pytest.approx(0.8)  # beside them the drawn row goes on
+
+
+def test_a_gap_between_two_of_them_is_no_notch_and_a_dark_tooth_stays_dark() -> None:
+    teeth = own(35)
+    teeth[20:35, 50:52, :3] *= 0.74
+    upper = laid(teeth).upper
+    assert upper[28, 50, 0] == pytest.approx(0.8 * upper[28, 46, 0], rel=0.02)
+    teeth[20:35, 46:56, :3] *= 0.74  # as wide as a tooth
+    upper = laid(teeth).upper
+    assert upper[28, 54, 0] == pytest.approx(0.74 * upper[28, 43, 0], rel=0.03)
+
+
+def test_what_is_too_dark_for_a_tooth_is_left_to_the_drawn_row() -> None:
+    teeth = own(35)
+    teeth[30:35, 50:58, :3] *= 0.3
+    assert laid(teeth).upper[32, 54, 0] == pytest.approx(0.8)
 
 
 def test_their_colour_is_that_of_the_bright_ones() -> None:

@@ -9,6 +9,7 @@ from s2v.engine.compositor.mouth.tongue import (
     GRID_SIZE,
     GRID_TOP,
     behind_teeth,
+    between,
     lip_tucked,
     tongue_between,
 )
@@ -55,19 +56,39 @@ def test_upper_teeth_shade_what_is_close_below_them() -> None:
     assert at(behind.cavity, 0.3, 0.0) < at(behind.cavity, 0.3, 0.03)
 
 
-def test_the_tongue_comes_between_the_teeth_when_its_tip_is_high_and_in_front() -> None:
-    assert tongue_between(LOWER_V, front=1.0, tip=0.3) is None  # "ee"
-    assert tongue_between(LOWER_V, front=0.5, tip=0.9) is None  # "l"
-    between = tongue_between(LOWER_V, front=1.0, tip=1.0)
-    assert between is not None and between.shape == (*GRID_SIZE[::-1], 2)
-    assert at(between[..., 1], 0, LOWER_V / 2) > 0.95
-    assert at(between[..., 1], 0, LOWER_V + 0.04) == at(between[..., 1], 0.3, LOWER_V / 2) == 0
-    assert (between[..., 0] <= 1.1 * between[..., 1]).all()
+def test_the_tongue_comes_between_the_teeth_for_th_alone() -> None:
+    assert tongue_between(LOWER_V, dental=0.3) is None  # "l"
+    out = tongue_between(LOWER_V, dental=1.0)
+    assert out is not None and out.shape == (*GRID_SIZE[::-1], 2)
+    assert at(out[..., 1], 0, LOWER_V / 2) > 0.95
+    assert at(out[..., 1], 0, LOWER_V + 0.04) == at(out[..., 1], 0.3, LOWER_V / 2) == 0
+    assert (out[..., 0] <= 1.25 * out[..., 1]).all()
+    assert between(0.3) == 0 < between(0.7) < between(1.0) == 1
 
 
 def test_a_tongue_between_shut_teeth_is_no_error() -> None:
-    between = tongue_between(-0.02, front=1.0, tip=1.0)
-    assert between is not None and np.isfinite(between).all()
+    out = tongue_between(-0.02, dental=1.0)
+    assert out is not None and np.isfinite(out).all()
+
+
+def test_the_body_is_round_with_a_groove_and_shines_beside_it() -> None:
+    flesh = behind_teeth(**AT_REST | {"height": 1.0}).flesh
+    top = top_of(behind_teeth(**AT_REST | {"height": 1.0}).cavity)
+    middle, ridge, side = (at(flesh, u, top + 0.09) for u in (0.0, 0.05, 0.2))
+    assert middle < 0.95 * ridge and side < 0.8 * ridge
+    shine = [at(flesh, 0.05, top + below) / at(flesh, 0.1, top + below) for below in (0.02, 0.07)]
+    assert shine[0] > 1.05 * shine[1]
+
+
+def test_a_raised_tip_has_a_midline() -> None:
+    flesh = behind_teeth(**AT_REST | {"tip": 1.0}).flesh
+    assert at(flesh, 0.0, 0.05) < 0.97 * at(flesh, 0.025, 0.05)
+
+
+def test_cheeks_are_seen_at_the_sides_of_the_cavity() -> None:
+    behind = behind_teeth(**AT_REST | {"height": 0.0})
+    assert at(behind.flesh, 0.0, -0.02) < 0.05 < at(behind.flesh, 0.25, -0.02)
+    assert at(behind.cavity, 0.25, -0.02) < 0.8 * at(behind.cavity, 0.0, -0.02)
 
 
 def test_the_lower_lip_lies_under_the_upper_teeth() -> None:

@@ -81,7 +81,7 @@ def some_outputs(seed: int = 0) -> Tensors:
     random = np.random.default_rng(seed)
     motion = random.normal(0, 1, (1, SPEC.n_motion)).astype(np.float32)
     motion[0, 0] = 2.5
-    return {"motion": motion, "tract": random.random((1, 4), np.float32)}
+    return {"motion": motion, "tract": random.random((1, 5), np.float32)}
 
 
 def compositor(one: Spoken, moving: bool) -> TorchCompositor:
@@ -199,9 +199,9 @@ def test_the_photos_own_teeth_are_seen(spoken: dict[str, Spoken]) -> None:
 def test_closed_lips_show_nothing_between_them(spoken: dict[str, Spoken]) -> None:
     one = spoken["closed"]
     ours = compositor(one, False)
-    shut = {"motion": np.zeros((1, SPEC.n_motion), np.float32), "tract": np.ones((1, 4), np.float32)}
+    shut = {"motion": np.zeros((1, SPEC.n_motion), np.float32), "tract": np.ones((1, 5), np.float32)}
     assert difference(ours.draw(shut), one.face.photo) < 0.05
-    np.testing.assert_array_equal(ours.draw(shut), ours.draw({**shut, "tract": np.zeros((1, 4), np.float32)}))
+    np.testing.assert_array_equal(ours.draw(shut), ours.draw({**shut, "tract": np.zeros((1, 5), np.float32)}))
 
 
 def test_nothing_outside_the_lower_face_changes_while_the_head_is_still(spoken: dict[str, Spoken]) -> None:
@@ -324,8 +324,8 @@ def test_several_threads_may_draw_with_one(spoken: dict[str, Spoken]) -> None:
 def test_outputs_of_another_shape_are_refused() -> None:
     ours = TorchCompositor(drawn_face(SPEC), SPEC, False, DrawStream(TorchCpuDevice()))
     with pytest.raises(BackendError, match=r"motion has the shape \(1, 3\), the frames need \(1, 10\)"):
-        ours.draw({"motion": np.zeros((1, 3), np.float32), "tract": np.zeros((1, 4), np.float32)})
-    with pytest.raises(BackendError, match=r"tract has the shape \(1, 3\), the frames need \(1, 4\)"):
+        ours.draw({"motion": np.zeros((1, 3), np.float32), "tract": np.zeros((1, 5), np.float32)})
+    with pytest.raises(BackendError, match=r"tract has the shape \(1, 3\), the frames need \(1, 5\)"):
         ours.draw({"motion": np.zeros((1, 10), np.float32), "tract": np.zeros((1, 3), np.float32)})
 
 

@@ -7,6 +7,7 @@ import pytest
 from fakes import drawn_face
 
 pytest.importorskip("torch", reason="the optional torch runtime is not installed")
+import torch
 from both_compositors import SPEC, BothCompositors, opened, rolled_face
 
 from s2v.engine.compositor.lips import LipLine
@@ -27,9 +28,10 @@ def both(name: str, moving: bool = True) -> BothCompositors:
     return BothCompositors(FACES[name](), moving)
 
 
-def found(one: BothCompositors, motion: np.ndarray, index: int) -> LipOpening:
+def found(one: BothCompositors, motion: np.ndarray, index: int, dental: float = 0.0) -> LipOpening:
     frame = one.frame(motion, index)
-    return opening(one.tensors.mouth, frame.points, frame.inputs.to_window, one.layout)
+    tract = torch.tensor([[0, 0, 0, 0, dental]])
+    return opening(one.tensors.mouth, frame.points, frame.inputs.to_window, tract, one.layout)
 
 
 @pytest.mark.parametrize("jaw", [0.4, 1.5, 3.5])
@@ -42,7 +44,7 @@ def test_openings_are_those_of_the_cpu(name: str, jaw: float) -> None:
         gap_px, down = lip_gap(outline)
         share = apart(gap_px, one.on_cpu.tables.unit_px)
         assert share > 0
-        wanted = one.on_cpu.interior.opening(outline, one.whole, gap_px, down)
+        wanted = one.on_cpu.interior.opening(outline, one.whole, gap_px, down, dental=0.0)
         ours = found(one, motion, index)
         cover, light = ours.cover[0].numpy(), ours.light[0].numpy()
         assert wanted.cover.max() * share > (0.3 if jaw > 1 else 0.005)
@@ -52,6 +54,19 @@ def test_openings_are_those_of_the_cpu(name: str, jaw: float) -> None:
         if inside.any():
             assert np.abs(light - wanted.light)[inside].max() < 0.03  # 0.022
             assert np.abs(light - wanted.light)[inside].mean() < 0.02  # 0.017 on the tiny face, else 0.007
+
+
+@pytest.mark.parametrize("dental", [0.0, 0.7, 1.0])
+@pytest.mark.parametrize("name", FACES)
+def test_the_inner_side_of_the_lower_lip_is_that_of_the_cpu(name: str, dental: float) -> None:
+    one = both(name)
+    motion = opened(3.5, 77)
+    outline = one.frame(motion, 77).outline
+    wanted = one.on_cpu.interior.opening(outline, one.whole, *lip_gap(outline), dental).lower_lip
+    ours = found(one, motion, 77, dental).lower_lip[0].numpy()
+    assert np.abs(ours - wanted).max() < 0.03  # 0.019
+    assert np.abs(ours - wanted).mean() < 0.0006  # 0.0004
+    assert (wanted.max() > 0.05) == (dental < 1)  # a tongue between the teeth lies on it
 
 
 @pytest.mark.parametrize("name", FACES)

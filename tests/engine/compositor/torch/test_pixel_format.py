@@ -74,7 +74,7 @@ def test_a_compositor_draws_in_the_format_asked_for(moving: bool) -> None:
     face, draw_stream = drawn_face(spec), DrawStream(TorchCpuDevice())
     outputs = {
         "motion": np.full((1, spec.n_motion), 0.8, np.float32),
-        "tract": np.full((1, 4), 0.7, np.float32),
+        "tract": np.full((1, 5), 0.7, np.float32),
     }
     bgr = TorchCompositor(face, spec, moving, draw_stream).draw(outputs, pose_at(40))
     for pixels in ("rgb", "i420", "nv12", "i420-bt709"):
