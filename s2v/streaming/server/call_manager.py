@@ -14,8 +14,9 @@ from aiohttp import web
 from s2v.engine.avatar import CALL_PIXELS, Avatar
 from s2v.engine.behaviour.mood import Mood
 from s2v.engine.behaviour.options import USUAL as USUAL_LIVELINESS
+from s2v.engine.behaviour.options import check_mood
 from s2v.engine.face.articulation import USUAL
-from s2v.errors import StreamError
+from s2v.errors import S2vError, StreamError
 from s2v.machine import give_memory_back
 from s2v.media.audio_file import ENGINE_HZ, PLAYBACK_HZ, AudioClip
 from s2v.streaming.broadcast.broadcast import Broadcast, BroadcastSource
@@ -90,8 +91,7 @@ class CallManager:
         """
         if (offer.input == "shared") != (self.broadcast is not None):
             raise StreamError(f"this server has no input {offer.input!r}: ask for {' or '.join(self.options.inputs)}")
-        self._refuse_mood(offer)
-        options, voice = self.options, self._voice_for(offer)
+        options, mood, voice = self.options, self._mood_for(offer), self._voice_for(offer)
         face = self._faces.hold(offer.face)
         subscribe = self.broadcast.subscribe if self.broadcast is not None else None
 
@@ -102,7 +102,7 @@ class CallManager:
                 asyncio.get_running_loop().run_in_executor(None, give_memory_back)
 
         call = Call(
-            partial(self._session_of, face.avatar, offer.mood),
+            partial(self._session_of, face.avatar, mood),
             end,
             options.connect_within_s,
             options.silent_after_s,
@@ -146,11 +146,18 @@ class CallManager:
         make_engine, moves = partial(avatar.engine, CALL_PIXELS, mood), self.options.liveliness is not None
         return Session(source, make_engine, avatar.still_bgr, monitor=self.metrics, moves=moves)
 
-    def _refuse_mood(self, offer: Offer) -> None:
-        if offer.mood is not None and self.broadcast is not None:
+    def _mood_for(self, offer: Offer) -> Mood | None:
+        """What a call's own face shall have; None is the server's own. Raises: StreamError, it cannot be."""
+        if offer.mood is None:
+            return None
+        if self.broadcast is not None:
             raise StreamError("everybody sees this face: its mood is the server's, leave it out")
-        if offer.mood is not None and self.options.mood is None:
+        if self.options.mood is None:
             raise StreamError("this server's faces hold still but for their lips: leave mood out")
+        try:
+            return check_mood(offer.mood)
+        except S2vError as error:
+            raise StreamError(str(error)) from None
 
     def _voice_for(self, offer: Offer) -> FileSource | None:
         """What drives a call's own face in place of its microphone, if anything does."""

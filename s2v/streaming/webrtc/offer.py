@@ -6,9 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from s2v.engine.behaviour.mood import Mood
-from s2v.engine.behaviour.options import check_mood
-from s2v.errors import S2vError, StreamError
+from s2v.errors import StreamError
 from s2v.streaming.session.wishes import AS_IT_IS, Wishes
 from s2v.streaming.webrtc.aiortc_internals import SessionDescription
 
@@ -26,7 +24,7 @@ class Offer:
     input: Input
     face: str | None = None  # id of the face to show; None is the server's own
     wishes: Wishes = AS_IT_IS  # what they leave out is as the server has it
-    mood: Mood | None = None  # how it looks before it says anything; None is as the server has it
+    mood: str | None = None  # how it looks before it says anything; None is as the server has it
 
     @classmethod
     def from_json(cls, text: str) -> Offer:
@@ -44,14 +42,9 @@ class Offer:
         if not isinstance(face := body.get("face"), str | None):
             raise StreamError(f'"face" is {str(face)[:20]}: send the id of a face, or leave it out')
         wishes = Wishes.of(body.get("articulation"), body.get("liveliness"))
-        return cls(body["sdp"], body["input"], face, wishes, _mood_of(body.get("mood")))
-
-
-def _mood_of(value: object) -> Mood | None:
-    try:
-        return None if value is None else check_mood(value)
-    except S2vError as error:
-        raise StreamError(str(error)) from None
+        if not isinstance(mood := body.get("mood"), str | None):
+            raise StreamError(f'"mood" is {str(mood)[:20]}: send the name of one, or leave it out')
+        return cls(body["sdp"], body["input"], face, wishes, mood)
 
 
 def refuse_unusable(description: SessionDescription) -> None:

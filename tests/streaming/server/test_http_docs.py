@@ -293,7 +293,7 @@ def test_every_route_for_programs_has_a_curl_line() -> None:
         ("voice", {"liveliness": "1"}, 400, "liveliness is '1': give"),
         ("voice", {"mood": "friendly"}, 200, ""),
         ("voice", {"mood": "sad"}, 400, "mood is 'sad': choose one of neutral, friendly, serious"),
-        ("voice", {"mood": ["neutral"]}, 400, "mood is ['neutral']: choose"),
+        ("voice", {"mood": ["neutral"]}, 400, "\"mood\" is ['neutral']: send the name of one"),
         ("still", {"liveliness": 1.0}, 400, "hold still but for their lips: leave liveliness out"),
         ("still", {"mood": "neutral"}, 400, "hold still but for their lips: leave mood out"),
         ("still", {}, 200, ""),
