@@ -68,7 +68,15 @@ def load_avatar(
         two without a seed.
     """
     options = AvatarOptions(
-        None if model is None else Path(model), backend, seed, max_side_px, compose, articulation, liveliness, mood, background
+        None if model is None else Path(model),
+        backend,
+        seed,
+        max_side_px,
+        compose,
+        articulation,
+        liveliness,
+        mood,
+        background,
     )
     return LocalAvatarFactory(options).enrol(photo, face_index=face_index)
 
