@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 
 from s2v.engine.behaviour.pose import FacePose
-from s2v.engine.compositor.eyes import MovingEyes, lay_over
 from s2v.engine.compositor.head.drawing import MovingHead
+from s2v.engine.compositor.upper_face.expression import MovingExpression
+from s2v.engine.compositor.upper_face.eyes import MovingEyes, lay_over
 from s2v.engine.face.geometry import Points
 from s2v.engine.face.maps import Box, Map
 from s2v.engine.face.photo import Image
@@ -18,12 +19,13 @@ class AnimatedPhoto:
     """One face whose head and eyes move.
 
     Args:
-        head: how its head moves, and before what. eyes: how its eyes do.
+        head: how its head moves, and before what. eyes, expression: how its eyes, brows and cheeks do.
     """
 
-    def __init__(self, head: MovingHead, eyes: MovingEyes) -> None:
+    def __init__(self, head: MovingHead, eyes: MovingEyes, expression: MovingExpression) -> None:
         self.head = head
         self.eyes = eyes
+        self.expression = expression
 
     def forward(self, pose: FacePose) -> Points:
         """(2, 3) from a pixel of the mouth on the photo to where the head carries it."""
@@ -44,6 +46,7 @@ class AnimatedPhoto:
         left, top, right, bottom = self.head.box
         source = self.head.source(pose)
         x, y = self.head.eyes_shift(pose)
+        self.expression.move(source.map, (left - x, top - y), pose)
         lids = self.eyes.move(source.map, (left - x, top - y), pose)
         if bend is not None:
             x, y = np.round(carried_middle(self.forward(pose), box)).astype(int) - [left, top]

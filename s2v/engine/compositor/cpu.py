@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from s2v.engine.backends.base import ComputeDevice, Outputs
 from s2v.engine.behaviour.pose import AT_REST, FacePose
 from s2v.engine.compositor.animated_photo import AnimatedPhoto
-from s2v.engine.compositor.eyes import MovingEyes
 from s2v.engine.compositor.face_tables import IdleTables, face_tables, idle_tables, lower_face_box
 from s2v.engine.compositor.head.drawing import MovingHead
 from s2v.engine.compositor.lips import LipLine
 from s2v.engine.compositor.mouth.interior import MouthInterior
+from s2v.engine.compositor.upper_face.expression import MovingExpression
+from s2v.engine.compositor.upper_face.eyes import MovingEyes
 from s2v.engine.compositor.warp import LayeredWarp
 from s2v.engine.face.articulation import USUAL, articulated
 from s2v.engine.face.enrolment import EnrolledFace, face_grid
@@ -86,6 +87,7 @@ class MotionCompositor:
     def draw(self, outputs: Outputs, pose: FacePose = AT_REST, articulation: float = USUAL) -> Image:
         """See `Compositor.draw`; needs `motion` (1, K) and `tract` (1, 4)."""
         motion = articulated(np.asarray(outputs["motion"], np.float32)[0], articulation, self.tables.articulation)
+        pose = self.tables.idle.room.fitted(pose) if self.tables.idle else AT_REST
         frame, weights = self._warped(motion, pose)
         if self._has_window:
             mouth, carry = frame[self._window], self._carry(pose)
@@ -98,7 +100,7 @@ class MotionCompositor:
     def _warped(self, motion: NDArray[np.float32], pose: FacePose) -> tuple[Image, NDArray[np.float32]]:
         weights = np.append(motion, np.float32(1))
         if self.animated:
-            bend = partial(self.warp.source_map, weights)
+            bend = partial(self.warp.source_map, weights, corners=pose.corners)
             return self.animated.draw(pose, self.tables.box, bend), weights
         source = self.warp.source_map(weights)
         frame = self.tables.photo.copy()
@@ -114,7 +116,7 @@ class MotionCompositor:
 
     def _outline(self, weights: NDArray[np.float32], pose: FacePose) -> Points:
         """The inner edge of the lips in pixels of the window, (20, 2)."""
-        outline = self.warp.mouth_outline(weights) + self.tables.box[:2]
+        outline = self.warp.mouth_outline(weights, pose.corners) + self.tables.box[:2]
         if self.animated:
             outline = self.animated.carry(pose, outline)
         inside: Points = outline - self.tables.interior.window[:2]
@@ -128,8 +130,8 @@ class PixelCompositor:
         self._photo = face.photo
         self._corners = left, top, right, bottom = lower_face_box(face)
         self._box = np.s_[top:bottom, left:right]
-        idle = idle_tables(face, face.photo) if moving else None
-        self.animated = animated_photo(idle)
+        self._idle = idle_tables(face, face.photo) if moving else None
+        self.animated = animated_photo(self._idle)
         self.still = self.animated.draw(AT_REST, self._corners) if self.animated else face.photo.copy()
         self._size = (right - left, bottom - top)
         self._grid = face_grid(face.plane, spec) - np.array([[0, 0, left], [0, 0, top]])
@@ -147,7 +149,8 @@ class PixelCompositor:
         """See `Compositor.draw`; needs `pixels` (1, 3, face_px, face_px)."""
         crop = np.ascontiguousarray(np.asarray(outputs["pixels"], np.float32)[0].transpose(1, 2, 0))
         grid, alpha = self._grid, self._alpha
-        if self.animated:
+        if self._idle and self.animated:
+            pose = self._idle.room.fitted(pose)
             grid = carried(self.animated.forward(pose), *self._corners[:2]) @ np.vstack([grid, [0, 0, 1]])
             alpha = cv2.warpAffine(self._soft, grid, self._size)[..., None]
             frame = self.animated.draw(pose, self._corners)
@@ -161,7 +164,9 @@ class PixelCompositor:
 
 def animated_photo(idle: IdleTables | None) -> AnimatedPhoto | None:
     """A face whose head and eyes move; None without tables for it."""
-    return None if idle is None else AnimatedPhoto(MovingHead(idle.head), MovingEyes(idle.eyes))
+    if idle is None:
+        return None
+    return AnimatedPhoto(MovingHead(idle.head), MovingEyes(idle.eyes), MovingExpression(idle.expression))
 
 
 def carried(forward: Points, left: int, top: int) -> Points:

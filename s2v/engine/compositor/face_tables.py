@@ -10,12 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.engine.compositor.eye_tables import EyeTables, eye_tables
 from s2v.engine.compositor.head.layers import layers
 from s2v.engine.compositor.head.tables import HeadTables, head_tables
 from s2v.engine.compositor.lips import lip_line_colour
 from s2v.engine.compositor.mouth.interior_tables import InteriorTables, interior_tables
 from s2v.engine.compositor.mouth.open_photo import without_inside
+from s2v.engine.compositor.upper_face.expression_room import ExpressionRoom, expression_room
+from s2v.engine.compositor.upper_face.expression_tables import ExpressionTables, expression_tables
+from s2v.engine.compositor.upper_face.eye_tables import EyeTables, eye_tables
 from s2v.engine.compositor.warp_tables import WarpTables, warp_tables
 from s2v.engine.face.articulation import ArticulationTables, articulation_tables
 from s2v.engine.face.drawn_motion import drawn_moves
@@ -23,6 +25,7 @@ from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.face.geometry import FACE_OVAL, N_MESH, Points
 from s2v.engine.face.maps import Box
 from s2v.engine.face.motion_basis import MotionBasis
+from s2v.engine.face.mouth_corners import corners_displacement
 from s2v.engine.face.photo import Image
 from s2v.spec import LipSyncSpec
 
@@ -35,6 +38,8 @@ class IdleTables:
 
     head: HeadTables
     eyes: tuple[EyeTables, ...]  # those that can move: two, one or none
+    expression: ExpressionTables
+    room: ExpressionRoom  # what the photo leaves to an expression
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,12 @@ def idle_tables(face: EnrolledFace, photo: Image) -> IdleTables:
     """Those of a face, whatever its network. Args: photo: of the face, as its network wants it drawn."""
     cut = layers(photo, face.landmarks, face.plane, face.background)
     head = head_tables(cut, face.landmarks, face.pose, face.plane, keep=lower_face_box(face))
-    return IdleTables(head, eye_tables(photo, face.landmarks, pad_px=head.apart_px))
+    return IdleTables(
+        head=head,
+        eyes=eye_tables(photo, face.landmarks, pad_px=head.apart_px),
+        expression=expression_tables(face, pad_px=head.apart_px),
+        room=expression_room(face),
+    )
 
 
 def lower_face_box(face: EnrolledFace) -> tuple[int, int, int, int]:
@@ -99,4 +109,5 @@ def face_warp_tables(
     """A face in a model's motion basis: n_motion coefficients, then the photo's own rest. Args: of `warp_tables`."""
     moves = drawn_moves(MotionBasis.load(spec.motion_basis), spec.n_motion)
     displacement = np.concatenate([moves, face.rest[None]])
-    return warp_tables(face.canonical, face.pose, face.plane, displacement, grid, size, step)
+    corners = corners_displacement(face.canonical)
+    return warp_tables(face.canonical, face.pose, face.plane, displacement, corners, grid, size, step)

@@ -33,27 +33,35 @@ class LayeredWarp:
         self._flows, self._lip_moves = tables.flows.reshape(m, -1), tables.lip_moves.reshape(m, -1)
         self._cells = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1).astype(np.float32)
 
-    def lips(self, weights: NDArray[np.float32]) -> tuple[Points, Points]:
-        """Where the inner lips go: upper and lower, each (11, 2) in the face plane, left to right."""
+    def lips(self, weights: NDArray[np.float32], corners: float = 0.0) -> tuple[Points, Points]:
+        """Where the inner lips go: upper and lower, each (11, 2) in the face plane, left to right.
+
+        Args:
+            weights: (m,) how far to go along each displacement. corners: of the mouth, as `FacePose` has them.
+        """
         both = self._tables.lips + (weights @ self._lip_moves).reshape(self._tables.lips.shape)
+        if corners != 0:
+            both += corners * self._tables.lip_corners
         return both[: len(UPPER_INNER_LIP)], both[len(UPPER_INNER_LIP) :]
 
-    def mouth_outline(self, weights: NDArray[np.float32]) -> Points:
-        """The opening between the lips as a polygon in output pixels, (20, 2)."""
-        upper, lower = self.lips(weights)
+    def mouth_outline(self, weights: NDArray[np.float32], corners: float = 0.0) -> Points:
+        """The opening between the lips as a polygon in output pixels, (20, 2). Args: of `lips`."""
+        upper, lower = self.lips(weights, corners)
         uv = np.concatenate([upper, lower[-2:0:-1]])
         outline: Points = uv @ self._tables.plane_to_output[:2, :2].T + self._tables.plane_to_output[:2, 2]
         return outline
 
-    def source_map(self, weights: NDArray[np.float32], moved: Map | None = None) -> Map:
+    def source_map(self, weights: NDArray[np.float32], moved: Map | None = None, corners: float = 0.0) -> Map:
         """For each output pixel, the photo pixel it shows: (height, width, 2) float32 x, y.
 
         Args:
-            weights: (m,) how far to go along each displacement.
+            weights, corners: of `lips`.
             moved: (h, w, 2) photo pixels: where each pixel of a part of a frame looks, of any size near the output's
                 own, a smooth map. The result is this map looked up there, of that size.
         """
         flows = (weights.astype(np.float32) @ self._flows).reshape(self._tables.flows.shape[1:])
+        if corners != 0:
+            flows += np.float32(corners) * self._tables.corner_flows
         layers = [_invert(flow, self._cells) for flow in flows]
         if moved is not None:
             coarse = cv2.resize(moved, self._cells.shape[1::-1])
@@ -63,15 +71,15 @@ class LayeredWarp:
         dense = (cv2.resize(layer @ self._tables.cell_to_photo.T, size) for layer in layers)
         upper, lower = (np.asarray(layer, np.float32) for layer in dense)
         lower -= upper
-        lowerness = self._lowerness(weights, moved)
+        lowerness = self._lowerness(self.lips(weights, corners), moved)
         lower *= cv2.merge([lowerness, lowerness])  # five times as fast as broadcasting over the last axis
         upper += lower
         upper += self._tables.output_to_photo if moved is None else moved
         return np.asarray(upper, np.float32)
 
-    def _lowerness(self, weights: NDArray[np.float32], moved: Map | None) -> Map:
+    def _lowerness(self, lips: tuple[Points, Points], moved: Map | None) -> Map:
         """0 above the seam between the lips, 1 below it, (height, width)."""
-        upper, lower = self.lips(weights)
+        upper, lower = lips
         u = self._tables.seam_u
         seam = (np.interp(u, upper[:, 0], upper[:, 1]) + np.interp(u, lower[:, 0], lower[:, 1])) / 2
         beyond = np.maximum(np.maximum(upper[0, 0] - u, u - upper[-1, 0]), 0.0)

@@ -25,7 +25,9 @@ class WarpTables:
     size: tuple[int, int]  # width, height of the output
     lips: Points  # (22, 2) inner lips in the face plane, upper then lower, each left to right
     lip_moves: Points  # (m, 22, 2) how each way moves them
+    lip_corners: Points  # (22, 2) how the corners of the mouth do that go up and out by a face unit
     flows: NDArray[np.float32]  # (m, 2, rows, columns, 2): of upper and lower layer, x y, in coarse cells
+    corner_flows: NDArray[np.float32]  # (2, rows, columns, 2) of `FacePose.corners`: one more row of `flows`
     cell_to_photo: NDArray[np.float32]  # (2, 2) from a step of one cell to a step in photo pixels
     output_to_photo: Map  # (h, w, 2) the photo pixel under each output pixel at rest
     seam_u: Points  # (entries,) ascending
@@ -41,6 +43,7 @@ def warp_tables(
     pose: Pose,
     plane: FacePlane,
     displacement: Points,
+    corners: Points,
     grid: Points,
     size: tuple[int, int],
     step: float,
@@ -51,14 +54,14 @@ def warp_tables(
         canonical: (468, 3) the photo's landmarks in face units.
         pose: the photo's head pose.
         plane: the flat plane that photo pixels are taken to lie on.
-        displacement: (m, 468, 3) in face units.
+        displacement: (m, 468, 3) in face units. corners: (468, 3), of `corners_displacement`.
         grid: (2, 3) affine map from output pixel (column, row) to photo pixel.
         size: (width, height) of the output in pixels.
         step: output pixels per cell of the coarse grid that flows are computed on.
     """
     to_plane = np.linalg.inv(plane.matrix[:, :2])
     at = plane.to_plane(pose.to_photo(canonical)[:, :2])
-    moves = pose.turn(displacement)[..., :2] @ to_plane.T
+    moves = pose.turn(np.concatenate([displacement, corners[None]]))[..., :2] @ to_plane.T
     lips = [*UPPER_INNER_LIP, *LOWER_INNER_LIP]
 
     width, height = size
@@ -76,6 +79,8 @@ def warp_tables(
     plane_to_cells = to_cells @ plane_to_output
     layers = layer_flows(at, moves, uv, at @ plane_to_cells[:, :2].T + plane_to_cells[:, 2])
 
+    flows = np.ascontiguousarray(layers @ uv_to_cells.T, np.float32)
+
     pixels = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1)
     photo = pixels @ grid[:, :2].T + grid[:, 2]
     full = plane.to_plane(photo).astype(np.float32)
@@ -85,8 +90,10 @@ def warp_tables(
     return WarpTables(
         size=size,
         lips=at[lips],
-        lip_moves=np.ascontiguousarray(moves[:, lips]),
-        flows=np.ascontiguousarray(layers @ uv_to_cells.T, np.float32),
+        lip_moves=np.ascontiguousarray(moves[:-1, lips]),
+        lip_corners=moves[-1, lips],
+        flows=flows[:-1],
+        corner_flows=flows[-1],
         cell_to_photo=(grid[:, :2] * cell_px).astype(np.float32),
         output_to_photo=photo.astype(np.float32),
         seam_u=seam_u,

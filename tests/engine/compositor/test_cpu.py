@@ -13,6 +13,7 @@ from hypothesis.extra.numpy import arrays
 from poses import pose_at
 
 from s2v.engine.backends.base import Tensors
+from s2v.engine.behaviour.pose import AT_REST, FacePose
 from s2v.engine.compositor.cpu import MotionCompositor, PixelCompositor, make_compositor
 from s2v.engine.compositor.face_tables import face_warp_tables, lower_face_box
 from s2v.engine.compositor.lips import LipLine, lip_line_colour
@@ -21,7 +22,7 @@ from s2v.engine.compositor.mouth.own_teeth import own_teeth
 from s2v.engine.compositor.warp import LayeredWarp
 from s2v.engine.face.articulation import articulated, articulation_tables
 from s2v.engine.face.enrolment import EnrolledFace, enrol, face_from_landmarks, face_grid
-from s2v.engine.face.geometry import FACE_OVAL
+from s2v.engine.face.geometry import FACE_OVAL, OUTER_LIPS
 from s2v.engine.face.motion_basis import aperture, lip_gaps
 from s2v.engine.face.photo import Image
 from s2v.spec import LipSyncSpec
@@ -256,6 +257,31 @@ def lens(gap: float, roll_degrees: float = 0.0) -> np.ndarray:
 
 
 # --- network "speech2vid" ------------------------------------------------------------------------------
+
+
+def test_a_face_takes_as_much_of_an_expression_as_its_photo_bears(
+    closed_face: EnrolledFace, smiling_face: EnrolledFace
+) -> None:
+    """Corners of 0.04 lift calm lips by that, a laugh's by little; the outline of the opening goes along."""
+    lifted = []
+    for face in (closed_face, smiling_face):
+        moving = MotionCompositor(face, SPEC, moving=True)
+        rest, friendly = (moving.draw(outputs(), FacePose(corners=corners)) for corners in (0.0, 0.04))
+        mouth = face.landmarks[list(OUTER_LIPS), :2].round().astype(int)
+        near = np.zeros(rest.shape[:2], np.uint8)
+        cv2.fillPoly(near, [mouth], 1)
+        lifted.append(np.abs(friendly.astype(int) - rest)[near > 0].mean())
+    assert lifted[0] > 2 * lifted[1] > 0
+
+
+def test_closed_lips_stay_closed_under_a_friendly_face(closed_face: EnrolledFace) -> None:
+    moving = MotionCompositor(closed_face, SPEC, moving=True)
+    weights = np.append(np.zeros(SPEC.n_motion, np.float32), np.float32(1))
+    gaps = []
+    for corners in (0.0, 0.04):
+        outline = moving._outline(weights, moving._carry(AT_REST), corners)
+        gaps.append(np.abs(outline[1:10, 1] - outline[:10:-1, 1]).max())
+    assert gaps[1] < gaps[0] + 0.004 * closed_face.pose.unit_px
 
 
 def test_painting_the_photos_own_crop_back_changes_little(closed_face: EnrolledFace) -> None:

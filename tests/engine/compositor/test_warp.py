@@ -12,7 +12,7 @@ from vowels import VOWELS
 from s2v.engine.compositor.face_tables import face_tables, face_warp_tables, lower_face_box
 from s2v.engine.compositor.warp import LayeredWarp
 from s2v.engine.face.drawn_motion import drawn_moves
-from s2v.engine.face.enrolment import EnrolledFace
+from s2v.engine.face.enrolment import EnrolledFace, enrol
 from s2v.engine.face.geometry import (
     LOWER_INNER_LIP,
     MOUTH_CORNERS,
@@ -22,6 +22,7 @@ from s2v.engine.face.geometry import (
     Points,
     canonical_face,
 )
+from s2v.engine.face.maps import remap
 from s2v.engine.face.motion_basis import MotionBasis, lip_gaps
 from s2v.engine.face.rest_pose import rest_displacement
 from s2v.spec import LipSyncSpec
@@ -190,3 +191,52 @@ def test_a_warp_seen_through_another_grid_shows_the_same(warp: LayeredWarp, clos
     np.testing.assert_allclose(
         half.mouth_outline(coefficients(1.0)) * 2 + [100, 200], warp.mouth_outline(coefficients(1.0)), atol=1e-6
     )
+
+
+# --- corners of the mouth ----------------------------------------------------------------------------
+
+
+def test_corners_at_rest_leave_the_map_bit_for_bit(warp: LayeredWarp) -> None:
+    weights = coefficients(first=1.5)
+    np.testing.assert_array_equal(warp.source_map(weights, corners=0.0), warp.source_map(weights))
+    np.testing.assert_array_equal(warp.mouth_outline(weights, 0.0), warp.mouth_outline(weights))
+
+
+@pytest.mark.parametrize("corners", [0.04, -0.02])
+def test_corners_go_up_and_out_and_the_opening_stays_as_high(warp: LayeredWarp, corners: float) -> None:
+    for jaw in (0.0, 2.0):
+        weights = coefficients(first=jaw)
+        before, after = warp.lips(weights), warp.lips(weights, corners)
+        moved = (after[0] - before[0])[[0, -1]] / corners
+        np.testing.assert_allclose(moved, [[-0.43, -0.73], [0.43, -0.73]], atol=0.08)
+        heights = [
+            np.interp(np.linspace(-0.15, 0.15, 7), *lower.T) - np.interp(np.linspace(-0.15, 0.15, 7), *upper.T)
+            for upper, lower in (before, after)
+        ]
+        np.testing.assert_allclose(heights[1], heights[0], atol=0.004)
+
+
+def test_lips_stay_closed_under_raised_corners(closed_face: EnrolledFace, warp: LayeredWarp) -> None:
+    upper, lower = warp.lips(coefficients(), 0.04)
+    at_rest = warp.lips(coefficients())
+    np.testing.assert_allclose(lower[:, 1] - upper[:, 1], (at_rest[1] - at_rest[0])[:, 1], atol=0.003)
+
+
+def test_raised_corners_move_neither_eyes_nor_chin(closed_face: EnrolledFace, warp: LayeredWarp) -> None:
+    offset = warp.source_map(coefficients(), corners=0.04) - warp.source_map(coefficients())
+    size = np.abs(offset).max(-1) / closed_face.pose.unit_px
+    at = closed_face.landmarks.round().astype(int)
+    still, moving = (
+        [size[at[n, 1], at[n, 0]] for n in points] for points in ((33, 263, 145, 374, CHIN), MOUTH_CORNERS)
+    )
+    assert max(still) < 0.002
+    assert min(moving) > 0.02
+
+
+def test_a_detector_sees_a_smile_grow_with_the_corners(closed_face: EnrolledFace, warp: LayeredWarp) -> None:
+    smiles = []
+    for corners in (-0.02, 0.0, 0.02, 0.04):
+        frame = remap(closed_face.photo, warp.source_map(coefficients(), corners=corners))
+        canonical = enrol(frame, SPEC).canonical
+        smiles.append(canonical[[13, 14], 1].mean() - canonical[list(MOUTH_CORNERS), 1].mean())
+    assert (np.diff(smiles) > 0.004).all()

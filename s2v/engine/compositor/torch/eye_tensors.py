@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from s2v.engine.compositor.eye_tables import EyeTables
-from s2v.engine.compositor.eyes import LEAST_OPENING, LOWER_LID_SHARE, gaze_freedom, lid_drop
-from s2v.engine.compositor.lids import Curve, curve_at
 from s2v.engine.compositor.torch.layout import Layout, is_empty
 from s2v.engine.compositor.torch.mouth_tensors import HALF
+from s2v.engine.compositor.upper_face.eye_tables import EyeTables
+from s2v.engine.compositor.upper_face.eyes import LEAST_OPENING, LOWER_LID_SHARE, gaze_freedom, lid_drop
+from s2v.engine.compositor.upper_face.lids import Curve, curve_at
 from s2v.engine.face.geometry import Points
 
 _CURVE_ENTRIES = 512  # of the tables of the lids' edges
@@ -26,7 +26,7 @@ CURVES = ("upper", "opening", "freedom", "rise", "drop")
 
 @dataclass(frozen=True)
 class EyeTensors:
-    """For `eyes`; two eyes a face, (s, t) of `s2v.engine.compositor.eyes`."""
+    """For `eyes`; two eyes a face, (s, t) of `s2v.engine.compositor.upper_face.eyes`."""
 
     places: Tensor  # (n, 2, 3, 1, 1, 3): photo pixel (x, y, 1) -> 2 s - 1, 0, t
     curves: Tensor  # (n, 2, 5, 1, entries) over s: see `CURVES`
@@ -61,8 +61,8 @@ def _one_eye(eye: EyeTables | None, plate: tuple[int, int]) -> EyeTensors:
     if eye is not None:
         upper, lower, strip, to_photo = eye.upper, eye.lower, eye.strip, eye.to_photo
         strength, width_px, to_eye = eye.strength, eye.width_px, np.asarray(eye.to_eye, np.float64)
-        room = [(0, height - eye.plate.shape[0]), (0, width - eye.plate.shape[1]), (0, 0)]
-        skin, corner = np.pad(eye.plate, room, mode="edge").transpose(2, 0, 1), np.array(eye.box[:2], float)
+        room = [(0, height - eye.plates.half_open.shape[0]), (0, width - eye.plates.half_open.shape[1]), (0, 0)]
+        skin, corner = np.pad(eye.plates.half_open, room, mode="edge").transpose(2, 0, 1), np.array(eye.box[:2], float)
     s = np.linspace(0, 1, _CURVE_ENTRIES)
     edge, opening = curve_at(upper, s), curve_at(lower, s) - curve_at(upper, s)
     curves = {

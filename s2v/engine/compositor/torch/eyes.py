@@ -1,4 +1,4 @@
-"""Gaze and blinks on a device: the arithmetic of `s2v.engine.compositor.eyes`, both eyes of several faces at once.
+"""Gaze and blinks on a device: the arithmetic of `upper_face.eyes`, both eyes of several faces at once.
 
 Nothing here depends on what a number is, so it can be recorded as a CUDA graph, with or without lids.
 """
@@ -10,11 +10,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from s2v.engine.compositor.eyes import CHEEK_REACH, SHADE, SHADE_REACH
-from s2v.engine.compositor.lids import FOLD_SOFT
 from s2v.engine.compositor.torch.eye_tensors import EyeTensors
 from s2v.engine.compositor.torch.mouth_tensors import HALF
 from s2v.engine.compositor.torch.warp import affine, look_up, smoothstep
+from s2v.engine.compositor.upper_face.eyes import SHADE, SHADE_REACH, SKIN_REACH
+from s2v.engine.compositor.upper_face.lids import FOLD_SOFT
 
 Lids = tuple[Tensor, Tensor]  # (n, 2, 3, h, w) colours and (n, 2, 1, h, w) cover of the upper lids
 
@@ -52,7 +52,7 @@ def move_eyes(face: EyeTensors, moved: Tensor, gaze: Tensor, closed: Tensor | No
     if closed is None:
         return Eyes(_to_photo(face, along, down), None)
     lower = below - height
-    cheek = rise * smoothstep(1 - lower / CHEEK_REACH)
+    cheek = rise * smoothstep(1 - lower / SKIN_REACH)
     down = down + cheek * (lower > 0)
     return Eyes(_to_photo(face, along, down), _lids(face, moved, below, drop, closed))
 

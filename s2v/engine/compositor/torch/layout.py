@@ -51,7 +51,7 @@ class Layout:
             region, cell_px = tables.idle.head.box, tables.idle.head.cell_px
             if tables.idle.eyes:
                 eyes = _intersection(_union([eye.box for eye in tables.idle.eyes]), region)
-                sizes = [eye.plate.shape for eye in tables.idle.eyes]
+                sizes = [eye.plates.half_open.shape for eye in tables.idle.eyes]
                 plate = _largest([(size[1], size[0]) for size in sizes])
         return cls(
             frame=(width, height),

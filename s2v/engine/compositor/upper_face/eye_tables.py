@@ -7,12 +7,21 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from s2v.engine.compositor.lids import Curve, EyeLines, curve_at, lash_strip, lid_curve, lid_plate
+from s2v.engine.compositor.upper_face.lids import (
+    Curve,
+    EyeLines,
+    LidPlates,
+    curve_at,
+    lash_strip,
+    lid_curve,
+    lid_plates,
+)
 from s2v.engine.face.geometry import EYES, EyeMesh, Points
 from s2v.engine.face.maps import Box
 from s2v.engine.face.photo import Image
 
 _SHUT_BELOW, _OPEN_FROM = 0.09, 0.14  # opening / width: an eye as narrow as that is closed; from there it is open
+_LAG = 0.12  # of the second eye
 _SMALLEST_PX = 6.0  # an eye of fewer pixels stays as it is
 
 
@@ -23,13 +32,14 @@ class EyeTables:
     box: Box  # all that a blink may change
     opening_box: Box  # all that a look aside may change
     strength: float  # of every motion, over 0 to 1: an eye that is nearly closed on the photo moves less
+    lag: float  # share by which it is behind half-way through a blink: the two eyes of a face are not quite one
     width_px: float
     to_photo: Points  # (2, 3) from (s, t) to photo pixels
     to_eye: Points  # (2, 3) and back
     upper: Curve  # edges of the lids, for `curve_at`
     lower: Curve
     strip: float  # eye widths above the upper lid's edge that ride with it: see `lash_strip`
-    plate: Image  # (h, w, 3) of `box`: the skin that a lid shows when it comes down
+    plates: LidPlates  # of `box`: what a lid shows when it comes down
 
 
 def eye_tables(photo: Image, landmarks: Points, pad_px: int) -> tuple[EyeTables, ...]:
@@ -67,8 +77,9 @@ def _one_eye(photo: Image, at: Points, mesh: EyeMesh, pad_px: int) -> EyeTables 
         return None
     lines = EyeLines(upper, lower, uv[list(mesh.fold)], uv[list(mesh.brow)], uv[list(mesh.cheek)])
     strip = lash_strip(photo, lines, to_photo)
-    plate = lid_plate(photo, lines, strip, box, to_photo)
-    return EyeTables(box, opening_box, strength, width_px, to_photo, to_eye, upper, lower, strip, plate)
+    plates = lid_plates(photo, lines, strip, box, to_photo)
+    lag = _LAG if mesh is EYES[1] else 0.0
+    return EyeTables(box, opening_box, strength, lag, width_px, to_photo, to_eye, upper, lower, strip, plates)
 
 
 def _box_around(points: Points, margin_px: float, size: tuple[int, int]) -> Box:

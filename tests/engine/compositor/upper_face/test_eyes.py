@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 from fakes import drawn_face
 
 from s2v.engine.behaviour.pose import FacePose
-from s2v.engine.compositor.eye_tables import eye_tables
-from s2v.engine.compositor.eyes import MovingEyes, lay_over
+from s2v.engine.compositor.upper_face.eye_tables import eye_tables
+from s2v.engine.compositor.upper_face.eyes import UPPER_FOLLOWS, MovingEyes, lay_over
 from s2v.engine.face.enrolment import EnrolledFace, enrol, face_from_landmarks
 from s2v.engine.face.geometry import EYES, EyeMesh, Points
 from s2v.engine.face.maps import Map, remap
@@ -165,6 +167,89 @@ def test_an_eye_at_the_edge_of_the_photo_is_no_error(closed_face: EnrolledFace) 
     assert (drawn(face, FacePose(closed=1.0)) != face.photo).any()
 
 
+def test_the_second_eye_is_a_little_behind_but_both_shut(closed_face: EnrolledFace) -> None:
+    first, second = eye_tables(closed_face.photo, closed_face.landmarks, 2)
+    assert first.lag == 0 < second.lag < 0.3
+    ahead = replace(second, lag=0.0)
+    for closed, same in ((0.5, False), (1.0, True)):
+        pose = FacePose(closed=closed)
+        late, early = (drawn(closed_face, pose, MovingEyes([eye])) for eye in (second, ahead))
+        assert np.array_equal(late, early) == same
+
+
+def test_lashes_point_down_when_the_lids_are_shut(closed_face: EnrolledFace) -> None:
+    """Below the edge of the shut lid it is darker than without the lashes that turn."""
+    eyes = eye_tables(closed_face.photo, closed_face.landmarks, 2)
+    bald = [replace(eye, plates=eye.plates._replace(lashes=np.zeros_like(eye.plates.lashes))) for eye in eyes]
+    for closed in (0.4, 1.0):
+        pose = FacePose(closed=closed)
+        with_lashes, without = (drawn(closed_face, pose, MovingEyes(these)).astype(int) for these in (eyes, bald))
+        darker = (without - with_lashes).sum(-1)
+        assert darker.min() >= -3
+        assert (darker.max() > 60) == (closed == 1.0)
+
+
+# --- lids that follow --------------------------------------------------------------------------------
+
+
+def test_zero_amounts_leave_map_and_frame_as_they_are(face: EnrolledFace) -> None:
+    source = rest_map(face.photo)
+    assert eyes_of(face).move(source, (0, 0), FacePose(brows=0.05, corners=0.02, yaw=0.1)) == []
+    np.testing.assert_array_equal(source, rest_map(face.photo))
+
+
+def test_a_detector_sees_eyes_open_wider_and_narrower(closed_face: EnrolledFace) -> None:
+    seen = [
+        opening(enrol(drawn(closed_face, FacePose(widen=widen)), SPEC).landmarks).mean() for widen in (-0.3, 0.0, 0.2)
+    ]
+    assert seen[0] < 0.93 * seen[1]
+    assert seen[2] > 1.04 * seen[1]
+
+
+@pytest.mark.parametrize("pose", [FacePose(widen=0.2), FacePose(widen=-0.3), FacePose(gaze=(0.0, 0.05))])
+def test_lids_that_bend_the_map_tear_no_skin(closed_face: EnrolledFace, pose: FacePose) -> None:
+    """Beside the seam between lid and eyeball, neighbours stay neighbours."""
+    source = rest_map(closed_face.photo)
+    assert eyes_of(closed_face).move(source, (0, 0), pose) == []
+    step = np.abs(np.diff(source - rest_map(closed_face.photo), axis=0)).max(-1)
+    for mesh in EYES:
+        width = eye_width(closed_face.landmarks, mesh)
+        edge = closed_face.landmarks[[*mesh.upper, *mesh.lower], :2]
+        near = np.zeros(step.shape, np.uint8)
+        cv2.fillPoly(near, [cv2.convexHull(edge.round().astype(np.int32))], 1)
+        near = cv2.dilate(near, np.ones((2 * round(0.12 * width) + 1,) * 2))
+        left, right = (int(n) for n in (edge[:, 0].min() - width / 2, edge[:, 0].max() + width / 2))
+        assert step[:, left:right][near[:, left:right] == 0].max() < 0.5
+
+
+def test_the_upper_lid_follows_a_look_down_and_a_raised_cheek_lifts_the_lower_one(closed_face: EnrolledFace) -> None:
+    """The photo pixel of each lid's edge is looked up further down, or up, by what they are told."""
+    for pose, lids, expected in (
+        (FacePose(gaze=(0.0, 0.05)), UPPER_LIDS, UPPER_FOLLOWS * 0.05),
+        (FacePose(cheeks=1.0), LOWER_LIDS, None),
+    ):
+        source = rest_map(closed_face.photo)
+        eyes_of(closed_face).move(source, (0, 0), pose)
+        for lid, mesh in zip(lids, EYES, strict=True):
+            x, y = closed_face.landmarks[lid, :2].round().astype(int)
+            width = eye_width(closed_face.landmarks, mesh)
+            skin = y - 2 if lid in UPPER_LIDS else y + 2
+            went = (skin - source[skin, x, 1]) / width
+            if expected is None:
+                assert -0.12 < went < -0.02
+            else:
+                assert 0.5 * expected < went < 1.1 * expected
+
+
+def test_a_blink_begins_where_a_look_down_has_left_the_lid(closed_face: EnrolledFace) -> None:
+    """No jump from the lid that bends the map to the lid that is painted."""
+    eyes, down = eyes_of(closed_face), (0.0, 0.05)
+    looking = drawn(closed_face, FacePose(gaze=down), eyes).astype(int)
+    begins = drawn(closed_face, FacePose(gaze=down, closed=0.01), eyes).astype(int)
+    whole = drawn(closed_face, FacePose(gaze=down, closed=0.5), eyes).astype(int)
+    assert np.abs(begins - looking).sum() < 0.12 * np.abs(whole - looking).sum()
+
+
 # --- gaze ---------------------------------------------------------------------------------------------
 
 
@@ -180,7 +265,7 @@ def test_irises_move_by_what_they_are_told_and_lids_stay(closed_face: EnrolledFa
 
 def test_a_look_aside_bends_only_what_is_between_the_lids(closed_face: EnrolledFace) -> None:
     source = rest_map(closed_face.photo)
-    assert eyes_of(closed_face).move(source, (0, 0), FacePose(gaze=(0.04, 0.01))) == []
+    assert eyes_of(closed_face).move(source, (0, 0), FacePose(gaze=(0.04, 0.0))) == []
     moved = np.abs(source - rest_map(closed_face.photo)).max(-1) > 0
     open_eyes = np.zeros(moved.shape, bool)
     for mesh in EYES:

@@ -19,6 +19,8 @@ Curve = tuple[float, ...]
 
 FOLD_SOFT = 0.05  # eye widths: where the lid comes out from behind the fold
 _STRIP = (0.08, 0.22)  # eye widths: so much of the photo above the upper lid's edge, with its lashes, rides with it
+_RIM = 0.05  # eye widths of the upper lid's edge that stay when lashes point down
+_LONGEST_LASHES = 0.16  # eye widths
 # Where the lid's colour is taken from: beside the fold, under the brow, on the cheek.
 _COLOUR_SHARES = (0.4, 0.35, 0.25)
 
@@ -77,8 +79,16 @@ def lash_strip(photo: Image, lines: EyeLines, to_photo: Points) -> float:
     return float(np.clip(min(lashes + FOLD_SOFT, room), *_STRIP))
 
 
-def lid_plate(photo: Image, lines: EyeLines, strip: float, box: Box, to_photo: Points) -> Image:
-    """The photo in `box` with smooth skin above the fold, as far up as the lid comes from.
+class LidPlates(NamedTuple):
+    """What comes down with an upper lid: pictures (h, w, ...) of a box of the photo."""
+
+    half_open: Image  # BGR: the photo, above the fold smooth skin
+    shut: Image  # BGR: smooth skin from the lid's rim on, for lashes that point down no longer cover the lid
+    lashes: NDArray[np.uint8]  # (h, w) 0 to 255: how much darker than skin the photo is above the edge of the lid
+
+
+def lid_plates(photo: Image, lines: EyeLines, strip: float, box: Box, to_photo: Points) -> LidPlates:
+    """Those of one eye.
 
     Args:
         strip: of `lash_strip`. to_photo: (2, 3) map from (s, t) to photo pixels.
@@ -91,9 +101,16 @@ def lid_plate(photo: Image, lines: EyeLines, strip: float, box: Box, to_photo: P
     opening = float((curve_at(lines.lower, middle) - curve_at(lines.upper, middle))[0])
     below_px = (_GRAIN_BELOW + strip + opening) * to_photo[:, 1]
     skin = _skin_colour(part, at, lines, strip) + _grain(photo, pixels + below_px.astype(np.float32), to_photo)
-    above_fold = curve_at(lines.upper, at[..., 0]) - strip - at[..., 1]
-    mix = smoothstep(above_fold / FOLD_SOFT)[..., None]
-    return np.asarray(np.clip(part + mix * (skin - part) + 0.5, 0, 255), np.uint8)
+    above_edge = curve_at(lines.upper, at[..., 0]) - at[..., 1]
+    half_open, shut = (_skin_above(part, skin, (above_edge - start) / FOLD_SOFT) for start in (strip, _RIM))
+    darker = 1 - part.sum(-1) / np.maximum(skin.sum(-1), 1)
+    darker *= smoothstep((min(strip, _LONGEST_LASHES) - above_edge) / FOLD_SOFT)
+    return LidPlates(half_open, shut, np.asarray(255 * np.clip(darker, 0, 1) + 0.5, np.uint8))
+
+
+def _skin_above(part: Map, skin: Map, share: Map) -> Image:
+    mixed = part + smoothstep(share)[..., None] * (skin - part)
+    return np.asarray(np.clip(mixed + 0.5, 0, 255), np.uint8)
 
 
 def _skin_colour(part: Map, at: Map, lines: EyeLines, strip: float) -> Map:

@@ -1,0 +1,185 @@
+"""Moves the lids of a photo's eyes and turns its irises a little.
+
+Three layers with hard seams, as in a real eye: the eyeball lies still behind the lids, the upper lid slides down
+over it from behind the fold of skin above, the lower lid rises a little. All of it is laid out along
+the line between the corners of an eye: (s, t) in eye widths, s from corner to corner, t towards the mouth.
+
+A blink is painted: it brings out skin that the photo does not show. What lids do besides, following the gaze, opening
+wider, rising with a cheek, is small and bends the map: skin stretches, and under a lid that stands higher the eyeball.
+A device needs nothing but the tables: all amounts enter linearly, in `_Lids`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from s2v.engine.behaviour.pose import FacePose
+from s2v.engine.compositor.upper_face.eye_tables import EyeTables
+from s2v.engine.compositor.upper_face.lids import FOLD_SOFT, curve_at
+from s2v.engine.face.maps import Box, Map, remap, smoothstep
+from s2v.engine.face.photo import Image
+
+LOWER_LID_SHARE = 0.12  # of the opening is closed from below
+SKIN_REACH = 0.25  # eye widths beyond the lids' edges that go with them
+CHEEK_LID_SHARE = 0.22  # of the opening by which a raised cheek lifts the lower lid
+UPPER_FOLLOWS, LOWER_FOLLOWS = 0.7, 0.3  # of the iris's way up or down is the lids'
+STRETCH = (
+    0.8  # of the opening, from the upper lid down: so much of the eyeball stretches under a lid that stands higher
+)
+SHADE = 0.2  # a closing lid's shadow on the eyeball, and the fold's on the lid
+SHADE_REACH = 0.10  # eye widths from the fold, where it has faded to a third
+LASHES_TURN = (0.5, 0.9)  # of the way down: they begin and end to point down
+LASHES_TURNED = 0.6  # of their darkness, and of the skin that they covered
+LASHES_SHARE = 0.8  # of their length above the open eye: so long are they below the shut one
+_OVERLAP = 0.16  # a quarter of it, in eye widths: shut lids overlap in the middle, or a line of white stays
+LEAST_OPENING = 1e-3  # eye widths: what an opening's height counts as at least
+_CORNER = 0.3  # of the eye's width from a corner: from there on the eyeball turns freely
+
+
+class Lid(NamedTuple):
+    """A piece of upper lid, to be laid over a frame."""
+
+    box: Box
+    paint: NDArray[np.float32]  # (h, w, 3)
+    alpha: NDArray[np.float32]  # (h, w, 1) in [0, 1]
+
+
+class MovingEyes:
+    """The eyes of a photo."""
+
+    def __init__(self, eyes: Sequence[EyeTables]) -> None:
+        self._eyes = eyes
+
+    def move(self, source: Map, origin: tuple[int, int], pose: FacePose) -> list[Lid]:
+        """Turn the irises and raise the lower lids in a map, in place; returns the upper lids to be laid over.
+
+        Args:
+            source: (h, w, 2) photo pixel of each pixel of a part of the frame; origin: where that part begins.
+        """
+        lids: list[Lid] = []
+        stay = _lids_stay(pose)
+        if stay and pose.gaze[0] == 0:
+            return lids
+        for eye in self._eyes:
+            box = eye.opening_box if stay else eye.box
+            ends = np.array([source.shape[1], source.shape[0]] * 2)
+            left, top, right, bottom = (int(n) for n in np.clip(np.array(box) - [*origin, *origin], 0, ends))
+            if right <= left or bottom <= top:
+                continue
+            part = source[top:bottom, left:right]
+            s, t = _split(np.asarray(cv2.transform(part, eye.to_eye), np.float32))
+            moved = _lids(eye, s, pose)
+            if pose.closed > 0:
+                lids.append(Lid((left, top, right, bottom), *_blink(eye, s, t, part, moved)))
+            part += _offset(eye, s, t, moved, pose)
+        return lids
+
+
+def lay_over(picture: Image, lids: list[Lid]) -> None:
+    """Draw lids on the part of the frame whose map they were made with, in place."""
+    for (left, top, right, bottom), paint, alpha in lids:
+        part = picture[top:bottom, left:right]
+        part[:] = np.clip(part + alpha * (paint - part) + 0.5, 0, 255).astype(np.uint8)
+
+
+def gaze_freedom(s: NDArray[np.floating]) -> NDArray[np.floating]:
+    """How freely the eyeball turns at s, 0 in the corners to 1."""
+    from_corner: NDArray[np.floating] = np.minimum(s, 1 - s) / _CORNER
+    return smoothstep(from_corner)
+
+
+def lid_drop(opening: NDArray[np.floating], s: NDArray[np.floating]) -> NDArray[np.floating]:
+    """How far a shut upper lid comes down at s, in eye widths. Args: opening: how far the lids are apart there."""
+    down: NDArray[np.floating] = (1 - LOWER_LID_SHARE) * opening + curve_at((0.0, _OVERLAP), s)
+    return down
+
+
+def _lids_stay(pose: FacePose) -> bool:
+    return pose.closed <= 0 and pose.gaze[1] == 0 and pose.widen == 0 and pose.cheeks == 0
+
+
+class _Lids(NamedTuple):
+    """Where the lids of an eye are, (h, w) eye widths each, and how far they are from where the photo has them."""
+
+    upper: NDArray[np.floating]  # edges on the photo
+    opening: NDArray[np.floating]
+    drop: NDArray[np.floating]  # of the upper lid, but for the blink
+    blink: NDArray[np.floating]  # how far that brings it down
+    rise: NDArray[np.floating]  # of the lower lid, with the blink
+    shut: float  # 0 to 1: this eye's share of a blink
+
+
+def _lids(eye: EyeTables, s: Map, pose: FacePose) -> _Lids:
+    shut = eye.strength * (pose.closed - eye.lag * pose.closed * (1 - pose.closed))
+    upper = curve_at(eye.upper, s)
+    opening = curve_at(eye.lower, s) - upper
+    awake = eye.strength * (1 - pose.closed)
+    follow = awake * pose.gaze[1] * gaze_freedom(s)
+    drop = UPPER_FOLLOWS * follow - (awake * pose.widen) * opening
+    rise = (LOWER_LID_SHARE * shut + CHEEK_LID_SHARE * awake * pose.cheeks) * opening - LOWER_FOLLOWS * follow
+    return _Lids(upper, opening, drop, shut * lid_drop(opening, s), rise, shut)
+
+
+def _offset(eye: EyeTables, s: Map, t: Map, lids: _Lids, pose: FacePose) -> Map:
+    """What gaze and lids add to a map, (h, w, 2) photo pixels."""
+    edge, seam = lids.upper + lids.drop, lids.upper + lids.opening - lids.rise
+    opening = np.maximum(lids.opening, LEAST_OPENING)
+    # The eyeball: level lines run along the lids, so that lids and their shadow stay.
+    inside = (t > edge) & (t <= seam)
+    bared: NDArray[np.floating] = t
+    if pose.widen > 0 or pose.gaze[1] < 0:
+        bared = t + np.maximum(-lids.drop, 0) * smoothstep(1 - (t - edge) / (STRETCH * opening))
+    level = np.clip((bared - lids.upper) / opening, 0, 1)
+    free = eye.strength * gaze_freedom(s)
+    s_from = s - pose.gaze[0] * free
+    upper_from = curve_at(eye.upper, s_from)
+    t_from = upper_from + level * (curve_at(eye.lower, s_from) - upper_from - 4 * pose.gaze[1] * free * (1 - level))
+    along, down = (s_from - s) * inside, t_from - t
+    if _lids_stay(pose):
+        down *= inside
+    else:
+        skin = np.where(t <= edge, -lids.drop, lids.rise)
+        skin *= smoothstep(1 - np.maximum(edge - t, t - seam) / SKIN_REACH)
+        down = np.where(inside, down, skin)
+    return np.asarray(cv2.transform(cv2.merge([along, down]), eye.to_photo[:, :2]), np.float32)
+
+
+def _blink(eye: EyeTables, s: Map, t: Map, source: Map, lids: _Lids) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The upper lid's pixels and how much they cover, (h, w, 3) and (h, w, 1)."""
+    fold = lids.upper - eye.strip
+    drop = lids.drop + lids.blink
+    below = t - lids.upper - drop  # the edge
+    down, corner = eye.to_photo[:, 1].astype(np.float32), np.array(eye.box[:2], np.float32)
+    back = np.asarray(source - drop[..., None] * down - corner, np.float32)
+    # From half-way on the lashes point down: they leave the lid and cover, mirrored at its edge, what is below.
+    how_far = smoothstep((lids.shut - LASHES_TURN[0]) / (LASHES_TURN[1] - LASHES_TURN[0]))
+    turned = LASHES_TURNED * how_far * gaze_freedom(s) if how_far > 0 else None
+    paint = remap(eye.plates.half_open, back, cv2.INTER_CUBIC).astype(np.float32)
+    if turned is not None:
+        paint += turned[..., None] * (remap(eye.plates.shut, back, cv2.INTER_CUBIC) - paint)
+    shade = 1 - SHADE * lids.shut * np.exp(-(((t - fold) / SHADE_REACH) ** 2))
+    paint *= shade[..., None]
+    over = np.clip(0.5 - below * eye.width_px, 0, 1) * smoothstep((t - fold) / FOLD_SOFT)
+    if turned is not None:
+        mirrored = back - (1 + 1 / LASHES_SHARE) * np.maximum(below, 0)[..., None] * down
+        lashes = (
+            remap(eye.plates.lashes, np.asarray(mirrored, np.float32), cv2.INTER_LINEAR)
+            * turned
+            * (np.float32(1 / 255) * (below > 0))
+        )
+        # What they cover turns dark, the lid above stays what it is.
+        paint *= (over / np.maximum(over + lashes * (1 - over), LEAST_OPENING))[..., None]
+        over += lashes * (1 - over)
+    over *= lids.blink > 0
+    return np.asarray(paint, np.float32), np.asarray(over[..., None], np.float32)
+
+
+def _split(at: Map) -> tuple[Map, Map]:
+    """The two numbers of each pixel, (h, w, 2) -> (h, w) each: what follows is faster on them."""
+    s, t = cv2.split(at)
+    return np.asarray(s, np.float32), np.asarray(t, np.float32)
