@@ -250,3 +250,22 @@ def test_an_articulation_that_cannot_be_is_refused_before_anything_is_opened() -
     with pytest.raises(ModelError, match=r"speech2vid\.onnx puts out pixels, which no articulation scales: leave"):
         load_avatar(PHOTO, model=pixels, articulation=1.25)
     assert load_avatar(PHOTO, model=pixels, max_side_px=256).frame_size
+
+
+@pytest.mark.parametrize("idle_seed", [7, None])
+def test_another_background_is_behind_the_person_from_the_first_frame_on(idle_seed: int | None) -> None:
+    factory = LocalAvatarFactory(replace(options(idle_seed), background="#0a14c8"))
+    avatar = factory.enrol(PHOTO)
+    own = LocalAvatarFactory(options(idle_seed)).enrol(PHOTO).still_bgr
+    height, width = own.shape[:2]
+    with avatar.engine() as engine:
+        frame = engine.push(voice(0.6))[-1].pixels
+    for picture in (avatar.still_bgr, frame):
+        assert (picture[: height // 8, : width // 8] == [200, 20, 10]).all()
+    middle = np.s_[height // 3 : height // 2, 2 * width // 5 : 3 * width // 5]
+    np.testing.assert_array_equal(avatar.still_bgr[middle], own[middle])
+
+
+def test_a_background_that_cannot_be_is_refused_before_any_photo() -> None:
+    with pytest.raises(S2vError, match="--background 'reddish' is no file"):
+        LocalAvatarFactory(replace(options(), background="reddish"))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from s2v.engine.backends.base import ComputeDevice, Outputs
 from s2v.engine.behaviour.pose import AT_REST, FacePose
 from s2v.engine.compositor.animated_photo import AnimatedPhoto
-from s2v.engine.compositor.face_tables import IdleTables, face_tables, idle_tables, lower_face_box
+from s2v.engine.compositor.face_tables import IdleTables, face_layers, face_tables, idle_tables, lower_face_box
 from s2v.engine.compositor.head.drawing import MovingHead
 from s2v.engine.compositor.lips import LipLine
 from s2v.engine.compositor.mouth.interior import MouthInterior
@@ -127,12 +127,13 @@ class PixelCompositor:
     """Network "speech2vid": paste its face crop's lower half back, softly."""
 
     def __init__(self, face: EnrolledFace, spec: LipSyncSpec, moving: bool = False) -> None:
-        self._photo = face.photo
+        cut = face_layers(face, face.photo, moving)
+        self._photo = cut.at_rest
         self._corners = left, top, right, bottom = lower_face_box(face)
         self._box = np.s_[top:bottom, left:right]
-        self._idle = idle_tables(face, face.photo) if moving else None
+        self._idle = idle_tables(face, cut) if moving else None
         self.animated = animated_photo(self._idle)
-        self.still = self.animated.draw(AT_REST, self._corners) if self.animated else face.photo.copy()
+        self.still = self.animated.draw(AT_REST, self._corners) if self.animated else self._photo.copy()
         self._size = (right - left, bottom - top)
         self._grid = face_grid(face.plane, spec) - np.array([[0, 0, left], [0, 0, top]])
         edge = np.zeros((spec.face_px, spec.face_px), np.float32)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.engine.compositor.head.layers import layers
+from s2v.engine.compositor.head.layers import Layers, layers
 from s2v.engine.compositor.head.tables import HeadTables, head_tables
 from s2v.engine.compositor.lips import lip_line_colour
 from s2v.engine.compositor.mouth.interior_tables import InteriorTables, interior_tables
@@ -46,7 +46,7 @@ class IdleTables:
 class FaceTables:
     """One face of network "s2v"."""
 
-    photo: Image  # (h, w, 3) BGR, of `without_inside`: what the warp moves
+    photo: Image  # (h, w, 3) BGR, at rest: of `without_inside`, before the face's background
     box: Box  # of the lower face: all that may change while the head is still
     unit_px: float  # pixels of a face unit
     photo_to_plane: Points  # (2, 3) from photo pixels to the face plane
@@ -62,10 +62,10 @@ def face_tables(face: EnrolledFace, spec: LipSyncSpec, moving: bool) -> FaceTabl
     left, top, right, bottom = box = lower_face_box(face)
     size = (right - left, bottom - top)
     to_photo = np.array([[1.0, 0, left], [0, 1.0, top]])
-    photo = without_inside(face)
-    idle = idle_tables(face, photo) if moving else None
+    cut = face_layers(face, without_inside(face), moving)
+    idle = idle_tables(face, cut) if moving else None
     return FaceTables(
-        photo=photo,
+        photo=cut.at_rest,
         box=box,
         unit_px=face.pose.unit_px,
         photo_to_plane=np.linalg.inv(np.vstack([face.plane.matrix, [0, 0, 1]]))[:2],
@@ -77,13 +77,19 @@ def face_tables(face: EnrolledFace, spec: LipSyncSpec, moving: bool) -> FaceTabl
     )
 
 
-def idle_tables(face: EnrolledFace, photo: Image) -> IdleTables:
-    """Those of a face, whatever its network. Args: photo: of the face, as its network wants it drawn."""
-    cut = layers(photo, face.landmarks, face.plane, face.background)
+def face_layers(face: EnrolledFace, photo: Image, moving: bool) -> Layers:
+    """A face's photo before its background, whatever its network. Args: photo: as its network wants it drawn."""
+    if face.background is None and not moving:  # nobody looks behind: what it costs is saved
+        return Layers(photo, np.ones(photo.shape[:2], np.float32), photo)
+    return layers(photo, face.landmarks, face.plane, face.background)
+
+
+def idle_tables(face: EnrolledFace, cut: Layers) -> IdleTables:
+    """Those of a face, whatever its network. Args: cut: of `face_layers`, moving."""
     head = head_tables(cut, face.landmarks, face.pose, face.plane, keep=lower_face_box(face))
     return IdleTables(
         head=head,
-        eyes=eye_tables(photo, face.landmarks, pad_px=head.apart_px),
+        eyes=eye_tables(cut.at_rest, face.landmarks, pad_px=head.apart_px),
         expression=expression_tables(face, pad_px=head.apart_px),
         room=expression_room(face),
     )

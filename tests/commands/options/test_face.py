@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import pytest
 
+from s2v.cli import main
 from s2v.commands.options.face import LEAST_ARTICULATION, MOST_ARTICULATION, add_face_options, avatar_options
 from s2v.engine.avatar import AvatarOptions
 from s2v.engine.face.articulation import LEAST, MOST
@@ -32,3 +34,21 @@ def test_an_articulation_that_cannot_be_is_wrong_usage(share: str, capsys: pytes
     assert end.value.code == 2
     said = capsys.readouterr().err.strip().splitlines()[-1]
     assert said.endswith(f"{share!r} is not an articulation: give a number from 0.5 to 1.5")
+
+
+def test_the_background_is_asked_for_as_typed() -> None:
+    assert avatar_options(parsed("--background", "#102030")).background == "#102030"
+
+
+def test_a_background_that_cannot_be_ends_the_command_with_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    speech = Path(__file__).parents[2] / "data" / "speech.flac"
+    code = main(
+        ["generate", "--audio", str(speech), "-o", str(tmp_path / "a.mp4"), "--background", str(tmp_path / "sea.jpg")]
+    )
+    assert code == 2
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1
+    assert "sea.jpg' is no file, no colour and not 'blur'" in said[0]
+    assert not list(tmp_path.iterdir())

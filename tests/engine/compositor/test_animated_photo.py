@@ -10,7 +10,7 @@ from poses import pose_at
 
 from s2v.engine.backends.base import Tensors
 from s2v.engine.compositor.cpu import Compositor, MotionCompositor, animated_photo, make_compositor
-from s2v.engine.compositor.face_tables import idle_tables
+from s2v.engine.compositor.face_tables import face_layers, idle_tables
 from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.face.geometry import N_MESH
 from s2v.engine.face.photo import Image
@@ -91,7 +91,7 @@ def test_the_mouth_says_the_same_wherever_the_head_is(
 ) -> None:
     """Carried back to where it was, the mouth is the one drawn without idle motion, its inside included."""
     said = talking(spec, closed_face)
-    plan = animated_photo(idle_tables(closed_face, closed_face.photo))
+    plan = animated_photo(idle_tables(closed_face, face_layers(closed_face, closed_face.photo, moving=True)))
     assert plan is not None
     height, width = closed_face.photo.shape[:2]
     pixels = around_the_mouth(closed_face, np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1))

@@ -10,51 +10,59 @@ from s2v.engine.compositor.head.person import Matte
 from s2v.engine.face.maps import smoothstep
 from s2v.engine.face.photo import Image
 
-_KNOWN = 0.004  # a matte below this, one grey level, shows the background alone
+_PERSON = 0.15  # a matte from here on has hair in it that would be seen twice
+_CLEAR_UNITS = 0.03  # from the person: so far its edge and its light reach
+_WHOLE_UNITS = 0.06  # from the person: from here on the photo is kept as it is
 _WORK_PX = 384  # of the longer side: what is made up is blurred anyway
-_BLUR_PER_PX = 0.35  # standard deviation of the blur for each pixel of depth behind the edge
+_SPOT_PX, _MOST_TEXTURE = 19, 16  # what is smaller is mirrored with so many grey levels at most: a lamp stays single
+_BLUR_PER_PX = 0.25  # standard deviation of the blur for each pixel of depth behind the edge
 _LEVELS = 7  # of the pyramid: what is deeper than its coarsest blur looks like that
 
 
-def filled_background(photo: Image, matte: Matte) -> Image:
-    """The photo without its head, (h, w, 3) BGR: outside the matte the photo itself, bit for bit.
+def filled_background(photo: Image, person: Matte, unit_px: float) -> Image:
+    """The photo without the person, (h, w, 3) BGR: the photo itself from 0.06 face units around the person on.
 
-    Behind the head the background is mirrored across the matte's edge, and blurred the more the deeper it lies; along
-    the matte's ramp it turns from the photo into that, so that a head at rest hides no seam.
+    Behind the person the background is mirrored across the edge, and blurred the more the deeper it lies.
 
     Args:
-        photo: (h, w, 3) BGR. matte: (h, w) of `head_matte`.
+        photo: (h, w, 3) BGR. person: (h, w) of `person_matte`. unit_px: pixels of a face unit.
     """
-    known = matte < _KNOWN
-    if not known.any():  # nothing to go by, and nothing that would be uncovered beyond the border
+    outside_px = cv2.distanceTransform((person < _PERSON).astype(np.uint8), cv2.DIST_L2, 5)
+    away = np.asarray(outside_px / unit_px, np.float32)
+    known = away > _CLEAR_UNITS
+    if not known.any():  # nothing to go by, and nothing that would be uncovered
         return np.asarray(cv2.blur(photo, (max(1, photo.shape[1] // 8),) * 2), np.uint8)
-    filled = carried_on(photo, known)
-    share = smoothstep(np.minimum(matte / 0.9, 1))[..., None]
-    mixed = photo + share * (filled - photo)
-    return np.asarray(np.where(known[..., None], photo, np.clip(mixed + 0.5, 0, 255)), np.uint8)
+    share = 1 - smoothstep((away - _CLEAR_UNITS) / (_WHOLE_UNITS - _CLEAR_UNITS))
+    mixed = photo + share[..., None] * (carried_on(photo, known, without_spots=True) - photo)
+    return np.asarray(np.clip(mixed + 0.5, 0, 255), np.uint8)
 
 
-def carried_on(photo: Image, known: NDArray[np.bool_]) -> NDArray[np.float32]:
+def carried_on(photo: Image, known: NDArray[np.bool_], without_spots: bool = False) -> NDArray[np.float32]:
     """The photo where it is `known`, mirrored across the edge elsewhere and blurred by depth: (h, w, 3) grey levels.
 
     Coarser than the photo: it is to be mixed with it near the edge.
+
+    Args:
+        without_spots: a small bright or dark thing beside the edge is not seen again behind it.
     """
     height, width = known.shape
     scale = min(1.0, _WORK_PX / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
+    small = np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8)
     surely = cv2.resize(known.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.999
     if not surely.any():
         surely[:] = True  # nothing to go by: what is there, blurred by nothing
     mirrored, weight, depth_px = _mirrored(small, surely)
-    filled = _blurred_by_depth(mirrored, weight, depth_px)
+    picture = mirrored.astype(np.float32)
+    if without_spots:
+        around = cv2.medianBlur(mirrored, _SPOT_PX).astype(np.float32)
+        picture = around + np.clip(picture - around, -_MOST_TEXTURE, _MOST_TEXTURE)
+    filled = _blurred_by_depth(picture, weight, depth_px)
     return np.asarray(cv2.resize(filled, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def _mirrored(
-    photo: Image, known: NDArray[np.bool_]
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """The photo mirrored across the edge of `known`: (h, w, 3) float32, where that is known (h, w), depth in pixels."""
+def _mirrored(photo: Image, known: NDArray[np.bool_]) -> tuple[Image, NDArray[np.float32], NDArray[np.float32]]:
+    """The photo mirrored across the edge of `known`: (h, w, 3), where that is known (h, w), depth in pixels."""
     height, width = known.shape
     depth_px, labels = cv2.distanceTransformWithLabels(
         (~known).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
@@ -68,7 +76,7 @@ def _mirrored(
     there = np.minimum(there, 2 * np.array([width - 1, height - 1], np.float32) - there)
     mirrored = cv2.remap(photo, there, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     weight = cv2.remap(known.astype(np.float32), there, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return mirrored.astype(np.float32), weight, depth_px
+    return np.asarray(mirrored, np.uint8), np.asarray(weight, np.float32), np.asarray(depth_px, np.float32)
 
 
 def _blurred_by_depth(

@@ -13,37 +13,42 @@ from s2v.engine.face.photo import Image
 _BAND_UNITS = 0.05  # so far to both sides of the edge a pixel's colour tells how much of it is the person
 _INSIDE, _OUTSIDE = 0.9, 0.1  # a matte beyond these is on the safe side of the band
 _NOISE = 22.0  # grey levels: person and background must differ by more for their colours to tell
+_LEAST_TOLD = 0.1  # a mixture nearer to one side is that side alone
+_SOFT_PX = 0.7
 _BESIDE = 4.0  # how much more a colour off the line between both takes away
 
 
-def cut_out(photo: Image, person: Matte, unit_px: float) -> tuple[Image, Matte]:
+def cut_out(photo: Image, person: Matte, fine: Matte, unit_px: float) -> tuple[Image, Matte]:
     """The person without the background's colours, (h, w, 3) BGR, and how much of each pixel is covered, (h, w).
 
     Inside and outside colours are carried on over the edge from both sides; a pixel between is the mixture of both that
     comes nearest to it, pulled towards `person` where both look alike.
 
     Args:
-        photo: (h, w, 3) BGR. person: (h, w) of `person_matte`. unit_px: pixels of a face unit.
+        photo: (h, w, 3) BGR. person: (h, w) of `person_matte`. fine: (h, w) of `strands`.
+        unit_px: pixels of a face unit.
     Source of the colours' formula: Forte, "Approximate fast foreground colour estimation", ICIP 2021.
     """
     inside_px = cv2.distanceTransform((person > _INSIDE).astype(np.uint8), cv2.DIST_L2, 5)
     outside_px = cv2.distanceTransform((person < _OUTSIDE).astype(np.uint8), cv2.DIST_L2, 5)
+    loose = cv2.dilate(fine, np.ones((3, 3), np.uint8)) > 0
     band_px = max(1.0, _BAND_UNITS * unit_px)
     own = carried_on(photo, inside_px > band_px)
-    behind = carried_on(photo, outside_px > band_px)
-    near = (inside_px <= band_px) & (outside_px <= band_px)
+    behind = carried_on(photo, (outside_px > band_px) & ~loose)
+    near = (inside_px <= band_px) & ((outside_px <= band_px) | loose)
     at, own, behind, there = photo[near].astype(np.float32), own[near], behind[near], person[near]
     apart = own - behind
     length2 = (apart**2).sum(-1)
     told = ((at - behind) * apart).sum(-1) / np.maximum(length2, 1.0)
     beside = at - behind - told[:, None] * apart  # what is no mixture of both says nothing
     trust = length2 / (length2 + _NOISE**2 + _BESIDE * (beside**2).sum(-1))
-    mixed = there + trust * (np.clip(told, 0, 1) - there)
+    mixed = there + trust * (np.clip((told - _LEAST_TOLD) / (1 - 2 * _LEAST_TOLD), 0, 1) - there)
     # Colour alone would see holes deep inside and specks far outside: there the person's matte decides.
     depth = smoothstep(0.5 + 0.5 * (inside_px - outside_px)[near] / band_px)
-    mixed = np.clip(mixed, smoothstep(2 * depth - 1), smoothstep(2 * depth))
-    share = mixed[:, None]
+    most = np.where(loose[near], 1, smoothstep(2 * depth))
     cover, head = person.copy(), photo.copy()
-    cover[near] = mixed
+    cover[near] = np.clip(mixed, smoothstep(2 * depth - 1), most)
+    cover[near] = cv2.GaussianBlur(cover, (0, 0), _SOFT_PX)[near]  # the photo's noise is no fringe
+    share = cover[near][:, None]
     head[near] = np.clip(own + share * (at - share * own - (1 - share) * behind) + 0.5, 0, 255)
     return head, cover

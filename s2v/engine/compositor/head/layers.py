@@ -8,11 +8,14 @@ import numpy as np
 
 from s2v.engine.compositor.head.background import filled_background
 from s2v.engine.compositor.head.edge import cut_out
-from s2v.engine.compositor.head.matte import widened
+from s2v.engine.compositor.head.matte import widened, with_all_that_hangs_on
 from s2v.engine.compositor.head.person import Matte, face_unit_px, person_matte
+from s2v.engine.compositor.head.strands import strands
 from s2v.engine.face.background import Background
 from s2v.engine.face.geometry import FacePlane, Points
 from s2v.engine.face.photo import Image
+
+_CUT_OUT_UNITS = 0.1  # what stands out further from the person may be a chair: before another background it stays out
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,14 @@ def layers(photo: Image, landmarks: Points, plane: FacePlane, background: Backgr
     """
     person = person_matte(photo, landmarks, plane)
     unit_px = face_unit_px(plane)
-    rim = widened(person, unit_px)
-    if background is None:
-        return Layers(photo, rim, filled_background(photo, rim))
-    behind = background.behind(filled_background(photo, rim) if background.blurs else photo, unit_px)
-    head, cover = cut_out(photo, person, unit_px)
-    return Layers(_over(head, cover, behind), cover, behind)
+    if background is not None:
+        fine = strands(photo, person, unit_px, _CUT_OUT_UNITS)
+        plate = filled_background(photo, np.maximum(person, fine), unit_px) if background.blurs else photo
+        behind = background.behind(plate, unit_px)
+        head, cover = cut_out(photo, person, fine, unit_px)
+        return Layers(_over(head, cover, behind), cover, behind)
+    whole = with_all_that_hangs_on(photo, person, unit_px)
+    return Layers(photo, widened(whole, unit_px), filled_background(photo, whole, unit_px))
 
 
 def _over(head: Image, cover: Matte, behind: Image) -> Image:

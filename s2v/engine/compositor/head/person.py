@@ -17,7 +17,8 @@ from s2v.engine.face.photo import Image
 
 Matte = NDArray[np.float32]  # (h, w) in [0, 1]
 
-_WORK_PX = 512  # of the photo's longer side: no edge of the network's is finer
+WORK_PX = 512  # of the photo's longer side: no edge of the network's is finer
+
 _NETWORK_PX = 256
 _BORDER_SHARE = 0.25  # of the longer side
 _NEAR = (2.6, 2.4, 3.2)  # face units from between the eyes to the sides, up, down: a second look at the head alone
@@ -38,7 +39,7 @@ def person_matte(photo: Image, landmarks: Points, plane: FacePlane) -> Matte:
         photo: (h, w, 3) BGR. landmarks: (>=468, 3) pixels. plane: of the face.
     """
     height, width = photo.shape[:2]
-    scale = min(1.0, _WORK_PX / max(height, width))
+    scale = min(1.0, WORK_PX / max(height, width))
     small = cv2.resize(photo, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA)
     matte = _small_matte(np.asarray(small, np.uint8), landmarks[:, :2] * scale, FacePlane(plane.matrix * scale))
     return np.asarray(cv2.resize(matte, (width, height)), np.float32)
@@ -91,7 +92,7 @@ def _thrice(network: cv2.dnn.Net, picture: Image) -> Matte:
     answers = [
         _answer(network, picture),
         _answer(network, picture[:, ::-1])[:, ::-1],
-        _answer(network, bordered)[wide:, wide : wide + width],
+        _answer(network, np.asarray(bordered, np.uint8))[wide:, wide : wide + width],
     ]
     return np.asarray(np.sort(answers, axis=0)[1], np.float32)
 
@@ -139,10 +140,13 @@ def _grabcut(photo: Image, skull: Matte, unit_px: float) -> Matte:
     small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
     sure = cv2.resize(skull, size) > 0.5
     away = cv2.distanceTransform((~sure).astype(np.uint8), cv2.DIST_L2, 5) / (unit_px * scale)
-    below = np.arange(size[1])[:, None] > np.flatnonzero(sure.any(1))[-1]
-    mask = np.where((away < 1.0) | (below & (away < 2.5)), cv2.GC_PR_BGD, cv2.GC_BGD).astype(np.uint8)
-    mask[away < 0.35] = cv2.GC_PR_FGD
-    mask[sure] = cv2.GC_FGD
+    y, x = np.mgrid[: size[1], : size[0]]
+    chin_y = float(np.flatnonzero(sure.any(1))[-1])
+    below = (y - chin_y) / (unit_px * scale)
+    beside = np.abs(x - np.flatnonzero(sure.any(0)).mean()) / (unit_px * scale)
+    mask = np.where((away < 1.0) | ((below > 0) & (away < 2.5)), cv2.GC_PR_BGD, cv2.GC_BGD).astype(np.uint8)
+    mask[(away < 0.35) | ((below > 0.2) & (beside < 0.6 + np.minimum(below, 1.2)))] = cv2.GC_PR_FGD
+    mask[sure | ((below > 0) & (beside < 0.3 + 0.5 * np.minimum(below, 1.2)))] = cv2.GC_FGD
     cv2.setRNGSeed(0)  # it draws its first guess at random
     cv2.grabCut(small, mask, (0, 0, 1, 1), np.zeros((1, 65)), np.zeros((1, 65)), _GRABCUT_ROUNDS, cv2.GC_INIT_WITH_MASK)
     person = np.isin(mask, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32)

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from s2v.engine.compositor.head.background import carried_on, filled_background
+from s2v.engine.face.photo import Image
+
+UNIT_PX = 80.0
+MIDDLE, RADIUS = (160, 150), 70
+
+
+def wall() -> Image:
+    """Light on the left, dark on the right, with a darker floor."""
+    shade = np.tile(np.linspace(200, 80, 320), (300, 1))
+    shade[200:] -= 50
+    return np.repeat(shade[..., None], 3, axis=2).astype(np.uint8)
+
+
+def someone(photo: Image, colour: tuple[int, int, int]) -> tuple[Image, np.ndarray]:
+    picture = np.asarray(cv2.circle(photo.copy(), MIDDLE, RADIUS, colour, -1, cv2.LINE_AA), np.uint8)
+    matte = cv2.circle(np.zeros(photo.shape[:2], np.float32), MIDDLE, RADIUS, 1.0, -1)
+    return picture, cv2.GaussianBlur(matte, (0, 0), 1.0)
+
+
+def away_units() -> np.ndarray:
+    y, x = np.mgrid[:300, :320]
+    return np.asarray((np.hypot(x - MIDDLE[0], y - MIDDLE[1]) - RADIUS) / UNIT_PX)
+
+
+def test_around_the_person_the_photo_stays_as_it_is() -> None:
+    photo, matte = someone(wall(), (255, 255, 255))
+    filled = filled_background(photo, matte, UNIT_PX)
+    assert filled.dtype == np.uint8
+    outside = away_units() > 0.1
+    np.testing.assert_array_equal(filled[outside], photo[outside])
+    assert np.abs(filled[away_units() < 0].astype(int) - 255).min() > 20  # and the person does not
+
+
+def test_behind_the_person_the_background_goes_on_without_a_ghost() -> None:
+    photo, matte = someone(wall(), (255, 255, 255))
+    off = np.abs(filled_background(photo, matte, UNIT_PX).astype(int) - wall()).max(-1)
+    shallow = (away_units() < 0) & (away_units() > -0.15) & (np.abs(np.arange(300) - 200) > 20)[:, None]
+    assert off[shallow].mean() < 6
+    assert off[shallow].max() < 30
+    deep = away_units() < -0.15
+    assert off[deep].mean() < 30
+
+
+def test_no_seam_shows_where_what_is_made_up_begins() -> None:
+    photo, matte = someone(wall(), (20, 20, 240))
+    filled = filled_background(photo, matte, UNIT_PX).astype(int)
+    steps = np.abs(np.diff(filled[:170], axis=1)).max(-1)  # above the floor's edge
+    assert steps.max() <= 4  # the wall itself falls by 0.4 a pixel
+
+
+def test_a_bright_spot_beside_the_person_leaves_no_second_one_behind() -> None:
+    photo = wall()
+    spot = (MIDDLE[0] + RADIUS + 14, MIDDLE[1])
+    cv2.circle(photo, spot, 6, (255, 255, 255), -1)
+    photo, matte = someone(photo, (30, 30, 30))
+    filled = filled_background(photo, matte, UNIT_PX)
+    assert filled[MIDDLE[1], spot[0]].min() == 255
+    behind = filled[away_units() < 0].astype(int)
+    assert (behind - wall()[away_units() < 0]).max() < 35  # the spot has 130 more than the wall
+
+
+def test_nothing_is_made_up_of_what_is_not_known() -> None:
+    photo = np.zeros((100, 120, 3), np.uint8)
+    photo[:, :60] = 200
+    known = np.zeros((100, 120), bool)
+    known[:, :60] = True
+    np.testing.assert_allclose(carried_on(photo, known), 200, atol=1.5)
+
+
+def test_a_person_who_fills_the_photo_hides_it_all() -> None:
+    filled = filled_background(wall(), np.ones((300, 320), np.float32), UNIT_PX)
+    assert filled.shape == wall().shape
+    assert np.abs(filled.astype(int) - wall().mean()).max() < 100
