@@ -58,7 +58,7 @@ class BothCompositors:
         given = torch.from_numpy(weights)[None]
         inputs = FrameInputs.of(torch.from_numpy(self._pose_inputs(pose, depth_shift=depth_shift))[None])
         points = lips(self.tensors.warp, given)
-        return FrameOfBoth(self.on_cpu._outline(weights, carry), carry, depth_shift, given, points, inputs)
+        return FrameOfBoth(self.on_cpu._outline(weights, pose), carry, depth_shift, given, points, inputs)
 
 
 def opened(jaw: float, seed: int = 0) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from poses import pose_at
 
 from s2v.engine.backends.base import Tensors
-from s2v.engine.behaviour.pose import AT_REST, FacePose
+from s2v.engine.behaviour.pose import FacePose
 from s2v.engine.compositor.cpu import MotionCompositor, PixelCompositor, make_compositor
 from s2v.engine.compositor.face_tables import face_warp_tables, lower_face_box
 from s2v.engine.compositor.lips import LipLine, lip_line_colour
@@ -279,7 +279,7 @@ def test_closed_lips_stay_closed_under_a_friendly_face(closed_face: EnrolledFace
     weights = np.append(np.zeros(SPEC.n_motion, np.float32), np.float32(1))
     gaps = []
     for corners in (0.0, 0.04):
-        outline = moving._outline(weights, moving._carry(AT_REST), corners)
+        outline = moving._outline(weights, FacePose(corners=corners))
         gaps.append(np.abs(outline[1:10, 1] - outline[:10:-1, 1]).max())
     assert gaps[1] < gaps[0] + 0.004 * closed_face.pose.unit_px
 

@@ -92,5 +92,4 @@ class HeadMotion:
         yaw = np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
         c, s = cos(pose.pitch), sin(pose.pitch)
         pitch = np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
-        turned: Points = self._rotation.T @ yaw @ pitch @ self._rotation
-        return turned
+        return np.asarray(self._rotation.T @ yaw @ pitch @ self._rotation, np.float64)

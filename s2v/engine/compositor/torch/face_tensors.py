@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from s2v.engine.compositor.face_tables import COARSE_CELLS, FaceTables
-from s2v.engine.compositor.head_tables import FINE, HeadTables
+from s2v.engine.compositor.head.fine_photo import FINE
+from s2v.engine.compositor.head.tables import HeadTables
 from s2v.engine.compositor.torch.eye_tensors import EyeTensors, eye_tensors
 from s2v.engine.compositor.torch.layout import Layout, size_of, slices
 from s2v.engine.compositor.torch.mouth_tensors import (

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from s2v.engine.behaviour.pose import FacePose
 from s2v.engine.compositor.face_tables import FaceTables
-from s2v.engine.compositor.head import MovingHead
+from s2v.engine.compositor.head.drawing import MovingHead
 from s2v.engine.compositor.mouth.interior import FACING
 from s2v.engine.compositor.mouth.tongue import GRID_SIZE
 from s2v.engine.compositor.torch.layout import Layout

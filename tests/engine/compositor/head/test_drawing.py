@@ -177,9 +177,8 @@ def test_the_layer_lies_over_the_background_and_hides_it_inside() -> None:
     height, width = face.photo.shape[:2]
     oval = np.zeros((height, width), np.uint8)
     cv2.fillPoly(oval, [face.landmarks[list(FACE_OVAL), :2].round().astype(np.int32)], 255)
-    matte = np.asarray(
-        cv2.GaussianBlur(cv2.dilate(oval, np.ones((31, 31), np.uint8)).astype(np.float32) / 255, (0, 0), 4), np.float32
-    )
+    wide = cv2.dilate(oval, np.ones((31, 31), np.uint8)).astype(np.float32) / 255
+    matte = np.asarray(cv2.GaussianBlur(wide, (0, 0), 4), np.float32)
     matte[matte < 0.01], matte[matte > 0.99] = 0, 1
     red, blue = (np.full((height, width, 3), colour, np.uint8) for colour in ((0, 0, 250), (250, 0, 0)))
     at_rest = (blue + matte[..., None] * (red.astype(np.float32) - blue) + 0.5).astype(np.uint8)
