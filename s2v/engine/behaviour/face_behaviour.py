@@ -15,7 +15,7 @@ from s2v.engine.behaviour import brows, gaze, head_motion
 from s2v.engine.behaviour.blinks import Blinks
 from s2v.engine.behaviour.brows import Brows
 from s2v.engine.behaviour.gaze import COUNTER_PITCH, COUNTER_YAW, HIGHEST, WIDEST, Gaze
-from s2v.engine.behaviour.head_motion import HeadMotion, head_of
+from s2v.engine.behaviour.head_motion import HeadGestures, head_of
 from s2v.engine.behaviour.hearing.conversation import Conversation, Moment
 from s2v.engine.behaviour.hearing.prosody import TICK_S
 from s2v.engine.behaviour.hearing.sound_queue import SoundQueue
@@ -62,7 +62,7 @@ class FaceBehaviour:
         randoms = [np.random.default_rng([seed, i]) for i in range(6)]
         self._sway = Sway(randoms[0])
         self._blinks, self._gaze, self._backchannel = Blinks(randoms[1]), Gaze(randoms[2]), Backchannel(randoms[3])
-        self._head, self._brows = HeadMotion(randoms[4]), Brows(randoms[5])
+        self._head, self._brows = HeadGestures(randoms[4]), Brows(randoms[5])
         self._springs = Springs(_OMEGAS, TICK_S)
         self._hop = round(TICK_S * spec.sample_rate_hz)
         self._sound = SoundQueue()

@@ -27,7 +27,7 @@ _OFFSETS = np.arctanh(-_MIDDLES / LIMITS)
 _UNITS = np.array([1.0, 1.0, np.pi / 180, np.pi / 180, np.pi / 180, 1.0])
 
 
-class HeadMotion:
+class HeadGestures:
     """Says where one head is to go, as the conversation goes on."""
 
     def __init__(self, random: np.random.Generator) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from talk import moments
 
-from s2v.engine.behaviour.head_motion import LIMITS, NOD_DEGREES, NOD_S, OMEGAS, HeadMotion, head_of
+from s2v.engine.behaviour.head_motion import LIMITS, NOD_DEGREES, NOD_S, OMEGAS, HeadGestures, head_of
 from s2v.engine.behaviour.hearing.prosody import ProsodyTick
 from s2v.engine.behaviour.pulses import Pulse
 from s2v.engine.behaviour.springs import Springs
@@ -35,7 +35,7 @@ def test_a_louder_voice_lowers_the_head_and_brings_it_nearer() -> None:
 
 def pitches(seed: int, accents: dict[int, float], nods: dict[int, Pulse] | None = None) -> np.ndarray:
     """What the nod's spring makes of accents, degrees."""
-    head, springs = HeadMotion(np.random.default_rng(seed)), Springs(OMEGAS, 0.01)
+    head, springs = HeadGestures(np.random.default_rng(seed)), Springs(OMEGAS, 0.01)
     found = []
     for tick, now in enumerate(moments(2.0, "idle", accents=accents, sound=ProsodyTick(0.5, True, 0.0))):
         found.append(springs.step(head.step(now, [nods[tick]] if nods and tick in nods else []))[6])
@@ -66,7 +66,7 @@ def test_without_accents_it_nods_only_when_told() -> None:
 
 
 def test_the_targets_stay_within_what_the_bound_of_acceleration_is_made_of() -> None:
-    head = HeadMotion(np.random.default_rng(4))
+    head = HeadGestures(np.random.default_rng(4))
     accents = dict.fromkeys(range(0, 6000, 30), 2.0)
     targets = np.array(
         [head.step(now, []).copy() for now in moments(60.0, accents=accents, sound=ProsodyTick(1.2, True))]
