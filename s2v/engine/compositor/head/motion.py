@@ -78,7 +78,7 @@ class HeadMotion:
         given[_Z] += pose.lean / CAMERA_UNITS * self._nearer_from
         given *= self.unit_px
         given[_BREATH] = pose.breath * self._up
-        return given
+        return np.asarray(given, np.float64)
 
     def depth_shift(self, pose: FacePose) -> Points:
         """(2,) photo pixels by which a face unit more of depth shifts what lies near the middle of the face."""

@@ -12,7 +12,7 @@ from poses import pose_at
 
 from s2v.engine.behaviour.pose import AT_REST, FacePose
 from s2v.engine.compositor.face_tables import lower_face_box
-from s2v.engine.compositor.head.drawing import MovingHead
+from s2v.engine.compositor.head.drawing import MovingHead, _longest_run
 from s2v.engine.compositor.head.fine_photo import FINE
 from s2v.engine.compositor.head.layers import Layers, layers
 from s2v.engine.compositor.head.tables import HeadTables, head_tables
@@ -252,3 +252,8 @@ def test_frames_of_one_pose_are_the_same_whatever_was_drawn_between(roomy: HeadT
     first = [drawn(head, pose) for pose in POSES]
     for pose, frame in zip(reversed(POSES), reversed(first), strict=True):
         np.testing.assert_array_equal(drawn(head, pose), frame)
+
+
+def test_the_longest_run_is_found() -> None:
+    for flags, wanted in (("0110111010", (4, 7)), ("1", (0, 1)), ("000", (0, 0)), ("0011", (2, 4)), ("110011", (0, 2))):
+        assert _longest_run(np.array([flag == "1" for flag in flags])) == wanted
