@@ -279,7 +279,7 @@ def test_closed_lips_stay_closed_under_a_friendly_face(closed_face: EnrolledFace
     weights = np.append(np.zeros(SPEC.n_motion, np.float32), np.float32(1))
     gaps = []
     for corners in (0.0, 0.04):
-        outline = moving._outline(weights, moving._carry(AT_REST), corners)
+        outline = moving._outline(weights, FacePose(corners=corners))
         gaps.append(np.abs(outline[1:10, 1] - outline[:10:-1, 1]).max())
     assert gaps[1] < gaps[0] + 0.004 * closed_face.pose.unit_px
 
