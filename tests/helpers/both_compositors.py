@@ -13,11 +13,12 @@ from poses import pose_at
 from torch import Tensor
 
 from s2v.engine.compositor.cpu import MotionCompositor
-from s2v.engine.compositor.mouth.interior import FACING, Seen
-from s2v.engine.compositor.torch.face_tensors import face_tensors
-from s2v.engine.compositor.torch.frame_inputs import FrameInputs, PoseInputs
-from s2v.engine.compositor.torch.layout import Layout, size_of
-from s2v.engine.compositor.torch.warp import lips
+from s2v.engine.compositor.mouth.interior import Seen
+from s2v.engine.compositor.torch.drawing.head import carry, forward_field
+from s2v.engine.compositor.torch.drawing.warp import lips, on_photo
+from s2v.engine.compositor.torch.tables.face_tensors import face_tensors
+from s2v.engine.compositor.torch.tables.frame_inputs import FrameInputs, PoseInputs
+from s2v.engine.compositor.torch.tables.layout import Layout, size_of
 from s2v.engine.face.enrolment import EnrolledFace, face_from_landmarks
 from s2v.engine.face.geometry import Points, canonical_face
 from s2v.spec import LipSyncSpec
@@ -37,7 +38,7 @@ class FrameOfBoth(NamedTuple):
     carry: Points  # (2, 3)
     depth_shift: Points  # (2,) pixels of the window
     weights: Tensor  # (1, m)
-    points: Tensor  # of `warp.lips`
+    points: Tensor  # (1, POINTS, 2) of `warp.lips`, where the head has carried them on the photo
     inputs: FrameInputs
 
 
@@ -49,16 +50,23 @@ class BothCompositors:
         self.layout = layout or Layout.of(self.on_cpu.tables)
         self.tensors = face_tensors(self.on_cpu.tables, self.layout, torch.device("cpu"))
         self.whole = Seen(0, 0, *size_of(self.on_cpu.tables.interior.window))
-        self._pose_inputs = PoseInputs(self.on_cpu.tables, self.layout)
+        self._pose_inputs = PoseInputs(self.on_cpu, self.layout)
 
-    def frame(self, motion: NDArray[np.float32], index: int = 0, depth_shift: Points = FACING) -> FrameOfBoth:
-        """Args: motion: (n_motion,). index: of a pose, see `pose_at`. depth_shift: of `MouthInterior.draw`."""
-        pose, weights = pose_at(index), np.append(motion, np.float32(1))
-        carry = self.on_cpu._carry(pose)
+    def frame(self, motion: NDArray[np.float32], index: int = 0, depth_shift: Points | None = None) -> FrameOfBoth:
+        """Args: motion: (n_motion,). index: of a pose, see `pose_at`. depth_shift: instead of the pose's own."""
+        pose, weights = self.on_cpu.fitted(pose_at(index)), np.append(motion, np.float32(1))
+        inputs = FrameInputs.of(torch.from_numpy(self._pose_inputs(pose_at(index)))[None])
+        if depth_shift is None:
+            depth_shift = self.on_cpu.depth_shift(pose)
+        else:
+            inputs = inputs._replace(depth_shift=torch.from_numpy(depth_shift.astype(np.float32))[None])
         given = torch.from_numpy(weights)[None]
-        inputs = FrameInputs.of(torch.from_numpy(self._pose_inputs(pose, depth_shift=depth_shift))[None])
-        points = lips(self.tensors.warp, given)
-        return FrameOfBoth(self.on_cpu._outline(weights, pose), carry, depth_shift, given, points, inputs)
+        points = on_photo(self.tensors.warp, lips(self.tensors.warp, torch.cat([given, inputs.corners], 1)))
+        if self.layout.idle:
+            field = forward_field(self.tensors.head, inputs.head, self.layout)
+            points = carry(self.tensors.head, field, points)
+        outline = self.on_cpu._outline(weights, pose)
+        return FrameOfBoth(outline, self.on_cpu._carry(pose), depth_shift, given, points, inputs)
 
 
 def opened(jaw: float, seed: int = 0) -> NDArray[np.float32]:

@@ -19,11 +19,11 @@ def pose_at(index: int, seed: int = 7) -> FacePose:
         return float(limit * random.uniform(0.5, 1.0) * random.choice([-1, 1]))
 
     return FacePose(
-        shift=(some(0.010), some(0.008)),
-        yaw=some(0.10),
-        pitch=some(0.07),
-        roll=some(0.010),
-        lean=some(0.03),
+        shift=(some(0.07), some(0.08)),
+        yaw=some(0.14),
+        pitch=some(0.105),
+        roll=some(0.061),
+        lean=some(0.06),
         breath=float(random.uniform(0, 1)),
         gaze=(some(0.045), some(0.018)),
         closed=_LIDS.get(index, 0.0),

@@ -87,7 +87,7 @@ class MotionCompositor:
     def draw(self, outputs: Outputs, pose: FacePose = AT_REST, articulation: float = USUAL) -> Image:
         """See `Compositor.draw`; needs `motion` (1, K) and `tract` (1, 5)."""
         motion = articulated(np.asarray(outputs["motion"], np.float32)[0], articulation, self.tables.articulation)
-        pose = self.tables.idle.room.fitted(pose) if self.tables.idle else AT_REST
+        pose = self.fitted(pose)
         frame, weights = self._warped(motion, pose)
         if self._has_window:
             mouth, carry = frame[self._window], self._carry(pose)
@@ -113,6 +113,10 @@ class MotionCompositor:
             return np.eye(2, 3)
         left, top, *_ = self.tables.interior.window
         return carried(self.animated.forward(pose), left, top)
+
+    def fitted(self, pose: FacePose) -> FacePose:
+        """The pose as this face shows it."""
+        return self.tables.idle.room.fitted(pose) if self.tables.idle else AT_REST
 
     def depth_shift(self, pose: FacePose) -> Points:
         """(2,) of `MouthInterior.draw`."""

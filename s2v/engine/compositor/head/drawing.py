@@ -46,7 +46,8 @@ class MovingHead:
         self.box: Box = tables.box
         self.background = tables.background
         self._tables = tables
-        self._coefficients = lru_cache(maxsize=2)(self._make_coefficients)  # a frame asks for them several times
+        # (11, 2) of `HeadMotion.coefficients`, of a pose within the limits; a frame asks for them several times.
+        self.coefficients = lru_cache(maxsize=2)(self._make_coefficients)
         rows, columns = tables.cells.shape[:2]
         self._terms = np.ascontiguousarray(tables.terms.reshape(len(tables.terms), -1).T) / np.float32(tables.cell_px)
         self._places = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1).astype(np.float32)
@@ -66,7 +67,7 @@ class MovingHead:
     def source(self, pose: FacePose) -> HeadSource:
         """For each pixel of `box` in the frame, the photo pixel it shows."""
         tables = self._tables
-        moves = self._coefficients(pose).astype(np.float32)
+        moves = self.coefficients(pose).astype(np.float32)
         goes = np.asarray((self._terms @ moves).reshape(self._places.shape), np.float32)
         coarse = came_from(goes, self._places)
         rows, columns = coarse.shape[:2]
@@ -117,7 +118,7 @@ class MovingHead:
 
     def carry(self, pose: FacePose, points: Points) -> Points:
         """Where points (n, 2) of the mouth, photo pixels, go: (n, 2) pixels of the frame."""
-        moves = np.tensordot(self._coefficients(pose), self._mouth_terms, (0, 0))
+        moves = np.tensordot(self.coefficients(pose), self._mouth_terms, (0, 0))
         at = np.asarray((points - self._tables.cells[0, 0]) / self._tables.cell_px - self._mouth_cells, np.float32)[
             None
         ]
@@ -129,13 +130,13 @@ class MovingHead:
     def forward(self, pose: FacePose) -> Points:
         """(2, 3) where the mouth goes: from a pixel of the photo at rest to a pixel of the frame, on the average."""
         mouth = self._tables.mouth
-        there = mouth + self._tables.mouth_terms @ self._coefficients(pose)
+        there = mouth + self._tables.mouth_terms @ self.coefficients(pose)
         fitted: Points = (self._fit @ there).T
         return fitted
 
     def eyes_shift(self, pose: FacePose) -> tuple[int, int]:
         """Whole pixels to the right and down by which the middle between the eyes goes."""
-        x, y = np.round(self._tables.eyes_terms @ self._coefficients(pose))
+        x, y = np.round(self._tables.eyes_terms @ self.coefficients(pose))
         return int(x), int(y)
 
     def depth_shift(self, pose: FacePose) -> Points:

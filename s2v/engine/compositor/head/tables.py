@@ -57,6 +57,7 @@ class HeadTables:
     mouth: Points  # (13, 2) photo pixels
     mouth_terms: Points  # (13, 11)
     eyes_terms: Points  # (11,) of the middle between the eyes
+    eyes_reach_px: int  # that middle moves no further than that
     apart_px: int  # no point of eyes, brows and cheeks moves further than that beside what that middle does
     background: Image  # (h, w, 3): what is behind the head's layer, and all that never moves
     fine: Image  # (FINE * h, FINE * w, 4): the head's layer in `box`, see `fine_photo`
@@ -97,6 +98,7 @@ def head_tables(layers: Layers, landmarks: Points, pose: Pose, plane: FacePlane,
     upper = np.concatenate([landmarks[list(OUTER_EYES), :2].mean(0)[None], landmarks[list(_UPPER_FACE), :2]])
     mouth_terms, upper_terms = (_read(terms, places, cells[0, 0], cell_px) for places in (mouth, upper))
     moved = max(float(np.hypot(*(mouth_terms @ extreme).T).max()) for extreme in extremes)
+    carried = max(float(np.hypot(*(upper_terms[0] @ extreme))) for extreme in extremes)
     apart = max(float(np.hypot(*((upper_terms[1:] - upper_terms[0]) @ extreme).T).max()) for extreme in extremes)
     return HeadTables(
         box=box,
@@ -109,6 +111,7 @@ def head_tables(layers: Layers, landmarks: Points, pose: Pose, plane: FacePlane,
         mouth=mouth,
         mouth_terms=mouth_terms,
         eyes_terms=upper_terms[0],
+        eyes_reach_px=int(np.ceil(carried)) + 1,
         apart_px=int(np.ceil(apart)) + 1,
         background=behind,
         fine=fine_photo(at_rest[within], shown[within], behind[within]),

@@ -17,12 +17,12 @@ from torch import Tensor
 from s2v.engine.backends.base import Outputs
 from s2v.engine.backends.graphs import one_line
 from s2v.engine.compositor.pixel_format import PixelFormat
-from s2v.engine.compositor.torch.draw import P, R, StepCompiler, draw, uncompiled
 from s2v.engine.compositor.torch.draw_stream import DrawStream
-from s2v.engine.compositor.torch.face_tensors import FaceTensors
-from s2v.engine.compositor.torch.layout import Layout, slices
+from s2v.engine.compositor.torch.drawing.draw import P, R, StepCompiler, draw, uncompiled
 from s2v.engine.compositor.torch.pixel_format import frame_shape, write_frame
 from s2v.engine.compositor.torch.staging import StagingBuffers
+from s2v.engine.compositor.torch.tables.face_tensors import FaceTensors
+from s2v.engine.compositor.torch.tables.layout import Layout, slices
 from s2v.engine.face.photo import Image
 from s2v.errors import BackendError
 
@@ -33,7 +33,7 @@ class TorchCanvas:
     """Draws the frames of n faces at once. Nothing is allocated after it is made; used by one thread at a time.
 
     Args:
-        face: tensors of the n faces. layout: theirs. photos: (h, w, 3) BGR, one of each face.
+        face: tensors of the n faces. layout: theirs. photos: (h, w, 3) BGR, `behind` each face.
         draw_stream: where to draw; its lock is held. pixels: what frames are made of when they leave the device.
         compiled: let torch.compile fuse the steps, which takes a minute for each new layout; if it cannot, the log
             says why and they stay as they are.

@@ -18,9 +18,9 @@ from s2v.engine.compositor.cpu import MotionCompositor
 from s2v.engine.compositor.pixel_format import PixelFormat
 from s2v.engine.compositor.torch.canvas import TorchCanvas
 from s2v.engine.compositor.torch.draw_stream import DrawStream, next_draw_stream
-from s2v.engine.compositor.torch.face_tensors import FaceTensors, face_tensors, stacked
-from s2v.engine.compositor.torch.frame_inputs import PoseInputs
-from s2v.engine.compositor.torch.layout import Layout
+from s2v.engine.compositor.torch.tables.face_tensors import FaceTensors, behind, face_tensors, stacked
+from s2v.engine.compositor.torch.tables.frame_inputs import PoseInputs
+from s2v.engine.compositor.torch.tables.layout import Layout
 from s2v.engine.face.articulation import USUAL
 from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.face.photo import Image
@@ -55,13 +55,13 @@ class TorchCompositor:
         self.still: Image = self.on_cpu.still
         self.draw_stream = draw_stream or next_draw_stream()
         self.layout = Layout.of(self.on_cpu.tables)
-        self._pose_inputs = PoseInputs(self.on_cpu.tables, self.layout)
+        self._pose_inputs = PoseInputs(self.on_cpu, self.layout)
         self._lock = threading.Lock()
         device = self.draw_stream.device
         with self.draw_stream.lock, device.running():
             tensors = face_tensors(self.on_cpu.tables, self.layout, device.device)
             self._canvas = TorchCanvas(
-                tensors, self.layout, [self.on_cpu.tables.photo], self.draw_stream, pixels, compiled
+                tensors, self.layout, [behind(self.on_cpu.tables)], self.draw_stream, pixels, compiled
             )
 
     def draw(self, outputs: Outputs, pose: FacePose = AT_REST, articulation: float = USUAL) -> NDArray[np.uint8]:
@@ -129,7 +129,7 @@ class TorchBatchCompositor:
         self._members = list(members)
         self.draw_stream = draw_stream or members[0].draw_stream
         self._layout = Layout.merged([member.layout for member in members])
-        self._pose_inputs = [PoseInputs(member.on_cpu.tables, self._layout) for member in members]
+        self._pose_inputs = [PoseInputs(member.on_cpu, self._layout) for member in members]
         self._lock = threading.Lock()
         device = self.draw_stream.device
         with self.draw_stream.lock, device.running():
@@ -138,7 +138,7 @@ class TorchBatchCompositor:
                 if id(one) not in made:
                     made[id(one)] = face_tensors(one.on_cpu.tables, self._layout, device.device)
             tensors = stacked([made[id(one)] for one in members])
-            photos = [one.on_cpu.tables.photo for one in members]
+            photos = [behind(one.on_cpu.tables) for one in members]
             self._canvas = TorchCanvas(tensors, self._layout, photos, self.draw_stream, pixels, compiled)
 
     def draw(self, outputs: Outputs, poses: Sequence[FacePose]) -> NDArray[np.uint8]:

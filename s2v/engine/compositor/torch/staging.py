@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from s2v.engine.backends.torch.device import TorchDevice
-from s2v.engine.compositor.torch.frame_inputs import N_NUMBERS
-from s2v.engine.compositor.torch.layout import Layout
+from s2v.engine.compositor.torch.tables.frame_inputs import N_NUMBERS, Inputs
+from s2v.engine.compositor.torch.tables.layout import Layout
 from s2v.spec import TRACT_VARIABLES
-
-
-class Inputs(NamedTuple):
-    """What n frames are drawn from: views of one block, so that what comes from the host is one copy."""
-
-    numbers: Tensor  # (n, N_NUMBERS), first, for they always come from the host
-    weights: Tensor  # (n, n_motion + 1): motion, and a one that the photo's own rest is weighed by
-    tract: Tensor  # (n, 5) of `TRACT_VARIABLES`
-
-    @property
-    def motion(self) -> Tensor:
-        """(n, n_motion)."""
-        return self.weights[:, :-1]
 
 
 class StagingBuffers:

@@ -9,7 +9,7 @@ from s2v.engine.behaviour.pose import FacePose
 from s2v.engine.compositor.upper_face.expression_tables import ExpressionTables, SkinField
 from s2v.engine.face.maps import Map, remap
 
-_INVERSION_STEPS = 3  # b(x) = -f(x + b(x)): the fields are gentle
+INVERSION_STEPS = 3  # b(x) = -f(x + b(x)): the fields are gentle
 
 
 class MovingExpression:
@@ -71,6 +71,6 @@ class _MovingSkin:
         """Where the frame's coarse cells look, (rows, columns, 2) photo pixels from their own place."""
         forward = self._field.forward * np.float32(amount / self._field.cell_px)
         back = forward
-        for _ in range(_INVERSION_STEPS):
+        for _ in range(INVERSION_STEPS):
             back = remap(forward, self._cells - back, cv2.INTER_LINEAR)
         return back * np.float32(-self._field.cell_px)

@@ -99,6 +99,11 @@ def lid_drop(opening: NDArray[np.floating], s: NDArray[np.floating]) -> NDArray[
     return down
 
 
+def shut_share(eye: EyeTables, pose: FacePose) -> float:
+    """How far a blink has shut an eye, 0 to 1."""
+    return eye.strength * (pose.closed - eye.lag * pose.closed * (1 - pose.closed))
+
+
 def _lids_stay(pose: FacePose) -> bool:
     return pose.closed <= 0 and pose.gaze[1] == 0 and pose.widen == 0 and pose.cheeks == 0
 
@@ -115,7 +120,7 @@ class _Lids(NamedTuple):
 
 
 def _lids(eye: EyeTables, s: Map, pose: FacePose) -> _Lids:
-    shut = eye.strength * (pose.closed - eye.lag * pose.closed * (1 - pose.closed))
+    shut = shut_share(eye, pose)
     upper = curve_at(eye.upper, s)
     opening = curve_at(eye.lower, s) - upper
     awake = eye.strength * (1 - pose.closed)

@@ -26,13 +26,12 @@ from s2v.engine.compositor.cpu import MotionCompositor
 from s2v.engine.compositor.face_tables import lower_face_box
 from s2v.engine.compositor.mouth.own_teeth import own_teeth
 from s2v.engine.compositor.torch.compositor import TorchBatchCompositor, TorchCompositor
-from s2v.engine.compositor.torch.draw import draw
 from s2v.engine.compositor.torch.draw_stream import DrawStream, next_draw_stream
-from s2v.engine.compositor.torch.face_tensors import face_tensors
-from s2v.engine.compositor.torch.frame_inputs import PoseInputs
-from s2v.engine.compositor.torch.layout import is_empty
-from s2v.engine.compositor.torch.staging import Inputs
-from s2v.engine.compositor.torch.warp import articulate
+from s2v.engine.compositor.torch.drawing.draw import draw
+from s2v.engine.compositor.torch.drawing.warp import articulate
+from s2v.engine.compositor.torch.tables.face_tensors import face_tensors
+from s2v.engine.compositor.torch.tables.frame_inputs import Inputs, PoseInputs
+from s2v.engine.compositor.torch.tables.layout import is_empty
 from s2v.engine.face.articulation import articulated
 from s2v.engine.face.enrolment import EnrolledFace, enrol
 from s2v.engine.face.geometry import LOWER_INNER_LIP, UPPER_INNER_LIP
@@ -152,11 +151,12 @@ def test_motion_is_scaled_as_the_cpu_scales_it(spoken: dict[str, Spoken]) -> Non
     random = np.random.default_rng(0)
     for share in (0.5, 0.8, 1.0, 1.5):
         motion = random.normal(0, 1.5, (1, SPEC.n_motion)).astype(np.float32)
-        weights = torch.from_numpy(np.append(motion, np.float32(1)))[None]
+        weights = torch.from_numpy(np.append(motion, np.array([1, 0.02], np.float32)))[None]
         scaled = articulate(tensors.warp, weights, torch.tensor([[share]])).numpy()
         wanted = articulated(motion, share, ours.on_cpu.tables.articulation)
-        np.testing.assert_allclose(scaled[:, :-1], wanted, atol=1e-5)
-        assert scaled[0, -1] == 1  # the photo's own rest is closed whole
+        np.testing.assert_allclose(scaled[:, :-2], wanted, atol=1e-5)
+        # The photo's own rest is closed whole, and the corners of the mouth are not speech.
+        np.testing.assert_array_equal(scaled[0, -2:], weights[0, -2:])
 
 
 @pytest.mark.parametrize("tract", TRACTS)
@@ -259,7 +259,7 @@ def test_a_drawing_is_one_program(spoken: dict[str, Spoken], moving: bool, blink
     one = spoken["smiling"]
     ours = compositor(one, moving)
     pose = pose_at(30)
-    rows = torch.from_numpy(PoseInputs(ours.on_cpu.tables, ours.layout)(pose))[None]
+    rows = torch.from_numpy(PoseInputs(ours.on_cpu, ours.layout)(pose))[None]
     weights = torch.from_numpy(np.append(one.outputs[30]["motion"], 1).astype(np.float32))[None]
     tensors = face_tensors(ours.on_cpu.tables, ours.layout, torch.device("cpu"))
     frame = Inputs(rows, weights, torch.from_numpy(one.outputs[30]["tract"]))

@@ -15,9 +15,10 @@ from both_compositors import SPEC, TRACTS, BothCompositors, FrameOfBoth, opened,
 
 from s2v.engine.compositor.mouth.interior_tables import JAW_SHARE
 from s2v.engine.compositor.mouth.tongue import GRID_SIZE, behind_teeth, lip_tucked, tongue_between
-from s2v.engine.compositor.torch.interior import N_SHAPES, lay_inside, layers, soft_shapes
-from s2v.engine.compositor.torch.lips import opening
-from s2v.engine.compositor.torch.mouth_tensors import HALF, InteriorTensors
+from s2v.engine.compositor.torch.drawing.interior import N_SHAPES, lay_inside, layers, soft_shapes
+from s2v.engine.compositor.torch.drawing.lips import opening
+from s2v.engine.compositor.torch.tables.arrays import HALF
+from s2v.engine.compositor.torch.tables.mouth_tensors import InteriorTensors
 from s2v.engine.face.enrolment import EnrolledFace
 
 FACES: dict[str, Callable[[], EnrolledFace]] = {
@@ -98,7 +99,7 @@ def test_closed_lips_leave_the_picture_as_it_is() -> None:
     for motion, changed in ((shut, False), (opened(3), True)):
         frame = one.frame(motion)
         tract = torch.tensor([TRACTS[0]])
-        opened_lips = opening(one.tensors.mouth, frame.points, frame.inputs.to_window, tract, one.layout)
+        opened_lips = opening(one.tensors.mouth, frame.points, tract, one.layout)
         part = torch.full((1, 3, *opened_lips.cover.shape[1:]), 120 + HALF)
         inside = torch.from_numpy(found(one, frame, TRACTS[0]))[None]
         lay_inside(part, inside, opened_lips, one.tensors.interior)

@@ -12,7 +12,7 @@ from both_compositors import SPEC, BothCompositors, opened, rolled_face
 
 from s2v.engine.compositor.lips import LipLine
 from s2v.engine.compositor.mouth.opening import apart, lip_gap
-from s2v.engine.compositor.torch.lips import LipOpening, opening
+from s2v.engine.compositor.torch.drawing.lips import LipOpening, opening
 
 FACES = {
     "tiny": lambda: drawn_face(SPEC, (70, 80)),
@@ -31,7 +31,7 @@ def both(name: str, moving: bool = True) -> BothCompositors:
 def found(one: BothCompositors, motion: np.ndarray, index: int, dental: float = 0.0) -> LipOpening:
     frame = one.frame(motion, index)
     tract = torch.tensor([[0, 0, 0, 0, dental]])
-    return opening(one.tensors.mouth, frame.points, frame.inputs.to_window, tract, one.layout)
+    return opening(one.tensors.mouth, frame.points, tract, one.layout)
 
 
 @pytest.mark.parametrize("jaw", [0.4, 1.5, 3.5])

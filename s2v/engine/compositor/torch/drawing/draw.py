@@ -12,14 +12,16 @@ from typing import ParamSpec, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from s2v.engine.compositor.torch.eyes import Lids, lay_over, move_eyes
-from s2v.engine.compositor.torch.face_tensors import FaceTensors
-from s2v.engine.compositor.torch.frame_inputs import FrameInputs
-from s2v.engine.compositor.torch.interior import lay_inside, layers
-from s2v.engine.compositor.torch.layout import Layout, is_empty, slices
-from s2v.engine.compositor.torch.lips import LipOpening, draw_line, opening
-from s2v.engine.compositor.torch.staging import Inputs
-from s2v.engine.compositor.torch.warp import Flows, articulate, bend, flows, head_map, lips, look_up
+from s2v.engine.compositor.torch.drawing.expression import move_skin
+from s2v.engine.compositor.torch.drawing.eyes import Lids, lay_over, move_eyes
+from s2v.engine.compositor.torch.drawing.head import carry, forward_field, head_map
+from s2v.engine.compositor.torch.drawing.interior import lay_inside, layers
+from s2v.engine.compositor.torch.drawing.lips import LipOpening, draw_line, opening
+from s2v.engine.compositor.torch.drawing.look_up import look_up
+from s2v.engine.compositor.torch.drawing.warp import Flows, articulate, bend, flows, lips, on_photo
+from s2v.engine.compositor.torch.tables.face_tensors import FaceTensors
+from s2v.engine.compositor.torch.tables.frame_inputs import FrameInputs, Inputs
+from s2v.engine.compositor.torch.tables.layout import Layout, is_empty, slices
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -65,29 +67,46 @@ def draw(
         fork: for work that others do not wait for yet.
     """
     inputs = FrameInputs.of(given.numbers)
-    weights = compile_step(articulate)(face.warp, given.weights, inputs.articulation)
+    weights = compile_step(articulate)(face.warp, torch.cat([given.weights, inputs.corners], 1), inputs.articulation)
     lip_points = compile_step(lips)(face.warp, weights)
     join_flows = fork(lambda: compile_step(flows)(face.warp, weights, lip_points))
+    field = compile_step(forward_field)(face.head, inputs.head, layout) if layout.idle else None
     has_mouth = not is_empty(layout.mouth)
     if has_mouth:
-        window = face.mouth, lip_points, inputs.to_window, given.tract
-        join_opening = fork(lambda: compile_step(opening)(*window, layout))
-        inside = face.interior, face.mouth, weights, given.tract, inputs.places, inputs.depth_shift
+        join_opening = fork(lambda: compile_step(mouth_opening)(face, layout, lip_points, field, given.tract))
+        inside = face.interior, face.mouth, weights[:, :-1], given.tract, inputs.places, inputs.depth_shift
         join_inside = fork(lambda: compile_step(layers)(*inside))
-    source, lids = compile_step(idle_map)(face, layout, inputs, blinking)
+    source, lids = compile_step(idle_map)(face, layout, inputs, field, blinking)
     picture = compile_step(warp_photo)(face, layout, source, join_flows(), lids)
     return compile_step(finish)(face, layout, picture, (join_opening(), join_inside()) if has_mouth else None)
 
 
-def idle_map(face: FaceTensors, layout: Layout, inputs: FrameInputs, blinking: bool) -> tuple[Tensor, Lids | None]:
-    """The photo pixel that each pixel of the region shows while the mouth is at rest, and the lids to be laid over."""
-    if not layout.idle:
+def mouth_opening(
+    face: FaceTensors, layout: Layout, lip_points: Tensor, field: Tensor | None, tract: Tensor
+) -> LipOpening:
+    """The opening between the lips, wherever the head has carried them. Args: lip_points: of `lips`."""
+    points = on_photo(face.warp, lip_points)
+    return opening(face.mouth, points if field is None else carry(face.head, field, points), tract, layout)
+
+
+def idle_map(
+    face: FaceTensors, layout: Layout, inputs: FrameInputs, field: Tensor | None, blinking: bool
+) -> tuple[Tensor, Lids | None]:
+    """The photo pixel that each pixel of the region shows while the mouth is at rest, and the lids to be laid over.
+
+    Args:
+        field: of `forward_field`; None for heads that are held still.
+    """
+    if field is None:
         return face.at_rest, None
-    source = head_map(face.head, inputs.head, layout)
+    source = head_map(face.head, field)
+    if not is_empty(layout.skin):
+        part = source[:, *slices(layout.skin, layout.region)]
+        part.add_(move_skin(face.skin, part, inputs.skin))
     if is_empty(layout.eyes):
         return source, None
     part = source[:, *slices(layout.eyes, layout.region)]
-    offset, lids = move_eyes(face.eyes, part, inputs.gaze, inputs.closed if blinking else None)
+    offset, lids = move_eyes(face.eyes, part, inputs.eyes, blinking)
     part.add_(offset)
     return source, lids
 
@@ -97,13 +116,13 @@ def warp_photo(face: FaceTensors, layout: Layout, source: Tensor, bent: Flows, l
 
     Args: source, lids: of `idle_map`. bent: how the lower face moves.
     """
-    if layout.idle:
-        part = source[:, *slices(layout.face, layout.region)]
-        part.copy_(bend(face.warp, bent, part))
-    else:
-        source = bend(face.warp, bent, source)
-    at = torch.addcmul(face.photo_shift, source, face.photo_factor)
-    picture = look_up(face.photo, at, "bicubic")
+    if not layout.idle:
+        at = torch.addcmul(face.photo_shift, bend(face.warp, bent, source), face.photo_factor)
+        return look_up(face.photo, at, "bicubic")
+    part = source[:, *slices(layout.face, layout.region)]
+    part.copy_(bend(face.warp, bent, part))
+    layer = look_up(face.photo, torch.addcmul(face.photo_shift, source, face.photo_factor), "bilinear")
+    picture = torch.addcmul(layer[:, :3], layer[:, 3:], face.background.permute(0, 3, 1, 2).to(torch.float32))
     if lids is not None:
         lay_over(picture[:, :, *slices(layout.eyes, layout.region)], lids)
     return picture

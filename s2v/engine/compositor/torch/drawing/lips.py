@@ -26,9 +26,10 @@ from s2v.engine.compositor.mouth.opening import (
     SHADOW,
 )
 from s2v.engine.compositor.mouth.tongue import BETWEEN_FROM, BETWEEN_OVER
-from s2v.engine.compositor.torch.layout import Layout
-from s2v.engine.compositor.torch.mouth_tensors import N_LINE, N_LIPS, MouthTensors
-from s2v.engine.compositor.torch.warp import curve_heights, look_up, smoothstep
+from s2v.engine.compositor.torch.drawing.look_up import curve_heights, look_up, smoothstep
+from s2v.engine.compositor.torch.tables.layout import Layout
+from s2v.engine.compositor.torch.tables.mouth_tensors import MouthTensors
+from s2v.engine.compositor.torch.tables.warp_tensors import N_LINE, N_LIPS
 
 
 class Lips(NamedTuple):
@@ -50,15 +51,14 @@ class LipOpening(NamedTuple):
     line: Tensor | None  # cover of the line where closed lips meet; nothing where lips are open
 
 
-def opening(face: MouthTensors, points: Tensor, to_window: Tensor, tract: Tensor, layout: Layout) -> LipOpening:
+def opening(face: MouthTensors, points: Tensor, tract: Tensor, layout: Layout) -> LipOpening:
     """Where the lips are open, how bright it is there, and the line where they meet.
 
     Args:
-        points: of `warp.lips`. to_window: (n, 2, 3) from the face plane to pixels of the window.
+        points: (n, POINTS, 2) photo pixels: of `warp.lips`, where the head has carried them.
         tract: (n, 5) of `TRACT_VARIABLES`.
     """
-    of_x, of_y, ones = to_window[:, None].unbind(-1)
-    at = torch.addcmul(torch.addcmul(ones, points[..., 1:], of_y), points[..., :1], of_x)
+    at = points - face.corner_px
     both = at[:, : 2 * N_LIPS].view(-1, 2, N_LIPS, 2)
     lips = _lips(face, both)
     gate = face.edge_left @ _open_share(face, lips, both) @ face.edge_right

@@ -24,15 +24,11 @@ from s2v.engine.compositor.mouth.opening import (
     edge_blur_px,
 )
 from s2v.engine.compositor.mouth.teeth_texture import Texture
-from s2v.engine.compositor.torch.layout import Layout, is_empty, size_of
-from s2v.engine.face.geometry import UPPER_INNER_LIP
+from s2v.engine.compositor.torch.tables.arrays import HALF, of_one, unit_step
+from s2v.engine.compositor.torch.tables.layout import Layout, is_empty, size_of
+from s2v.engine.compositor.torch.tables.warp_tensors import N_LIPS
 from s2v.spec import TRACT_VARIABLES
 
-N_LIPS = len(UPPER_INNER_LIP)  # of one lip; both begin and end in the corners of the mouth
-N_LINE = N_LIPS - 1  # straight pieces along the middle of the opening
-POINTS = 2 * N_LIPS + 2 * N_LINE
-
-HALF = 0.5  # of a level more is in all colours, so that cutting off what follows the point rounds them
 _WIDE_UINT8, _WIDE_FLOAT = 3, 4  # standard deviations to each side that OpenCV gives a Gaussian, by the type of pixels
 _EDGE_ENTRIES = 512  # of the tables of the lips' edges
 
@@ -48,6 +44,7 @@ NUMBERS = ("jaw_x", "jaw_y", "lower_v", "body_v", "left_behind", "tip_low_v", "u
 class MouthTensors:
     """For `lips`; n faces, a window of (h, w). A blur is a matrix from the left and one from the right."""
 
+    corner_px: Tensor  # (n, 1, 2): the window's first pixel on the photo
     columns: Tensor  # (n, 1, 1, w): pixels of the window
     rows: Tensor  # (n, 1, h, 1)
     line_left: Tensor  # (n, h, h), and how dark the line is; nothing for a photo whose lips touch
@@ -108,23 +105,24 @@ def mouth_tensors(tables: FaceTables, layout: Layout) -> MouthTensors:
     widening[0, 1:-1, 1], widening[1, 1:-1, 1] = -margin_px, margin_px
     across, down = (np.linspace(-1, 1, n) for n in (width, height))
     return MouthTensors(
-        columns=_one(np.arange(width).reshape(1, 1, -1)),
-        rows=_one(np.arange(height).reshape(1, -1, 1)),
-        line_left=_one(strength * line[0]),
-        line_right=_one(line[1]),
+        corner_px=of_one(np.array([layout.mouth[:2]])),
+        columns=of_one(np.arange(width).reshape(1, 1, -1)),
+        rows=of_one(np.arange(height).reshape(1, -1, 1)),
+        line_left=of_one(strength * line[0]),
+        line_right=of_one(line[1]),
         line_half_px=_number(pen_width_px(pen_px(line_px)) / 2),
-        line_colour=_one(colour.reshape(3, 1, 1) + HALF),
+        line_colour=of_one(colour.reshape(3, 1, 1) + HALF),
         gap_px=_number(np.inf if no_mouth else FADE_IN * margin_px),
         wide_px=_number(WIDE * unit_px),
         margin_px=_number(margin_px),
-        widening=_one(widening),
-        edge_left=_one(edge[0]),
-        edge_right=_one(edge[1]),
-        far_left=_one(far[0]),
-        far_right=_one(far[1]),
-        places=_one(np.stack(np.meshgrid(across, down), -1)),
-        shadow=_one(SHADOW_LENGTH * unit_px * 2 / np.maximum([width - 1, height - 1], 1).reshape(1, 1, 2)),
-        entries=_one(np.linspace(0, 1, _EDGE_ENTRIES).reshape(1, 1, -1)),
+        widening=of_one(widening),
+        edge_left=of_one(edge[0]),
+        edge_right=of_one(edge[1]),
+        far_left=of_one(far[0]),
+        far_right=of_one(far[1]),
+        places=of_one(np.stack(np.meshgrid(across, down), -1)),
+        shadow=of_one(SHADOW_LENGTH * unit_px * 2 / np.maximum([width - 1, height - 1], 1).reshape(1, 1, 2)),
+        entries=of_one(np.linspace(0, 1, _EDGE_ENTRIES).reshape(1, 1, -1)),
     )
 
 
@@ -138,28 +136,32 @@ def interior_tensors(tables: InteriorTables, n_motion: int, layout: Layout) -> I
     least = np.array([shapes.EDGE_LIGHT, shapes.TIP_LIGHT, shapes.BETWEEN_EDGE, shapes.LIP_EDGE])
     more = np.array([1 - shapes.EDGE_LIGHT, -shapes.TIP_DARKER, shapes.BETWEEN_LIGHT, 1 - shapes.LIP_EDGE])
     return InteriorTensors(
-        upper=_one(_row(tables.upper, layout)),
-        lower=_one(_row(tables.lower, layout)),
-        numbers=_one(_numbers(tables, n_motion, layout)),
-        colours=_one(tables.colours),
-        inner_lip=_one(tables.inner_lip.reshape(3, 1, 1)),
-        exponents=_one(tables.shade_exponents.reshape(3, 1, 1)),
-        half=_one(np.full((1, 1, 1), HALF)),
-        below=_one(v - bends * u**2 - tops),
-        above=_one(-v - shapes.BETWEEN_BEND * u**2 - shapes.TIP_SOFT),
-        soft=_one(1 / soft[:, None, None]),
-        round_off=_one(1 / rounded),
-        least_light=_one(least[:, None, None]),
-        more_light=_one(more[:, None, None]),
-        across=_one(np.stack(shapes.ACROSS)),
-        shade=_one(shapes.SHADE),
+        upper=of_one(_row(tables.upper, layout)),
+        lower=of_one(_row(tables.lower, layout)),
+        numbers=of_one(_numbers(tables, n_motion, layout)),
+        colours=of_one(tables.colours),
+        inner_lip=of_one(tables.inner_lip.reshape(3, 1, 1)),
+        exponents=of_one(tables.shade_exponents.reshape(3, 1, 1)),
+        half=of_one(np.full((1, 1, 1), HALF)),
+        below=of_one(v - bends * u**2 - tops),
+        above=of_one(-v - shapes.BETWEEN_BEND * u**2 - shapes.TIP_SOFT),
+        soft=of_one(1 / soft[:, None, None]),
+        round_off=of_one(1 / rounded),
+        least_light=of_one(least[:, None, None]),
+        more_light=of_one(more[:, None, None]),
+        across=of_one(np.stack(shapes.ACROSS)),
+        shade=of_one(shapes.SHADE),
     )
 
 
 def _numbers(tables: InteriorTables, n_motion: int, layout: Layout) -> NDArray[np.float64]:
     """(n_motion + 1 + 5, len(NUMBERS)), of `InteriorTensors`."""
     window_to_row = np.linalg.inv(tables.row_to_window[:, :2])
-    jaw = JAW_SHARE * tables.chin_moves @ (row_scale(layout)[:, None] * window_to_row @ tables.plane_to_window[:, :2]).T
+    jaw = (
+        JAW_SHARE
+        * tables.chin_moves
+        @ (unit_step(layout.row)[:, None] * window_to_row @ tables.plane_to_window[:, :2]).T
+    )
     zero = np.zeros(n_motion + 1 + len(TRACT_VARIABLES))
     one = zero.copy()
     one[n_motion] = 1
@@ -179,22 +181,6 @@ def _numbers(tables: InteriorTables, n_motion: int, layout: Layout) -> NDArray[n
         "front_light": shapes.BACK_LIGHT * one + (1 - shapes.BACK_LIGHT) * front,
     }
     return np.stack([numbers[name] for name in NUMBERS], axis=1)
-
-
-def row_scale(layout: Layout) -> NDArray[np.float64]:
-    """[-1, 1] for each pixel of a row of teeth, along x and y."""
-    return 2 / np.maximum(np.subtract(layout.row, 1), 1)
-
-
-def _lip_points() -> NDArray[np.float64]:
-    """(POINTS, 2 * N_LIPS) from the inner lips, upper then lower, to: themselves, where the line's straight pieces
-    begin, where they end."""
-    upper, lower = np.split(np.eye(2 * N_LIPS), 2)
-    middle = (upper + lower) / 2
-    return np.concatenate([upper, lower, middle[:-1], middle[1:]])
-
-
-LIP_POINTS = _lip_points()
 
 
 def blur_matrix(n: int, sigma_px: float, reach: int, border: int) -> NDArray[np.float32]:
@@ -228,7 +214,3 @@ def _row(row: Texture, layout: Layout) -> NDArray[np.float32]:
 
 def _number(value: float) -> Tensor:
     return torch.full((1, 1, 1), float(value))
-
-
-def _one(values: NDArray[np.floating] | NDArray[np.int_]) -> Tensor:
-    return torch.from_numpy(np.array(values, np.float32))[None]

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from s2v.engine.compositor.mouth import tongue as shapes
 from s2v.engine.compositor.mouth.interior_tables import LOWER_DEPTH, TONGUE_DEPTH, UPPER_DEPTH
-from s2v.engine.compositor.torch.lips import LipOpening
-from s2v.engine.compositor.torch.mouth_tensors import InteriorTensors, MouthTensors
-from s2v.engine.compositor.torch.warp import look_up, smoothstep
+from s2v.engine.compositor.torch.drawing.lips import LipOpening
+from s2v.engine.compositor.torch.drawing.look_up import look_up, smoothstep
+from s2v.engine.compositor.torch.tables.mouth_tensors import InteriorTensors, MouthTensors
 
 N_SHAPES, N_BEHIND = 7, 3  # planes of `soft_shapes`, and those behind the lower teeth
 
@@ -61,7 +61,7 @@ def _row(row: Tensor, at: Tensor) -> tuple[Tensor, ...]:
 
 
 def _places(window: MouthTensors, to: Tensor) -> Tensor:
-    """Where the window's pixels are after a (n, k, 3) map, (n, h, w, k). Not a matrix product: see `warp.affine`."""
+    """Where the window's pixels are after a (n, k, 3) map, (n, h, w, k). Not a matrix product: see `look_up.affine`."""
     of_x, of_y, ones = to[:, None, None].unbind(-1)  # (n, 1, 1, k) each
     rows, columns = window.rows[:, 0, :, :, None], window.columns[:, 0, :, :, None]
     return torch.addcmul(torch.addcmul(ones, rows, of_y), columns, of_x)

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from s2v.engine.compositor.face_tables import FaceTables
 from s2v.engine.face.maps import Box
 from s2v.errors import BackendError
 
-MOVING_PHOTO_SCALE = 2  # bicubic between pixels so fine keeps what the CPU's bilinear look-up keeps at four
+_NO_BOX, _NO_SIZE = (0, 0, 0, 0), (0, 0)
 
 
 @dataclass(frozen=True)
@@ -22,46 +23,51 @@ class Layout:
     """
 
     frame: tuple[int, int]  # width, height
-    region: Box  # all that may differ from the photo
-    face: Box  # the lower face
+    region: Box  # all that may change
+    face: Box  # where the lower face may be
     mouth: Box  # where the lips may be
     row: tuple[int, int]  # width and height of the pictures of the rows of teeth
-    eyes: Box  # both of them, with their lids; empty if they stay as they are
+    eyes: Box  # where both of them may be, with their lids; empty if they stay as they are
     plate: tuple[int, int]  # width and height of the skin kept for a lid
-    cell_px: int  # of the head's coarse grid; 0: the head is held still
+    skin: Box  # where brows and cheeks may be; empty if they stay as they are
+    skin_cells: tuple[int, int]  # columns and rows of their fields
+    cells: tuple[int, int]  # columns and rows of the head's coarse grid; none if it is held still
     n_motion: int
     lip_line: bool  # the photo's lips are apart
 
     @property
     def idle(self) -> bool:
-        """Whether head and eyes move."""
-        return self.cell_px > 0
-
-    @property
-    def photo_scale(self) -> int:
-        """How many times as fine as the photo the picture is that pixels are looked up in."""
-        return MOVING_PHOTO_SCALE if self.idle else 1
+        """Whether head, eyes and brows move."""
+        return self.cells[0] > 0
 
     @classmethod
     def of(cls, tables: FaceTables) -> Layout:
         """That of one face."""
         height, width = tables.photo.shape[:2]
-        region, eyes, plate, cell_px = tables.box, (0, 0, 0, 0), (0, 0), 0
-        if tables.idle is not None:
-            region, cell_px = tables.idle.head.box, tables.idle.head.cell_px
-            if tables.idle.eyes:
-                eyes = _intersection(_union([eye.box for eye in tables.idle.eyes]), region)
-                sizes = [eye.plates.half_open.shape for eye in tables.idle.eyes]
-                plate = _largest([(size[1], size[0]) for size in sizes])
+        region, face = tables.box, tables.box
+        eyes, plate, skin, skin_cells, cells = _NO_BOX, _NO_SIZE, _NO_BOX, _NO_SIZE, _NO_SIZE
+        if (idle := tables.idle) is not None:
+            region, reach_px = idle.head.box, idle.head.eyes_reach_px
+            cells = _size_of_grid(idle.head.cells)
+            face = _intersection(_grown(face, idle.head.reach_px), region)
+            if idle.eyes:
+                eyes = _intersection(_union([_grown(eye.box, reach_px) for eye in idle.eyes]), region)
+                plate = _largest([_size_of_grid(eye.plates.lashes) for eye in idle.eyes])
+            if fields := [field for field in (idle.expression.brows, idle.expression.cheeks) if field is not None]:
+                skin = _union([_grown(field.box, field.pad_px + reach_px) for field in fields])
+                skin = _intersection(skin, region)
+                skin_cells = _largest([_size_of_grid(field.forward) for field in fields])
         return cls(
             frame=(width, height),
             region=region,
-            face=tables.box,
+            face=face,
             mouth=tables.interior.window,
             row=(tables.interior.upper.shape[1], tables.interior.upper.shape[0]),
             eyes=eyes,
             plate=plate,
-            cell_px=cell_px,
+            skin=skin,
+            skin_cells=skin_cells,
+            cells=cells,
             n_motion=len(tables.warp.flows) - 1,
             lip_line=tables.line_colour is not None,
         )
@@ -80,15 +86,17 @@ class Layout:
                     f"{first.frame[0]} x {first.frame[1]} px{_motion_words(first)} cannot be drawn together: "
                     "draw those of one size and with the same idle motion in one batch"
                 )
-        with_eyes = [layout.eyes for layout in layouts if not is_empty(layout.eyes)]
         return replace(
             first,
             region=_union([layout.region for layout in layouts]),
             face=_union([layout.face for layout in layouts]),
-            mouth=_union([layout.mouth for layout in layouts if not is_empty(layout.mouth)] or [first.mouth]),
-            eyes=_union(with_eyes) if with_eyes else first.eyes,
+            mouth=_union([layout.mouth for layout in layouts]),
+            eyes=_union([layout.eyes for layout in layouts]),
+            skin=_union([layout.skin for layout in layouts]),
             row=_largest([layout.row for layout in layouts]),
             plate=_largest([layout.plate for layout in layouts]),
+            skin_cells=_largest([layout.skin_cells for layout in layouts]),
+            cells=_largest([layout.cells for layout in layouts]),
             lip_line=any(layout.lip_line for layout in layouts),
         )
 
@@ -117,8 +125,19 @@ def _largest(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
 
 
 def _union(boxes: Sequence[Box]) -> Box:
-    sides = np.array(boxes)
+    """Of those that hold a pixel; the first if none does."""
+    sides = np.array([box for box in boxes if not is_empty(box)] or boxes[:1])
     return _as_box((*sides[:, :2].min(0), *sides[:, 2:].max(0)))
+
+
+def _grown(box: Box, reach_px: int) -> Box:
+    left, top, right, bottom = box
+    return left - reach_px, top - reach_px, right + reach_px, bottom + reach_px
+
+
+def _size_of_grid(grid: NDArray[np.float32] | NDArray[np.uint8]) -> tuple[int, int]:
+    """Columns and rows."""
+    return grid.shape[1], grid.shape[0]
 
 
 def _intersection(one: Box, other: Box) -> Box:
