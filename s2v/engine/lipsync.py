@@ -1,6 +1,8 @@
 """The engine: push audio, get frames. Reads top to bottom; each step is a module of its own.
 
 samples -> MfccWindows -> Backend.infer -> Compositor.draw -> DrawnFrame
+
+Beside it, samples -> VocalEffort tells how far the lips go for what is said.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from s2v.engine.audio.effort import VocalEffort
+from s2v.engine.audio.mfcc import as_mono
 from s2v.engine.audio.windows import MfccWindows
 from s2v.engine.backends.base import Backend, DeviceOutputsBackend, Outputs, Tensors
 from s2v.engine.compositor.cpu import Compositor
@@ -98,6 +102,7 @@ class LipSyncEngine:
         self.backend_name: str = backend.name
         self._backend = backend
         self._windows = MfccWindows(self.spec)
+        self._effort = VocalEffort(self.spec)
         identity = backend.encode_face(face.network_input)
         own = {name: tensor.copy() for name, tensor in identity.items()}  # one row: all frames are of one face
         self._identity: Tensors = {name: np.broadcast_to(row, (MAX_BATCH, *row.shape[1:])) for name, row in own.items()}
@@ -112,6 +117,7 @@ class LipSyncEngine:
     def articulation(self) -> float:
         """How strongly the face speaks: motion is scaled about rest, closed lips stay closed.
 
+        A raised voice scales it further, see `engine.audio.effort`.
         The frames drawn next have what it is set to. Raises: S2vError, when it is set to no number from 0.5 to 1.5.
         """
         return self._articulation
@@ -140,7 +146,9 @@ class LipSyncEngine:
         Raises: AudioError, not such samples, or the stream was flushed. BackendError, closed or failed.
         """
         self._refuse_if_closed()
-        return self._draw(self._windows.push(pcm))
+        due = self._windows.push(pcm)
+        self._effort.hear(as_mono(pcm))
+        return self._draw(due)
 
     def flush(self) -> list[DrawnFrame]:
         """The audio has ended: draw the frames that still waited for what follows. Empty the second time.
@@ -180,7 +188,7 @@ class LipSyncEngine:
         frames = []
         for row, (index, _) in enumerate(due):
             one = {name: rows[row : row + 1] for name, rows in outputs.items()}
-            pixels = self._compositor.draw(one, index, self._articulation)
+            pixels = self._compositor.draw(one, index, self._articulation * self._effort.at(index))
             before_s, done_s = done_s, time.perf_counter()
             times = inferred_s - began_s, done_s - before_s
             frames.append(DrawnFrame(index, self.spec.frame_centre(index), pixels, *times))

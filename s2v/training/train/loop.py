@@ -30,7 +30,7 @@ from s2v.training.train.config import TrainConfig
 from s2v.training.train.losses import MotionLoss, ShapeLoss, pixel_loss, tract_loss
 from s2v.training.train.picture_batches import Pictures, face_input, picture_batch
 from s2v.training.train.start import network_to_start_from
-from s2v.training.train.tract_calibration import calibrate_tract
+from s2v.training.train.tract_calibration import TractCalibration
 from s2v.training.train.validation import run_probes, sync_report
 
 _TRACT = 1.0  # of the motion's loss
@@ -103,6 +103,9 @@ def _train(run: Run, voices: list[list[data.Clip]], clips: list[data.Clip], pict
     if run.moments:
         optimiser.load_state_dict(run.moments)
     checks = _checks(config.shards)
+    calibration: TractCalibration | None = None
+    if isinstance(run.network, MotionTract):
+        calibration = TractCalibration([clip for voice in voices for clip in voice], run.network.spec)
     mean = 0.0
     bar = trange(done, total, initial=done, total=total, unit="step", desc=config.network, disable=not progress)
     for step in bar:
@@ -120,8 +123,8 @@ def _train(run: Run, voices: list[list[data.Clip]], clips: list[data.Clip], pict
         bar.set_postfix(loss=f"{mean:.4f}")
         ended = (step + 1) % epoch_steps == 0 or step + 1 == total
         if ended:
-            if isinstance(run.network, MotionTract):
-                calibrate_tract(run.network.frame_decoder, [clip for voice in voices for clip in voice])
+            if calibration is not None and isinstance(run.network, MotionTract):
+                calibration.apply(run.network.frame_decoder)
             score = _check(run, checks, mean)
             if score is not None and score >= run.best:
                 run.best = score
