@@ -63,7 +63,7 @@ class MotionNet(nn.Module):
 
     def tract_logits(self, columns: Tensor) -> Tensor:
         """Columns as `over` takes them -> (b, n_frames, 5), before they are spread. Raises: as `over`."""
-        logits: Tensor = self.tract(self._over(columns))[:, :, 0]
+        logits: Tensor = self.tract(self.features_over(columns))[:, :, 0]
         return logits.transpose(1, 2)
 
     def over(self, columns: Tensor) -> tuple[Tensor, Tensor]:
@@ -74,11 +74,15 @@ class MotionNet(nn.Module):
         Returns: motion (b, n_frames, n_motion), tract (b, n_frames, 5) in [0, 1], as it was trained to be: not spread.
         Raises: DataError, a frame is not as long as the layers' step.
         """
-        features = self._over(columns)
+        features = self.features_over(columns)
         motion, tract = self.motion(features), torch.sigmoid(self.tract(features))
         return motion[:, :, 0].transpose(1, 2), tract[:, :, 0].transpose(1, 2)
 
-    def _over(self, columns: Tensor) -> Tensor:
+    def features_over(self, columns: Tensor) -> Tensor:
+        """Columns as `over` takes them -> what motion and tract are told from, (b, 2 * width, 1, n_frames).
+
+        Raises: as `over`.
+        """
         if self.columns_per_frame != STRIDE_COLUMNS:
             raise DataError(
                 f"a frame spans {self.columns_per_frame:g} MFCC columns; training wants {STRIDE_COLUMNS}: "

@@ -21,6 +21,7 @@ from s2v.training.networks.model import (
     Speech2Vid,
     TalkingNet,
     build_network,
+    mean_weights,
     read_checkpoint,
     save_checkpoint,
     take_weights,
@@ -31,6 +32,7 @@ from s2v.training.train.losses import MotionLoss, ShapeLoss, pixel_loss, tract_l
 from s2v.training.train.picture_batches import Pictures, face_input, picture_batch
 from s2v.training.train.start import network_to_start_from
 from s2v.training.train.tract_calibration import TractCalibration
+from s2v.training.train.tract_head import fit_tract_head
 from s2v.training.train.validation import run_probes, sync_report
 
 _TRACT = 1.0  # of the motion's loss
@@ -54,6 +56,9 @@ class Run:
 def train(config: TrainConfig, progress: bool = True) -> Path:
     """Train; returns the checkpoint `out`/last.pt. An interrupted run goes on with `resume`.
 
+    A training that began with weights that were there ends with the mean of those, its best and its last ones, and a
+    layer for the tract that was fitted on it: `out`/mean.pt, which is returned instead.
+
     Raises: DataError, no shards, or a checkpoint of another network.
     """
     torch.manual_seed(config.seed)
@@ -71,12 +76,18 @@ def train(config: TrainConfig, progress: bool = True) -> Path:
     run = Run(config, network, _device(config.gpu))
     run.network.to(run.device)
     run.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a third faster on a CPU
+    config.out.mkdir(parents=True, exist_ok=True)
+    if config.start is not None:
+        save_checkpoint(run.network, config.out / "start.pt")
     if config.resume is not None:
         _resume(run, config.resume)
-    config.out.mkdir(parents=True, exist_ok=True)
     _train(run, voices, clips, pictures, progress)
+    last = "last.pt"
+    if config.start is not None and isinstance(run.network, MotionTract):
+        _take_mean(run, run.network, data.once_each(voices))
+        last = "mean.pt"
     _probe(run)
-    return _save(run)
+    return _save(run, last)
 
 
 def failed_probes(checkpoint: Path) -> list[str]:
@@ -105,7 +116,7 @@ def _train(run: Run, voices: list[list[data.Clip]], clips: list[data.Clip], pict
     checks = _checks(config.shards)
     calibration: TractCalibration | None = None
     if isinstance(run.network, MotionTract):
-        calibration = TractCalibration([clip for voice in voices for clip in voice], run.network.spec)
+        calibration = TractCalibration(data.once_each(voices), run.network.spec)
     mean = 0.0
     bar = trange(done, total, initial=done, total=total, unit="step", desc=config.network, disable=not progress)
     for step in bar:
@@ -132,6 +143,14 @@ def _train(run: Run, voices: list[list[data.Clip]], clips: list[data.Clip], pict
         if ended or (step + 1) % config.save_every_steps == 0:
             run.moments = optimiser.state_dict()
             _save(run)
+
+
+def _take_mean(run: Run, network: MotionTract, clips: list[data.Clip]) -> None:
+    """Replace the network's weights by the mean of the training's beginning, best and end."""
+    found = [path for name in ("start.pt", "best.pt", "last.pt") if (path := run.config.out / name).exists()]
+    network.load_state_dict(mean_weights(found))
+    fit_tract_head(network.frame_decoder, clips, run.config.seed)
+    TractCalibration(clips, network.spec).apply(network.frame_decoder)
 
 
 def _learning_rate(peak: float, step: int, total: int) -> float:

@@ -29,7 +29,8 @@ def louder(pcm: np.ndarray, db: float) -> np.ndarray:
 @given(st.integers(0, 24_000), st.lists(st.integers(0, 4000), min_size=1, max_size=30))
 def test_chunks_do_not_change_a_bit(n_samples: int, lengths: list[int]) -> None:
     pcm = np.concatenate([talk(0.9), louder(talk(0.6), 12)])[:n_samples]
-    stream, found, at = VocalEffort(SPEC), [], 0
+    stream, at = VocalEffort(SPEC), 0
+    found: list[float] = []
     while at < n_samples:
         length = lengths.pop() if lengths else 777
         stream.hear(pcm[at : at + length])
