@@ -131,11 +131,6 @@ def by_voice(seen: list[Clip], labelled: list[Clip], seen_share: float = 0.3) ->
     return [seen] * times + list(voices.values())
 
 
-def once_each(voices: Sequence[list[Clip]]) -> list[Clip]:
-    """The clips of `by_voice`, which repeats voices that are to be heard more often."""
-    return list({id(clip): clip for voice in voices for clip in voice}.values())
-
-
 def windows_of(clip: Clip, spec: LipSyncSpec) -> NDArray[np.float32]:
     """All windows of a clip as the network takes them, one for each frame whose motion is known."""
     return mfcc_windows(clip.pcm, spec)[: len(clip.motion), None]

@@ -51,6 +51,7 @@ class Run:
     history: list[dict[str, Any]] = field(default_factory=list)
     probes: list[dict[str, Any]] = field(default_factory=list)  # asked when training has ended
     best: float = -np.inf  # score so far
+    calibration: TractCalibration | None = None  # of network "s2v"
 
 
 def train(config: TrainConfig, progress: bool = True) -> Path:
@@ -76,15 +77,18 @@ def train(config: TrainConfig, progress: bool = True) -> Path:
     run = Run(config, network, _device(config.gpu))
     run.network.to(run.device)
     run.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a third faster on a CPU
-    config.out.mkdir(parents=True, exist_ok=True)
-    if config.start is not None:
-        save_checkpoint(run.network, config.out / "start.pt")
     if config.resume is not None:
         _resume(run, config.resume)
+    config.out.mkdir(parents=True, exist_ok=True)
+    if config.start is not None and config.resume is None:
+        save_checkpoint(run.network, config.out / "start.pt")
+    told = labelled or clips  # a synthesizer's phones are timed exactly
+    if isinstance(run.network, MotionTract):
+        run.calibration = TractCalibration(told, run.network.spec)
     _train(run, voices, clips, pictures, progress)
     last = "last.pt"
     if config.start is not None and isinstance(run.network, MotionTract):
-        _take_mean(run, run.network, data.once_each(voices))
+        _take_mean(run, run.network, told)
         last = "mean.pt"
     _probe(run)
     return _save(run, last)
@@ -114,9 +118,6 @@ def _train(run: Run, voices: list[list[data.Clip]], clips: list[data.Clip], pict
     if run.moments:
         optimiser.load_state_dict(run.moments)
     checks = _checks(config.shards)
-    calibration: TractCalibration | None = None
-    if isinstance(run.network, MotionTract):
-        calibration = TractCalibration(data.once_each(voices), run.network.spec)
     mean = 0.0
     bar = trange(done, total, initial=done, total=total, unit="step", desc=config.network, disable=not progress)
     for step in bar:
@@ -134,8 +135,8 @@ def _train(run: Run, voices: list[list[data.Clip]], clips: list[data.Clip], pict
         bar.set_postfix(loss=f"{mean:.4f}")
         ended = (step + 1) % epoch_steps == 0 or step + 1 == total
         if ended:
-            if calibration is not None and isinstance(run.network, MotionTract):
-                calibration.apply(run.network.frame_decoder)
+            if run.calibration is not None and isinstance(run.network, MotionTract):
+                run.calibration.apply(run.network.frame_decoder)
             score = _check(run, checks, mean)
             if score is not None and score >= run.best:
                 run.best = score
@@ -150,7 +151,8 @@ def _take_mean(run: Run, network: MotionTract, clips: list[data.Clip]) -> None:
     found = [path for name in ("start.pt", "best.pt", "last.pt") if (path := run.config.out / name).exists()]
     network.load_state_dict(mean_weights(found))
     fit_tract_head(network.frame_decoder, clips, run.config.seed)
-    TractCalibration(clips, network.spec).apply(network.frame_decoder)
+    if run.calibration is not None:
+        run.calibration.apply(network.frame_decoder)
 
 
 def _learning_rate(peak: float, step: int, total: int) -> float:
