@@ -1,6 +1,9 @@
 """The engine: push audio, get frames. Reads top to bottom; each step is a module of its own.
 
-samples -> MfccWindows -> Backend.infer -> Compositor.draw -> DrawnFrame, and samples -> FaceBehaviour -> pose
+samples -> MfccWindows -> Backend.infer -> Compositor.draw -> DrawnFrame
+
+Beside it, samples -> VocalEffort tells how far the lips go for what is said, samples -> FaceBehaviour what head and
+eyes do meanwhile.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from s2v.engine.audio.effort import VocalEffort
 from s2v.engine.audio.mfcc import as_mono
 from s2v.engine.audio.windows import MfccWindows
 from s2v.engine.backends.base import Backend, DeviceOutputsBackend, Outputs, Tensors
@@ -111,6 +115,7 @@ class LipSyncEngine:
         self.backend_name: str = backend.name
         self._backend = backend
         self._windows = MfccWindows(self.spec)
+        self._effort = VocalEffort(self.spec)
         identity = backend.encode_face(face.network_input)
         own = {name: tensor.copy() for name, tensor in identity.items()}  # one row: all frames are of one face
         self._identity: Tensors = {name: np.broadcast_to(row, (MAX_BATCH, *row.shape[1:])) for name, row in own.items()}
@@ -125,6 +130,7 @@ class LipSyncEngine:
     def articulation(self) -> float:
         """How strongly the face speaks: motion is scaled about rest, closed lips stay closed.
 
+        A raised voice scales it further, see `engine.audio.effort`.
         The frames drawn next have what it is set to. Raises: S2vError, when it is set to no number from 0.5 to 1.5.
         """
         return self._articulation
@@ -174,6 +180,7 @@ class LipSyncEngine:
         if other is not None and len(other) != len(voice):
             raise AudioError(f"{len(other)} samples were heard while {len(voice)} were said: push as many of both")
         due = self._windows.push(voice)
+        self._effort.hear(voice)
         if self._behaviour is not None:
             self._behaviour.hear(voice, other)
         return self._draw(due)
@@ -217,7 +224,7 @@ class LipSyncEngine:
         for row, (index, _) in enumerate(due):
             one = {name: rows[row : row + 1] for name, rows in outputs.items()}
             pose = AT_REST if self._behaviour is None else self._behaviour.pose(index)
-            pixels = self._compositor.draw(one, pose, self._articulation)
+            pixels = self._compositor.draw(one, pose, self._articulation * self._effort.at(index))
             before_s, done_s = done_s, time.perf_counter()
             times = inferred_s - began_s, done_s - before_s
             frames.append(DrawnFrame(index, self.spec.frame_centre(index), pixels, *times))

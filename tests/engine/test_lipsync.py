@@ -12,10 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_networks import tiny_model
 
+from s2v.engine.audio.effort import VocalEffort
 from s2v.engine.backends import open_backend
+from s2v.engine.backends.base import Outputs
 from s2v.engine.behaviour.face_behaviour import FaceBehaviour, Pcm
 from s2v.engine.behaviour.mood import Mood
 from s2v.engine.behaviour.pose import FacePose
+from s2v.engine.face.photo import Image
 from s2v.engine.lipsync import MAX_BATCH, DrawnFrame, LipSyncEngine
 from s2v.errors import AudioError, BackendError, S2vError
 from s2v.spec import LipSyncSpec
@@ -169,6 +172,30 @@ def test_articulation_may_change_at_any_time_and_counts_from_the_next_frame_on()
     assert same(first, wanted[: len(first)]) and first
     assert same(rest, stronger[len(first) :]) and rest
     assert not any(np.array_equal(a.pixels, b.pixels) for a, b in zip(wanted, stronger, strict=True))
+
+
+def test_a_raised_voice_scales_the_face_further() -> None:
+    """A compositor is told so; nothing else of the frame changes it."""
+    told: list[tuple[int, float]] = []
+
+    class Listening(FakeCompositor):
+        def draw(self, outputs: Outputs, index: int = 0, articulation: float = 1.0) -> Image:
+            told.append((index, articulation))
+            return super().draw(outputs, index, articulation)
+
+    pcm = np.concatenate([0.05 * voice(3.0), 0.3 * voice(1.0)])
+    engine = LipSyncEngine(FACE, FakeBackend(), compose=Listening, articulation=0.8)
+    for start in range(0, len(pcm), 900):
+        engine.push(pcm[start : start + 900])
+    engine.flush()
+    assert told == [(index, 0.8 * float(effort)) for index, effort in enumerate(efforts64(pcm))]
+    assert told[90][1] > 1.1 * 0.8
+
+
+def efforts64(pcm: np.ndarray) -> list[float]:
+    stream = VocalEffort(SPEC)
+    stream.hear(pcm)
+    return [stream.at(frame) for frame in range(SPEC.frame_count(len(pcm)))]
 
 
 def test_an_engine_begins_with_the_articulation_it_is_given_and_refuses_others() -> None:

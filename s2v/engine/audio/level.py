@@ -10,25 +10,19 @@ Causal, and the same however the audio was cut into chunks: the gain of a block 
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import numpy.typing as npt
+
+from s2v.engine.audio.voice_activity import BLOCK_S, VoiceActivity, levels_db
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 
-BLOCK_S = 0.01
 TARGET_DB = -17.0  # of full scale: median RMS of the blocks that count
 LOWEST_GAIN_DB, HIGHEST_GAIN_DB = -12.0, 42.0
-OVER_NOISE_DB = 12.0  # what a block must be above the noise to count as speech
-MIN_RUN_BLOCKS = 4  # so many in a row: keys and knocks are shorter
-QUIETEST_SPEECH_DB = -68.0
 FIRST_RATE_DB_S, FIRST_SPEECH_S = 25.0, 1.5  # until that much speech was heard
 QUIETER_RATE_DB_S, LOUDER_RATE_DB_S = 3.0, 1.0  # afterwards
 LOUD_SHARE = 0.5  # of what a voice is above the target is taken off
-_FLOOR_BLOCKS = 100  # the noise floor is the quietest block of this one and the last stretch of a second
-_SILENCE_DB = -75.0  # below it nothing was recorded: no measure of the noise, unless it parts one sound from the next
 
 
 class AutomaticGain:
@@ -40,10 +34,7 @@ class AutomaticGain:
         self._waiting = np.zeros(0, np.float32)  # the samples of the block that has begun
         self._level_db = TARGET_DB  # of the voice, as far as it is known
         self._heard = 0  # blocks of speech so far
-        self._run = 0  # loud blocks in a row
-        self._floors_db = (math.inf, math.inf)  # of the last stretch and of this one
-        self._count = 0  # blocks of this stretch
-        self._loudest_db = -math.inf  # of them
+        self._activity = VoiceActivity()
         self._gains_db = (0.0, 0.0)  # where the block that has begun starts and ends
 
     @property
@@ -57,7 +48,7 @@ class AutomaticGain:
         known = np.concatenate([self._waiting, samples]) if begun else samples
         n_blocks = len(known) // size
         ends_db = [self._gains_db]
-        for level_db in _levels_db(known[: n_blocks * size].reshape(n_blocks, size)):
+        for level_db in levels_db(known[: n_blocks * size].reshape(n_blocks, size)):
             self._hear(level_db)
             ends_db.append(self._gains_db)
         self._waiting = known[n_blocks * size :].copy()
@@ -67,18 +58,7 @@ class AutomaticGain:
 
     def _hear(self, level_db: float) -> None:
         """Take in the level of the block that has ended; decide the gain of the next."""
-        last_db, this_db = self._floors_db
-        if level_db > _SILENCE_DB or min(last_db, this_db) < math.inf:
-            self._floors_db = last_db, min(this_db, level_db)
-        floor_db = min(self._floors_db)
-        self._loudest_db = max(self._loudest_db, level_db)
-        self._count += 1
-        if self._count == _FLOOR_BLOCKS:
-            this_db = self._floors_db[1] if self._loudest_db > _SILENCE_DB else math.inf
-            self._count, self._loudest_db, self._floors_db = 0, -math.inf, (this_db, math.inf)
-        loud = level_db > max(floor_db + OVER_NOISE_DB, QUIETEST_SPEECH_DB)
-        self._run = self._run + 1 if loud else 0
-        if self._run >= MIN_RUN_BLOCKS:
+        if self._activity.hears(level_db):
             self._heard += 1
             off_db = level_db - self._level_db
             rate_db_s = LOUDER_RATE_DB_S if off_db > 0 else QUIETER_RATE_DB_S
@@ -98,9 +78,3 @@ def gain_for(level_db: float) -> float:
 def levelled(pcm: Float32, rate_hz: int) -> Float32:
     """A whole clip, (n,) float32, as `AutomaticGain` gives it from its first sample on."""
     return AutomaticGain(rate_hz).apply(pcm)
-
-
-def _levels_db(blocks: Float32) -> list[float]:
-    """RMS of blocks (n, size) in dB of full scale, -200 for silence."""
-    power = np.add.reduce(np.square(blocks, dtype=np.float64), axis=1) / max(1, blocks.shape[1])
-    return [10 * math.log10(max(of_block, 1e-20)) for of_block in power.tolist()]

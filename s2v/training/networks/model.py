@@ -7,6 +7,7 @@ Source of the baseline: Chung, Jamaludin, Zisserman, "You said that?" (BMVC 2017
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,19 @@ def take_weights(network: TalkingNet, state: dict[str, Any]) -> None:
             f"other in {', '.join(odd)}): leave it out"
         )
     network.load_state_dict(state["weights"])
+
+
+def mean_weights(checkpoints: Sequence[Path]) -> dict[str, Tensor]:
+    """The mean of the weights of checkpoints of one training; counters are the last one's.
+
+    Between where a training began and where it ended there is often something better than both. Source: Wortsman et
+    al., "Model soups" (2022). Raises: DataError, not checkpoints.
+    """
+    weights = [read_checkpoint(path)["weights"] for path in checkpoints]
+    return {
+        name: torch.stack([one[name] for one in weights]).mean(0) if last.is_floating_point() else last
+        for name, last in weights[-1].items()
+    }
 
 
 def load_checkpoint(path: Path) -> TalkingNet:

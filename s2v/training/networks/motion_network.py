@@ -61,10 +61,10 @@ class MotionNet(nn.Module):
         tract = self.tract(features).flatten(1) * self.tract_gain + self.tract_shift
         return self.motion(features).flatten(1), torch.sigmoid(tract)
 
-    def tract_logits(self, mfcc: Tensor) -> Tensor:
-        """(b, 1, n_cepstra, n_columns) -> (b, 5), before they are spread."""
-        logits: Tensor = self.tract(self._features(mfcc)).flatten(1)
-        return logits
+    def tract_logits(self, columns: Tensor) -> Tensor:
+        """Columns as `over` takes them -> (b, n_frames, 5), before they are spread. Raises: as `over`."""
+        logits: Tensor = self.tract(self.features_over(columns))[:, :, 0]
+        return logits.transpose(1, 2)
 
     def over(self, columns: Tensor) -> tuple[Tensor, Tensor]:
         """Every frame of stretches of columns, row 0 the oldest that frame 0 sees.
@@ -74,14 +74,21 @@ class MotionNet(nn.Module):
         Returns: motion (b, n_frames, n_motion), tract (b, n_frames, 5) in [0, 1], as it was trained to be: not spread.
         Raises: DataError, a frame is not as long as the layers' step.
         """
+        features = self.features_over(columns)
+        motion, tract = self.motion(features), torch.sigmoid(self.tract(features))
+        return motion[:, :, 0].transpose(1, 2), tract[:, :, 0].transpose(1, 2)
+
+    def features_over(self, columns: Tensor) -> Tensor:
+        """Columns as `over` takes them -> what motion and tract are told from, (b, 2 * width, 1, n_frames).
+
+        Raises: as `over`.
+        """
         if self.columns_per_frame != STRIDE_COLUMNS:
             raise DataError(
                 f"a frame spans {self.columns_per_frame:g} MFCC columns; training wants {STRIDE_COLUMNS}: "
                 "25 frames a second and a step of 10 ms"
             )
-        features = self._features(columns.transpose(1, 2)[:, None])
-        motion, tract = self.motion(features), torch.sigmoid(self.tract(features))
-        return motion[:, :, 0].transpose(1, 2), tract[:, :, 0].transpose(1, 2)
+        return self._features(columns.transpose(1, 2)[:, None])
 
     def _features(self, columns: Tensor) -> Tensor:
         features: Tensor = self.full(self.layers(self.mix(columns)))

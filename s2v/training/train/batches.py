@@ -32,7 +32,6 @@ _QUIET_ROW_SHARE = 0.2  # no speech, so long that the running mean takes the noi
 _EFFORT_SHARE = 0.35  # rows in which the voice is raised or lowered
 EFFORT_DB = (-9.0, 9.0)
 _RAMP_FRAMES = 5
-_MOTION_PER_LEVEL = 0.3  # dB of motion for a dB of voice: lips a quarter further at twice the amplitude
 _BABBLE_SHARE = 0.15  # rows in which somebody else talks too
 
 
@@ -181,25 +180,19 @@ def _row(
         missing -= n_frames
     sound, motion = np.concatenate(sounds), np.concatenate(motions)
     if rng.random() < _EFFORT_SHARE:
-        sound, motion = with_effort(sound, motion, int(rng.integers(ROW_FRAMES)), float(rng.uniform(*EFFORT_DB)), spec)
+        sound = with_effort(sound, int(rng.integers(ROW_FRAMES)), float(rng.uniform(*EFFORT_DB)), spec)
     return sound, motion, np.concatenate(tracts), np.concatenate(follows)
 
 
-def with_effort(
-    sound: NDArray[np.float32], motion: NDArray[np.float32], first: int, louder_db: float, spec: LipSyncSpec
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Somebody who raises (or lowers) his voice from frame `first` on moves his lips further (or less far).
+def with_effort(sound: NDArray[np.float32], first: int, louder_db: float, spec: LipSyncSpec) -> NDArray[np.float32]:
+    """Somebody raises (or lowers) his voice from frame `first` on.
 
-    Source: Schulman, "Articulatory dynamics of loud and normal speech", JASA 85 (1989).
+    What he says is to be heard all the same: how much further his lips go is no business of the network's, see
+    `engine.audio.effort`.
     """
     ramp_samples = round(_RAMP_FRAMES * spec.samples_per_frame)
     louder = np.clip((np.arange(len(sound)) - first * spec.samples_per_frame) / ramp_samples, 0, 1)
-    further = np.clip((np.arange(len(motion)) - first) / _RAMP_FRAMES, 0, 1)
-    scale = 10 ** (_MOTION_PER_LEVEL * louder_db * further / 20)
-    return (
-        (sound * 10 ** (louder_db * louder / 20)).astype(np.float32),
-        (motion * scale[:, None]).astype(np.float32),
-    )
+    return np.asarray(sound * 10 ** (louder_db * louder / 20), np.float32)
 
 
 def _at_rest(n_frames: int, spec: LipSyncSpec) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

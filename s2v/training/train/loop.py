@@ -21,6 +21,7 @@ from s2v.training.networks.model import (
     Speech2Vid,
     TalkingNet,
     build_network,
+    mean_weights,
     read_checkpoint,
     save_checkpoint,
     take_weights,
@@ -30,7 +31,8 @@ from s2v.training.train.config import TrainConfig
 from s2v.training.train.losses import MotionLoss, ShapeLoss, pixel_loss, tract_loss
 from s2v.training.train.picture_batches import Pictures, face_input, picture_batch
 from s2v.training.train.start import network_to_start_from
-from s2v.training.train.tract_calibration import calibrate_tract
+from s2v.training.train.tract_calibration import TractCalibration
+from s2v.training.train.tract_head import fit_tract_head
 from s2v.training.train.validation import run_probes, sync_report
 
 _TRACT = 1.0  # of the motion's loss
@@ -49,10 +51,14 @@ class Run:
     history: list[dict[str, Any]] = field(default_factory=list)
     probes: list[dict[str, Any]] = field(default_factory=list)  # asked when training has ended
     best: float = -np.inf  # score so far
+    calibration: TractCalibration | None = None  # of network "s2v"
 
 
 def train(config: TrainConfig, progress: bool = True) -> Path:
     """Train; returns the checkpoint `out`/last.pt. An interrupted run goes on with `resume`.
+
+    A training that began with weights that were there ends with the mean of those, its best and its last ones, and a
+    layer for the tract that was fitted on it: `out`/mean.pt, which is returned instead.
 
     Raises: DataError, no shards, or a checkpoint of another network.
     """
@@ -74,9 +80,18 @@ def train(config: TrainConfig, progress: bool = True) -> Path:
     if config.resume is not None:
         _resume(run, config.resume)
     config.out.mkdir(parents=True, exist_ok=True)
+    if config.start is not None and config.resume is None:
+        save_checkpoint(run.network, config.out / "start.pt")
+    told = labelled or clips  # a synthesizer's phones are timed exactly
+    if isinstance(run.network, MotionTract):
+        run.calibration = TractCalibration(told, run.network.spec)
     _train(run, voices, clips, pictures, progress)
+    last = "last.pt"
+    if config.start is not None and isinstance(run.network, MotionTract):
+        _take_mean(run, run.network, told)
+        last = "mean.pt"
     _probe(run)
-    return _save(run)
+    return _save(run, last)
 
 
 def failed_probes(checkpoint: Path) -> list[str]:
@@ -120,8 +135,8 @@ def _train(run: Run, voices: list[list[data.Clip]], clips: list[data.Clip], pict
         bar.set_postfix(loss=f"{mean:.4f}")
         ended = (step + 1) % epoch_steps == 0 or step + 1 == total
         if ended:
-            if isinstance(run.network, MotionTract):
-                calibrate_tract(run.network.frame_decoder, [clip for voice in voices for clip in voice])
+            if run.calibration is not None and isinstance(run.network, MotionTract):
+                run.calibration.apply(run.network.frame_decoder)
             score = _check(run, checks, mean)
             if score is not None and score >= run.best:
                 run.best = score
@@ -129,6 +144,15 @@ def _train(run: Run, voices: list[list[data.Clip]], clips: list[data.Clip], pict
         if ended or (step + 1) % config.save_every_steps == 0:
             run.moments = optimiser.state_dict()
             _save(run)
+
+
+def _take_mean(run: Run, network: MotionTract, clips: list[data.Clip]) -> None:
+    """Replace the network's weights by the mean of the training's beginning, best and end."""
+    found = [path for name in ("start.pt", "best.pt", "last.pt") if (path := run.config.out / name).exists()]
+    network.load_state_dict(mean_weights(found))
+    fit_tract_head(network.frame_decoder, clips, run.config.seed)
+    if run.calibration is not None:
+        run.calibration.apply(network.frame_decoder)
 
 
 def _learning_rate(peak: float, step: int, total: int) -> float:

@@ -47,7 +47,8 @@ class ShapeLoss(torch.nn.Module):
     A network that is not sure says the mean, and its mouth moves too little and too slowly. So a second in which
     opening, width or chin vary less than the target's, or move slower, costs; more than the target's costs nothing
     here. Where the target's lips are shut, ours are to be, and still where it rests; where they are open, not less so:
-    without that, lips that must meet on p, b and m meet on every t, d and n as well (docs/LOG.md).
+    without that, lips that must meet on p, b and m meet on every t, d and n as well (docs/LOG.md). And over a row,
+    opening and width are to go up and down together with the target's.
     """
 
     shapes: Tensor
@@ -72,7 +73,8 @@ class ShapeLoss(torch.nn.Module):
         still = (wanted[..., :2].sum(-1) < _STILL) & (theirs[:, 1:, 0] < _SHUT) & within[..., 0]
         unrest = 1.5 * ours[:, 1:, 0].abs() + 6 * steps[..., :2].sum(-1)
         quiet = (unrest * still).sum() / still.sum().clamp(min=1)
-        return 5 * width + 3.5 * sd + 10 * slow + 8 * shut.mean() + 4 * narrow.mean() + quiet
+        out_of_step = (_uncorrelated(ours[..., :2], theirs[..., :2]) * ours.new_tensor(_IN_STEP)).sum()
+        return 5 * width + 3.5 * sd + 10 * slow + 8 * shut.mean() + 4 * narrow.mean() + quiet + out_of_step
 
 
 _MIDDLE_OF_LIPS = (UPPER_INNER_LIP[5], LOWER_INNER_LIP[5])
@@ -80,11 +82,22 @@ _CHIN = 152
 _SECOND_FRAMES = 25
 _SHUT, _OPEN = 0.01, 0.03  # face units of opening
 _STILL = 0.002  # face units of opening and width from frame to frame
+_IN_STEP = (0.15, 0.3)  # how much opening and width count that go their own ways
+_LEAST_SD = 0.004  # face units: with less there is nothing to follow
 
 
 def _seconds(curves: Tensor) -> Tensor:
     """(b, n, k) -> (b, n_seconds, k, 25): stretches of a second, half of each in the next."""
     return curves.unfold(1, _SECOND_FRAMES, _SECOND_FRAMES // 2)
+
+
+def _uncorrelated(ours: Tensor, theirs: Tensor) -> Tensor:
+    """1 - correlation over a row of curves (b, n, k) twice, mean over rows in which theirs move -> (k,)."""
+    ours, theirs = (curves - curves.mean(1, keepdim=True) for curves in (ours, theirs))
+    moving = theirs.square().mean(1) > _LEAST_SD**2
+    together = (ours * theirs).mean(1)
+    alone = (ours.square().mean(1) + _LEAST_SD**2).sqrt() * theirs.square().mean(1).clamp(min=_LEAST_SD**2).sqrt()
+    return ((1 - together / alone) * moving).sum(0) / moving.sum(0).clamp(min=1)
 
 
 def tract_loss(prediction: Tensor, target: Tensor) -> Tensor:

@@ -11,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from s2v.spec import TRACT_VARIABLES
+from s2v.engine.audio.windows import normalised_columns
+from s2v.spec import TRACT_VARIABLES, LipSyncSpec
 from s2v.training.networks.motion_network import MotionNet
-from s2v.training.train.batches import Clip, windows_of
+from s2v.training.train.batches import Clip
 
 LOW, HIGH = 0.25, 0.7  # targets beyond these count as an end
 _REACH = 0.1  # an end's mean prediction is moved to that far from 0 or 1
@@ -22,31 +23,36 @@ _MOST_CLIPS = 200
 _LEAST_APART = 0.2  # of the logits of both ends: less is noise, that no scale makes a signal
 
 
-def calibrate_tract(network: MotionNet, clips: Sequence[Clip]) -> None:
-    """Set how far the network's tract variables are spread (`MotionNet.tract_gain`, `tract_shift`), in place.
+class TractCalibration:
+    """Sets how far a network's tract variables are spread (`MotionNet.tract_gain`, `tract_shift`).
 
     The spread is linear in the logits, so what was between the ends stays between them. Audio of clips whose tract is
-    known (`Clip.tract`, not NaN) is run through the network, in eval mode.
+    known (`Clip.tract`, not NaN) is run through the network; what it hears of them is computed once.
     """
-    known = [clip for clip in clips if np.isfinite(clip.tract).any()]
-    picks = np.linspace(0, len(known) - 1, min(_MOST_CLIPS, len(known))).round().astype(int)
-    network.eval()
-    predictions, targets = [], []
-    with torch.no_grad():
-        for clip in (known[i] for i in picks):
-            windows = torch.from_numpy(windows_of(clip, network.spec)).to(network.tract_gain.device)
-            logits = network.tract_logits(windows).cpu().numpy()
-            predictions.append(logits[: len(clip.tract)])
-            targets.append(clip.tract[: len(logits)])
-    if not predictions:
-        return
-    gain, shift = _spread(np.concatenate(predictions), np.concatenate(targets))
-    network.tract_gain.copy_(gain)
-    network.tract_shift.copy_(shift)
+
+    def __init__(self, clips: Sequence[Clip], spec: LipSyncSpec) -> None:
+        known = [clip for clip in clips if np.isfinite(clip.tract).any()]
+        picks = np.linspace(0, len(known) - 1, min(_MOST_CLIPS, len(known))).round().astype(int)
+        self._heard = [(torch.from_numpy(normalised_columns(known[i].pcm, spec)), known[i].tract) for i in picks]
+
+    def apply(self, network: MotionNet) -> None:
+        """Calibrate, in place; the network is put into eval mode."""
+        network.eval()
+        predictions, targets = [], []
+        with torch.no_grad():
+            for columns, tract in self._heard:
+                logits = network.tract_logits(columns[None].to(network.tract_gain.device))[0].cpu().numpy()
+                predictions.append(logits[: len(tract)])
+                targets.append(tract[: len(logits)])
+        if not predictions:
+            return
+        gain, shift = _spread(np.concatenate(predictions), np.concatenate(targets))
+        network.tract_gain.copy_(gain)
+        network.tract_shift.copy_(shift)
 
 
 def _spread(logits: NDArray[np.float32], targets: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
-    """Gain and shift of each variable, (4,). Args: logits, targets: (n, 4); targets NaN where unknown."""
+    """Gain and shift of each variable, (5,). Args: logits, targets: (n, 5); targets NaN where unknown."""
     n = len(TRACT_VARIABLES)
     gain, shift = torch.ones(n), torch.zeros(n)
     end = float(np.log((1 - _REACH) / _REACH))

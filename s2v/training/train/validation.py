@@ -24,7 +24,7 @@ from s2v.training.evaluation.measures.metrics import (
     pauses,
     runs,
 )
-from s2v.training.evaluation.measures.motion_level import gap_weights, motion_lip_speed, width_weights
+from s2v.training.evaluation.measures.motion_level import as_spoken, gap_weights, motion_lip_speed, width_weights
 from s2v.training.evaluation.measures.non_speech import bundled_voice, other_voice
 from s2v.training.evaluation.measures.probes import Probe, motion_probes, pixel_probes
 from s2v.training.networks.model import MotionTract, Speech2Vid, TalkingNet
@@ -84,7 +84,9 @@ def sync_report(network: MotionTract, clips: list[Clip]) -> SyncReport:
     """Run every clip through the network (in eval mode)."""
     network.eval()
     gap, wide = gap_weights(network.spec), width_weights(network.spec)
-    predictions = [predicted_motion(network, windows_of(clip, network.spec)) for clip in clips]
+    predictions = [
+        as_spoken(predicted_motion(network, windows_of(clip, network.spec)), clip.pcm, network.spec) for clip in clips
+    ]
     rows = []
     for index, clip in enumerate(clips):
         other = predictions[(index + 1) % len(clips)]
@@ -141,7 +143,7 @@ def run_probes(network: TalkingNet, sets: Mapping[str, Sequence[Clip]], pictures
     if isinstance(network, MotionTract):
 
         def speak(pcm: NDArray[np.float32]) -> NDArray[np.float32]:
-            return predicted_motion(network, mfcc_windows(pcm, network.spec)[:, None])
+            return as_spoken(predicted_motion(network, mfcc_windows(pcm, network.spec)[:, None]), pcm, network.spec)
 
         return motion_probes(speak, known, network.spec, bundled_voice()) if known else []
     assert isinstance(network, Speech2Vid)

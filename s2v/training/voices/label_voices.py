@@ -25,6 +25,7 @@ from s2v.training.voices.phone_to_motion import (
     bridge_correlation,
     bridge_motion,
     close_lips,
+    part_lips,
     train_bridge,
 )
 from s2v.training.voices.phones import Phone, align_all, read_labels
@@ -100,7 +101,9 @@ def _labelled(
     gap = gap_weights(spec)
     clips = []
     for name, motion in motions.items():
-        spoken = close_lips(shaped(motion, phones[name], offsets, spec), phones[name], spec)
+        spoken = close_lips(
+            part_lips(shaped(motion, phones[name], offsets, spec), phones[name], spec), phones[name], spec
+        )
         tract = tract_labels(phones[name], len(spoken), spec)
         clips.append(data.Clip(name, sounds[name], spoken, (spoken @ gap).astype(np.float32), tract))
     return clips

@@ -26,6 +26,8 @@ Motion = NDArray[np.float32]
 _STRETCHES, _STRETCH_FRAMES = 24, 75  # what a step of training the bridge sees
 _LIPS_MEET = {"P": 0.7, "B": 0.7, "M": 0.9}  # until which part of the phone the lips stay shut
 _CLOSING_S = 0.06
+_LIPS_PART = ("L", "R", "TH", "DH")  # a tongue at work is seen: nobody says these with closed lips
+_APART = 0.035  # face units
 _LOUDNESS_STEP = 2.0  # log energy: about 9 dB to one unit of the loudness feature
 
 
@@ -119,19 +121,39 @@ def close_lips(motion: Motion, phones: list[Phone], spec: LipSyncSpec) -> Motion
     A regression opens them a little even there, because its talker was sometimes late; a viewer sees that first.
     The lips are brought together by the least movement of the face that does it.
     """
-    centres_s = np.array([spec.frame_centre(frame) for frame in range(len(motion))]) / spec.sample_rate_hz
-    shut = np.zeros(len(motion))
+    shut = _held({name: (0.1, until) for name, until in _LIPS_MEET.items()}, phones, len(motion), spec)
+    opened = np.maximum(motion @ gap_weights(spec), 0) * shut
+    return np.asarray(motion - opened[:, None] * _opening(spec), np.float32)
+
+
+def part_lips(motion: Motion, phones: list[Phone], spec: LipSyncSpec) -> Motion:
+    """Motion (n_frames, n_motion) with the lips apart at least a little in the middle of l, r and th.
+
+    The bridge's talker says them beside p and b more often than people do, and with his lips nearly closed.
+    """
+    apart = _held(dict.fromkeys(_LIPS_PART, (0.4, 0.6)), phones, len(motion), spec)
+    missing = np.maximum(_APART - motion @ gap_weights(spec), 0) * apart
+    return np.asarray(motion + missing[:, None] * _opening(spec), np.float32)
+
+
+def _held(parts: dict[str, tuple[float, float]], phones: list[Phone], n_frames: int, spec: LipSyncSpec) -> Motion:
+    """(n_frames,): 1 within these parts of these phones, down to 0 within _CLOSING_S on either side."""
+    centres_s = np.array([spec.frame_centre(frame) for frame in range(n_frames)]) / spec.sample_rate_hz
+    held = np.zeros(n_frames)
     for phone in phones:
-        if phone.name in _LIPS_MEET:
-            length = phone.end_s - phone.start_s
-            held = (phone.start_s + 0.1 * length, phone.start_s + _LIPS_MEET[phone.name] * length)
-            away_s = np.maximum(held[0] - centres_s, centres_s - held[1])
-            shut = np.maximum(shut, 0.5 + 0.5 * np.cos(np.pi * np.clip(away_s / _CLOSING_S, 0, 1)))
+        if phone.name in parts:
+            first_s, last_s = (phone.start_s + share * (phone.end_s - phone.start_s) for share in parts[phone.name])
+            away_s = np.maximum(first_s - centres_s, centres_s - last_s)
+            held = np.maximum(held, 0.5 + 0.5 * np.cos(np.pi * np.clip(away_s / _CLOSING_S, 0, 1)))
+    return np.asarray(held, np.float32)
+
+
+def _opening(spec: LipSyncSpec) -> NDArray[np.float64]:
+    """(n_motion,): the smallest movement of the face that opens the lips by one face unit."""
     gap = gap_weights(spec)
     size = (MotionBasis.load(spec.motion_basis).components ** 2).sum((1, 2))[: spec.n_motion]
-    least = gap / size / (gap**2 / size).sum()
-    opened = np.maximum(motion @ gap, 0) * shut
-    return np.asarray(motion - opened[:, None] * least, np.float32)
+    least: NDArray[np.float64] = gap / size / (gap**2 / size).sum()
+    return least
 
 
 def bridge_correlation(

@@ -179,16 +179,13 @@ def test_a_row_is_one_voice_and_every_voice_is_as_likely() -> None:
     assert 0.35 < np.mean([voices == {2.0} for voices in spoken]) < 0.65
 
 
-def test_who_raises_his_voice_moves_his_lips_further() -> None:
-    sound, motion = np.full(32_000, 0.1, np.float32), np.ones((50, SPEC.n_motion), np.float32)
-    louder, further = with_effort(sound, motion, 20, 6.0, SPEC)
+def test_a_voice_is_raised_from_a_frame_on() -> None:
+    sound = np.full(32_000, 0.1, np.float32)
+    louder = with_effort(sound, 20, 6.0, SPEC)
     np.testing.assert_array_equal(louder[: 20 * 640], sound[: 20 * 640])
-    np.testing.assert_array_equal(further[:21], motion[:21])
     np.testing.assert_allclose(louder[25 * 640 :], 0.1 * 10**0.3, rtol=1e-5)
-    np.testing.assert_allclose(further[25:], 1.23, atol=0.01)
-    assert (np.diff(further[20:26, 0]) > 0).all()
-    softer, less = with_effort(sound, motion, 0, -6.0, SPEC)
-    assert softer[-1] < 0.06 and less[-1, 0] < 0.9
+    assert (np.diff(louder[20 * 640 : 25 * 640]) > 0).all()
+    assert with_effort(sound, 0, -6.0, SPEC)[-1] < 0.06
 
 
 @pytest.mark.parametrize(("n_labelled", "expected"), [(0, 1.0), (1, 0.5), (4, 1 / 3), (30, 0.3)])

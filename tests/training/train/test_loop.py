@@ -114,7 +114,24 @@ def test_a_run_may_begin_with_the_weights_and_the_scale_of_another(motion_run: T
     assert begun["steps"] == 1
     assert json.loads(begun["spec"]) == spec
     kept = [name for name in state["weights"] if "running" not in name and "num_batches" not in name]
-    assert all(torch.equal(begun["weights"][name], state["weights"][name]) for name in kept)
+    for name in kept:
+        torch.testing.assert_close(begun["weights"][name], state["weights"][name], rtol=1e-6, atol=1e-8)
+
+
+def test_what_began_with_weights_ends_with_the_mean_of_beginning_best_and_end(
+    motion_run: TrainConfig, tmp_path: Path
+) -> None:
+    config = replace(motion_run, out=tmp_path, epochs=3, start=motion_run.out / "best.pt")
+    assert train(config, progress=False) == tmp_path / "mean.pt"
+    read = {name: read_checkpoint(tmp_path / f"{name}.pt") for name in ("start", "best", "last", "mean")}
+    assert same(read["start"]["weights"], read_checkpoint(config.start)["weights"]) if config.start else False
+    name = "frame_decoder.motion.weight"
+    mean = sum(read[of]["weights"][name] for of in ("start", "best", "last")) / 3
+    assert not torch.equal(read["start"]["weights"][name], read["last"]["weights"][name])
+    torch.testing.assert_close(read["mean"]["weights"][name], mean, rtol=1e-5, atol=1e-7)
+    assert read["mean"]["probes"] and not read["last"]["probes"]
+    again = train(replace(config, resume=tmp_path / "last.pt"), progress=False)  # it had ended already
+    assert same(read_checkpoint(again)["weights"], read["mean"]["weights"])
 
 
 def test_bfloat16_learns_too(motion_run: TrainConfig, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from s2v.spec import LipSyncSpec
-from s2v.training.train.losses import MotionLoss, pixel_loss, tract_loss
+from s2v.training.train.losses import MotionLoss, ShapeLoss, _uncorrelated, pixel_loss, tract_loss
 
 SPEC = LipSyncSpec()
 
@@ -75,6 +75,25 @@ def test_the_motion_loss_has_a_gradient(wanted: MotionLoss) -> None:
     assert said.grad is not None
     assert torch.isfinite(said.grad).all()
     assert (said.grad.abs().sum(1) > 0).all()
+
+
+def spoken(opening: Tensor) -> Tensor:
+    """(1, n, n_motion): a jaw that goes up and down."""
+    said = torch.zeros(1, len(opening), SPEC.n_motion)
+    said[0, :, 0] = opening
+    return said
+
+
+def test_a_mouth_that_moves_out_of_step_costs_and_one_that_nobody_moved_does_not() -> None:
+    at = torch.arange(150) / 25
+    up, late = 1 + torch.sin(6.28 * 3 * at), 1 + torch.sin(6.28 * 3 * at + 3.14)
+    curves = [torch.stack([row, row], -1)[None] * 0.02 for row in (up, late, torch.zeros(150))]
+    in_step, against, unasked = (_uncorrelated(curves[0], other) for other in curves)
+    torch.testing.assert_close(in_step, torch.zeros(2), atol=0.05, rtol=0)
+    assert (against > 1.5).all() and (unasked == 0).all()
+    shapes, follows = ShapeLoss(SPEC), torch.ones(1, 150, dtype=torch.bool)
+    costs = [float(shapes(spoken(said), spoken(up), follows)) for said in (up, late)]
+    assert costs[0] < 0.05 < 0.3 < costs[1]
 
 
 def test_tract_variables_cost_only_where_they_are_known() -> None:

@@ -13,7 +13,7 @@ import torch
 from s2v.spec import LipSyncSpec
 from s2v.training.networks.motion_network import MotionNet
 from s2v.training.train.batches import Clip
-from s2v.training.train.tract_calibration import calibrate_tract
+from s2v.training.train.tract_calibration import TractCalibration
 
 SPEC = LipSyncSpec.of("s2v")
 PCM = voice(4.0)
@@ -47,7 +47,7 @@ def test_what_is_low_and_high_becomes_lower_and_higher() -> None:
         net.tract.weight *= 20  # fresh weights say nearly the same of every sound
     before = said(net)
     targets = ends_of(before)
-    calibrate_tract(net, [clip(targets)])
+    TractCalibration([clip(targets)], SPEC).apply(net)
     after = said(net)
     for index in range(5):
         low, high = after[targets[:, index] == 0, index], after[targets[:, index] == 1, index]
@@ -60,9 +60,9 @@ def test_what_is_low_and_high_becomes_lower_and_higher() -> None:
 def test_unknown_targets_leave_everything_as_it_is() -> None:
     net = network()
     before = said(net)
-    calibrate_tract(net, [clip(np.full((N, 5), np.nan, np.float32))])
+    TractCalibration([clip(np.full((N, 5), np.nan, np.float32))], SPEC).apply(net)
     np.testing.assert_array_equal(said(net), before)
-    calibrate_tract(net, [])
+    TractCalibration([], SPEC).apply(net)
     np.testing.assert_array_equal(said(net), before)
 
 
@@ -71,7 +71,7 @@ def test_a_variable_that_says_nothing_is_not_blown_up() -> None:
     with torch.no_grad():
         net.tract.weight.zero_()
     before = said(net)
-    calibrate_tract(net, [clip(np.tile(np.array([[0], [1]], np.float32), (N // 2 + 1, 5))[:N])])
+    TractCalibration([clip(np.tile(np.array([[0], [1]], np.float32), (N // 2 + 1, 5))[:N])], SPEC).apply(net)
     np.testing.assert_array_equal(said(net), before)
 
 

@@ -18,6 +18,7 @@ from s2v.training.voices.phone_to_motion import (
     bridge_features,
     bridge_motion,
     close_lips,
+    part_lips,
     train_bridge,
 )
 from s2v.training.voices.phones import N_FEATURES, Phone
@@ -76,6 +77,19 @@ def test_lips_meet_on_p_b_and_m_and_nowhere_else() -> None:
     assert np.abs(gap[10:12]).max() < 1e-6  # frames centred at 0.42 and 0.46 s
     np.testing.assert_array_equal(gap[:8], before[:8])
     np.testing.assert_array_equal(gap[15:], before[15:])
+
+
+def test_lips_part_on_l_r_and_th_but_stay_shut_beside_them() -> None:
+    """As in "blue": the b closes them, the l opens them a little, and what was open already stays as it was."""
+    phones = [Phone("B", 0.0, 0.2), Phone("L", 0.2, 0.36), Phone("UW", 0.36, 0.6)]
+    shut = np.zeros((15, SPEC.n_motion), np.float32)
+    gap = close_lips(part_lips(shut, phones, SPEC), phones, SPEC) @ gap_weights(SPEC)
+    assert gap[:3].max() < 1e-3
+    assert gap[6] == pytest.approx(0.035, abs=0.004)  # centred at 0.26 s
+    assert gap[10:].max() < 1e-6
+    opened = shut.copy()
+    opened[:, 0] = 1.5
+    np.testing.assert_array_equal(part_lips(opened, phones, SPEC), opened)
 
 
 def test_closing_moves_no_more_than_the_lips_need() -> None:

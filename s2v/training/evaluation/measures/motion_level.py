@@ -9,8 +9,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from s2v.engine.audio.effort import efforts
 from s2v.engine.audio.windows import mfcc_windows
 from s2v.engine.backends.base import Backend
+from s2v.engine.face.articulation import articulated, articulation_tables
 from s2v.engine.face.geometry import MOUTH_CORNERS
 from s2v.engine.face.motion_basis import MotionBasis, lip_gap
 from s2v.engine.lipsync import MAX_BATCH
@@ -83,9 +85,19 @@ def backend_speak(backend: Backend) -> Speak:
             batch = windows[first : first + MAX_BATCH]
             outputs = backend.infer(batch, {name: rows[: len(batch)] for name, rows in identity.items()})
             prediction.append(outputs["motion"].copy())
-        return np.concatenate(prediction) if prediction else np.zeros((0, spec.n_motion), np.float32)
+        motion = np.concatenate(prediction) if prediction else np.zeros((0, spec.n_motion), np.float32)
+        return as_spoken(motion, pcm, spec)
 
     return speak
+
+
+def as_spoken(motion: NDArray[np.float32], pcm: NDArray[np.float32], spec: LipSyncSpec) -> NDArray[np.float32]:
+    """What the network says of a voice, (n_frames, n_motion), as far as the engine moves the lips for it."""
+    tables = articulation_tables(spec)
+    frames = [
+        articulated(row, effort, tables) for row, effort in zip(motion, efforts(pcm, spec).tolist(), strict=False)
+    ]
+    return np.stack(frames) if frames else motion
 
 
 def motion_figures(prediction: NDArray[np.float32], talk: Talk, spec: LipSyncSpec) -> dict[str, float]:

@@ -25,7 +25,7 @@ DARK_SHARE = (0.15, 0.28)  # of open mouths, median face
 MAX_GREY_REDNESS = 2.0  # |a*| anywhere within the lips of a grey photo
 MAX_TEETH_LEFT = 0.02  # of a closed mouth
 MIN_QUIET_SPREAD = 0.8  # deviation of the opening at -30 dB over that of the same voice as it is
-MIN_LOUDER = 1.02  # opening of a raised voice over that of the same voice talking
+MIN_LOUDER = 1.10  # opening of a raised voice over that of the same voice talking
 
 Figures = Mapping[str, float]
 
