@@ -17,7 +17,7 @@ from s2v.engine.backends import open_backend
 from s2v.engine.backends.base import Outputs
 from s2v.engine.behaviour.face_behaviour import FaceBehaviour, Pcm
 from s2v.engine.behaviour.mood import Mood
-from s2v.engine.behaviour.pose import FacePose
+from s2v.engine.behaviour.pose import AT_REST, FacePose
 from s2v.engine.face.photo import Image
 from s2v.engine.lipsync import MAX_BATCH, DrawnFrame, LipSyncEngine
 from s2v.errors import AudioError, BackendError, S2vError
@@ -179,9 +179,9 @@ def test_a_raised_voice_scales_the_face_further() -> None:
     told: list[tuple[int, float]] = []
 
     class Listening(FakeCompositor):
-        def draw(self, outputs: Outputs, index: int = 0, articulation: float = 1.0) -> Image:
-            told.append((index, articulation))
-            return super().draw(outputs, index, articulation)
+        def draw(self, outputs: Outputs, pose: FacePose = AT_REST, articulation: float = 1.0) -> Image:
+            told.append((len(told), articulation))
+            return super().draw(outputs, pose, articulation)
 
     pcm = np.concatenate([0.05 * voice(3.0), 0.3 * voice(1.0)])
     engine = LipSyncEngine(FACE, FakeBackend(), compose=Listening, articulation=0.8)

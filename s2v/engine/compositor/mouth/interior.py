@@ -100,7 +100,7 @@ class MouthInterior:
         gate = open_share(inside, (seen.width, seen.height), self._edge_px)
         opened = light_through(gate, gap_px, down, unit_px)
         if out := between(dental):  # a tongue between the teeth lies on the lower lip
-            opened = opened._replace(lower_lip=opened.lower_lip * np.float32(1 - out))
+            return Opening(opened.cover, opened.light, opened.lower_lip * np.float32(1 - out))
         return opened
 
     def layers(
