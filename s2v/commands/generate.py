@@ -8,13 +8,20 @@ from pathlib import Path
 from typing import NoReturn
 
 from s2v.commands.command import Command
-from s2v.commands.options.face import add_face_options, avatar_options
+from s2v.commands.options.face import add_face_options, avatar_options, refuse_without_idle
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add_face_options(parser, max_side_px=1080)
     parser.add_argument(
         "--audio", type=Path, required=True, metavar="FILE", help="the speech: any audio file, or a video's sound"
+    )
+    parser.add_argument(
+        "--listen-to",
+        type=Path,
+        metavar="FILE",
+        help="the other side of a conversation: the face hears it, who watches the video does not; cut to the length "
+        "of --audio, or followed by silence",
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.mp4", help="the video to write")
     parser.add_argument("--force", action="store_true", help="replace the output if it exists")
@@ -31,12 +38,14 @@ def _run(args: argparse.Namespace) -> int:
     from s2v.media.generate import generate
     from s2v.media.mp4 import Encoding
 
+    refuse_without_idle(args, "listen_to")
     interrupt_on("SIGTERM", "SIGHUP")  # whatever ends us, no half-written file stays
     report = generate(
         args.face,
         args.audio,
         args.output,
         avatar_options(args),
+        listen_to=args.listen_to,
         face_index=args.face_index,
         encoding=Encoding(args.crf, args.preset, args.force),
         progress=not (args.quiet or args.json),

@@ -7,7 +7,7 @@ import argparse
 from s2v.bundled import BUNDLED_VOICE
 from s2v.commands.command import Command
 from s2v.commands.options.access import access_of, add_access_options, ice_servers_of, tls_of
-from s2v.commands.options.face import add_face_options
+from s2v.commands.options.face import add_face_options, avatar_options
 from s2v.commands.options.sessions import add_session_options, open_served_faces
 from s2v.commands.options.voice import add_voice_options, broadcast_source_of, print_microphones
 
@@ -26,7 +26,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 def _run(args: argparse.Namespace) -> int:
     if args.list_mics:
         return print_microphones(args.json)
-    broadcast_source = broadcast_source_of(args)
+    broadcast_source, asked = broadcast_source_of(args), avatar_options(args)
     from s2v.machine import use_few_arenas
     from s2v.media.audio_file import read_audio
     from s2v.streaming.server.call_manager import LiveOptions
@@ -35,7 +35,8 @@ def _run(args: argparse.Namespace) -> int:
     use_few_arenas()  # before the runtime starts its threads
     access, tls, ice_servers = access_of(args), tls_of(args), ice_servers_of(args)
     clip = read_audio(args.audio) if args.audio else None
-    sample = read_audio(BUNDLED_VOICE) if clip is None and broadcast_source is None else None
+    shared = clip is not None or broadcast_source is not None
+    sample = None if shared or args.listen else read_audio(BUNDLED_VOICE)
 
     def on_ready(url: str) -> None:
         print(f"open {url} in a browser (Ctrl-C stops)", flush=True)
@@ -44,7 +45,7 @@ def _run(args: argparse.Namespace) -> int:
 
             webbrowser.open(url)
 
-    with open_served_faces(args, shared=clip is not None or broadcast_source is not None) as served:
+    with open_served_faces(args, shared) as served:
         options = LiveOptions(
             served.avatar,
             clip,
@@ -57,6 +58,9 @@ def _run(args: argparse.Namespace) -> int:
             broadcast_source=broadcast_source,
             runtime=served.runtime,
             articulation=None if served.runtime.spec.network == "speech2vid" else args.articulation,
+            liveliness=None if args.no_idle else asked.liveliness,
+            mood=None if args.no_idle else asked.mood,
+            listens=args.listen,
         )
         ended_by = run_live(options, args.host, args.port, on_ready, tls)
     return 128 + ended_by

@@ -14,12 +14,15 @@ from typing import Protocol
 import cv2
 import numpy as np
 
+from s2v.engine.behaviour.mood import Mood
+from s2v.engine.behaviour.options import USUAL as USUAL_LIVELINESS
+from s2v.engine.behaviour.options import check_liveliness, check_mood
 from s2v.engine.compositor.pixel_format import PixelFormat
 from s2v.engine.face.articulation import USUAL
 from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.face.photo import MAX_SIDE_PX, Image, decode_photo, fit_photo, load_photo
 from s2v.engine.lipsync import Engine
-from s2v.errors import FaceError
+from s2v.errors import FaceError, S2vError
 
 JPEG_QUALITY = 90
 CALL_PIXELS: PixelFormat = "i420"  # what calls are encoded from
@@ -38,6 +41,8 @@ class AvatarOptions:
     max_side_px: int = MAX_SIDE_PX  # larger photos are scaled down to this
     compose: str = "auto"  # where frames are drawn: one of `s2v.engine.compositor_choice.COMPOSE_PLACES`
     articulation: float = USUAL  # how strongly the face speaks, 0.5 to 1.5; each engine can change it
+    liveliness: float = USUAL_LIVELINESS  # how much head, brows and gaze move, 0 to 1.5; each engine can change it
+    mood: Mood = "neutral"  # how the face looks before it says anything: "neutral", "friendly" or "serious"
     background: str | None = None  # behind the person, see `parse_background`; None: what is there on the photo
 
 
@@ -48,26 +53,31 @@ class Avatar:
     """
 
     def __init__(
-        self, face: EnrolledFace, open_engine: Callable[[PixelFormat], Engine], draw_still: Callable[[], Image]
+        self,
+        face: EnrolledFace,
+        open_engine: Callable[[PixelFormat, Mood | None], Engine],
+        draw_still: Callable[[], Image],
     ) -> None:
         """
         Args:
-            open_engine: called by `engine`, on whichever thread that is.
+            open_engine: called by `engine` with what that was asked for, on whichever thread that is.
             draw_still: what to show before the first frame, (h, w, 3) BGR, as large as the frames; called once.
         """
         self.face = face
         self._open_engine = open_engine
         self._draw_still = draw_still
 
-    def engine(self, pixels: PixelFormat = "bgr") -> Engine:
+    def engine(self, pixels: PixelFormat = "bgr", mood: Mood | None = None) -> Engine:
         """A new engine for one stream: opened, used and closed by the calling thread.
 
         Args:
             pixels: how frames shall come. "bgr" is (h, w, 3) always; of what else is asked for it spares a conversion
                 where frames are drawn as that, and else they are BGR.
-        Raises: BackendError, the runtime asked for cannot be used, or is closed. ModelError.
+            mood: how the face looks before it says anything, for this stream; None is the avatar's own.
+        Raises: BackendError, the runtime asked for cannot be used, or is closed. ModelError. S2vError, no such mood, or
+            a mood where nothing but the lower face moves.
         """
-        return self._open_engine(pixels)
+        return self._open_engine(pixels, mood)
 
     @cached_property
     def still_bgr(self) -> Image:
@@ -84,6 +94,18 @@ class Avatar:
         """Width and height of every frame in pixels, both even."""
         height, width = self.face.photo.shape[:2]
         return width, height
+
+
+def check_behaviour(options: AvatarOptions, mood: Mood | None = None) -> Mood:
+    """The mood that an engine with these options has; None is theirs.
+
+    Raises: S2vError, no such mood or liveliness, or one although nothing but the lower face moves.
+    """
+    asked = check_mood(options.mood if mood is None else mood)
+    liveliness = check_liveliness(options.liveliness)
+    if options.idle_seed is None and (asked != "neutral" or liveliness != USUAL_LIVELINESS):
+        raise S2vError("without idle motion nothing but the lower face moves: leave liveliness and mood out")
+    return asked
 
 
 class AvatarFactory(Protocol):

@@ -11,11 +11,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from s2v.engine.avatar import CALL_PIXELS, Avatar, AvatarOptions, Photo, picture_of
+from s2v.engine.avatar import CALL_PIXELS, Avatar, AvatarOptions, Photo, check_behaviour, picture_of
 from s2v.engine.backends import DEFAULT_THREADS, bundled_model, open_backend
 from s2v.engine.backends.base import Backend, DeviceOutputsBackend
 from s2v.engine.backends.batcher import BatchingBackend
 from s2v.engine.backends.model_file import read_model_file
+from s2v.engine.behaviour.mood import Mood
+from s2v.engine.behaviour.options import USUAL as USUAL_LIVELINESS
 from s2v.engine.compositor.cpu import Compositor, make_compositor
 from s2v.engine.compositor.pixel_format import PixelFormat
 from s2v.engine.compositor_choice import Compose, composer, composer_for
@@ -42,6 +44,8 @@ def load_avatar(
     seed: int | None = 0,
     compose: str = "auto",
     articulation: float = USUAL,
+    liveliness: float = USUAL_LIVELINESS,
+    mood: Mood = "neutral",
     background: str | None = None,
 ) -> Avatar:
     """Find the face on a photo and prepare it; no runtime is opened before its first engine is.
@@ -55,13 +59,24 @@ def load_avatar(
         seed: whole number from 0: another one blinks and moves otherwise. None: nothing but the lower face moves.
         compose: where frames are drawn, "auto", "cpu" or "gpu".
         articulation: how strongly the face speaks, 0.5 to 1.5: silence stays silent, closed lips stay closed.
+        liveliness: how much head, brows and gaze move with the conversation, 0 to 1.5; breath, blinks and looks stay.
+        mood: how the face looks before it says anything: "neutral", "friendly" or "serious".
         background: what to show behind the person: "blur", a colour (a name, "#rrggbb" or "r,g,b") or a picture's path.
             None: what is there on the photo.
     Raises: FaceError, the photo cannot be used. ModelError, the model file cannot, or hears at another rate, or puts
-        out pixels, which no articulation scales. S2vError, no such articulation or background.
+        out pixels, which no articulation scales. S2vError, no such articulation, liveliness, mood or background, or
+        liveliness or mood without a seed.
     """
     options = AvatarOptions(
-        None if model is None else Path(model), backend, seed, max_side_px, compose, articulation, background
+        None if model is None else Path(model),
+        backend,
+        seed,
+        max_side_px,
+        compose,
+        articulation,
+        liveliness,
+        mood,
+        background,
     )
     return LocalAvatarFactory(options).enrol(photo, face_index=face_index)
 
@@ -84,9 +99,10 @@ class LocalAvatarFactory:
             shared: the runtime of all engines, which stays with whoever opened it: when it is closed they end with
                 BackendError. None: each engine opens one of its own, and closes it.
         Raises: ModelError, the model cannot be used, or not with this articulation. BackendError, an unknown place to
-            draw at. S2vError, no such articulation or background.
+            draw at. S2vError, no such articulation, liveliness mood or background.
         """
         check_articulation(options.articulation)
+        check_behaviour(options)
         self.spec: LipSyncSpec = _spec_of(options.model) if shared is None else shared.spec
         _refuse_other_rate(self.spec, options.model)
         if self.spec.network == "speech2vid" and options.articulation != USUAL:
@@ -113,12 +129,14 @@ class LocalAvatarFactory:
         compositors = _Compositors(shown, self.spec, self._options.idle_seed is not None, self._keep)
         return Avatar(
             face,
-            lambda pixels: self._open_engine(shown, compositors, pixels),
+            lambda pixels, mood: self._open_engine(shown, compositors, pixels, mood),
             lambda: compositors.get(self._compose_still, CALL_PIXELS).still,
         )
 
-    def _open_engine(self, face: EnrolledFace, compositors: _Compositors, pixels: PixelFormat) -> LipSyncEngine:
-        options = self._options
+    def _open_engine(
+        self, face: EnrolledFace, compositors: _Compositors, pixels: PixelFormat, mood: Mood | None
+    ) -> LipSyncEngine:
+        options = replace(self._options, mood=check_behaviour(self._options, mood))
         backend = open_backend(options.model, options.backend) if self._shared is None else self._shared.view()
 
         def compose(face: EnrolledFace, spec: LipSyncSpec, moving: bool) -> Compositor:
@@ -127,7 +145,7 @@ class LocalAvatarFactory:
                 return compose(face, spec, moving)
             return compositors.get(compose, pixels)
 
-        return _OwningEngine(face, backend, compose, options.idle_seed, options.articulation)
+        return _OwningEngine(face, backend, compose, options)
 
     def _keep(self, compositor: Compositor) -> None:
         """Let the compositors used last stay, also when no engine holds them."""
@@ -159,12 +177,11 @@ class _Compositors:
 class _OwningEngine(LipSyncEngine):
     """An engine that closes its backend with itself."""
 
-    def __init__(
-        self, face: EnrolledFace, backend: Backend, compose: Compose, idle_seed: int | None, articulation: float = USUAL
-    ) -> None:
+    def __init__(self, face: EnrolledFace, backend: Backend, compose: Compose, options: AvatarOptions) -> None:
         self._owned = backend
+        moves = options.idle_seed, options.articulation, options.liveliness, options.mood
         try:
-            super().__init__(face, backend, compose, idle_seed, articulation)
+            super().__init__(face, backend, compose, *moves)
         except BaseException:
             backend.close()
             raise

@@ -17,6 +17,9 @@ from s2v.engine.audio.mfcc import as_mono
 from s2v.engine.audio.windows import MfccWindows
 from s2v.engine.backends.base import Backend, DeviceOutputsBackend, Outputs, Tensors
 from s2v.engine.behaviour.face_behaviour import FaceBehaviour, Pcm
+from s2v.engine.behaviour.mood import Mood
+from s2v.engine.behaviour.options import USUAL as USUAL_LIVELINESS
+from s2v.engine.behaviour.options import check_liveliness, check_mood
 from s2v.engine.behaviour.pose import AT_REST
 from s2v.engine.compositor.cpu import Compositor
 from s2v.engine.compositor_choice import composer_for
@@ -57,9 +60,10 @@ class Engine(Protocol):
     @property
     def frame_size(self) -> tuple[int, int]: ...  # (width_px, height_px), both even
 
-    articulation: float  # how strongly the face speaks, LEAST to MOST; the frames drawn next have it
+    articulation: float  # how strongly the face speaks, 0.5 to 1.5; the frames drawn next have it
+    liveliness: float  # how much head, brows and gaze move, 0 to 1.5; the frames drawn next have it
 
-    def push(self, pcm: Pcm) -> list[DrawnFrame]: ...
+    def push(self, pcm: Pcm, heard: Pcm | None = None) -> list[DrawnFrame]: ...
 
     def flush(self) -> list[DrawnFrame]: ...
 
@@ -83,6 +87,8 @@ class LipSyncEngine:
         compose: Callable[[EnrolledFace, LipSyncSpec, bool], Compositor] | None = None,
         idle_seed: int | None = None,
         articulation: float = USUAL,
+        liveliness: float = USUAL_LIVELINESS,
+        mood: Mood = "neutral",
     ) -> None:
         """Prepare to draw.
 
@@ -92,11 +98,16 @@ class LipSyncEngine:
                 the same way for the same seed and sound. None: nothing but the lower face moves.
             articulation: how strongly the face speaks, 0.5 to 1.5; may be changed at any time. Pixels, which network
                 "speech2vid" puts out, stay as they are.
+            liveliness: how much head, brows and gaze move, 0 to 1.5; may be changed at any time.
+            mood: how the face looks before it says anything. As liveliness, it does nothing without `idle_seed`.
         Raises: BackendError, the face was prepared for another model, or the backend is closed. S2vError, no such
-            articulation.
+            articulation, liveliness or mood.
         """
         self.articulation = articulation
         self.spec: LipSyncSpec = backend.spec
+        liveliness, mood = check_liveliness(liveliness), check_mood(mood)
+        self._behaviour = None if idle_seed is None else FaceBehaviour(idle_seed, self.spec, liveliness, mood)
+        self._liveliness = liveliness
         self.backend_name: str = backend.name
         self._backend = backend
         self._windows = MfccWindows(self.spec)
@@ -104,7 +115,6 @@ class LipSyncEngine:
         own = {name: tensor.copy() for name, tensor in identity.items()}  # one row: all frames are of one face
         self._identity: Tensors = {name: np.broadcast_to(row, (MAX_BATCH, *row.shape[1:])) for name, row in own.items()}
         self._compositor = (compose or composer_for(backend))(face, self.spec, idle_seed is not None)
-        self._behaviour = None if idle_seed is None else FaceBehaviour(idle_seed, self.spec)
         # A compositor on the backend's own device takes its outputs where they are: they need not come down.
         self._resident: DeviceOutputsBackend | None = None
         if isinstance(backend, DeviceOutputsBackend) and self._compositor.draws_from(backend.device):
@@ -122,6 +132,20 @@ class LipSyncEngine:
     @articulation.setter
     def articulation(self, value: float) -> None:
         self._articulation = check_articulation(value)
+
+    @property
+    def liveliness(self) -> float:
+        """How much head, brows and gaze follow the conversation; at 0 sway, breath, blinks and looks are left.
+
+        The frames drawn next have what it is set to. Raises: S2vError, when it is set to no number from 0 to 1.5.
+        """
+        return self._liveliness
+
+    @liveliness.setter
+    def liveliness(self, value: float) -> None:
+        self._liveliness = check_liveliness(value)
+        if self._behaviour is not None:
+            self._behaviour.liveliness = self._liveliness
 
     @property
     def still(self) -> Image:

@@ -62,6 +62,7 @@ def generate(
     output: str | os.PathLike[str],
     options: AvatarOptions | None = None,
     *,
+    listen_to: str | os.PathLike[str] | None = None,
     face_index: int | None = None,
     encoding: Encoding | None = None,
     progress: bool = False,
@@ -73,6 +74,8 @@ def generate(
         audio: any audio or video file that `read_audio` reads.
         output: the .mp4 to write; it appears whole or not at all.
         options: what drives and draws the face of a photo; an avatar has its own.
+        listen_to: what is said to the face meanwhile, a file as `audio`: cut to its length, or followed by silence. The
+            face hears it, who watches the video does not.
         face_index: which face, from the left, if a photo shows several.
         encoding: quality, speed, and whether a file that exists is replaced.
         progress: a bar on stderr, if that is a terminal.
@@ -83,11 +86,17 @@ def generate(
     encoding, output = encoding or Encoding(), Path(output)
     started_s = time.perf_counter()
     check_output(output, encoding.overwrite)
-    _refuse_own_inputs(output, audio, face)
+    _refuse_own_inputs(output, audio, face, listen_to)
     clip = read_audio(Path(audio))
+    heard = None if listen_to is None else fitted(read_audio(Path(listen_to)).pcm_16k, len(clip.pcm_16k))
     if not isinstance(face, Avatar):
         face = LocalAvatarFactory(options or AvatarOptions()).enrol(face, face_index=face_index)
-    return render(face, clip, output, encoding, progress, started_s)
+    return render(face, clip, output, encoding, progress, started_s, heard)
+
+
+def fitted(pcm: NDArray[np.float32], length: int) -> NDArray[np.float32]:
+    """The first `length` samples, followed by silence if there are fewer; shape (length,)."""
+    return np.pad(pcm[:length], (0, max(length - len(pcm), 0)))
 
 
 def _refuse_own_inputs(output: Path, *inputs: object) -> None:
@@ -104,10 +113,12 @@ def render(
     encoding: Encoding,
     progress: bool = False,
     started_s: float | None = None,
+    heard: NDArray[np.float32] | None = None,
 ) -> GenerateReport:
     """Draw and write all of `clip` with an engine of its own.
 
     Args:
+        heard: what is said to the face meanwhile, as many samples as `clip.pcm_16k`; None: nobody speaks to it.
         started_s: `time.perf_counter()` when the whole job began, for the report; None is now.
     Raises: what the engine raises; OutputError.
     """
@@ -116,7 +127,7 @@ def render(
         width_px, height_px = engine.frame_size
         drawing_s = time.perf_counter()
         with Mp4Writer(output, width_px, height_px, engine.spec.fps, PLAYBACK_HZ, encoding) as writer:
-            frames = _draw_all(engine, clip, writer, progress)
+            frames = _draw_all(engine, clip, heard, writer, progress)
         done_s = time.perf_counter()
         return GenerateReport(
             output=str(output),
@@ -132,7 +143,9 @@ def render(
         )
 
 
-def _draw_all(engine: Engine, clip: AudioClip, writer: Mp4Writer, progress: bool) -> int:
+def _draw_all(
+    engine: Engine, clip: AudioClip, heard: NDArray[np.float32] | None, writer: Mp4Writer, progress: bool
+) -> int:
     """Feed the clip through the engine into the file; returns the number of frames."""
     expected = engine.spec.frame_count(len(clip.pcm_16k))
     frames = 0
@@ -141,7 +154,7 @@ def _draw_all(engine: Engine, clip: AudioClip, writer: Mp4Writer, progress: bool
         tqdm(total=expected, unit="frame", desc="drawing", disable=None if progress else True) as bar,
         _Encoder() as encoder,
     ):
-        for pcm_48k, drawn_frames in _drawn(engine, clip):
+        for pcm_48k, drawn_frames in _drawn(engine, clip, heard):
             encoder.put(writer.write_audio, pcm_48k)
             for drawn in drawn_frames:
                 assert drawn.index == frames, f"frame {drawn.index} came as number {frames}"
@@ -152,11 +165,14 @@ def _draw_all(engine: Engine, clip: AudioClip, writer: Mp4Writer, progress: bool
     return frames
 
 
-def _drawn(engine: Engine, clip: AudioClip) -> Iterator[tuple[NDArray[np.float32], list[DrawnFrame]]]:
+def _drawn(
+    engine: Engine, clip: AudioClip, heard: NDArray[np.float32] | None
+) -> Iterator[tuple[NDArray[np.float32], list[DrawnFrame]]]:
     """Sound and the frames that it made ready, chunk by chunk, so that the file is well interleaved."""
     for start in range(0, len(clip.pcm_16k), CHUNK_SAMPLES):
         end = start + CHUNK_SAMPLES
-        yield clip.pcm_48k[3 * start : 3 * end], engine.push(clip.pcm_16k[start:end])
+        frames = engine.push(clip.pcm_16k[start:end], None if heard is None else heard[start:end])
+        yield clip.pcm_48k[3 * start : 3 * end], frames
     yield clip.pcm_48k[:0], engine.flush()
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,6 +24,8 @@ from onnx import TensorProto, helper
 from s2v.engine.avatar import Avatar, AvatarOptions
 from s2v.engine.avatar_factory import KEPT_COMPOSITORS, LocalAvatarFactory, load_avatar, open_shared_backend
 from s2v.engine.backends.batcher import BatchingBackend
+from s2v.engine.behaviour.face_behaviour import FaceBehaviour
+from s2v.engine.behaviour.mood import Mood
 from s2v.engine.compositor.cpu import Compositor
 from s2v.engine.lipsync import DrawnFrame, Engine, LipSyncEngine
 from s2v.errors import BackendError, FaceError, ModelError, NoFaceError, S2vError
@@ -139,7 +142,7 @@ def own_engine(avatar: Avatar, backend: FakeBackend) -> Engine:
     from s2v.engine.avatar_factory import _OwningEngine
     from s2v.engine.compositor.cpu import make_compositor
 
-    return _OwningEngine(avatar.face, backend, make_compositor, None)
+    return _OwningEngine(avatar.face, backend, make_compositor, AvatarOptions(idle_seed=None))
 
 
 def test_a_face_has_its_picture_and_a_bad_photo_its_reason(factory: LocalAvatarFactory) -> None:
@@ -239,6 +242,42 @@ def test_engines_speak_as_strongly_as_the_avatar_was_asked_for(shared: bool) -> 
     finally:
         if backend is not None:
             backend.close()
+
+
+def test_engines_are_as_lively_as_the_avatar_was_asked_for_and_each_may_have_a_mood_of_its_own() -> None:
+    asked = replace(options(), liveliness=0.5, mood="friendly")
+    avatar = LocalAvatarFactory(asked).enrol(PHOTO)
+    moods: dict[Mood | None, Mood] = {None: "friendly", "serious": "serious"}
+    for mood, its in moods.items():
+        with avatar.engine(mood=mood) as engine:
+            assert isinstance(engine, LipSyncEngine) and engine._behaviour is not None
+            wanted = FaceBehaviour(asked.idle_seed or 0, engine.spec, 0.5, its)
+            assert [engine._behaviour.pose(n) for n in range(30)] == [wanted.pose(n) for n in range(30)]
+            assert engine.liveliness == engine._behaviour.liveliness == 0.5
+            engine.liveliness = 1.5  # of this engine alone
+            assert engine._behaviour.liveliness == 1.5
+    with pytest.raises(S2vError, match="mood is 'sad': choose one of"):
+        avatar.engine(mood="sad")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wish", [{"liveliness": 0.0}, {"liveliness": 1.25}, {"mood": "friendly"}])
+def test_what_moves_only_the_lower_face_has_no_liveliness_and_no_mood(wish: dict[str, Any]) -> None:
+    with pytest.raises(S2vError, match="nothing but the lower face moves: leave liveliness and mood out"):
+        load_avatar("none.jpg", seed=None, **wish)
+    still = load_avatar(PHOTO, model=options().model, backend=options().backend, seed=None, liveliness=1.0)
+    with pytest.raises(S2vError, match="leave liveliness and mood out"):
+        still.engine(mood="friendly")
+
+
+@pytest.mark.parametrize(
+    ("wish", "says"),
+    [({"liveliness": 2}, r"liveliness is 2: give a number from 0 to 1\.5"), ({"mood": "sad"}, "mood is 'sad': choose")],
+)
+def test_a_liveliness_or_mood_that_cannot_be_is_refused_before_anything_is_opened(
+    wish: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(S2vError, match=says):
+        load_avatar("none.jpg", **wish)
 
 
 def test_an_articulation_that_cannot_be_is_refused_before_anything_is_opened() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,9 @@ from hypothesis import strategies as st
 from tiny_networks import tiny_model
 
 from s2v.engine.backends import open_backend
+from s2v.engine.behaviour.face_behaviour import FaceBehaviour, Pcm
+from s2v.engine.behaviour.mood import Mood
+from s2v.engine.behaviour.pose import FacePose
 from s2v.engine.lipsync import MAX_BATCH, DrawnFrame, LipSyncEngine
 from s2v.errors import AudioError, BackendError, S2vError
 from s2v.spec import LipSyncSpec
@@ -175,6 +179,100 @@ def test_an_engine_begins_with_the_articulation_it_is_given_and_refuses_others()
     assert engine.articulation == 0.5
     with pytest.raises(S2vError, match="articulation is nan"):
         LipSyncEngine(FACE, FakeBackend(), compose=FakeCompositor, articulation=float("nan"))
+
+
+class AttentiveBehaviour(FaceBehaviour):
+    """Leans by all it has heard until a frame is due, so that every sample of either side counts."""
+
+    def __init__(self) -> None:
+        super().__init__(0, SPEC)
+        self._both = np.zeros((0, 2), np.float32)
+
+    def hear(self, voice: Pcm, heard: Pcm | None = None) -> None:
+        other = np.zeros_like(voice) if heard is None else heard
+        self._both = np.concatenate([self._both, np.stack([voice, other], axis=1)])
+
+    def pose(self, frame: int) -> FacePose:
+        voice, other = self._both[: SPEC.ready_at(frame)].astype(float).sum(0)
+        return FacePose(lean=self.liveliness * voice, yaw=self.liveliness * other)
+
+
+def attentive_engine() -> LipSyncEngine:
+    engine = fake_engine()
+    engine._behaviour = AttentiveBehaviour()
+    return engine
+
+
+@settings(max_examples=40, deadline=None)
+@given(n_samples=st.integers(0, 20_000), cuts=st.lists(st.integers(0, 20_000), max_size=12), alone=st.booleans())
+def test_any_chunking_gives_the_same_frames_while_somebody_speaks_to_the_face(
+    n_samples: int, cuts: list[int], alone: bool
+) -> None:
+    pcm, other = voice(20_000 / 16_000)[:n_samples], voice(20_000 / 16_000, seed=1)[:n_samples]
+    edges = [0, *sorted(cut % (n_samples + 1) for cut in cuts), n_samples]
+    if alone:  # until the second piece, nobody was there
+        other[: edges[1]] = 0
+    whole, streamed = attentive_engine(), attentive_engine()
+    expected = whole.push(pcm, other) + whole.flush()
+    frames = []
+    for number, (a, b) in enumerate(pairwise(edges)):
+        frames += streamed.push(pcm[a:b], None if alone and number == 0 else other[a:b])
+    assert same(frames + streamed.flush(), expected)
+    deaf = attentive_engine()
+    unheard = deaf.push(pcm) + deaf.flush()
+    assert not other.any() or not same(unheard, expected)
+
+
+def test_as_much_is_heard_as_said() -> None:
+    engine = fake_engine()
+    with pytest.raises(AudioError, match="639 samples were heard while 640 were said: push as many of both"):
+        engine.push(np.zeros(640, np.float32), np.zeros(639, np.float32))
+    with pytest.raises(AudioError, match="int16"):
+        engine.push(np.zeros(640, np.float32), np.zeros(640, np.int16))
+    assert len(engine.push(np.zeros(SPEC.ready_at(0), np.float32))) == 1, "what was refused was not counted"
+
+
+def lively_engine(**asked: Any) -> LipSyncEngine:
+    return LipSyncEngine(FACE, FakeBackend(), compose=FakeCompositor, idle_seed=3, **asked)
+
+
+def test_liveliness_may_change_at_any_time_and_counts_from_the_next_frame_on() -> None:
+    pcm = voice(2.4)
+    usual, changed = lively_engine(), lively_engine()
+    assert usual.liveliness == 1.0
+    half = len(pcm) // 2
+    first = changed.push(pcm[:half])
+    changed.liveliness = 0.25
+    rest = changed.push(pcm[half:]) + changed.flush()
+    wanted = usual.push(pcm) + usual.flush()
+    assert same(first, wanted[: len(first)]) and first
+    assert len(rest) == len(wanted) - len(first)
+    assert not any(np.array_equal(a.pixels, b.pixels) for a, b in zip(rest, wanted[len(first) :], strict=True))
+    still, lively = fake_engine(), fake_engine()
+    lively.liveliness = 1.5
+    assert same(lively.push(pcm), still.push(pcm)), "without idle motion it does nothing"
+
+
+@pytest.mark.parametrize("mood", ["friendly", "serious"])
+def test_a_mood_is_seen_from_the_second_frame_on(mood: Mood) -> None:
+    pcm = np.zeros(16_000, np.float32)
+    frames, neutral = lively_engine(mood=mood).push(pcm), lively_engine().push(pcm)
+    changed = [not np.array_equal(a.pixels, b.pixels) for a, b in zip(frames, neutral, strict=True)]
+    assert not changed[0] and all(changed[1:]), "the first follows on the still"
+
+
+@pytest.mark.parametrize("moving", [False, True])
+def test_an_engine_refuses_a_liveliness_or_mood_that_cannot_be(moving: bool) -> None:
+    seed = 0 if moving else None
+    engine = LipSyncEngine(FACE, FakeBackend(), compose=FakeCompositor, idle_seed=seed, liveliness=0)
+    assert engine.liveliness == 0
+    with pytest.raises(S2vError, match=r"liveliness is 1\.6: give a number from 0 to 1\.5"):
+        engine.liveliness = 1.6
+    assert engine.liveliness == 0
+    with pytest.raises(S2vError, match=r"liveliness is -0\.1"):
+        LipSyncEngine(FACE, FakeBackend(), compose=FakeCompositor, idle_seed=seed, liveliness=-0.1)
+    with pytest.raises(S2vError, match="mood is 'cheerful': choose one of neutral, friendly, serious"):
+        LipSyncEngine(FACE, FakeBackend(), compose=FakeCompositor, idle_seed=seed, mood="cheerful")  # type: ignore[arg-type]
 
 
 def test_a_real_face_speaks_more_and_less_strongly_and_is_as_silent() -> None:

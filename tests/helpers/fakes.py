@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -79,7 +81,7 @@ def wave_sum(window: NDArray[np.float32]) -> np.float32:
 
 
 class FakeCompositor:
-    """Fills `Compositor`: writes the network's outputs, and the articulation, into the picture, bit for bit."""
+    """Fills `Compositor`: writes the network's outputs, pose and articulation into the picture, bit for bit."""
 
     def __init__(self, face: EnrolledFace, spec: LipSyncSpec, moving: bool = False) -> None:
         self.still: Image = face.photo.copy()
@@ -91,6 +93,7 @@ class FakeCompositor:
         assert all(rows.shape[0] == 1 for rows in outputs.values()), "one frame at a time"
         content = b"".join(np.asarray(outputs[name]).tobytes() for name in sorted(outputs))
         content += np.float32(articulation).tobytes()
+        content += (np.hstack([np.ravel(value) for value in astuple(pose)]) + 0.0).tobytes()  # -0.0 is 0.0
         frame = self.still.copy()
         frame.ravel()[:] = np.resize(np.frombuffer(content, np.uint8), frame.size)
         return frame

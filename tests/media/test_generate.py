@@ -14,10 +14,11 @@ from streaming.fakes import MOUTH, FakeEngine, fake_avatar, tone, tone_clip
 from streaming.media import shift_samples
 
 from s2v.engine.avatar import Avatar
+from s2v.engine.behaviour.mood import Mood
 from s2v.engine.compositor.pixel_format import PixelFormat
 from s2v.errors import BackendError, OutputError
 from s2v.media.audio_file import AudioClip, read_audio
-from s2v.media.generate import generate, render
+from s2v.media.generate import fitted, generate, render
 from s2v.media.mp4 import FILE_PIXELS, Encoding
 
 
@@ -73,7 +74,7 @@ def test_frames_that_leave_a_gpu_converted_make_the_same_file(tmp_path: Path) ->
     face, seen = drawn_face(backend.spec), {}
     asked: list[PixelFormat] = []
 
-    def open_engine(place: str, pixels: PixelFormat) -> LipSyncEngine:
+    def open_engine(place: str, pixels: PixelFormat, mood: Mood | None = None) -> LipSyncEngine:
         asked.append(pixels)
         return LipSyncEngine(face, backend, composer_for(backend, place, pixels), idle_seed=1)
 
@@ -99,6 +100,33 @@ def test_the_engine_hears_the_whole_clip_in_small_chunks_and_is_closed_once(tmp_
     np.testing.assert_array_equal(engine.heard, clip.pcm_16k)
     assert np.diff(lengths).max() <= 16_000
     assert engine.closed == 1
+
+
+@pytest.mark.parametrize("seconds", [1.0, 2.7, 4.0])
+def test_the_other_side_of_a_conversation_is_heard_beside_the_voice_and_not_in_the_file(
+    tmp_path: Path, seconds: float
+) -> None:
+    engine, clip, other = FakeEngine(), tone_clip(2.7), tone(seconds, 330, 16_000)
+    heard = fitted(other, len(clip.pcm_16k))
+    assert heard.shape == clip.pcm_16k.shape
+    assert np.array_equal(heard[: len(other)], other[: len(heard)]) and not heard[len(other) :].any()
+    render(fake_avatar(lambda: engine), clip, tmp_path / "a.mp4", Encoding(), heard=heard)
+    assert np.array_equal(engine.said_to_it, heard) and engine.alone == 0
+    played = np.abs(np.fft.rfft(read_audio(tmp_path / "a.mp4").pcm_16k[8000:24_000]))
+    assert np.argmax(played) == 220 and played[330] < 0.01 * played[220]
+
+
+def test_the_other_side_of_a_conversation_is_a_file_too(tmp_path: Path) -> None:
+    engine = FakeEngine()
+    render(fake_avatar(), tone_clip(0.5, 330), tmp_path / "other.mp4", Encoding())
+    render(fake_avatar(), tone_clip(1.0), tmp_path / "own.mp4", Encoding())
+    other = tmp_path / "other.mp4"
+    avatar = fake_avatar(lambda: engine)
+    generate(avatar, tmp_path / "own.mp4", tmp_path / "a.mp4", listen_to=other)
+    assert np.array_equal(engine.said_to_it, fitted(read_audio(other).pcm_16k, 16_000))
+    with pytest.raises(OutputError, match=r"other\.mp4 is what the video is made of"):
+        generate(avatar, tmp_path / "own.mp4", other, listen_to=other, encoding=Encoding(overwrite=True))
+    assert engine.alone == 0
 
 
 def test_the_report_adds_up_and_is_one_json_object(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from streaming.virtual_time import VirtualTime
 
 from s2v.engine.avatar import Avatar
+from s2v.engine.behaviour.mood import Mood
 from s2v.engine.compositor.pixel_format import PixelFormat
 from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.lipsync import DrawnFrame, Engine
@@ -48,15 +49,22 @@ class FakeEngine:
     def __init__(self, before_push: Callable[[], object] = lambda: None) -> None:
         self.spec = LipSyncSpec()
         self.articulation = 1.0
-        self.articulations: list[float] = []  # of the frames drawn, in order
+        self.liveliness = 1.0
+        self.articulations: list[float] = []  # of the frames drawn, in order ...
+        self.livelinesses: list[float] = []  # ... and so are these
         self.heard = np.zeros(0, np.float32)
+        self.said_to_it = np.zeros(0, np.float32)  # as long; silence where nobody spoke to it ...
+        self.alone = 0  # ... as was so for that many samples
         self.closed = 0
         self._drawn = 0
         self._before_push = before_push
 
-    def push(self, pcm: NDArray[np.float32]) -> list[DrawnFrame]:
+    def push(self, pcm: NDArray[np.float32], heard: NDArray[np.float32] | None = None) -> list[DrawnFrame]:
         self._before_push()
         self.heard = np.concatenate([self.heard, pcm])
+        self.said_to_it = np.concatenate([self.said_to_it, np.zeros_like(pcm) if heard is None else heard])
+        assert len(self.said_to_it) == len(self.heard)
+        self.alone += len(pcm) if heard is None else 0
         frames = []
         while self.spec.ready_at(self._drawn) <= len(self.heard):
             frames.append(self._draw())
@@ -82,6 +90,7 @@ class FakeEngine:
         picture[MOUTH] = min(255, round(1500 * loudness))
         self._drawn += 1
         self.articulations.append(self.articulation)
+        self.livelinesses.append(self.liveliness)
         return DrawnFrame(self._drawn - 1, centre, picture)
 
 
@@ -89,16 +98,19 @@ def fake_avatar(
     make_engine: Callable[[], Engine] = FakeEngine,
     picture: NDArray[np.uint8] | None = None,
     asked: list[PixelFormat] | None = None,
+    moods: list[Mood | None] | None = None,
 ) -> Avatar:
     """An avatar with these engines, whatever its face: they draw `still()`, and so does it if no picture is given.
 
-    Args: asked: gets what pixels each of its engines was asked for.
+    Args: asked, moods: get what each of its engines was asked for.
     """
     shown = still() if picture is None else picture
 
-    def open_engine(pixels: PixelFormat) -> Engine:
+    def open_engine(pixels: PixelFormat, mood: Mood | None) -> Engine:
         if asked is not None:
             asked.append(pixels)
+        if moods is not None:
+            moods.append(mood)
         return make_engine()
 
     return Avatar(replace(_face(), photo=shown), open_engine, lambda: shown)
@@ -142,10 +154,11 @@ def session_of(
     time: VirtualTime,
     margin_s: float = MARGIN_S,
     monitor: SessionMonitor | None = None,
+    moves: bool = True,
 ) -> Session:
     """A session that lives in virtual time, and so does the clip it plays."""
     source = FileSource(voice, now=time.now) if isinstance(voice, AudioClip) else voice
-    return Session(source, make_engine, still(), margin_s, MediaClock(margin_s, now=time.now), monitor)
+    return Session(source, make_engine, still(), margin_s, MediaClock(margin_s, now=time.now), monitor, moves)
 
 
 def stamp_of(frame: Frame | Packet[Any]) -> int:

@@ -69,6 +69,8 @@ SERVERS: dict[str, Callable[[], LiveOptions]] = {
     "uploads": lambda: live(FakeEngine, sample_clip=tone_clip(1.0), faces=uploads(), ice_servers=ICE),
     "soft": lambda: live(FakeEngine, articulation=0.75),
     "pixels": lambda: live(FakeEngine, articulation=None),
+    "calm": lambda: live(FakeEngine, sample_clip=tone_clip(1.0), liveliness=0.5, mood="friendly", listens=True),
+    "still": lambda: live(FakeEngine, sample_clip=tone_clip(1.0), liveliness=None, mood=None),
     "no room": lambda: live(FakeEngine, faces=uploads(UploadLimits(max_faces=0))),
     "token": lambda: live(FakeEngine, access=Access(TOKEN)),
     "push": lambda: live(FakeEngine, broadcast_source=PUSH),

@@ -112,10 +112,18 @@ class MarkingEngine:
     def articulation(self, value: float) -> None:
         self._engine.articulation = value
 
-    def push(self, pcm: NDArray[np.float32]) -> list[DrawnFrame]:
+    @property
+    def liveliness(self) -> float:
+        return self._engine.liveliness
+
+    @liveliness.setter
+    def liveliness(self, value: float) -> None:
+        self._engine.liveliness = value
+
+    def push(self, pcm: NDArray[np.float32], heard: NDArray[np.float32] | None = None) -> list[DrawnFrame]:
         if found := self._finder.push(pcm):
             self._click = found[-1]
-        return self._mark(self._engine.push(pcm))
+        return self._mark(self._engine.push(pcm, heard))
 
     def flush(self) -> list[DrawnFrame]:
         return self._mark(self._engine.flush())
@@ -174,7 +182,11 @@ def _serve(served: ServerUnderTest, pipe: Connection) -> None:
             pipe.send(Ready(url, os.getpid(), name, *avatar.frame_size, spec.look_ahead_s, most))
 
         options = LiveOptions(
-            Avatar(avatar.face, lambda pixels: MarkingEngine(avatar.engine(pixels)), lambda: avatar.still_bgr),
+            Avatar(
+                avatar.face,
+                lambda pixels, mood: MarkingEngine(avatar.engine(pixels, mood)),
+                lambda: avatar.still_bgr,
+            ),
             max_sessions=most or NO_LIMIT,
             runtime=renderer,
         )

@@ -10,8 +10,12 @@ if TYPE_CHECKING:
     from s2v.engine.avatar import AvatarOptions
 
 from s2v.bundled import BUNDLED_FACE
+from s2v.errors import S2vError
 
-LEAST_ARTICULATION, MOST_ARTICULATION = 0.5, 1.5  # as in `s2v.engine.face.articulation`, which loads numpy
+# As the engine has them, whose modules load numpy.
+LEAST_ARTICULATION, MOST_ARTICULATION = 0.5, 1.5
+LEAST_LIVELINESS, MOST_LIVELINESS = 0.0, 1.5
+MOODS = ("neutral", "friendly", "serious")
 
 
 def add_face_options(parser: argparse.ArgumentParser, max_side_px: int) -> None:
@@ -55,6 +59,14 @@ def add_face_options(parser: argparse.ArgumentParser, max_side_px: int) -> None:
         "(default: what is there on the photo)",
     )
     parser.add_argument(
+        "--liveliness",
+        type=_liveliness,
+        metavar="SHARE",
+        help="how much head, brows and gaze move with the conversation, 0 to 1.5 (default 1.0); breath, blinks and "
+        "looks stay",
+    )
+    parser.add_argument("--mood", choices=MOODS, help="how the face looks before it says anything (default neutral)")
+    parser.add_argument(
         "--no-idle", action="store_true", help="no blinks, gaze, head motion or breath: only the lower face moves"
     )
     parser.add_argument(
@@ -63,24 +75,50 @@ def add_face_options(parser: argparse.ArgumentParser, max_side_px: int) -> None:
 
 
 def avatar_options(args: argparse.Namespace) -> AvatarOptions:
-    """What these options ask for, but for the photo itself."""
+    """What these options ask for, but for the photo itself.
+
+    Raises: S2vError, options that do not go together.
+    """
     from s2v.engine.avatar import AvatarOptions
 
-    idle_seed = None if args.no_idle else args.seed
+    refuse_without_idle(args, "liveliness", "mood")
     return AvatarOptions(
-        args.model, args.backend, idle_seed, args.max_side, args.compose, args.articulation, args.background
+        args.model,
+        args.backend,
+        None if args.no_idle else args.seed,
+        args.max_side,
+        args.compose,
+        args.articulation,
+        1.0 if args.liveliness is None else args.liveliness,
+        args.mood or "neutral",
+        args.background,
     )
 
 
+def refuse_without_idle(args: argparse.Namespace, *names: str) -> None:
+    """Raises: S2vError, one of these options was given together with --no-idle, which leaves it nothing to do."""
+    for name in names:
+        given = getattr(args, name)
+        if args.no_idle and given is not None and given is not False:  # 0 is given too
+            option = f"--{name.replace('_', '-')}"
+            raise S2vError(f"{option} has nothing to move with --no-idle: leave one of them out")
+
+
 def _articulation(text: str) -> float:
+    return _share(text, "an articulation", LEAST_ARTICULATION, MOST_ARTICULATION)
+
+
+def _liveliness(text: str) -> float:
+    return _share(text, "a liveliness", LEAST_LIVELINESS, MOST_LIVELINESS)
+
+
+def _share(text: str, what: str, least: float, most: float) -> float:
     try:
         value = float(text)
     except ValueError:
-        value = 0.0
-    if not LEAST_ARTICULATION <= value <= MOST_ARTICULATION:  # nor NaN
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not an articulation: give a number from {LEAST_ARTICULATION} to {MOST_ARTICULATION}"
-        )
+        value = float("nan")
+    if not least <= value <= most:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {what}: give a number from {least:g} to {most:g}")
     return value
 
 

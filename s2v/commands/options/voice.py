@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from s2v.commands.options.face import refuse_without_idle
 from s2v.errors import StreamError
 
 if TYPE_CHECKING:
@@ -29,6 +30,12 @@ def add_voice_options(parser: argparse.ArgumentParser) -> None:
         "--push", action="store_true", help="what a program sends to the WebSocket /audio, as a text-to-speech does"
     )
     group.add_argument("--loop", action="store_true", help="begin --audio again when it ends")
+    parser.add_argument(
+        "--listen",
+        action="store_true",
+        help="the face listens to callers: they may turn their microphone on, and it moves as one who is spoken to; "
+        "nobody else hears them. Without a voice of its own it says nothing",
+    )
     group.add_argument("--list-mics", action="store_true", help="show this machine's microphones and end")
     group.add_argument("--json", action="store_true", help="with --list-mics: as one JSON object")
 
@@ -42,6 +49,7 @@ def broadcast_source_of(args: argparse.Namespace) -> BroadcastSource | None:
         raise StreamError("--json goes with --list-mics")
     if args.loop and args.audio is None:
         raise StreamError("--loop repeats a file: give it with --audio FILE")
+    refuse_without_idle(args, "listen")
     if args.push:
         from s2v.streaming.broadcast.broadcast import BroadcastSource
         from s2v.streaming.sources.push import PushSource

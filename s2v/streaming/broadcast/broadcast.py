@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from aiortc import MediaStreamError, MediaStreamTrack
@@ -25,8 +25,10 @@ from s2v.streaming.broadcast.subscribers import (
     Publisher,
     SubscriberTrack,
 )
+from s2v.streaming.session.heard import HeardVoice
 from s2v.streaming.session.session import Session, Stats
 from s2v.streaming.session.stage_times import StageTimes
+from s2v.streaming.session.wishes import Wishes
 from s2v.streaming.sources.source import AudioSource
 
 log = logging.getLogger(__name__)
@@ -132,6 +134,7 @@ class Subscriber:
         self._session = broadcast_session
         self._times = StageTimes()
         self._left = asyncio.Event()
+        self._heard: HeardVoice | None = None
         self.voice_track: SubscriberTrack[PublishedPacket] = SubscriberTrack(
             "audio", broadcast_session.packets, WAITING_PACKETS, broadcast_session.session.clock.now
         )
@@ -158,13 +161,21 @@ class Subscriber:
         if life.done() and not life.cancelled():
             life.result()
 
-    def articulate(self, articulation: float) -> None:
+    def grant(self, wishes: Wishes) -> None:
         """Raises: StreamError, everybody sees this face."""
-        raise StreamError("everybody sees this face: its articulation is the server's, leave it out")
+        for name, value in asdict(wishes).items():
+            if value is not None:
+                raise StreamError(f"everybody sees this face: its {name} is the server's, leave it out")
+
+    def listen_to(self, source: AudioSource) -> None:
+        """Let the face that everybody sees hear this microphone, until `close` at the latest; nobody is sent it."""
+        self._heard = self._session.session.heard.join(source)
 
     async def close(self) -> None:
         """Leave; nobody else notices. Safe to call twice."""
         self._left.set()
+        if self._heard is not None:
+            await self._heard.close()
         self.voice_track.stop()
         self.face_track.stop()
         await self._broadcast.leave(self)
@@ -256,7 +267,7 @@ class Broadcast:
     def state(self) -> dict[str, Any]:
         state: dict[str, Any] = {"subscribers": len(self), "on": self.on is not None}
         if (on := self._session) is not None:
-            state |= on.session.stats()
+            state |= {"heard": len(on.session.heard), **on.session.stats()}
             if callable(counts := getattr(on.source, "stats", None)):
                 state["source"] = counts()
         return state

@@ -79,7 +79,7 @@ class RenderClient:
         avatar_id = secrets.token_hex(8)
         avatar = Avatar(
             found.face,
-            lambda pixels: RemoteEngine(self, found.face, avatar_id, pixels, self._options.articulation),
+            lambda pixels, mood: RemoteEngine(self, found.face, avatar_id, self._options, pixels, mood),
             lambda: found.still_bgr,
         )
         _ = avatar.still_jpeg  # made here, on a thread that may wait, and not when a page asks for it

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from s2v.engine.avatar import Avatar, AvatarOptions
     from s2v.engine.avatar_factory import LocalAvatarFactory
     from s2v.engine.backends.batcher import BatchingBackend
+    from s2v.engine.behaviour.mood import Mood
     from s2v.engine.face.enrolment import EnrolledFace
     from s2v.engine.lipsync import DrawnFrame
     from s2v.spec import LipSyncSpec
@@ -76,6 +77,7 @@ class OpenEngine:
 
     avatar_id: str
     memory: str  # name of the shared memory: SLOTS frames, I420 each
+    mood: Mood | None = None  # of `Avatar.engine`
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,9 @@ class Draw:
     """What an engine is asked for, again and again: the frames now due. Answered by `Drawn`."""
 
     pcm: NDArray[np.float32] | None  # of `Engine.push`; None flushes
+    heard: NDArray[np.float32] | None  # the same
     articulation: float
+    liveliness: float
 
 
 @dataclass(frozen=True)
@@ -171,14 +175,14 @@ class RequestHandler:
     def _serve_engine(self, line: Connection, request: OpenEngine) -> None:
         memory = SharedMemory(request.memory)
         try:
-            engine = self._avatar(line, request.avatar_id).engine(CALL_PIXELS)
+            engine = self._avatar(line, request.avatar_id).engine(CALL_PIXELS, request.mood)
             try:
                 slots = np.ndarray(slots_shape(engine.frame_size), np.uint8, memory.buf)
                 line.send(None)
                 while True:
                     asked: Draw = line.recv()
-                    engine.articulation = asked.articulation
-                    frames = engine.flush() if asked.pcm is None else engine.push(asked.pcm)
+                    engine.articulation, engine.liveliness = asked.articulation, asked.liveliness
+                    frames = engine.flush() if asked.pcm is None else engine.push(asked.pcm, asked.heard)
                     self._hand_over(line, slots, frames)
             finally:
                 engine.close()

@@ -12,9 +12,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.engine.avatar import CALL_PIXELS
+from s2v.engine.avatar import CALL_PIXELS, AvatarOptions
+from s2v.engine.behaviour.mood import Mood
+from s2v.engine.behaviour.options import check_liveliness
 from s2v.engine.compositor.pixel_format import PixelFormat
-from s2v.engine.face.articulation import USUAL, check_articulation
+from s2v.engine.face.articulation import check_articulation
 from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.lipsync import DrawnFrame
 from s2v.errors import BackendError, S2vError
@@ -47,8 +49,9 @@ class RemoteEngine:
 
     Args:
         avatar_id: what the process knows this face by; when it does not, or no longer, it is sent there.
+        options: what the process draws with; articulation and liveliness begin as they have it.
         pixels: CALL_PIXELS are handed on as they come; for anything else frames are made BGR.
-        articulation: see `LipSyncEngine`.
+        mood: see `Avatar.engine`.
     """
 
     def __init__(
@@ -56,10 +59,12 @@ class RemoteEngine:
         renderer: RenderProcess,
         face: EnrolledFace,
         avatar_id: str,
+        options: AvatarOptions,
         pixels: PixelFormat = CALL_PIXELS,
-        articulation: float = USUAL,
+        mood: Mood | None = None,
     ) -> None:
-        self.articulation = articulation
+        self.articulation = options.articulation
+        self.liveliness = options.liveliness
         self._renderer = renderer
         self._as_bgr = pixels != CALL_PIXELS
         height_px, width_px = face.photo.shape[:2]
@@ -73,7 +78,7 @@ class RemoteEngine:
             memory.unlink()
             raise
         try:
-            send(self._line, OpenEngine(avatar_id, memory.name))
+            send(self._line, OpenEngine(avatar_id, memory.name, mood))
             said = answer(self._line, OPEN_WITHIN_S)
             if isinstance(said, WantsFace):
                 send(self._line, face)
@@ -104,9 +109,18 @@ class RemoteEngine:
     def articulation(self, value: float) -> None:
         self._articulation = check_articulation(value)
 
-    def push(self, pcm: NDArray[np.float32]) -> list[DrawnFrame]:
+    @property
+    def liveliness(self) -> float:
+        """See `LipSyncEngine.liveliness`."""
+        return self._liveliness
+
+    @liveliness.setter
+    def liveliness(self, value: float) -> None:
+        self._liveliness = check_liveliness(value)
+
+    def push(self, pcm: NDArray[np.float32], heard: NDArray[np.float32] | None = None) -> list[DrawnFrame]:
         """See `LipSyncEngine.push`. Raises: AudioError. BackendError, also when the process has ended."""
-        return self._ask(pcm)
+        return self._ask(pcm, heard)
 
     def flush(self) -> list[DrawnFrame]:
         """See `LipSyncEngine.flush`."""
@@ -126,10 +140,10 @@ class RemoteEngine:
     def __exit__(self, *ended: object) -> None:
         self.close()
 
-    def _ask(self, pcm: NDArray[np.float32] | None) -> list[DrawnFrame]:
+    def _ask(self, pcm: NDArray[np.float32] | None, heard: NDArray[np.float32] | None = None) -> list[DrawnFrame]:
         if self._slots is None:
             raise BackendError("this engine is closed: make another")
-        send(self._line, Draw(pcm, self._articulation))
+        send(self._line, Draw(pcm, heard, self._articulation, self._liveliness))
         frames: list[DrawnFrame] = []
         while True:
             drawn = answer(self._line, ANSWER_WITHIN_S)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import get_args
 
 from aiohttp import web
 
+from s2v.engine.behaviour.mood import Mood
 from s2v.errors import S2vError, StreamError
 from s2v.streaming.server.access import STATIC, guard
 from s2v.streaming.server.call_manager import CALL_MANAGER, CallManager, LiveOptions
@@ -75,10 +78,12 @@ async def _config(request: web.Request) -> web.Response:
     ice_servers = [server.as_json() for server in options.ice_servers]
     size = {"width": width, "height": height}
     own, faces = options.clip is not None, config_of(request.app[STORE])
-    articulation = options.articulation if options.shared is None else None
+    # of the one face that everybody sees, nobody changes anything
+    knobs = options if options.shared is None else replace(options, articulation=None, liveliness=None, mood=None)
     return web.json_response(
-        {"inputs": options.inputs, "own_clip": own, **size, **faces, "articulation": articulation}
-        | {"ice_servers": ice_servers}
+        {"inputs": options.inputs, "own_clip": own, "listens": options.listens, **size, **faces}
+        | {"articulation": knobs.articulation, "liveliness": knobs.liveliness, "mood": knobs.mood}
+        | {"moods": [] if knobs.mood is None else list(get_args(Mood)), "ice_servers": ice_servers}
     )
 
 

@@ -8,13 +8,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 from aiohttp import web
 
 from s2v.engine.avatar import CALL_PIXELS, Avatar
+from s2v.engine.behaviour.mood import Mood
+from s2v.engine.behaviour.options import USUAL as USUAL_LIVELINESS
+from s2v.engine.behaviour.options import check_mood
 from s2v.engine.face.articulation import USUAL
-from s2v.errors import StreamError
+from s2v.errors import S2vError, StreamError
 from s2v.machine import give_memory_back
-from s2v.media.audio_file import AudioClip
+from s2v.media.audio_file import ENGINE_HZ, PLAYBACK_HZ, AudioClip
 from s2v.streaming.broadcast.broadcast import Broadcast, BroadcastSource
 from s2v.streaming.server.access import LOOPBACK_ONLY, Access
 from s2v.streaming.server.face_store import ONE_FACE, FaceOptions, FaceStore
@@ -26,6 +30,7 @@ from s2v.streaming.webrtc.call import Call
 from s2v.streaming.webrtc.ice import IceServer
 from s2v.streaming.webrtc.offer import Offer
 
+SILENCE = AudioClip(np.zeros(PLAYBACK_HZ, np.float32), np.zeros(ENGINE_HZ, np.float32))  # a second, to be repeated
 STRAINED_S = 0.1  # faces drawn later than this after their audio: another caller would make it worse for all
 
 
@@ -46,6 +51,9 @@ class LiveOptions:
     broadcast_source: BroadcastSource | None = None  # the same as `clip`, of a microphone or a program
     runtime: RuntimeCounters | None = None  # what all engines share, for /metrics
     articulation: float | None = USUAL  # of every face unless its caller wants another; None: nobody can change it
+    liveliness: float | None = USUAL_LIVELINESS  # the same
+    mood: Mood | None = "neutral"  # the same, of a whole call
+    listens: bool = False  # the face hears callers: in place of being driven by them, or while something else drives it
 
     @property
     def shared(self) -> BroadcastSource | None:
@@ -83,8 +91,9 @@ class CallManager:
         """
         if (offer.input == "shared") != (self.broadcast is not None):
             raise StreamError(f"this server has no input {offer.input!r}: ask for {' or '.join(self.options.inputs)}")
-        voice = self._sample_source() if offer.input == "voice" else None
-        options, face = self.options, self._faces.hold(offer.face)
+        options, mood, voice = self.options, self._mood_for(offer), self._voice_for(offer)
+        face = self._faces.hold(offer.face)
+        subscribe = self.broadcast.subscribe if self.broadcast is not None else None
 
         def end(call: Call) -> None:
             self._calls.discard(call)
@@ -93,7 +102,7 @@ class CallManager:
                 asyncio.get_running_loop().run_in_executor(None, give_memory_back)
 
         call = Call(
-            partial(self._session_of, face.avatar),
+            partial(self._session_of, face.avatar, mood),
             end,
             options.connect_within_s,
             options.silent_after_s,
@@ -101,7 +110,7 @@ class CallManager:
         )
         self._calls.add(call)  # before anything is awaited
         try:
-            answer = await call.answer(offer, voice, self.broadcast.subscribe if self.broadcast is not None else None)
+            answer = await call.answer(offer, voice, subscribe, options.listens)
         except BaseException:
             end(call)
             raise
@@ -131,12 +140,31 @@ class CallManager:
             await self.broadcast.close()
 
     def _make_broadcast(self, voice: BroadcastSource) -> Broadcast:
-        return Broadcast(voice, partial(self._session_of, self.options.avatar))
+        return Broadcast(voice, partial(self._session_of, self.options.avatar, None))
 
-    def _session_of(self, avatar: Avatar, source: AudioSource) -> Session:
-        return Session(source, partial(avatar.engine, CALL_PIXELS), avatar.still_bgr, monitor=self.metrics)
+    def _session_of(self, avatar: Avatar, mood: Mood | None, source: AudioSource) -> Session:
+        make_engine, moves = partial(avatar.engine, CALL_PIXELS, mood), self.options.liveliness is not None
+        return Session(source, make_engine, avatar.still_bgr, monitor=self.metrics, moves=moves)
 
-    def _sample_source(self) -> FileSource:
+    def _mood_for(self, offer: Offer) -> Mood | None:
+        """What a call's own face shall have; None is the server's own. Raises: StreamError, it cannot be."""
+        if offer.mood is None:
+            return None
+        if self.broadcast is not None:
+            raise StreamError("everybody sees this face: its mood is the server's, leave it out")
+        if self.options.mood is None:
+            raise StreamError("this server's faces hold still but for their lips: leave mood out")
+        try:
+            return check_mood(offer.mood)
+        except S2vError as error:
+            raise StreamError(str(error)) from None
+
+    def _voice_for(self, offer: Offer) -> FileSource | None:
+        """What drives a call's own face in place of its microphone, if anything does."""
+        if offer.input == "mic" and self.options.listens:
+            return FileSource(SILENCE, loop=True)
+        if offer.input != "voice":
+            return None
         if self.options.sample_clip is None:
             raise StreamError("this server has no voice to play: use the microphone, or start it with --audio FILE")
         return FileSource(self.options.sample_clip)

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from s2v.engine.lipsync import Engine
 from s2v.media.audio_file import ENGINE_HZ
 from s2v.streaming.session.buffers import DueFrame
 from s2v.streaming.session.stage_times import StageTimes
+from s2v.streaming.session.wishes import AS_IT_IS
 
 if TYPE_CHECKING:
     from s2v.engine.lipsync import DrawnFrame
@@ -30,6 +31,15 @@ BATCH_SAMPLES = ENGINE_HZ * 40 // 1000  # one frame a call: the first would be k
 LAG_MEMORY = 0.93  # of the running mean, a draw: about half a second
 
 Pcm = NDArray[np.float32]
+
+
+class _Waiting(NamedTuple):
+    """Audio that is not drawn yet."""
+
+    at: int  # timeline sample
+    pcm: Pcm
+    heard: Pcm | None  # as long
+    came_s: float
 
 
 class TimelineMap:
@@ -68,7 +78,7 @@ class EngineWorker:
         times: StageTimes | None = None,
     ) -> None:
         """`now` is read on the event loop and on the engine's thread."""
-        self.articulation: float | None = None  # of the frames drawn next, set from anywhere; None is the engine's own
+        self.wishes = AS_IT_IS  # of the frames drawn next, set from anywhere; what they leave out is the engine's own
         self.drawn = 0
         self.skipped_samples = 0
         self.draw_s = 0.0  # running mean of the seconds per frame
@@ -81,17 +91,21 @@ class EngineWorker:
         self._engine: Engine | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="s2v-engine")
         self._map = TimelineMap()
-        self._waiting: deque[tuple[int, Pcm, float]] = deque()  # timeline sample, audio, moment it came
+        self._waiting: deque[_Waiting] = deque()
         self._waiting_samples = 0
         self._finishing = False
         self._changed = asyncio.Event()
         self._closing: asyncio.Task[None] | None = None
 
-    def feed(self, at: int, pcm: Pcm) -> None:
-        """Audio of timeline sample `at` and following, mono float32 at 16 kHz, shape (n,). Never waits."""
+    def feed(self, at: int, pcm: Pcm, heard: Pcm | None = None) -> None:
+        """Audio of timeline sample `at` and following, mono float32 at 16 kHz, shape (n,). Never waits.
+
+        Args: heard: (n,) what is said to the face meanwhile; None: nobody speaks to it.
+        """
         now_s = self._now()
         for start in range(0, len(pcm), BATCH_SAMPLES):  # a long gap, filled with silence, comes as one chunk
-            self._waiting.append((at + start, pcm[start : start + BATCH_SAMPLES], now_s))
+            part = slice(start, start + BATCH_SAMPLES)
+            self._waiting.append(_Waiting(at + start, pcm[part], None if heard is None else heard[part], now_s))
         self._waiting_samples += len(pcm)
         self._fed.append((at + len(pcm), now_s))
         while self._waiting_samples > MAX_PENDING_SAMPLES and len(self._waiting) > 1:
@@ -121,10 +135,10 @@ class EngineWorker:
             await self._changed.wait()
             self._changed.clear()
             while self._waiting:
-                pcm, came_s = self._take()
-                await self._draw(pcm)
+                pcm, heard, came_s = self._take()
+                await self._draw(pcm, heard)
                 self.lag_s += (1 - LAG_MEMORY) * (self._now() - came_s - self.lag_s)
-        await self._draw(None)
+        await self._draw(None, None)
 
     async def close(self) -> None:
         """Close the engine on its own thread and join the thread; safe to call twice and after a cancelled `run`."""
@@ -146,28 +160,32 @@ class EngineWorker:
             self._engine.close()
 
     def _skip(self) -> None:
-        lost = len(self._waiting.popleft()[1])
+        lost = len(self._waiting.popleft().pcm)
         self._waiting_samples -= lost
         self.skipped_samples += lost
 
-    def _take(self) -> tuple[Pcm, float]:
-        """The oldest waiting audio that is young enough, up to one batch, and when it came."""
-        while len(self._waiting) > 1 and self._now() - self._waiting[0][2] > MAX_WAIT_S:
+    def _take(self) -> tuple[Pcm, Pcm | None, float]:
+        """The oldest waiting audio that is young enough, up to one batch, what is heard with it, and when it came."""
+        while len(self._waiting) > 1 and self._now() - self._waiting[0].came_s > MAX_WAIT_S:
             self._skip()
-        came_s = self._waiting[0][2]
-        parts: list[Pcm] = []
+        came_s = self._waiting[0].came_s
+        parts: list[_Waiting] = []
         length = 0
-        while self._waiting and (not parts or length + len(self._waiting[0][1]) <= BATCH_SAMPLES):
-            at, pcm, _ = self._waiting.popleft()
-            self._map.append(at, len(pcm))
-            parts.append(pcm)
-            length += len(pcm)
+        while self._waiting and (not parts or length + len(self._waiting[0].pcm) <= BATCH_SAMPLES):
+            part = self._waiting.popleft()
+            self._map.append(part.at, len(part.pcm))
+            parts.append(part)
+            length += len(part.pcm)
         self._waiting_samples -= length
-        return np.concatenate(parts), came_s
+        heard = None
+        if any(part.heard is not None for part in parts):
+            heard = np.concatenate([np.zeros_like(part.pcm) if part.heard is None else part.heard for part in parts])
+        return np.concatenate([part.pcm for part in parts]), heard, came_s
 
-    async def _draw(self, pcm: Pcm | None) -> None:
+    async def _draw(self, pcm: Pcm | None, heard: Pcm | None) -> None:
         """Push one batch, or flush for None, and hand its frames on."""
-        frames, began_s, done_s = await asyncio.get_running_loop().run_in_executor(self._thread, self._draw_now, pcm)
+        drawing = asyncio.get_running_loop().run_in_executor(self._thread, self._draw_now, pcm, heard)
+        frames, began_s, done_s = await drawing
         for frame in frames:
             at = self._map.locate(frame.centre_sample)
             self._time(frame, at, began_s)
@@ -185,10 +203,12 @@ class EngineWorker:
         self._times.add("network", frame.network_s)
         self._times.add("compose", frame.compose_s)
 
-    def _draw_now(self, pcm: Pcm | None) -> tuple[list[DrawnFrame], float, float]:
+    def _draw_now(self, pcm: Pcm | None, heard: Pcm | None) -> tuple[list[DrawnFrame], float, float]:
         began_s = self._now()
-        engine = self._open_engine()
-        if self.articulation is not None:
-            engine.articulation = self.articulation
-        frames = engine.flush() if pcm is None else engine.push(pcm)
+        engine, wishes = self._open_engine(), self.wishes
+        if wishes.articulation is not None:
+            engine.articulation = wishes.articulation
+        if wishes.liveliness is not None:
+            engine.liveliness = wishes.liveliness
+        frames = engine.flush() if pcm is None else engine.push(pcm, heard)
         return frames, began_s, self._now()

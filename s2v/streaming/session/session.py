@@ -11,16 +11,17 @@ from typing import Protocol, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.engine.face.articulation import check_articulation
 from s2v.engine.lipsync import Engine
-from s2v.errors import S2vError, StreamError
+from s2v.errors import StreamError
 from s2v.media.audio_file import PLAYBACK_HZ
 from s2v.streaming.session.buffers import DueFrame, FrameQueue, VoiceBuffer
 from s2v.streaming.session.clock import MediaClock
 from s2v.streaming.session.engine_worker import EngineWorker
+from s2v.streaming.session.heard import HeardVoices
 from s2v.streaming.session.playout_delay import LASTING_S, PlayoutDelay
 from s2v.streaming.session.stage_times import Stage, StageTimes
 from s2v.streaming.session.tracks import PACKET_SAMPLES, FaceTrack, VoiceTrack
+from s2v.streaming.session.wishes import Wishes
 from s2v.streaming.sources.source import RATIO, AudioSource
 
 MARGIN_S = 0.08  # beyond the look-ahead, at first; then what is needed
@@ -45,14 +46,6 @@ class Stats(TypedDict):
     draw_ms: float
     stages_ms: dict[str, float]  # mean of each stage over the last seconds, see `StageTimes`
     stages_p95_ms: dict[str, float]
-
-
-def articulation_of(value: object) -> float:
-    """What a caller asks for. Raises: StreamError, no number from 0.5 to 1.5."""
-    try:
-        return check_articulation(value)
-    except S2vError as error:
-        raise StreamError(str(error)) from None
 
 
 class SessionMonitor(Protocol):
@@ -80,12 +73,16 @@ class Session:
         margin_s: float = MARGIN_S,
         clock: MediaClock | None = None,
         monitor: SessionMonitor | None = None,
+        moves: bool = True,
     ) -> None:
+        """Args: moves: the engine moves more of the face than its lips."""
+        self.heard = HeardVoices()  # what is said to the face; nobody is sent it
         self.clock = clock or MediaClock(margin_s)  # the look-ahead is added once the model is open
         self.has_subscribers = True  # while it has none, nothing is drawn, but time goes on
         self._margin_s = margin_s
         self._opened = False
         self._scales_motion = False  # known once it is open
+        self._moves = moves
         self._source = source
         self._voice = VoiceBuffer(round((MAX_PLAYOUT_DELAY_S + 1.0) * PLAYBACK_HZ))
         self._frames = FrameQueue(math.ceil(MAX_PLAYOUT_DELAY_S * 30))  # what can wait at most, at up to 30 fps
@@ -132,6 +129,7 @@ class Session:
         if self._running is not None:
             self._running.cancel()
             await asyncio.wait([self._running])
+        await self.heard.close()
         self.voice_track.stop()
         self.face_track.stop()
         try:
@@ -141,14 +139,20 @@ class Session:
             if self._monitor is not None:
                 self._monitor.ended(self)
 
-    def articulate(self, articulation: float) -> None:
-        """Let the frames drawn next speak as strongly as this, 0.5 to 1.5; after `open`.
+    def listen_to(self, source: AudioSource) -> None:
+        """Let the face hear this microphone, which is closed with the session at the latest."""
+        self.heard.join(source)
 
-        Raises: StreamError, no such articulation, or the model puts out pixels, which none scales.
+    def grant(self, wishes: Wishes) -> None:
+        """Let the frames drawn next be as asked for; after `open`.
+
+        Raises: StreamError, the model puts out pixels, which no articulation scales, or only the lower face moves.
         """
-        if not self._scales_motion:
+        if wishes.articulation is not None and not self._scales_motion:
             raise StreamError("this server's faces cannot speak more or less strongly: leave articulation out")
-        self._worker.articulation = articulation_of(articulation)
+        if wishes.liveliness is not None and not self._moves:
+            raise StreamError("this server's faces hold still but for their lips: leave liveliness out")
+        self._worker.wishes = wishes.after(self._worker.wishes)
 
     async def wait_until_heard(self, source_sample: int) -> None:
         """Return when this sample of the source, counted at ENGINE_HZ, is released to the listeners."""
@@ -198,8 +202,9 @@ class Session:
             waits_s = self.clock.until(chunk.voice_end // RATIO + offset)
             self._playout_delay.packet_needed(self.clock.actual_delay_s - waits_s + PACKET_SAMPLES / PLAYBACK_HZ)
             self._voice.write(chunk.voice_start + RATIO * offset, chunk.voice)
+            heard = self.heard.take(len(chunk.engine))
             if len(chunk.engine) and self.has_subscribers:
-                self._worker.feed(chunk.engine_start + offset, chunk.engine)
+                self._worker.feed(chunk.engine_start + offset, chunk.engine, heard)
             end = chunk.voice_end // RATIO + offset
         self._voice.ends_at = RATIO * end
         self._worker.finish()

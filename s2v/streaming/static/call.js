@@ -20,8 +20,13 @@ export class Call {
     this.#events = events;
   }
 
-  // `wishes`: what else the offer asks for, {face, articulation}, each may lack. `audio`: a track that drives the face, or
-  // null to listen only. `patient`: a full server is asked again, because the place it will give is the one we have just
+  // Whether a track of ours goes to the server, and can be replaced by another.
+  get sends() {
+    return this.#sender !== null;
+  }
+
+  // `wishes`: what else the offer asks for, {face, mood, articulation, liveliness}, each may lack. `audio`: a track that the
+  // face says or hears, or null to listen only. `patient`: a full server is asked again, because the place it will give is the one we have just
   // left. Rejects with the server's reason.
   async open(input, wishes, audio, patient = false) {
     const { pc } = this;

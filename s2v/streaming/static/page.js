@@ -14,12 +14,16 @@ const WELCOME = {
   voice: ["Hear the face speak", "It says a recording, drawn as it plays."],
   clip: ["Hear the face speak", "A recording drives it. All who watch see and hear the same."],
   shared: ["One face for everybody", "All who watch see and hear the same."],
+  listening: ["A face that listens", "Talk to it: it says nothing, but moves as one who hears you."],
 };
+const HEARS_YOU = " Turn your microphone on in the call and the face hears you; nobody else does.";
+const SLIDERS = ["articulation", "liveliness"];
 
 let config = { inputs: [] };
 let faces = null;
 let faceTimer = 0;
-let speechTimer = 0;
+let sayTimer = 0;
+let unsaid = {}; // sliders that have moved since the server was last told
 let call = null; // the one in progress: {input, link, microphone, lookOnly}
 const readOut = new ReadOut({ fps: byId("fps"), delay: byId("delay"), missed: byId("missed"), bar: byId("bar"), list: byId("stages") });
 
@@ -37,14 +41,14 @@ function show(state, error = "") {
 }
 
 function showMicrophone() {
-  const own = call?.input === "mic";
+  const own = call?.input === "mic" || call?.link?.sends === true;
   const open = own && call.microphone.isOpen;
   const on = open && !call.microphone.muted;
   byId("microphone").hidden = !own;
   byId("microphone").classList.toggle("off", !on);
   byId("microphone-label").textContent = on ? "Mute the microphone" : open ? "Unmute the microphone" : "Turn the microphone on";
   byId("level").hidden = byId("hint").hidden = !open;
-  const named = config.inputs.includes("mic") && byId("device").options.length > 0;
+  const named = (config.inputs.includes("mic") || config.listens) && byId("device").options.length > 0;
   byId("device-row").hidden = byId("device-label").hidden = !named;
   byId("sound").hidden = !named && !open;
 }
@@ -68,12 +72,14 @@ async function start(input, talk = true, again = false) {
   if (focusGoes) byId("stop").focus({ preventScroll: true });
   try {
     // The face comes first and idles, while the browser still asks for the microphone.
-    const silence = input === "mic" ? await mine.microphone.silence() : null;
+    // Where it only listens beside another voice, the microphone waits to be turned on.
+    const silence = input === "mic" || (input === "shared" && config.listens) ? await mine.microphone.silence() : null;
     if (call !== mine) return;
     const opened = input === "mic" && (talk || !silence) ? openMicrophone(mine) : null;
     opened?.catch(() => {}); // it is awaited below; meanwhile nobody listens
-    const asked = articulation();
-    await mine.link.open(input, { face: faces?.chosen, articulation: asked }, silence ?? (await opened), again);
+    const wishes = { face: faces?.chosen, mood: mood(), ...places() };
+    await mine.link.open(input, wishes, silence ?? (await opened), again);
+    if (call === mine) showMicrophone();
     if (silence) await mine.link.replaceAudio((await opened) ?? silence);
     if (!mine.microphone.isOpen && input === "mic") mine.lookOnly = setTimeout(() => finish("idle"), LOOK_ONLY_MS);
   } catch (error) {
@@ -94,7 +100,7 @@ async function openMicrophone(mine) {
 // The button in the call, and the list of microphones: open it, or open another, in the call that is on.
 async function switchMicrophone() {
   const mine = call;
-  if (!mine || mine.input !== "mic") return;
+  if (!mine?.link.sends) return;
   byId("error").hidden = true;
   try {
     await mine.link.replaceAudio(await openMicrophone(mine));
@@ -130,7 +136,7 @@ function onTrack(stream) {
 }
 
 function onLive(mine) {
-  if (articulation() !== undefined) mine.link.say({ articulation: articulation() }); // it may have moved meanwhile
+  if (Object.keys(places()).length) mine.link.say(places()); // they may have moved meanwhile
   show("live", byId("error").hidden ? "" : byId("error").textContent);
   readOut.start(mine.link.pc, showWeak, () => finish("lost", "Nothing has come from the server for a while. Start again."));
 }
@@ -198,18 +204,40 @@ function showFace() {
   start(input, talks, again);
 }
 
-// How strongly the face shall speak; undefined where nobody may choose.
-function articulation() {
-  return byId("speech").hidden ? undefined : Number(byId("articulation").value);
+// Where the sliders stand, by name; those that nobody may move are left out.
+function places() {
+  return Object.fromEntries(SLIDERS.filter((name) => !byId(`${name}-block`).hidden).map((name) => [name, Number(byId(name).value)]));
 }
 
-function onArticulation() {
-  byId("articulation-value").textContent = `${Math.round(100 * articulation())} %`;
-  if (speechTimer) return; // at most so often, and the last place counts
-  speechTimer = setTimeout(() => {
-    speechTimer = 0;
-    call?.link.say({ articulation: articulation() });
+function onSlider(name) {
+  unsaid[name] = Number(byId(name).value);
+  byId(`${name}-value`).textContent = `${Math.round(100 * unsaid[name])} %`;
+  if (sayTimer) return; // at most so often, and the last place counts
+  sayTimer = setTimeout(() => {
+    sayTimer = 0;
+    call?.link.say(unsaid);
+    unsaid = {};
   }, SAY_EVERY_MS);
+}
+
+// How the face shall look; undefined where nobody may choose.
+function mood() {
+  return byId("mood-block").hidden ? undefined : byId("mood").value;
+}
+
+function setUpMovement() {
+  for (const name of SLIDERS) {
+    if (!Number.isFinite(config[name])) continue; // nobody may move it
+    byId(`${name}-block`).hidden = false;
+    byId(name).value = config[name];
+    byId(`${name}-value`).textContent = `${Math.round(100 * config[name])} %`;
+    byId(name).oninput = () => onSlider(name);
+  }
+  if (!config.moods?.length) return;
+  byId("mood-block").hidden = false;
+  byId("mood").replaceChildren(...config.moods.map((name) => new Option(name[0].toUpperCase() + name.slice(1), name)));
+  byId("mood").value = config.mood;
+  byId("mood").onchange = () => call && showFace(); // in a call of its own, as another face is
 }
 
 function setShape(width, height) {
@@ -238,17 +266,14 @@ async function begin() {
   config = await askServer("/config");
   setShape(config.width, config.height);
   for (const input of config.inputs) byId(`start-${input}`).hidden = false;
-  const [title, lead] = WELCOME[config.own_clip ? "clip" : config.inputs[0]] ?? WELCOME.mic;
+  const shared = config.inputs.includes("shared");
+  const kind = config.own_clip ? "clip" : config.listens && !shared ? "listening" : config.inputs[0];
+  const [title, lead] = WELCOME[kind] ?? WELCOME.mic;
   byId("headline").textContent = title;
-  if (Number.isFinite(config.articulation)) {
-    byId("speech").hidden = false;
-    byId("articulation").value = config.articulation;
-    byId("articulation").oninput = onArticulation;
-    onArticulation();
-  }
-  byId("lead").textContent = lead;
+  byId("lead").textContent = lead + (config.listens && shared ? HEARS_YOU : "");
+  setUpMovement();
   if (config.inputs[0] === "voice") byId("start-voice").classList.add("primary");
-  if (!config.inputs.includes("shared")) {
+  if (!shared) {
     const parts = { panel: byId("faces"), list: byId("gallery"), add: byId("add"), file: byId("photo"), remove: byId("forget") };
     faces = new Faces(config, { ...parts, hint: byId("face-hint"), error: byId("face-error"), stage: byId("stage") }, onFace);
   }

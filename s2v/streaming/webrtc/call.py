@@ -12,7 +12,8 @@ from typing import Any, Protocol
 from aiortc import MediaStreamTrack, RTCDataChannel, RTCPeerConnection, RTCSessionDescription, RTCTransportStats
 
 from s2v.errors import S2vError, StreamError
-from s2v.streaming.session.session import Stats, articulation_of
+from s2v.streaming.session.session import Stats
+from s2v.streaming.session.wishes import Wishes
 from s2v.streaming.sources.peer import PeerSource
 from s2v.streaming.sources.source import AudioSource
 from s2v.streaming.webrtc.aiortc_internals import SessionDescription, replace_jitter_buffer
@@ -27,7 +28,6 @@ RELEASE_WITHIN_S = 5.0
 MESSAGE_BYTES = 200  # what an empty one costs, or a channel
 MAX_UNASKED_BYTES = 128 * 1024
 FORGIVEN_BYTES = 2 * 1024  # of them, TEND_EVERY_S: a page whose visitor moves a slider may say so ten times a second
-MAX_WISH_CHARACTERS = 200
 LINGER_S = 0.5  # between telling the page that the end has come and hanging up
 
 
@@ -45,7 +45,9 @@ class CallStream(Protocol):
 
     async def open(self) -> None: ...
 
-    def articulate(self, articulation: float) -> None: ...
+    def grant(self, wishes: Wishes) -> None: ...
+
+    def listen_to(self, source: AudioSource) -> None: ...
 
     async def run(self) -> None: ...
 
@@ -99,26 +101,32 @@ class Call:
         return self._hung_up.is_set() or self.state == "closed"
 
     async def answer(
-        self, offer: Offer, voice: AudioSource | None, subscribe: Callable[[], CallStream] | None = None
+        self,
+        offer: Offer,
+        voice: AudioSource | None,
+        subscribe: Callable[[], CallStream] | None = None,
+        listens: bool = False,
     ) -> RTCSessionDescription:
         """Take the offer; `voice` drives the face if given, else the caller's microphone; or `subscribe` to what is on.
 
+        Args: listens: a microphone that drives nothing is heard by the face; else it is not received at all.
         Raises: StreamError, the description is unusable. S2vError, the engine cannot be opened. Closed after both.
         """
         try:
             await self._take(offer)
-            if subscribe is not None:
-                self.session = subscribe()
-            else:
-                self.session = self._make_session(voice if voice is not None else self._microphone_source())
+            plays = voice is not None or subscribe is not None
+            hears = listens and (self._microphone is not None or offer.input == "mic")
+            microphone = None if plays and not hears else self._microphone_source()
+            self.session = self._stream_of(voice if voice is not None else microphone, subscribe)
             await self.session.open()  # before the answer: no audio can pile up while a model loads
-            if offer.articulation is not None:
-                self.session.articulate(offer.articulation)
+            self.session.grant(offer.wishes)
+            if plays and microphone is not None:
+                self.session.listen_to(microphone)
             self._pc.addTrack(self.session.voice_track)
             self._pc.addTrack(self.session.face_track)
             for transceiver in self._pc.getTransceivers():  # refuse what nobody would read
-                hears = transceiver.kind == "audio" and voice is None and subscribe is None
-                transceiver.direction = "sendrecv" if hears else "sendonly"
+                reads = transceiver.kind == "audio" and microphone is not None
+                transceiver.direction = "sendrecv" if reads else "sendonly"
             await self._agree()
         except BaseException:
             await self._release()
@@ -150,6 +158,12 @@ class Call:
             raise S2vError(f"this machine gives no socket for another call ({error}): try again later") from None
         except Exception as error:  # what it asks for may go together only so far: aiortc notices here
             raise StreamError(f"the offer's SDP has no answer ({type(error).__name__}: {str(error)[:80]})") from None
+
+    def _stream_of(self, source: AudioSource | None, subscribe: Callable[[], CallStream] | None) -> CallStream:
+        if subscribe is not None:
+            return subscribe()
+        assert source is not None, "a voice, or else the microphone"
+        return self._make_session(source)
 
     def _microphone_source(self) -> AudioSource:
         if self._microphone is None:
@@ -260,9 +274,9 @@ class Call:
         if self._unasked_bytes > MAX_UNASKED_BYTES:
             log.info("a caller floods its data channel: hanging up")
             self._hung_up.set()
-        elif isinstance(message, str) and (wish := _wish_of(message)) is not None and self.session is not None:
+        elif isinstance(message, str) and self.session is not None:
             try:
-                self.session.articulate(articulation_of(wish["articulation"]))
+                self.session.grant(Wishes.in_message(message))
             except StreamError as error:
                 self._send({"state": "refused", "error": str(error)})
 
@@ -278,12 +292,3 @@ class Call:
             self._connected.set()
         elif self._pc.connectionState in ("failed", "closed"):
             self._hung_up.set()
-
-
-def _wish_of(message: str) -> dict[str, object] | None:
-    """{"articulation": ...} as the page sends it; anything else is left unread."""
-    try:
-        body = json.loads(message) if len(message) <= MAX_WISH_CHARACTERS else None
-    except (json.JSONDecodeError, RecursionError):
-        return None
-    return body if isinstance(body, dict) and body.keys() == {"articulation"} else None

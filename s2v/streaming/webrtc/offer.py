@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from s2v.errors import StreamError
-from s2v.streaming.session.session import articulation_of
+from s2v.streaming.session.wishes import AS_IT_IS, Wishes
 from s2v.streaming.webrtc.aiortc_internals import SessionDescription
 
 Input = Literal["mic", "voice", "shared"]
@@ -23,7 +23,8 @@ class Offer:
     sdp: str
     input: Input
     face: str | None = None  # id of the face to show; None is the server's own
-    articulation: float | None = None  # how strongly it speaks; None is as the server has it
+    wishes: Wishes = AS_IT_IS  # what they leave out is as the server has it
+    mood: str | None = None  # how it looks before it says anything; None is as the server has it
 
     @classmethod
     def from_json(cls, text: str) -> Offer:
@@ -40,8 +41,10 @@ class Offer:
             raise StreamError(f"the offer has {sections} media sections: send one audio, one video, one data channel")
         if not isinstance(face := body.get("face"), str | None):
             raise StreamError(f'"face" is {str(face)[:20]}: send the id of a face, or leave it out')
-        articulation = body.get("articulation")
-        return cls(body["sdp"], body["input"], face, None if articulation is None else articulation_of(articulation))
+        wishes = Wishes.of(body.get("articulation"), body.get("liveliness"))
+        if not isinstance(mood := body.get("mood"), str | None):
+            raise StreamError(f'"mood" is {str(mood)[:20]}: send the name of one, or leave it out')
+        return cls(body["sdp"], body["input"], face, wishes, mood)
 
 
 def refuse_unusable(description: SessionDescription) -> None:

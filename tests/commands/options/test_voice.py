@@ -33,7 +33,14 @@ def test_one_voice_drives_one_face(argv: list[str], capsys: pytest.CaptureFixtur
 
 @pytest.mark.parametrize(
     ("argv", "says"),
-    [(["--loop"], "--audio FILE"), (["--loop", "--mic"], "--audio FILE"), (["--json"], "--list-mics")],
+    [
+        (["--loop"], "--audio FILE"),
+        (["--loop", "--mic"], "--audio FILE"),
+        (["--json"], "--list-mics"),
+        (["--listen", "--no-idle"], "--listen has nothing to move with --no-idle"),
+        (["--liveliness", "0", "--no-idle"], "--liveliness has nothing to move with --no-idle"),
+        (["--mood", "serious", "--no-idle", "--push"], "--mood has nothing to move with --no-idle"),
+    ],
 )
 def test_options_that_mean_nothing_together_are_refused(
     argv: list[str], says: str, capsys: pytest.CaptureFixture[str]

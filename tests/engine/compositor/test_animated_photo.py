@@ -9,10 +9,12 @@ from fakes import FakeBackend, drawn_face, voice
 from poses import pose_at
 
 from s2v.engine.backends.base import Tensors
+from s2v.engine.behaviour.pose import FacePose
 from s2v.engine.compositor.cpu import Compositor, MotionCompositor, animated_photo, make_compositor
 from s2v.engine.compositor.face_tables import face_layers, idle_tables
-from s2v.engine.face.enrolment import EnrolledFace
+from s2v.engine.face.enrolment import EnrolledFace, enrol
 from s2v.engine.face.geometry import N_MESH
+from s2v.engine.face.motion_basis import aperture
 from s2v.engine.face.photo import Image
 from s2v.engine.lipsync import DrawnFrame, LipSyncEngine
 from s2v.spec import LipSyncSpec
@@ -138,6 +140,28 @@ def test_only_the_photos_outermost_pixels_stay_put(
         change = np.abs(alive.draw(said, pose_at(frame)).astype(int) - closed_face.photo)
         assert change[eyes].max() > 20
         assert max(change[0].max(), change[-1].max(), change[:, 0].max(), change[:, -1].max()) <= 8
+
+
+def test_lips_open_as_far_as_on_the_still_head(closed_face: EnrolledFace) -> None:
+    """As a tracker of landmarks sees it, over two seconds of speech while the head turns, nods and rolls."""
+    spec = SPECS["s2v"]
+    still, alive = make_compositor(closed_face, spec), make_compositor(closed_face, spec, moving=True)
+    t_s = np.arange(14) / 7
+    jaws = 1.6 + 1.5 * np.sin(2 * np.pi * 1.2 * t_s) + 0.6 * np.sin(2 * np.pi * 2.3 * t_s)
+    opened = []
+    for jaw, t in zip(jaws, t_s, strict=True):
+        said = talking(spec, closed_face, float(jaw))
+        pose = FacePose(
+            shift=(0.03 * np.sin(3 * t), 0.02 * np.sin(2 * t)),
+            yaw=0.09 * float(np.sin(2.3 * t)),
+            pitch=0.07 * float(np.sin(3.1 * t)),
+            roll=0.03 * float(np.cos(2.7 * t)),
+        )
+        frames = still.draw(said), alive.draw(said, pose)
+        opened.append([float(aperture(enrol(frame, spec).canonical)) for frame in frames])
+    of_still, of_moving = np.array(opened).T
+    assert np.ptp(of_still) > 0.1
+    assert np.corrcoef(of_still, of_moving)[0, 1] > 0.985
 
 
 # --- the engine ---------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from poses import pose_at
 
 from s2v.engine.backends.base import Tensors
-from s2v.engine.behaviour.pose import AT_REST, FacePose
+from s2v.engine.behaviour.pose import FacePose
 from s2v.engine.compositor.cpu import MotionCompositor, PixelCompositor, make_compositor
 from s2v.engine.compositor.face_tables import face_warp_tables, lower_face_box
 from s2v.engine.compositor.lips import LipLine, lip_line_colour

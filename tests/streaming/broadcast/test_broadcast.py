@@ -11,10 +11,11 @@ from av import VideoFrame
 from streaming.fakes import SIDE_PX, FakeEngine, session_of, stamp_of, tone_clip
 from streaming.virtual_time import VirtualTime
 
-from s2v.errors import ModelError
+from s2v.errors import ModelError, StreamError
 from s2v.streaming.broadcast.broadcast import Broadcast, BroadcastSource, Subscriber
 from s2v.streaming.broadcast.subscribers import WAITING_FRAMES, WAITING_PACKETS, PublishedPacket, Publisher
 from s2v.streaming.session.session import Session
+from s2v.streaming.session.wishes import Wishes
 from s2v.streaming.sources.file import FileSource
 from s2v.streaming.sources.source import AudioSource
 
@@ -103,6 +104,31 @@ def test_a_subscriber_that_takes_nothing_holds_up_nobody_and_keeps_only_the_newe
             late = await asyncio.gather(slow.face_track.recv(), slow.voice_track.recv())
             skipped = [stamp_of(now) - stamp_of(then) for now, then in zip(late, first, strict=True)]
             assert skipped[0] > 20 * 640 and skipped[1] > 40 * 960
+
+    run(subscribe)
+
+
+def test_subscribers_are_heard_until_they_leave_and_change_nothing_else() -> None:
+    async def subscribe(time: VirtualTime) -> None:
+        tones = ToneBroadcast(time)
+        async with subscribed(tones) as watching:
+            async with subscribed(tones) as speaking:
+                speaking.listen_to(FileSource(tone_clip(30.0, 330), now=time.now))
+                await stamps(watching.face_track, 40)
+                assert tones.broadcast.state()["heard"] == 1
+            (engine,) = tones.engines
+            began = int(np.argmax(engine.said_to_it != 0)) - 1
+            assert began >= 0
+            said = engine.said_to_it[began:]
+            assert np.array_equal(said, tone_clip(30.0, 330).pcm_16k[: len(said)]) and len(said) > 16_000
+            count, alone = len(engine.heard), engine.alone
+            await stamps(watching.face_track, 20)
+            assert engine.alone - alone >= len(engine.heard) - count - 640 > 5_000, "nobody speaks to it any more"
+            assert tones.broadcast.state()["heard"] == 0
+            for wish in (Wishes(articulation=1.0), Wishes(liveliness=1.0)):
+                with pytest.raises(StreamError, match=r"everybody sees this face: its (articulation|liveliness) is"):
+                    watching.grant(wish)
+            watching.grant(Wishes())
 
     run(subscribe)
 

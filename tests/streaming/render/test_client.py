@@ -11,18 +11,19 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from multiprocessing import AuthenticationError, Pipe
-from multiprocessing.connection import Client, answer_challenge, deliver_challenge
+from multiprocessing.connection import Client, Connection, answer_challenge, deliver_challenge
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 
 import numpy as np
 import pytest
 from fakes import FakeBackend, voice
-from streaming.fakes import fake_avatar
+from streaming.fakes import FakeEngine, fake_avatar
 
 from s2v.engine.avatar import Avatar, AvatarOptions
 from s2v.engine.avatar_factory import LocalAvatarFactory
 from s2v.engine.backends.batcher import BatchingBackend
+from s2v.engine.behaviour.mood import Mood
 from s2v.engine.compositor.pixel_format import PixelFormat, to_i420
 from s2v.engine.lipsync import DrawnFrame, Engine
 from s2v.errors import AudioError, BackendError, FaceError, ModelError, NoFaceError, S2vError, SeveralFacesError
@@ -36,6 +37,7 @@ from s2v.streaming.render.process import (
     put,
     slots_shape,
 )
+from s2v.streaming.render.remote_engine import RemoteEngine
 
 pytest.importorskip("torch", reason="the small test model is exported with torch")
 
@@ -154,6 +156,39 @@ def test_the_process_draws_what_calls_are_encoded_from() -> None:
     assert asked == ["i420"]
 
 
+def test_the_process_is_told_what_the_face_hears_and_how_it_shall_look() -> None:
+    moods: list[Mood | None] = []
+    engine = FakeEngine()
+    backend, key = BatchingBackend(FakeBackend), b"shared"
+    handler = RequestHandler(OneAvatar(fake_avatar(lambda: engine, moods=moods)), backend, key)  # type: ignore[arg-type]
+    face = fake_avatar().face
+
+    class Process:
+        """A render process that is a thread."""
+
+        batches = rows = 0
+        cpu_s = 0.0
+        spec, name = engine.spec, "fake"
+
+        def call(self) -> Connection:
+            ours, theirs = Pipe()
+            threading.Thread(target=handler.serve, args=(theirs,), daemon=True).start()
+            answer_challenge(ours, key)
+            deliver_challenge(ours, key)
+            return ours
+
+    said, heard = voice(0.2), voice(0.2, seed=1)
+    with RemoteEngine(Process(), face, "face", AvatarOptions(liveliness=0.5), mood="serious") as remote:
+        remote.push(said[:640])
+        remote.push(said[640:], heard[640:])
+        remote.liveliness = 0.25
+        remote.flush()
+    assert moods == ["serious"] and set(engine.livelinesses) == {0.5, 0.25}
+    assert np.array_equal(engine.heard, said) and engine.alone == 640
+    assert np.array_equal(engine.said_to_it[640:], heard[640:])
+    backend.close()
+
+
 def test_an_engine_is_private_and_leaves_nothing_behind(avatar: Avatar) -> None:
     names = sorted(SHARED_MEMORY.iterdir()) if SHARED_MEMORY.is_dir() else []
     one, other = avatar.engine("i420"), avatar.engine("i420")
@@ -249,7 +284,7 @@ if __name__ == "__main__":
     assert wait_until_gone(int(told.stdout))
 
 
-def test_a_face_speaks_as_strongly_as_asked_for_also_over_there_and_when_that_changes(avatar: Avatar) -> None:
+def test_a_face_speaks_and_moves_as_strongly_as_asked_for_also_over_there_and_when_that_changes(avatar: Avatar) -> None:
     said = voice(0.7, seed=1)
     inside = LocalAvatarFactory(options()).enrol(PHOTO.read_bytes())
     with inside.engine() as here, avatar.engine("i420") as there:
@@ -257,7 +292,7 @@ def test_a_face_speaks_as_strongly_as_asked_for_also_over_there_and_when_that_ch
         frames: dict[Engine, list[DrawnFrame]] = {here: [], there: []}
         for engine, drawn in frames.items():
             for start, share in ((0, 1.0), (4000, 1.5), (8000, 0.5)):
-                engine.articulation = share
+                engine.articulation, engine.liveliness = share, 1.5 - share
                 drawn += engine.push(said[start : start + 4000])
             drawn += engine.flush()
         for frame, same in zip(frames[there], frames[here], strict=True):
@@ -267,16 +302,24 @@ def test_a_face_speaks_as_strongly_as_asked_for_also_over_there_and_when_that_ch
         assert any(changed) and not all(changed)
         with pytest.raises(S2vError, match="articulation is 0: give a number"):
             there.articulation = 0
-        assert there.articulation == 0.5
+        with pytest.raises(S2vError, match="liveliness is -1: give a number"):
+            there.liveliness = -1
+        assert (there.articulation, there.liveliness) == (0.5, 1.0)
 
 
 def test_all_engines_begin_as_the_process_was_told() -> None:
-    strong = RenderClient(replace(options(), articulation=1.5))
+    asked = replace(options(), articulation=1.5, liveliness=0.25, mood="friendly")
+    strong = RenderClient(asked)
     try:
-        frames = talk(strong.enrol(PHOTO.read_bytes()).engine("i420"))
+        avatar = strong.enrol(PHOTO.read_bytes())
+        frames, serious = talk(avatar.engine("i420")), talk(avatar.engine("i420", "serious"))
+        with pytest.raises(S2vError, match="mood is 'sad': choose one of"):
+            avatar.engine("i420", "sad")  # type: ignore[arg-type]
     finally:
         strong.close()
-    wanted = talk(LocalAvatarFactory(replace(options(), articulation=1.5)).enrol(PHOTO.read_bytes()).engine())
-    assert all(np.array_equal(a.pixels, to_i420(b.pixels)) for a, b in zip(frames, wanted, strict=True))
+    here = LocalAvatarFactory(asked).enrol(PHOTO.read_bytes())
+    for drawn, mood in ((frames, None), (serious, "serious")):
+        wanted = talk(here.engine(mood=mood))  # type: ignore[arg-type]
+        assert all(np.array_equal(a.pixels, to_i420(b.pixels)) for a, b in zip(drawn, wanted, strict=True))
     with pytest.raises(S2vError, match="articulation is 9: give a number"):
         RenderClient(replace(options(), articulation=9))

@@ -65,7 +65,7 @@ def test_measuring_draws_encodes_and_closes_its_engine() -> None:
     assert found.sessions >= 1
 
     class Broken(FakeEngine):
-        def push(self, pcm: Pcm) -> list[DrawnFrame]:
+        def push(self, pcm: Pcm, heard: Pcm | None = None) -> list[DrawnFrame]:
             raise ZeroDivisionError
 
     broken = Broken()

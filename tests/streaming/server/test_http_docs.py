@@ -34,6 +34,7 @@ from streaming.http_document import (
     visit,
 )
 
+from s2v.engine.behaviour import options as behaviour
 from s2v.engine.face.articulation import LEAST, MOST
 from s2v.media.audio_file import PLAYBACK_HZ
 from s2v.streaming.server import app as app_module
@@ -211,11 +212,17 @@ PHRASES = {
         f"{1000 * speech_buffer.PREBUFFER_SAMPLES // PLAYBACK_HZ} ms are there",
         f"within {1000 * speech_buffer.FADE_SAMPLES // PLAYBACK_HZ} ms",
     ],
-    "POST /offer": [f"speaks, {LEAST} to {MOST};", f"more than {1000 * call_manager.STRAINED_S:g} ms behind"],
+    "POST /offer": [
+        f"speaks, {LEAST} to {MOST};",
+        f"with the conversation, {behaviour.LEAST:g} to {behaviour.MOST};",
+        "`neutral`, `friendly` or `serious`;",
+        f"more than {1000 * call_manager.STRAINED_S:g} ms behind",
+    ],
     "Data channel": [
         f"{call_module.MESSAGE_BYTES} bytes for each message",
         f"{call_module.FORGIVEN_BYTES >> 10} KiB are forgiven every half second",
         f"that strongly, {LEAST} to {MOST}",
+        f"that much, {behaviour.LEAST:g} to {behaviour.MOST}",
     ],
 }
 
@@ -277,11 +284,25 @@ def test_every_route_for_programs_has_a_curl_line() -> None:
         ("voice", {"articulation": 1.51}, 400, "articulation is 1.51: give a number from 0.5 to 1.5"),
         ("voice", {"articulation": "1"}, 400, "articulation is '1': give"),
         ("voice", {"articulation": True}, 400, "articulation is True: give"),
-        ("push", {"articulation": 1.0, "input": "shared"}, 400, "everybody sees this face"),
+        ("push", {"articulation": 1.0, "input": "shared"}, 400, "everybody sees this face: its articulation is"),
+        ("push", {"liveliness": 1.0, "input": "shared"}, 400, "everybody sees this face: its liveliness is"),
+        ("push", {"mood": "neutral", "input": "shared"}, 400, "everybody sees this face: its mood is"),
+        ("voice", {"liveliness": 0}, 200, ""),
+        ("voice", {"liveliness": None, "mood": None}, 200, ""),
+        ("voice", {"liveliness": 1.51}, 400, "liveliness is 1.51: give a number from 0 to 1.5"),
+        ("voice", {"liveliness": "1"}, 400, "liveliness is '1': give"),
+        ("voice", {"mood": "friendly"}, 200, ""),
+        ("voice", {"mood": "sad"}, 400, "mood is 'sad': choose one of neutral, friendly, serious"),
+        ("voice", {"mood": ["neutral"]}, 400, "\"mood\" is ['neutral']: send the name of one"),
+        ("still", {"liveliness": 1.0}, 400, "hold still but for their lips: leave liveliness out"),
+        ("still", {"mood": "neutral"}, 400, "hold still but for their lips: leave mood out"),
+        ("still", {}, 200, ""),
+        ("calm", {"input": "mic"}, 400, "the offer sends no audio: add the microphone's track"),
+        ("calm", {}, 200, ""),
         ("push", {"input": "shared"}, 200, ""),
     ],
 )
-def test_how_strongly_a_face_speaks_is_asked_for_or_refused(
+def test_how_a_face_speaks_and_moves_is_asked_for_or_refused(
     server: str, wish: dict[str, object], status: int, said: str
 ) -> None:
     async def ask(client: TestClient[Any, Any]) -> None:
@@ -293,9 +314,24 @@ def test_how_strongly_a_face_speaks_is_asked_for_or_refused(
     visit(server, ask)
 
 
-@pytest.mark.parametrize(("server", "shown"), [("plain", 1.0), ("soft", 0.75), ("pixels", None), ("push", None)])
-def test_callers_are_told_how_strongly_faces_speak_if_they_can_change_it(server: str, shown: float | None) -> None:
+@pytest.mark.parametrize(
+    ("server", "shown"),
+    [
+        ("plain", (1.0, 1.0, "neutral")),
+        ("soft", (0.75, 1.0, "neutral")),
+        ("pixels", (None, 1.0, "neutral")),
+        ("calm", (1.0, 0.5, "friendly")),
+        ("still", (1.0, None, None)),
+        ("push", (None, None, None)),
+    ],
+)
+def test_callers_are_told_how_faces_speak_and_move_if_they_can_change_it(
+    server: str, shown: tuple[object, ...]
+) -> None:
     async def ask(client: TestClient[Any, Any]) -> None:
-        assert (await (await client.get("/config")).json())["articulation"] == shown
+        config = await (await client.get("/config")).json()
+        assert (config["articulation"], config["liveliness"], config["mood"]) == shown
+        assert config["moods"] == ([] if config["mood"] is None else ["neutral", "friendly", "serious"])
+        assert config["listens"] == (server == "calm")
 
     visit(server, ask)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import fields
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from streaming.fakes import fake_avatar
 
-from s2v.engine.face.articulation import LEAST, MOST, USUAL
+from s2v.engine.behaviour import options as behaviour
+from s2v.engine.face import articulation
 from s2v.streaming.server.access import STATIC
 from s2v.streaming.server.app import create_app
 from s2v.streaming.server.call_manager import LiveOptions
+from s2v.streaming.session.wishes import Wishes
 
 PAGE = (STATIC / "index.html").read_text(encoding="utf-8")
 SCRIPTS = {path.name: path.read_text(encoding="utf-8") for path in STATIC.glob("*.js")}
@@ -64,9 +67,19 @@ def test_those_who_move_little_and_those_who_touch_are_thought_of() -> None:
     assert 'role="status"' in PAGE and PAGE.count('role="alert"') == 2
 
 
-def test_the_slider_of_articulation_goes_as_far_as_the_engine() -> None:
-    (slider,) = re.findall(r'<input id="articulation"[^>]*>', PAGE)
-    given = dict(re.findall(r'(\w+)="([^"]*)"', slider))
-    assert (float(given["min"]), float(given["max"]), float(given["value"])) == (LEAST, MOST, USUAL)
-    steps = (USUAL - LEAST) / float(given["step"])
+@pytest.mark.parametrize("name", [field.name for field in fields(Wishes)])
+def test_a_slider_goes_as_far_as_the_engine_and_says_what_it_does(name: str) -> None:
+    of = {"articulation": articulation, "liveliness": behaviour}[name]
+    (slider,) = re.findall(rf'<input id="{name}"[^>]*>', PAGE)
+    given = dict(re.findall(r'([\w-]+)="([^"]*)"', slider))
+    assert (float(given["min"]), float(given["max"]), float(given["value"])) == (of.LEAST, of.MOST, of.USUAL)
+    steps = (of.USUAL - of.LEAST) / float(given["step"])
     assert steps == pytest.approx(round(steps)), "it can come back"
+    assert f'<label for="{name}">{name.capitalize()}</label>' in PAGE
+    assert f'id="{given["aria-describedby"]}"' in PAGE and f'<output id="{name}-value" for="{name}">' in PAGE
+    assert f'id="{name}-block"' in PAGE and f'"{name}"' in SCRIPTS["page.js"].split("const SLIDERS = ")[1].split(";")[0]
+
+
+def test_the_page_says_that_the_motion_is_nobodys() -> None:
+    note = " ".join(PAGE.split('class="note">')[1].split("</p>")[0].split())
+    assert "How head, brows and eyes move is invented from the sound" in note and "it is not how you move" in note

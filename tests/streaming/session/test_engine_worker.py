@@ -13,6 +13,7 @@ from s2v.engine.lipsync import DrawnFrame
 from s2v.errors import ModelError
 from s2v.streaming.session.buffers import DueFrame
 from s2v.streaming.session.engine_worker import BATCH_SAMPLES, MAX_PENDING_SAMPLES, EngineWorker, TimelineMap
+from s2v.streaming.session.wishes import Wishes
 
 
 def draw(
@@ -169,7 +170,7 @@ class EngineThatDrawsAtTheEnd(FakeEngine):
         super().__init__()
         self._time = time
 
-    def push(self, pcm: NDArray[np.float32]) -> list[DrawnFrame]:
+    def push(self, pcm: NDArray[np.float32], heard: NDArray[np.float32] | None = None) -> list[DrawnFrame]:
         self.heard = np.concatenate([self.heard, pcm])
         return []
 
@@ -202,15 +203,15 @@ def test_the_map_keeps_only_the_pieces_it_needs() -> None:
     assert np.all(np.diff([timeline.locate(999 * 320 + k) for k in range(10)]) == 1)
 
 
-def test_frames_speak_as_strongly_as_the_worker_was_last_told() -> None:
+def test_frames_speak_and_move_as_strongly_as_the_worker_was_last_told() -> None:
     time, engine = VirtualTime(), FakeEngine()
-    engine.articulation = 0.75  # its own
+    engine.articulation, engine.liveliness = 0.75, 1.25  # its own
 
     async def run() -> None:
         worker = EngineWorker(lambda: engine, lambda _: None, time.now)
         running = asyncio.create_task(worker.run())
         for at, share in ((0, None), (16_000, 1.5), (32_000, 0.5)):
-            worker.articulation = share
+            worker.wishes = Wishes(articulation=share)
             for start in range(0, 16_000, 640):
                 worker.feed(at + start, tone(0.04, rate_hz=16_000))
                 while worker._waiting or worker.drawn < engine.spec.frame_count(len(engine.heard)) - 3:
@@ -224,3 +225,29 @@ def test_frames_speak_as_strongly_as_the_worker_was_last_told() -> None:
     assert len(found) == 75 and set(found) == {0.75, 1.5, 0.5}
     assert found == sorted(found, key=[0.75, 1.5, 0.5].index), "each from its own moment on"
     assert all(20 <= found.count(share) <= 28 for share in set(found))
+    assert set(engine.livelinesses) == {1.25}, "nobody asked for another"
+
+
+def test_what_is_said_to_the_face_stays_with_the_audio_it_was_said_to() -> None:
+    time, engine = VirtualTime(), FakeEngine()
+    said, heard = np.linspace(-1, 1, 32_000, dtype=np.float32), np.linspace(0.5, -0.5, 32_000, dtype=np.float32)
+
+    async def run() -> None:
+        worker = EngineWorker(lambda: engine, lambda _: None, time.now)
+        worker.wishes = Wishes(liveliness=0.5)
+        running = asyncio.create_task(worker.run())
+        for start in (*range(0, 16_000, 320), 16_000):  # packets, and a long gap in one go, of which much is skipped
+            part = slice(start, start + 320 if start < 16_000 else None)
+            worker.feed(start, said[part], None if start % 960 == 320 else heard[part])
+            while start < 16_000 and worker._waiting:
+                await asyncio.sleep(0.001)
+        worker.finish()
+        await running
+        assert worker.skipped_samples > 8_000
+        await worker.close()
+
+    time.run(run())
+    at = np.searchsorted(said, engine.heard)
+    assert len(at) < 24_000
+    assert np.array_equal(engine.said_to_it, np.where((at < 16_000) & (at // 320 % 3 == 1), 0, heard[at]))
+    assert 0 < engine.alone < 16_000 and set(engine.livelinesses) == {0.5} and set(engine.articulations) == {1.0}

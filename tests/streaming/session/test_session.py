@@ -15,7 +15,10 @@ from streaming.virtual_time import VirtualTime
 from s2v.errors import BackendError, ModelError, StreamError
 from s2v.spec import LipSyncSpec
 from s2v.streaming.session.engine_worker import MAX_WAIT_S
+from s2v.streaming.session.heard import GATHERED_SAMPLES
 from s2v.streaming.session.session import Session, Stats
+from s2v.streaming.session.wishes import Wishes
+from s2v.streaming.sources.file import FileSource
 from s2v.streaming.sources.source import AudioChunk
 
 PACKET_S = 0.02
@@ -411,33 +414,62 @@ def test_a_machine_that_draws_late_holds_back_more_instead_of_showing_nothing() 
     time.run(play())
 
 
-def test_a_session_speaks_as_strongly_as_asked_for_and_refuses_what_cannot_be() -> None:
+def test_a_session_speaks_and_moves_as_strongly_as_asked_for_and_refuses_what_cannot_be() -> None:
     async def run(time: VirtualTime, engine: FakeEngine) -> None:
         session = session_of(tone_clip(1.0), lambda: engine, time)
         with pytest.raises(StreamError, match="cannot speak more or less strongly"):
-            session.articulate(1.25)  # before it is open nobody knows
+            session.grant(Wishes(articulation=1.25))  # before it is open nobody knows
         await session.open()
-        session.articulate(1.25)
-        with pytest.raises(StreamError, match=r"articulation is 1\.6: give a number from 0\.5 to 1\.5"):
-            session.articulate(1.6)
+        session.grant(Wishes(articulation=1.25))
+        session.grant(Wishes(liveliness=0.0))
         await session.run()
         await session.close()
 
     time, engine = VirtualTime(), FakeEngine()
     time.run(run(time, engine))
-    assert set(engine.articulations) == {1.25}
+    assert set(engine.articulations) == {1.25} and set(engine.livelinesses) == {0.0}
 
 
-def test_a_network_of_pixels_speaks_as_it_does() -> None:
+def test_a_network_of_pixels_speaks_as_it_does_and_a_face_that_holds_still_does_not_move() -> None:
     engine = FakeEngine()
     engine.spec = LipSyncSpec.of("speech2vid")
     time = VirtualTime()
 
     async def run() -> None:
-        session = session_of(tone_clip(1.0), lambda: engine, time)
+        session = session_of(tone_clip(1.0), lambda: engine, time, moves=False)
         await session.open()
         with pytest.raises(StreamError, match="cannot speak more or less strongly: leave articulation out"):
-            session.articulate(1.25)
+            session.grant(Wishes(articulation=1.25))
+        with pytest.raises(StreamError, match="hold still but for their lips: leave liveliness out"):
+            session.grant(Wishes(liveliness=0.5))
+        session.grant(Wishes())
         await session.close()
 
     time.run(run())
+
+
+def test_a_face_hears_who_speaks_to_it_on_the_clock_of_its_own_voice_and_sends_it_to_nobody() -> None:
+    time, engine = VirtualTime(), FakeEngine()
+    other = tone_clip(2.0, 330)
+    sent: list[AudioFrame] = []
+
+    async def run() -> None:
+        session = session_of(tone_clip(3.0), lambda: engine, time)
+        receiving = asyncio.create_task(receive(session.voice_track, sent, time, 3.3))
+        session.listen_to(FileSource(other, now=time.now))
+        await session.run()
+        await receiving
+        assert len(session.heard) == 0, "it has ended"
+        await session.close()
+
+    time.run(run())
+    began = int(np.argmax(np.abs(engine.said_to_it) > 0)) - 1  # the tone's own first sample is 0
+    assert 0 <= began <= GATHERED_SAMPLES
+    ends = began + len(other.pcm_16k)
+    gap = np.flatnonzero(engine.said_to_it[began:ends] != other.pcm_16k)
+    assert len(gap) <= GATHERED_SAMPLES, "every sample in its place, but for the last, which no more follow"
+    assert not engine.said_to_it[ends:].any() and engine.alone >= 16_000 - 2 * GATHERED_SAMPLES
+    assert np.array_equal(engine.heard, tone_clip(3.0).pcm_16k), "its own voice is what it was"
+    played = np.concatenate([frame.to_ndarray()[0, ::2] for frame in sent]).astype(np.float32)
+    spectrum = np.abs(np.fft.rfft(played[48_000:96_000]))
+    assert np.argmax(spectrum) == 220 and spectrum[330] < 1e-3 * spectrum[220]

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from streaming.client import Client, next_picture, next_sound
 from streaming.fakes import SIDE_PX, FakeEngine, fake_avatar, tone_clip
 
+from s2v.engine.behaviour.mood import Mood
 from s2v.engine.compositor.pixel_format import PixelFormat
 from s2v.streaming.server.app import create_app
 from s2v.streaming.server.call_manager import CALL_MANAGER, LiveOptions
@@ -63,7 +64,7 @@ class Peer:
         client: Client,
         microphone: MediaStreamTrack | None,
         face: str | None = None,
-        without_microphone: str = "voice",
+        asks: str | None = None,
         **wishes: object,
     ) -> None:
         self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
@@ -72,7 +73,7 @@ class Peer:
         self.client = client
         self._microphone = microphone
         self._wishes = wishes if face is None else {"face": face, **wishes}
-        self._input = without_microphone
+        self._input = asks or ("mic" if microphone is not None else "voice")
 
     async def call(self) -> None:
         self.channel = self.pc.createDataChannel("state")
@@ -84,9 +85,8 @@ class Peer:
             self.pc.addTransceiver("audio", direction="recvonly")
         self.pc.addTransceiver("video", direction="recvonly")
         await self.pc.setLocalDescription(await self.pc.createOffer())
-        kind = "mic" if self._microphone is not None else self._input
         reply = await self.client.post(
-            "/offer", json={"sdp": self.pc.localDescription.sdp, "type": "offer", "input": kind, **self._wishes}
+            "/offer", json={"sdp": self.pc.localDescription.sdp, "type": "offer", "input": self._input, **self._wishes}
         )
         answer = await reply.json()
         assert reply.status == 200, answer
@@ -227,14 +227,46 @@ def test_a_caller_says_how_strongly_the_face_shall_speak_and_changes_it_in_the_c
             await until(lambda: engine.articulations[-1] == 1.5)
             for unread in ("", "{", '{"articulation": 1.2, "more": 1}', "[1]", '"articulation"', "x" * 5000):
                 peer.channel.send(unread)
-            for wrong in (1.6, "loud", True, None):
-                peer.channel.send(json.dumps({"articulation": wrong}))
-            await until(lambda: sum('"refused"' in message for message in peer.messages) == 4)
+            for wrong in (1.6, "loud", True):
+                peer.channel.send(json.dumps({"articulation": wrong, "liveliness": 0.5}))
+            await until(lambda: sum('"refused"' in message for message in peer.messages) == 3)
             refused = [json.loads(message) for message in peer.messages if '"refused"' in message]
             assert "articulation is 1.6: give a number from 0.5 to 1.5" in refused[0]["error"]
             seen = len(engine.articulations)
             await until(lambda: len(engine.articulations) > seen + 5)
             assert set(engine.articulations[seen:]) == {1.5}, "a wrong wish changes nothing"
+            assert set(engine.livelinesses) == {1.0}, "nor what stands beside it"
+            peer.channel.send(json.dumps({"liveliness": 0}))
+            await until(lambda: engine.livelinesses[-1] == 0)
+            assert engine.articulations[-1] == 1.5
+            await peer.pc.close()
+
+    run(call)
+
+
+def test_a_caller_chooses_how_lively_the_face_is_and_its_mood_for_the_call() -> None:
+    async def call() -> None:
+        engine, moods = FakeEngine(), list[Mood | None]()
+        options = LiveOptions(fake_avatar(lambda: engine, moods=moods), sample_clip=tone_clip(60.0))
+        async with serving(options) as client:
+            peer = Peer(client, None, liveliness=1.25, mood="friendly")
+            await peer.call()
+            await until(lambda: len(engine.livelinesses) > 5)
+            assert set(engine.livelinesses) == {1.25} and moods == ["friendly"]
+            await peer.pc.close()
+
+    run(call)
+
+
+def test_a_face_that_only_listens_hears_its_caller_and_says_nothing() -> None:
+    async def call() -> None:
+        engine = FakeEngine()
+        async with serving(LiveOptions(fake_avatar(lambda: engine), listens=True)) as client:
+            peer = Peer(client, Microphone())
+            await peer.call()
+            sound = await listen(peer.tracks["audio"], 2.0)
+            assert not engine.heard.any() and np.abs(sound).max() < 1e-3, "it says nothing, and nothing comes back"
+            assert pitch_hz(np.repeat(engine.said_to_it[-8000:], 3)) == pytest.approx(220, abs=3)
             await peer.pc.close()
 
     run(call)

@@ -23,7 +23,6 @@ from s2v.engine.face.photo import Image
 _BAND_PX = 64  # about so many rows are drawn together
 _NEAR_MOUTH = 0.5  # face units around the mouth at rest that lips may come to
 _NOTHING, _ALL = 0, 2  # of `HeadTables.cover`
-_FALSE = np.zeros(1, bool)
 
 
 class Band(NamedTuple):
@@ -158,9 +157,8 @@ def _lay_over(picture: Image, layer: NDArray[np.uint8]) -> None:
 
 
 def _longest_run(flags: NDArray[np.bool_]) -> tuple[int, int]:
-    """First and one past the last of the longest run of true ones, (0, 0) without any."""
-    edges = np.flatnonzero(np.diff(np.concatenate([_FALSE, flags, _FALSE])))
-    if not len(edges):
-        return 0, 0
-    longest = int((edges[1::2] - edges[::2]).argmax())
-    return int(edges[2 * longest]), int(edges[2 * longest + 1])
+    """First and one past the last of the longest run of true ones; an empty one at 0 without any."""
+    each = flags.tobytes()  # a byte a flag: ten times as fast as with arrays this short
+    longest = max(each.split(b"\0"), key=len)
+    first = each.find(longest)
+    return first, first + len(longest)

@@ -67,7 +67,7 @@ class HeadMotion:
             given[[_X, _Y, _Z], axis] = row - np.eye(3)[axis]
         c, s = cos(pose.roll), sin(pose.roll)
         roll = np.array([[c, -s], [s, c]])
-        given = given @ roll.T
+        given = np.asarray(given @ roll.T, np.float64)
         given[[_X, _Y]] += (roll - np.eye(2)).T
         given[_ONE] += np.array(pose.shift) - (roll - np.eye(2)) @ self._neck
         # It grows, and what is nearer to the camera grows more.
@@ -78,7 +78,7 @@ class HeadMotion:
         given[_Z] += pose.lean / CAMERA_UNITS * self._nearer_from
         given *= self.unit_px
         given[_BREATH] = pose.breath * self._up
-        return given
+        return np.asarray(given, np.float64)
 
     def depth_shift(self, pose: FacePose) -> Points:
         """(2,) photo pixels by which a face unit more of depth shifts what lies near the middle of the face."""
@@ -92,5 +92,4 @@ class HeadMotion:
         yaw = np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
         c, s = cos(pose.pitch), sin(pose.pitch)
         pitch = np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
-        turned: Points = self._rotation.T @ yaw @ pitch @ self._rotation
-        return turned
+        return np.asarray(self._rotation.T @ yaw @ pitch @ self._rotation, np.float64)

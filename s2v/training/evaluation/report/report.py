@@ -197,11 +197,11 @@ def _head_tables(found: Evaluation) -> list[tuple[str, list[list[str]]]]:
     """Of heads that move: each set beside its film, the photos beside people who talk freely."""
     by_name = by_set(found.clips)
     given = [
-        (f"Head of {name} ({len(clips)}) against film, within 3 s, median over clips", head_rows(clips))
+        (f"Head of {name} ({len(clips)}) against film, median over clips", head_rows(clips))
         for name, clips in by_name.items()
     ]
     given.append(("Head with the voice, holds, blinks and picture, median over clips", head_other_rows(by_name)))
-    given.append(("Heads of unseen faces beside free talkers', within 3 s", head_face_rows(found.faces)))
+    given.append(("Heads of unseen faces beside free talkers'", head_face_rows(found.faces)))
     given.append(("Heads of unseen faces: voice, holds, blinks and picture", head_face_other_rows(found.faces)))
     return [(title, rows) for title, rows in given if rows]
 

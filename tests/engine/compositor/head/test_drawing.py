@@ -12,7 +12,7 @@ from poses import pose_at
 
 from s2v.engine.behaviour.pose import AT_REST, FacePose
 from s2v.engine.compositor.face_tables import lower_face_box
-from s2v.engine.compositor.head.drawing import MovingHead
+from s2v.engine.compositor.head.drawing import MovingHead, _longest_run
 from s2v.engine.compositor.head.fine_photo import FINE
 from s2v.engine.compositor.head.layers import Layers, layers
 from s2v.engine.compositor.head.tables import HeadTables, head_tables
@@ -177,7 +177,8 @@ def test_the_layer_lies_over_the_background_and_hides_it_inside() -> None:
     height, width = face.photo.shape[:2]
     oval = np.zeros((height, width), np.uint8)
     cv2.fillPoly(oval, [face.landmarks[list(FACE_OVAL), :2].round().astype(np.int32)], 255)
-    matte = cv2.GaussianBlur(cv2.dilate(oval, np.ones((31, 31), np.uint8)).astype(np.float32) / 255, (0, 0), 4)
+    wide = cv2.dilate(oval, np.ones((31, 31), np.uint8)).astype(np.float32) / 255
+    matte = np.asarray(cv2.GaussianBlur(wide, (0, 0), 4), np.float32)
     matte[matte < 0.01], matte[matte > 0.99] = 0, 1
     red, blue = (np.full((height, width, 3), colour, np.uint8) for colour in ((0, 0, 250), (250, 0, 0)))
     at_rest = (blue + matte[..., None] * (red.astype(np.float32) - blue) + 0.5).astype(np.uint8)
@@ -251,3 +252,8 @@ def test_frames_of_one_pose_are_the_same_whatever_was_drawn_between(roomy: HeadT
     first = [drawn(head, pose) for pose in POSES]
     for pose, frame in zip(reversed(POSES), reversed(first), strict=True):
         np.testing.assert_array_equal(drawn(head, pose), frame)
+
+
+def test_the_longest_run_is_found() -> None:
+    for flags, wanted in (("0110111010", (4, 7)), ("1", (0, 1)), ("000", (0, 0)), ("0011", (2, 4)), ("110011", (0, 2))):
+        assert _longest_run(np.array([flag == "1" for flag in flags])) == wanted

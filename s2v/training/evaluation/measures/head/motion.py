@@ -13,7 +13,6 @@ from s2v.training.evaluation.measures.head.curves import KEYS, Curve, HeadCurves
 from s2v.training.evaluation.measures.head.holds import hold_figures, holds_of
 from s2v.training.evaluation.measures.metrics import correlation, loudness
 
-STRETCH_S = 3.0  # clips of any length are comparable: deviations are those within so much, the median stretch
 COUPLED = ("y", "pitch", "brow", "lid")
 MAX_LAG_S = 0.5
 _SHIFT_S = 3.0  # the sound moved by at least that much is by chance
@@ -33,22 +32,17 @@ class LoudnessFit(NamedTuple):
 def amounts(head: HeadCurves, fps: int) -> dict[str, float]:
     """`KEY_sd`, `KEY_speed` (RMS, a second) and `KEY_acceleration` (RMS, a second squared) of all quantities.
 
-    The detector's trembling is taken out of each.
+    The detector's trembling is taken out of each. Heads wander: only clips of one length can be compared in `KEY_sd`.
     """
     found = moves(head.values, fps)
     noise = tremble(head.values)[:, None] * np.array(noise_gains(fps))
-    length = round(STRETCH_S * fps)
-    starts = range(0, max(1, len(head) - length + 1), max(1, length // 2))
-    seen = {
-        "sd": [found.place[start : start + length].std(0) for start in starts],
-        "speed": [_rms(found.speed[start : start + length]) for start in starts],
-        "acceleration": [_rms(found.acceleration[start : start + length]) for start in starts],
+    seen = np.stack([found.place.std(0), _rms(found.speed), _rms(found.acceleration)], axis=1)
+    less = np.sqrt(np.maximum(0, seen**2 - noise**2))
+    return {
+        f"{key}_{name}": float(value)
+        for key, row in zip(KEYS, less, strict=True)
+        for name, value in zip(AMOUNTS, row, strict=True)
     }
-    result: dict[str, float] = {}
-    for column, name in enumerate(AMOUNTS):
-        less = np.sqrt(np.maximum(0, np.square(seen[name]) - noise[:, column] ** 2))
-        result |= {f"{key}_{name}": float(value) for key, value in zip(KEYS, np.median(less, axis=0), strict=True)}
-    return result
 
 
 def coupling(curve: NDArray[np.floating[Any]], loud: NDArray[np.floating[Any]], fps: int) -> LoudnessFit:

@@ -10,7 +10,7 @@ from s2v.training.evaluation.measures.probes import Probe, at_least, at_most, be
 
 # People who talk freely, their own way of sitting still included: x, y, yaw, pitch and roll are medians of nine talkers
 # kept back (their yaw and pitch from how far the nose goes, 0.0096 and 0.0105 face units a degree); brows, lids and the
-# speeds of yaw and pitch are those of three recorded addresses, within 3 s each (docs/LOG.md). Talkers who read six
+# speeds of yaw and pitch are those of three recorded addresses, the median 3 s (docs/LOG.md). Talkers who read six
 # words into a booth's camera, as in GRID, move a tenth as far and are no measure.
 FREE_SD = {"x": 0.064, "y": 0.071, "yaw": 3.3, "pitch": 2.0, "roll": 3.1, "brow": 0.009, "lid": 0.011}
 FREE_SPEED = {"x": 0.24, "y": 0.28, "yaw": 9.9, "pitch": 6.5, "roll": 7.3, "brow": 0.036, "lid": 0.068}

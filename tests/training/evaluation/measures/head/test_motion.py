@@ -30,15 +30,10 @@ def test_deviation_speed_and_acceleration_of_a_sine() -> None:
 
 def test_the_detectors_trembling_is_no_motion() -> None:
     still, moving = (amounts(head_of(N, noise=0.01, y=curve), FPS) for curve in (np.zeros(N), sine(N, 2.0, 0.05)))
-    assert still["y_sd"] < 0.3 * 0.01 * 0.58 + 0.002
+    assert still["y_sd"] < 0.3 * 0.01  # of which the parabola lets 0.58 through
     assert still["y_speed"] < 0.5 * 0.01 * 4.7
     assert moving["y_sd"] == pytest.approx(0.05 / np.sqrt(2), rel=0.05)
     assert moving["y_speed"] == pytest.approx(np.pi * 0.05 / np.sqrt(2), rel=0.1)
-
-
-def test_a_slow_drift_counts_by_what_it_does_in_three_seconds() -> None:
-    drift = np.arange(N) / FPS * 0.02  # face units a second, for 24 s
-    assert amounts(head_of(N, x=drift), FPS)["x_sd"] == pytest.approx(0.02 * 3 / np.sqrt(12), rel=0.02)
 
 
 @pytest.mark.parametrize(("sign", "late"), [(1, 5), (-1, -7)])
