@@ -14,11 +14,11 @@ from torch import Tensor
 
 from s2v.engine.compositor.cpu import MotionCompositor
 from s2v.engine.compositor.mouth.interior import Seen
+from s2v.engine.compositor.torch.drawing.head import carry, forward_field
+from s2v.engine.compositor.torch.drawing.warp import lips, on_photo
 from s2v.engine.compositor.torch.tables.face_tensors import face_tensors
 from s2v.engine.compositor.torch.tables.frame_inputs import FrameInputs, PoseInputs
 from s2v.engine.compositor.torch.tables.layout import Layout, size_of
-from s2v.engine.compositor.torch.drawing.head import carry, forward_field
-from s2v.engine.compositor.torch.drawing.warp import lips, on_photo
 from s2v.engine.face.enrolment import EnrolledFace, face_from_landmarks
 from s2v.engine.face.geometry import Points, canonical_face
 from s2v.spec import LipSyncSpec
@@ -52,9 +52,7 @@ class BothCompositors:
         self.whole = Seen(0, 0, *size_of(self.on_cpu.tables.interior.window))
         self._pose_inputs = PoseInputs(self.on_cpu, self.layout)
 
-    def frame(
-        self, motion: NDArray[np.float32], index: int = 0, depth_shift: Points | None = None
-    ) -> FrameOfBoth:
+    def frame(self, motion: NDArray[np.float32], index: int = 0, depth_shift: Points | None = None) -> FrameOfBoth:
         """Args: motion: (n_motion,). index: of a pose, see `pose_at`. depth_shift: instead of the pose's own."""
         pose, weights = self.on_cpu.fitted(pose_at(index)), np.append(motion, np.float32(1))
         inputs = FrameInputs.of(torch.from_numpy(self._pose_inputs(pose_at(index)))[None])

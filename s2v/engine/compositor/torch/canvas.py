@@ -17,12 +17,12 @@ from torch import Tensor
 from s2v.engine.backends.base import Outputs
 from s2v.engine.backends.graphs import one_line
 from s2v.engine.compositor.pixel_format import PixelFormat
-from s2v.engine.compositor.torch.drawing.draw import P, R, StepCompiler, draw, uncompiled
 from s2v.engine.compositor.torch.draw_stream import DrawStream
-from s2v.engine.compositor.torch.tables.face_tensors import FaceTensors
-from s2v.engine.compositor.torch.tables.layout import Layout, slices
+from s2v.engine.compositor.torch.drawing.draw import P, R, StepCompiler, draw, uncompiled
 from s2v.engine.compositor.torch.pixel_format import frame_shape, write_frame
 from s2v.engine.compositor.torch.staging import StagingBuffers
+from s2v.engine.compositor.torch.tables.face_tensors import FaceTensors
+from s2v.engine.compositor.torch.tables.layout import Layout, slices
 from s2v.engine.face.photo import Image
 from s2v.errors import BackendError
 

@@ -26,13 +26,12 @@ from s2v.engine.compositor.cpu import MotionCompositor
 from s2v.engine.compositor.face_tables import lower_face_box
 from s2v.engine.compositor.mouth.own_teeth import own_teeth
 from s2v.engine.compositor.torch.compositor import TorchBatchCompositor, TorchCompositor
-from s2v.engine.compositor.torch.drawing.draw import draw
 from s2v.engine.compositor.torch.draw_stream import DrawStream, next_draw_stream
-from s2v.engine.compositor.torch.tables.face_tensors import face_tensors
-from s2v.engine.compositor.torch.tables.frame_inputs import PoseInputs
-from s2v.engine.compositor.torch.tables.layout import is_empty
-from s2v.engine.compositor.torch.tables.frame_inputs import Inputs
+from s2v.engine.compositor.torch.drawing.draw import draw
 from s2v.engine.compositor.torch.drawing.warp import articulate
+from s2v.engine.compositor.torch.tables.face_tensors import face_tensors
+from s2v.engine.compositor.torch.tables.frame_inputs import Inputs, PoseInputs
+from s2v.engine.compositor.torch.tables.layout import is_empty
 from s2v.engine.face.articulation import articulated
 from s2v.engine.face.enrolment import EnrolledFace, enrol
 from s2v.engine.face.geometry import LOWER_INNER_LIP, UPPER_INNER_LIP

@@ -12,8 +12,8 @@ from torch import Tensor
 from s2v.engine.compositor.mouth import tongue as shapes
 from s2v.engine.compositor.mouth.interior_tables import LOWER_DEPTH, TONGUE_DEPTH, UPPER_DEPTH
 from s2v.engine.compositor.torch.drawing.lips import LipOpening
-from s2v.engine.compositor.torch.tables.mouth_tensors import InteriorTensors, MouthTensors
 from s2v.engine.compositor.torch.drawing.look_up import look_up, smoothstep
+from s2v.engine.compositor.torch.tables.mouth_tensors import InteriorTensors, MouthTensors
 
 N_SHAPES, N_BEHIND = 7, 3  # planes of `soft_shapes`, and those behind the lower teeth
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from s2v.engine.compositor.face_tables import FaceTables
 from s2v.engine.face.maps import Box
 from s2v.errors import BackendError
+
 _NO_BOX, _NO_SIZE = (0, 0, 0, 0), (0, 0)
 
 

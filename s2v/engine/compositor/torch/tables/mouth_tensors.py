@@ -157,7 +157,11 @@ def interior_tensors(tables: InteriorTables, n_motion: int, layout: Layout) -> I
 def _numbers(tables: InteriorTables, n_motion: int, layout: Layout) -> NDArray[np.float64]:
     """(n_motion + 1 + 5, len(NUMBERS)), of `InteriorTensors`."""
     window_to_row = np.linalg.inv(tables.row_to_window[:, :2])
-    jaw = JAW_SHARE * tables.chin_moves @ (unit_step(layout.row)[:, None] * window_to_row @ tables.plane_to_window[:, :2]).T
+    jaw = (
+        JAW_SHARE
+        * tables.chin_moves
+        @ (unit_step(layout.row)[:, None] * window_to_row @ tables.plane_to_window[:, :2]).T
+    )
     zero = np.zeros(n_motion + 1 + len(TRACT_VARIABLES))
     one = zero.copy()
     one[n_motion] = 1

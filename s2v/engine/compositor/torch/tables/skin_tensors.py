@@ -49,4 +49,3 @@ def _one_field(field: SkinField | None, layout: Layout) -> SkinTensors:
         places=as_float(places.T.reshape(3, 1, 1, 2)),
         back_px=as_float((-1 / per_px).reshape(2, 1, 1)),
     )
-
