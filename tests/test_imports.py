@@ -146,7 +146,8 @@ HEAVY_FILES |= {"plot", "stages_plot"}
 
 
 def _light(top: str) -> list[str]:
-    light = [path for path in FILES if folder_of(path) not in HEAVY and path.stem not in HEAVY_FILES]
+    bare = [path for path in FILES if not any(is_within(folder_of(path), heavy) for heavy in HEAVY)]
+    light = [path for path in bare if path.stem not in HEAVY_FILES]
     return [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in light if is_within(folder_of(path), top)]
 
 

@@ -210,9 +210,18 @@ def _parity(backend: Backend, compositor: TorchCompositor, identity: Tensors) ->
 
 
 def _some_pose(seed: int) -> FacePose:
-    """A head that is turned, shifted and looks aside."""
-    x, y, yaw, pitch, roll, look = np.random.default_rng(seed).uniform(-1, 1, 6)
-    return FacePose((0.01 * x, 0.008 * y), 0.1 * yaw, 0.07 * pitch, 0.01 * roll, gaze=(0.04 * look, 0.01 * look))
+    """A head that is turned, shifted and near, looks aside and raises its brows, as far as heads do that."""
+    x, y, yaw, pitch, roll, look, brows, corners = np.random.default_rng(seed).uniform(-1, 1, 8)
+    return FacePose(
+        shift=(0.07 * x, 0.08 * y),
+        yaw=0.14 * yaw,
+        pitch=0.1 * pitch,
+        roll=0.06 * roll,
+        lean=0.06 * x,
+        gaze=(0.04 * look, 0.01 * look),
+        brows=0.04 * brows,
+        corners=0.02 * corners,
+    )
 
 
 def _kept(outputs: Tensors) -> Tensors:

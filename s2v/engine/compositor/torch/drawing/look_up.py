@@ -1,4 +1,4 @@
-"""What all of the drawing is made of: places and pictures looked up there. Of fixed shapes, for several faces at once."""
+"""What all of the drawing is made of: places, and pictures looked up there; for several faces at once."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def backward(forward: Tensor, cells: Tensor, shares: tuple[float, ...]) -> Tenso
     """How far back each cell of a grid looks, by fixed-point iteration: b(x) = f(x - b(x)), like `forward`.
 
     Args:
-        forward: (n, 2, rows, columns) how far each cell goes, in [-1, 1] across them. cells: (n, rows, columns, 2) where
-            they are. shares: how far each step goes.
+        forward: (n, 2, rows, columns) how far each cell goes, in [-1, 1] across them.
+        cells: (n, rows, columns, 2) where they are. shares: how far each step goes.
     """
     back = forward
     for share in shares:

@@ -157,11 +157,8 @@ def interior_tensors(tables: InteriorTables, n_motion: int, layout: Layout) -> I
 def _numbers(tables: InteriorTables, n_motion: int, layout: Layout) -> NDArray[np.float64]:
     """(n_motion + 1 + 5, len(NUMBERS)), of `InteriorTensors`."""
     window_to_row = np.linalg.inv(tables.row_to_window[:, :2])
-    jaw = (
-        JAW_SHARE
-        * tables.chin_moves
-        @ (unit_step(layout.row)[:, None] * window_to_row @ tables.plane_to_window[:, :2]).T
-    )
+    plane_to_row = unit_step(layout.row)[:, None] * window_to_row @ tables.plane_to_window[:, :2]
+    jaw = JAW_SHARE * tables.chin_moves @ plane_to_row.T
     zero = np.zeros(n_motion + 1 + len(TRACT_VARIABLES))
     one = zero.copy()
     one[n_motion] = 1

@@ -49,7 +49,7 @@ def test_openings_are_those_of_the_cpu(name: str, jaw: float) -> None:
         cover, light = ours.cover[0].numpy(), ours.light[0].numpy()
         assert wanted.cover.max() * share > (0.3 if jaw > 1 else 0.005)
         assert np.abs(cover - share * wanted.cover).max() < 0.08, index  # 0.069, of a pixel at the very corner
-        assert np.abs(cover - share * wanted.cover).mean() < 0.0015  # 0.0012
+        assert np.abs(cover - share * wanted.cover).mean() < 0.001  # 0.0005
         inside = wanted.cover > 0.02
         if inside.any():
             assert np.abs(light - wanted.light)[inside].max() < 0.03  # 0.022
@@ -64,8 +64,8 @@ def test_the_inner_side_of_the_lower_lip_is_that_of_the_cpu(name: str, dental: f
     outline = one.frame(motion, 77).outline
     wanted = one.on_cpu.interior.opening(outline, one.whole, *lip_gap(outline), dental).lower_lip
     ours = found(one, motion, 77, dental).lower_lip[0].numpy()
-    assert np.abs(ours - wanted).max() < 0.03  # 0.019
-    assert np.abs(ours - wanted).mean() < 0.0006  # 0.0004
+    assert np.abs(ours - wanted).max() < 0.04  # 0.032, of a pixel at the very corner
+    assert np.abs(ours - wanted).mean() < 0.0003  # 0.0002
     assert (wanted.max() > 0.05) == (dental < 1)  # a tongue between the teeth lies on it
 
 
