@@ -20,6 +20,7 @@ import cv2
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from documents import ROOT
+from PIL import Image
 from python_blocks import FRAMES, write_speech
 from streaming.fakes import FakeEngine
 from streaming.http_document import live
@@ -117,6 +118,18 @@ def test_a_sheet_of_a_video_shows_the_frames_asked_for(tmp_path: Path) -> None:
     assert sheet is not None and sheet.shape[0] == 2 * 64
     assert sheet[64:, 2 * sheet.shape[1] // 3 :].max() == 0, "the sixth place is empty"
     assert sheet[:64].std() > 10
+
+
+def test_a_moving_picture_shows_every_other_frame_and_says_that_it_is_synthetic(tmp_path: Path) -> None:
+    video = ROOT / "tests" / "data" / "grid_s1_pgid5s.mp4"
+    done = run(tmp_path, "moving_picture.py", video, "talking.webp", "--start", 0.4, "--seconds", 0.8, "--height", 64)
+    assert done.returncode == 0, done.stderr
+    with Image.open(tmp_path / "talking.webp") as picture:
+        assert (getattr(picture, "n_frames", 1), picture.height) == (10, 64)
+        first = picture.convert("L").tobytes()
+        assert b"compositeSynthetic" in picture.info["xmp"]
+        picture.seek(9)
+        assert picture.convert("L").tobytes() != first and picture.info["duration"] == 80
 
 
 async def _speak(folder: Path, options: LiveOptions, *arguments: str, path: str = "") -> tuple[int, str, str]:
