@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -92,23 +94,23 @@ def test_the_mouth_says_the_same_wherever_the_head_is(
     alive: Compositor, still: Compositor, closed_face: EnrolledFace, spec: LipSyncSpec, frame: int
 ) -> None:
     """Carried back to where it was, the mouth is the one drawn without idle motion, its inside included."""
-    said = talking(spec, closed_face)
+    said, pose = talking(spec, closed_face), replace(pose_at(frame), cheeks=0.0, corners=0.0)
     plan = animated_photo(idle_tables(closed_face, face_layers(closed_face, closed_face.photo, moving=True)))
     assert plan is not None
     height, width = closed_face.photo.shape[:2]
     pixels = around_the_mouth(closed_face, np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1))
     if spec.network == "s2v":
-        there = plan.carry(pose_at(frame), pixels.reshape(-1, 2).astype(np.float64)).reshape(pixels.shape)
+        there = plan.carry(pose, pixels.reshape(-1, 2).astype(np.float64)).reshape(pixels.shape)
     else:  # pasted as a flat picture
-        forward = plan.forward(pose_at(frame))
+        forward = plan.forward(pose)
         there = pixels @ forward[:, :2].T + forward[:, 2]
-    moved = alive.draw(said, pose_at(frame))
+    moved = alive.draw(said, pose)
     back = cv2.remap(moved, there.astype(np.float32), None, cv2.INTER_CUBIC)
     expected = around_the_mouth(closed_face, still.draw(said))
     difference = np.abs(back.astype(int) - expected)
     unmoved = np.abs(around_the_mouth(closed_face, moved) - expected)
-    assert difference.mean() < 2.5  # looked up twice here
-    assert difference.mean() < 0.5 * unmoved.mean()
+    assert difference.mean() < 2.1  # 1.8: looked up twice here
+    assert difference.mean() < 0.1 * unmoved.mean()  # 0.07
 
 
 def test_the_inside_stays_between_the_lips_while_the_head_moves(closed_face: EnrolledFace) -> None:
