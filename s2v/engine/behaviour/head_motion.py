@@ -20,7 +20,7 @@ NOD_DEGREES = 4.5, 8.0  # of a usual and of the strongest accent: the target, of
 NOD_S = 0.11, 0.16
 UP_SHARE = 0.12  # of the nods go up
 TURN_WITH_NOD = 0.35  # degrees of yaw and roll per degree of nod, either way
-LOUD_PITCH_DEGREES, LOUD_Y_UNITS, LOUD_LEAN = 4.2, 0.080, 0.010  # at a loudness of 1
+LOUD_PITCH_DEGREES, LOUD_Y_UNITS, LOUD_LEAN = 4.2, 0.095, 0.010  # at a loudness of 1
 NOD_Y_UNITS = 0.012  # a nodding head sinks, per degree
 _UNITS = np.array([1.0, 1.0, np.pi / 180, np.pi / 180, np.pi / 180, 1.0])
 

@@ -75,3 +75,13 @@ def test_room_is_what_lies_between_features_and_the_border(face: EnrolledFace) -
     part = np.ascontiguousarray(head_and_body(face)[:, int(cut_px) :])
     room = Extent(cut, face.plane, part, face.pose.unit_px).room
     assert room == pytest.approx(0.1 / 0.25, rel=0.05)
+
+
+def test_a_shoulder_that_is_raised_above_the_chin_is_no_hair_at_the_border(face: EnrolledFace) -> None:
+    matte = head_and_body(face)
+    mouth, chin = face.landmarks[[17, 152], 1].astype(int)
+    raised, long_hair = matte.copy(), matte.copy()
+    raised[(mouth + chin) // 2 :, :60] = 1
+    long_hair[int(face.landmarks[4, 1]) :, :60] = 1
+    assert extent(face, raised).beside_units == extent(face, matte).beside_units > 0.2
+    assert extent(face, long_hair).beside_units == 0
