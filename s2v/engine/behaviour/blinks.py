@@ -11,15 +11,15 @@ from s2v.engine.face.maps import smoothstep
 # Bentivoglio et al., "Analysis of blink rate patterns in normal subjects", Movement Disorders 12 (1997), count 17 a
 # minute at rest and 26 in conversation. Film of free speech: from 20 to 80 % of the way lids take 30-50 ms to close and
 # 120-140 ms to open, 65-85 ms lie between.
-MEDIAN_S = 3.4
+MEDIAN_S = 3.7
 SPREAD = 0.38  # of the logarithm
-SHORTEST_S, LONGEST_S = 1.8, 6.5
+SHORTEST_S, LONGEST_S = 1.8, 7.5
 PACE: dict[Role, float] = {"talking": 1.0, "listening": 0.85, "idle": 1.0}  # besides those at the ends of phrases
 CLOSING_S, SHUT_S, OPENING_S = 0.09, 0.02, 0.27
 COURSE_S = CLOSING_S + SHUT_S + OPENING_S
-DOUBLE_SHARE = 0.1
+DOUBLE_SHARE = 0.08
 DOUBLE_AFTER_S = 0.42
-AT_END_SHARE = 0.55  # of the ends of phrases
+AT_END_SHARE = 0.5  # of the ends of phrases
 WITH_TURN_SHARE = 0.2  # of the head's larger turns
 APART_S = 0.8  # no blink is begun sooner after another, but for the second of two
 FIRST_S = 1.2  # the first is not before

@@ -12,18 +12,16 @@ from s2v.engine.behaviour.sway import Swayed
 
 Float64 = NDArray[np.float64]
 
-POSTURE_OMEGA, NOD_OMEGA, LOUDNESS_OMEGA = 18.0, 19.0, 15.0
-OMEGAS = (*[POSTURE_OMEGA] * len(AXES), *[NOD_OMEGA] * 3, LOUDNESS_OMEGA)  # of the springs that follow the targets
+POSTURE_OMEGAS = (18.0, 24.0, 18.0, 18.0, 18.0, 18.0)  # of AXES: heads are lifted and lowered faster than turned
+NOD_OMEGA, LOUDNESS_OMEGA = 19.0, 16.5
+OMEGAS = (*POSTURE_OMEGAS, *[NOD_OMEGA] * 3, LOUDNESS_OMEGA)  # of the springs that follow the targets
 NOD_SHARE = 0.9  # of the accents
 NOD_DEGREES = 4.5, 8.0  # of a usual and of the strongest accent: the target, of which half is reached
 NOD_S = 0.11, 0.16
 UP_SHARE = 0.12  # of the nods go up
 TURN_WITH_NOD = 0.35  # degrees of yaw and roll per degree of nod, either way
-LOUD_PITCH_DEGREES, LOUD_Y_UNITS, LOUD_LEAN = 4.2, 0.080, 0.010  # at a loudness of 1
-# tanh-limits: of x, y, yaw, pitch, roll, lean; face units, degrees, share
-LIMITS = np.array([0.07, 0.08, 8.0, 6.0, 3.5, 0.045])
-_MIDDLES = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.015])  # between the limits: lean goes from -0.03 to 0.06
-_OFFSETS = np.arctanh(-_MIDDLES / LIMITS)
+LOUD_PITCH_DEGREES, LOUD_Y_UNITS, LOUD_LEAN = 4.2, 0.095, 0.010  # at a loudness of 1
+NOD_Y_UNITS = 0.012  # a nodding head sinks, per degree
 _UNITS = np.array([1.0, 1.0, np.pi / 180, np.pi / 180, np.pi / 180, 1.0])
 
 
@@ -70,15 +68,15 @@ def head_of(moved: Float64, sway: Swayed) -> Float64:
 
     Args:
         moved: (10,) what springs made of the targets.
-    Bent to stay within its limits; small movements are left as they are.
+    What a photo bears is for the compositor to say, which bends large poses; targets and springs bound these.
     """
     nodded, turned, tilted, loud = moved[6:].tolist()
     added = (
         sway.x,
-        sway.y + LOUD_Y_UNITS * loud,
+        sway.y + NOD_Y_UNITS * nodded + LOUD_Y_UNITS * loud,
         sway.yaw_degrees + turned,
         sway.pitch_degrees + nodded + LOUD_PITCH_DEGREES * loud,
         sway.roll_degrees + tilted,
         LOUD_LEAN * loud,
     )
-    return np.asarray((_MIDDLES + LIMITS * np.tanh((moved[:6] + added) / LIMITS + _OFFSETS)) * _UNITS)
+    return np.asarray((moved[:6] + added) * _UNITS)

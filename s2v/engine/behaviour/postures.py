@@ -18,10 +18,10 @@ from s2v.engine.face.maps import smoothstep
 Float64 = NDArray[np.float64]
 
 AXES = ("x", "y", "yaw", "pitch", "roll", "lean")  # face units, degrees, share of the head's size
-REACH = np.array([0.075, 0.100, 7.5, 6.2, 7.8, 0.035])  # of the postures of a talking head, either way
-TALKING_MIDDLE = np.array([0.0, -0.014, 0.0, -1.2, 0.0, 0.0])  # what loudness adds on the average is taken off here
+REACH = np.array([0.025, 0.100, 8.0, 5.0, 7.6, 0.035])  # of the postures of a talking head, either way
+TALKING_MIDDLE = np.array([0.0, -0.024, 0.0, -1.2, 0.0, 0.0])  # what loudness adds on the average is taken off here
 # A turned head tilts a little the same way, one that tilts leans over, one that nods sinks: an axis' share in another.
-TILT_OF_YAW, SHIFT_OF_ROLL, SINK_OF_PITCH = 0.3, 0.3, 0.3
+TILT_OF_YAW, SHIFT_OF_ROLL, SINK_OF_PITCH = 0.3, 0.5, 0.3
 MOVED_SHARE = 0.85  # of the axes take part in a step
 SMALL_SHARE, SMALL = 0.2, 0.4  # steps that are small
 APART_S = 0.35  # no step is begun sooner after another

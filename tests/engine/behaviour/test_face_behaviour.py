@@ -19,16 +19,19 @@ from s2v.engine.behaviour.face_behaviour import (
     FaceBehaviour,
 )
 from s2v.engine.behaviour.gaze import COUNTER_YAW, HIGHEST, WIDEST
-from s2v.engine.behaviour.head_motion import LIMITS
 from s2v.engine.behaviour.mood import MOODS, Mood
 from s2v.engine.behaviour.pose import FacePose
+from s2v.engine.compositor.head.limits import HeadLimits
 from s2v.errors import AudioError
 from s2v.spec import LipSyncSpec
 
 SPEC = LipSyncSpec()
 SEED = 7
-# What no sound here may exceed at liveliness 1, per s^2: x, y in face units, yaw, pitch, roll in degrees, and lean.
-MOST_ACCELERATION = np.array([8.0, 12.0, 900.0, 1000.0, 1200.0, 3.0])
+# What no sound here may exceed at liveliness 1: x, y in face units, yaw, pitch, roll in degrees, and lean; a photo's
+# limits bend what comes near it. And so much per s^2: film of free speech has 3 face units and 220 degrees as its RMS.
+MOST = np.array([0.07, 0.22, 10.0, 12.0, 11.0, 0.055])
+MOST_ACCELERATION = np.array([5.0, 16.0, 800.0, 900.0, 800.0, 3.0])
+SHOWN = HeadLimits(1, 1, 1, 1, 1)  # on a photo with room around the head
 
 
 def poses(
@@ -45,7 +48,7 @@ def poses(
 
 
 def table(found: list[FacePose]) -> np.ndarray:
-    """(n, 6) x, y, yaw, pitch, roll, lean in the units of LIMITS."""
+    """(n, 6) x, y, yaw, pitch, roll, lean in the units of MOST."""
     return np.array([(*one.shift, *np.degrees([one.yaw, one.pitch, one.roll]), one.lean) for one in found])
 
 
@@ -107,7 +110,7 @@ def test_the_frame_rate_changes_when_frames_are_seen_not_what_happens() -> None:
     pcm = speech(12.0)
     slow, fast = (table(poses(pcm, spec=replace(SPEC, fps=fps))) for fps in (25, 75))
     # The middle of every third short frame is that of a long one.
-    np.testing.assert_allclose(fast[1::3][30:], slow[30:], atol=0.02 * LIMITS.max() / 8)
+    np.testing.assert_allclose(fast[1::3][30:], slow[30:], atol=0.02)
     thirty = table(poses(pcm, spec=replace(SPEC, fps=30)))
     assert np.abs(thirty[30:].std(0) / slow[25:].std(0) - 1).max() < 0.02
 
@@ -138,7 +141,7 @@ def test_it_begins_at_rest_and_eases_in(mood: Mood) -> None:
         found = poses(speech(2.0), seed=seed, mood=mood)
         assert found[0].still
         for frame in range(round(EASE_IN_S * 25)):
-            assert (np.abs(table(found[frame : frame + 1])) <= 1.001 * LIMITS * min(1, 3 * (frame / 25) ** 2)).all()
+            assert (np.abs(table(found[frame : frame + 1])) <= 1.001 * MOST * min(1, 3 * (frame / 25) ** 2)).all()
             assert found[frame].closed == 0
 
 
@@ -151,8 +154,7 @@ def test_it_begins_at_rest_and_eases_in(mood: Mood) -> None:
 def test_nothing_throws_the_head(sound: Pcm, liveliness: float) -> None:
     found = poses(sound, liveliness=liveliness)
     head = table(found)
-    assert (np.abs(head[:, :5]) <= LIMITS[:5]).all()
-    assert head[:, 5].min() >= -0.03 and head[:, 5].max() <= 0.06
+    assert (np.abs(head) <= liveliness * MOST).all()
     assert (np.abs(np.diff(head, 2, axis=0)).max(0) * 25**2 <= liveliness * MOST_ACCELERATION).all()
     for one in found:
         assert 0 <= one.closed <= 1 and 0 <= one.breath <= 1 and 0 <= one.cheeks <= 1
@@ -168,11 +170,11 @@ def test_what_is_no_voice_leaves_the_head_as_calm_as_silence(sound: Pcm) -> None
 
 
 def test_a_talking_head_moves_at_least_half_as_far_and_holds_as_film_does() -> None:
-    head = table(talking())[25:]
+    head = table([SHOWN.limited(pose) for pose in talking()])[25:]
     # Half of what free speech was filmed to do within three seconds; see docs/LOG.md.
     parts = np.array([head[i : i + 75].std(0) for i in range(0, len(head) - 74, 75)]).mean(0)
     assert parts[2] > 1.6 and parts[3] > 1.4 and 1.4 < parts[4] < 3.0
-    speed = np.sqrt((np.diff(head[:, :5], axis=0) ** 2 / LIMITS[:5] ** 2).sum(1))
+    speed = np.sqrt((np.diff(head[:, :5], axis=0) ** 2 / head[:, :5].var(0)).sum(1))
     slow, middle, quick = np.quantile(speed, [0.25, 0.5, 0.9]) / np.sqrt((speed**2).mean())
     assert slow < 0.4 and middle < 0.72 and quick > 1.4  # an even drift: 0.54, 0.83, 1.52
 
@@ -254,7 +256,7 @@ def test_a_mood_is_a_steady_offset(mood: Mood) -> None:
     for one, other in zip(plain[30:], moody[30:], strict=True):
         assert other.corners - one.corners == pytest.approx(wanted.corners)
         assert other.cheeks - one.cheeks == pytest.approx(wanted.cheeks)
-        assert other.brows - one.brows == pytest.approx(wanted.brows, rel=0.1)
+        assert other.brows - one.brows == pytest.approx(wanted.brows, rel=0.15)
         assert other.widen - one.widen == pytest.approx(wanted.widen, rel=0.1, abs=1e-9)
         assert other.shift == one.shift and other.gaze == one.gaze
 
@@ -270,6 +272,6 @@ def test_it_neither_drifts_nor_grows() -> None:
         found = [behaviour.pose(frame) for frame in range(500 * turn, 500 * (turn + 1))]
         means.append(table(found).mean(0))
         sizes.append(len(pickle.dumps(behaviour)))
-    assert (np.abs(means) < 0.6 * LIMITS).all()
+    assert (np.abs(means) < 0.4 * MOST).all()
     assert max(sizes[2:]) < 1.05 * min(sizes[2:])
     assert all(np.isfinite(value).all() for one in found for value in astuple(one))

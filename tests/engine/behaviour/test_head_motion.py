@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from talk import moments
 
-from s2v.engine.behaviour.head_motion import LIMITS, NOD_DEGREES, NOD_S, OMEGAS, HeadGestures, head_of
+from s2v.engine.behaviour.head_motion import NOD_DEGREES, NOD_S, NOD_Y_UNITS, OMEGAS, HeadGestures, head_of
 from s2v.engine.behaviour.hearing.prosody import ProsodyTick
 from s2v.engine.behaviour.pulses import Pulse
 from s2v.engine.behaviour.springs import Springs
@@ -18,13 +18,17 @@ def test_at_rest_it_rests() -> None:
     np.testing.assert_allclose(head_of(np.zeros(10), NO_SWAY), 0, atol=1e-15)
 
 
-def test_small_movements_are_left_as_they_are_and_large_ones_stay_within_their_limits() -> None:
-    small = np.array([0.004, -0.004, 0.5, -0.4, 0.2, 0.0])
-    np.testing.assert_allclose(head_of(np.r_[small, np.zeros(4)], NO_SWAY) * DEGREES, small, rtol=0.01)
-    for sign in (-1, 1):
-        far = head_of(np.r_[sign * np.full(6, 50.0), np.zeros(4)], Swayed(0.01, 0.01, 0.6, 0.6, 0.6, 1)) * DEGREES
-        np.testing.assert_allclose(far[:5], sign * LIMITS[:5], rtol=1e-4)
-        assert far[5] == pytest.approx(0.06 if sign > 0 else -0.03)
+def test_a_posture_is_left_as_it_is_and_sway_adds_to_it() -> None:
+    posture = np.array([0.04, -0.08, 6.0, -5.0, 7.0, -0.03])
+    np.testing.assert_allclose(head_of(np.r_[posture, np.zeros(4)], NO_SWAY) * DEGREES, posture)
+    swayed = head_of(np.r_[posture, np.zeros(4)], Swayed(0.01, -0.008, 0.6, 0.7, -0.5, 1)) * DEGREES - posture
+    np.testing.assert_allclose(swayed, [0.01, -0.008, 0.7, -0.5, 0.6, 0.0], atol=1e-12)
+
+
+def test_a_nod_lowers_the_head_as_well() -> None:
+    nodding = head_of(np.r_[np.zeros(6), 3.0, np.zeros(3)], NO_SWAY)
+    assert np.degrees(nodding[3]) == pytest.approx(3.0) and nodding[1] == pytest.approx(3 * NOD_Y_UNITS)
+    assert not nodding[[0, 2, 4, 5]].any()
 
 
 def test_a_louder_voice_lowers_the_head_and_brings_it_nearer() -> None:

@@ -46,7 +46,7 @@ class MovingHead:
         self.box: Box = tables.box
         self.background = tables.background
         self._tables = tables
-        # (11, 2) of `HeadMotion.coefficients`, of a pose within the limits; a frame asks for them several times.
+        # (21, 2) of `HeadMotion.coefficients`, of a pose within the limits; a frame asks for them several times.
         self.coefficients = lru_cache(maxsize=2)(self._make_coefficients)
         rows, columns = tables.cells.shape[:2]
         self._terms = np.ascontiguousarray(tables.terms.reshape(len(tables.terms), -1).T) / np.float32(tables.cell_px)

