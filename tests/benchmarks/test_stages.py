@@ -99,6 +99,7 @@ def test_every_piece_of_speech_makes_one_frame_ready(fps: int) -> None:
 
 HEARD = {seams.RING, seams.MFCC, seams.NETWORK, seams.PASTE}
 WARPED = {seams.WARP_MAP, seams.WARP_PIXELS}
+MOVED = {seams.BEHAVIOUR, seams.HEAD, seams.UPPER_FACE}
 INSIDE = {seams.OPENING, seams.LAYERS}  # of a mouth that is open
 
 
@@ -106,9 +107,9 @@ INSIDE = {seams.OPENING, seams.LAYERS}  # of a mouth that is open
     ("network", "idle_seed", "expected"),
     [
         ("s2v", None, HEARD | WARPED),
-        ("s2v", 0, HEARD | WARPED | {seams.IDLE}),
+        ("s2v", 0, HEARD | WARPED | MOVED),
         ("speech2vid", None, HEARD),
-        ("speech2vid", 0, HEARD | {seams.WARP_PIXELS, seams.IDLE}),
+        ("speech2vid", 0, HEARD | {seams.WARP_PIXELS} | MOVED),
     ],
 )
 def test_timers_stand_on_all_parts_and_change_no_pixel(
@@ -164,9 +165,9 @@ def test_the_warm_up_is_left_out_and_sums_are_of_whole_frames() -> None:
 
 def test_a_stage_that_not_every_frame_has_counts_as_nothing_there() -> None:
     counted = laps(3, **{seams.NETWORK: 0.004})
-    counted[-1][seams.IDLE] = Spent(0.002, 0.002)
+    counted[-1][seams.UPPER_FACE] = Spent(0.002, 0.002)
     stages, _ = count(counted, [], fps=25)
-    idle = next(row for row in stages if row.stage == seams.IDLE)
+    idle = next(row for row in stages if row.stage == seams.UPPER_FACE)
     assert (idle.wall_ms.n, idle.wall_ms.p50, idle.wall_ms.highest) == (3, 0, 2)
 
 
@@ -197,8 +198,8 @@ sys.exit(main(["bench", "stages", "--size", "192", "--frames", "3", "--no-idle",
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, timeout=120)
     assert done.returncode == 0, done.stderr
     lines = {line.split("  ")[0]: line for line in done.stdout.splitlines()}
-    assert {*seams.DRAWING, DRAWN} - {seams.IDLE, *INSIDE} <= lines.keys()  # lips may be shut in so few frames
-    assert not lines.keys() & {seams.IDLE, CONVERT, VP8, H264, LIVE}
+    assert {*seams.DRAWING, DRAWN} - {*MOVED, *INSIDE} <= lines.keys()  # lips may be shut in so few frames
+    assert not lines.keys() & {*MOVED, CONVERT, VP8, H264, LIVE}
     for note in ("no mediapipe here", "no av here", "are left out", "one right after the other"):
         assert note in done.stdout
 

@@ -96,7 +96,7 @@ def _uncorrelated(ours: Tensor, theirs: Tensor) -> Tensor:
     ours, theirs = (curves - curves.mean(1, keepdim=True) for curves in (ours, theirs))
     moving = theirs.square().mean(1) > _LEAST_SD**2
     together = (ours * theirs).mean(1)
-    alone = (ours.square().mean(1) + _LEAST_SD**2).sqrt() * theirs.square().mean(1).clamp(min=_LEAST_SD**2).sqrt()
+    alone = (ours.square().mean(1).clamp(min=_LEAST_SD**2) * theirs.square().mean(1).clamp(min=_LEAST_SD**2)).sqrt()
     return ((1 - together / alone) * moving).sum(0) / moving.sum(0).clamp(min=1)
 
 

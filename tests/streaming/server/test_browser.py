@@ -138,7 +138,7 @@ def test_a_microphone_makes_the_face_talk_and_silence_keeps_it_still(page: Any, 
     refused: list[str] = []
     page.on("response", lambda response: refused.append(response.url) if response.status >= 400 else None)
     page.on("pageerror", lambda error: refused.append(str(error)))
-    with live(tmp_path / "server.log") as address:
+    with live(tmp_path / "server.log", "--no-idle") as address:  # a head that moves would carry the mouth along
         page.goto(address)
         page.get_by_role("button", name="Use my microphone").click()
         page.wait_for_selector("body[data-state=live]", timeout=15_000)

@@ -44,12 +44,22 @@ def test_half_the_motion_costs_and_so_does_the_mean(shapes: ShapeLoss) -> None:
 
 
 def test_opening_further_costs_nothing(shapes: ShapeLoss) -> None:
-    """Shortfalls are one-sided: what is off in the opening alone, and livelier, is `MotionLoss`'s business."""
+    """Shortfalls are one-sided: what is off in the opening alone, in step and livelier, is `MotionLoss`'s business."""
     true = talk()
-    lively = true.clone()
     direction = torch.linalg.pinv(shapes.shapes.T)[:, 0]  # opens the lips, leaves width and chin
-    lively += 0.04 * (torch.arange(true.shape[1]) % 2)[None, :, None] * direction
+    opening = (true @ shapes.shapes)[..., 0]
+    lively = true + 0.5 * (opening - opening.min())[..., None] * direction
     assert float(shapes(lively, true, all_follow(true))) == pytest.approx(0, abs=1e-4)
+
+
+def test_an_opening_that_goes_its_own_way_costs_though_it_is_as_lively(shapes: ShapeLoss) -> None:
+    true, other = talk(), talk(seed=1)
+    direction = torch.linalg.pinv(shapes.shapes.T)[:, 0]
+    mine, theirs = ((motion @ shapes.shapes)[..., 0] for motion in (true, other))
+    astray = true + (theirs - mine)[..., None] * direction
+    with_it = float(shapes(astray, true, all_follow(true)))
+    narrow = 4 * torch.relu(mine - theirs).mean()
+    assert with_it > float(narrow) + 0.1  # 0.15 for curves that have nothing to do with each other
 
 
 def test_a_mouth_too_wide_costs_five_times_how_much(shapes: ShapeLoss) -> None:
