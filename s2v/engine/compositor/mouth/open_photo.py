@@ -22,7 +22,8 @@ _CORNER_SHADE = 0.45  # of the lips' light that a photo's shade in the corner ma
 _SEEN_AGAIN = 0.6  # of a lip's thickness at most is mirrored
 _LEAST_SEEN = 0.006  # face units
 _DEEP_FROM, _DEEP_OVER = -0.010, 0.028  # face units from the lips' landmarks inwards: there a lip turns dark, ...
-_DEEP_LIGHT = 0.65  # ... to that share of its own light
+_DEEP_LIGHT = 0.68  # ... to that share of its own light, ...
+_REDDENS, _FULL_CHROMA = 0.5, 18.0  # ... less so in red, as light between lips is; CIE Lab of lips on a photo with colours
 
 
 def without_inside(face: EnrolledFace) -> Image:
@@ -90,4 +91,6 @@ def _mirrored(
 def _dark(lip: NDArray[np.float32]) -> NDArray[np.float32]:
     """BGR of a lip, (3,), where it turns away from the light. Args: lip: CIE Lab."""
     colour = cv2.cvtColor(lip.reshape(1, 1, 3).astype(np.float32), cv2.COLOR_LAB2BGR).reshape(3)
-    return np.asarray(255 * _DEEP_LIGHT * np.clip(colour, 0, 1), np.float32)
+    s = min(float(np.hypot(*lip[1:])) / _FULL_CHROMA, 1.0)
+    light = _DEEP_LIGHT ** (1 + _REDDENS * s * np.array([1, 1, -1]))
+    return np.asarray(255 * light * np.clip(colour, 0, 1), np.float32)
