@@ -25,7 +25,7 @@ _WHITEST = 70  # percentile of an eye's lightness: lashes and the shadow of the 
 _WHITE_OVER_CHEEK = (-12.0, 32.0)  # L; what is further off is no white of an eye
 _FULL_CHROMA = 18.0  # of skin on a photo with colours
 _CHROMA_PERCENTILE = 75
-_OVEREXPOSED, _OVEREXPOSED_OVER = 84.0, 10.0  # L of a cheek from which on a photo is burnt out; and how fast
+_OVEREXPOSED, _OVEREXPOSED_OVER = 86.0, 9.0  # L of a cheek from which on a photo is burnt out; and how fast
 _LIGHTEST_FLESH, _OVEREXPOSED_DARKER = 60.0, 8.0  # L of a tongue, however bright the skin; less, for its shade is less
 _OVEREXPOSED_SHADE = 0.5  # exponent of the usual shade there: what is over white stays white in it
 _LIGHTEST_CAVITY = 19.0  # L
@@ -76,7 +76,7 @@ def interior_colours(face: EnrolledFace) -> InteriorColours:
     shaded = 1 - (1 - _OVEREXPOSED_SHADE) * over
     unlit = min(0.36 * cheek[0] + 0.30 * lip[0] + 14, _LIGHTEST_FLESH - _OVEREXPOSED_DARKER * over)
     flesh = [unlit, 0.45 * lip[1] + 21 * s, 0.45 * lip[2] + 10.5 * s + 0.5 * cast]
-    cavity = [min(0.24 * cheek[0], _LIGHTEST_CAVITY), 0.78 * flesh[1], 0.95 * flesh[2]]
+    cavity = [min(0.24 * cheek[0], _LIGHTEST_CAVITY) - _OVEREXPOSED_DARKER * over, 0.78 * flesh[1], 0.95 * flesh[2]]
     tucked = [0.92 * lip[0], lip[1] + 4 * s, lip[2]]
     wet = [0.74 * lip[0], 0.9 * lip[1] + 9 * s, 0.9 * lip[2] + 4 * s]
     return InteriorColours(

@@ -18,7 +18,7 @@ _LEAST_SIDE = 0.05  # face units from the midline to a corner of the mouth, howe
 _SIDES_RISE = 0.5  # per face unit: the edges of the teeth rise by that times the square of the way from the midline
 _ASIDE = (0.0, 0.27, 0.62, 0.95)  # shares of the way to the corner of the mouth ...
 # ... and light there of the upper row and of the lower one, which is narrower and behind the cheeks.
-_FALLOFF = {True: (1.0, 1.0, 0.68, 0.44), False: (1.0, 0.90, 0.46, 0.26)}
+_FALLOFF = {True: (1.0, 0.98, 0.62, 0.32), False: (1.0, 0.86, 0.40, 0.18)}
 RASTER_PX = 500.0  # of a face unit
 # A row goes that share of the way to either corner of the mouth, made wider by no more than so much: a turned head's
 # arch turns out of sight before the corner, and so would end in a hole.
