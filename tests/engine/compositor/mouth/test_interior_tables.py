@@ -175,7 +175,7 @@ def test_a_row_reaches_towards_both_corners_however_the_head_is_turned(yaw_degre
     face = turned(yaw_degrees)
     left, right = np.sort(face.landmarks[list(MOUTH_CORNERS), 0])
     ends = row_edge(face)[[0, -1], 0]
-    assert ends[0] < left + 0.15 * (right - left) and ends[1] > right - 0.15 * (right - left)
+    assert ends[0] < left + 0.09 * (right - left) and ends[1] > right - 0.09 * (right - left)
 
 
 def test_the_row_of_a_turned_head_slopes_with_its_lips_and_that_of_a_straight_one_does_not() -> None:
