@@ -14,6 +14,7 @@ from s2v.engine.face.photo import Image
 
 LINE_WIDTH, LINE_STRENGTH = 0.007, 0.4  # of the line where closed lips meet: face units; of one
 _LINE_DARKNESS = 0.4  # of the lips' own colour
+_LINE_TINT = np.array([0.9, 0.9, 1.15], np.float32)  # B, G, R: lips are redder where they shade each other
 _BETWEEN_LIP_EDGES = ((13, 0), (14, 17), (82, 37), (312, 267), (87, 84), (317, 314))  # mesh points in and out
 
 
@@ -62,7 +63,10 @@ def lip_line_colour(face: EnrolledFace) -> NDArray[np.float32] | None:
     middle = face.landmarks[pairs, :2].mean(1)
     height, width = face.photo.shape[:2]
     x, y = np.clip(np.round(middle).astype(int), 0, [width - 1, height - 1]).T
-    return np.asarray(face.photo[y, x].mean(0), np.float32) * np.float32(_LINE_DARKNESS)
+    seen = face.photo[y, x].astype(np.float32)
+    # The more colourful half: a highlight on the lips is white, and its shade would be grey.
+    colour = seen[np.argsort(np.ptp(seen, axis=1))[len(seen) // 2 :]].mean(0)
+    return np.asarray(colour, np.float32) * np.float32(_LINE_DARKNESS) * _LINE_TINT
 
 
 def pen_px(width_px: float) -> int:
@@ -72,4 +76,4 @@ def pen_px(width_px: float) -> int:
 
 def line_blur_px(width_px: float) -> float:
     """Standard deviation that makes the line where lips meet soft."""
-    return max(0.6, 0.5 * width_px)
+    return max(0.9, 0.6 * width_px)

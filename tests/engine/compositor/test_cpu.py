@@ -232,6 +232,17 @@ def line_of(face: EnrolledFace) -> LipLine:
     return LipLine(lip_line_colour(face), face.pose.unit_px)
 
 
+def test_a_highlight_on_the_lips_does_not_grey_the_line_between_them(smiling_face: EnrolledFace) -> None:
+    photo = smiling_face.photo.copy()
+    for inner, outer in ((82, 37), (87, 84), (13, 0)):
+        x, y = smiling_face.landmarks[[inner, outer], :2].mean(0).round().astype(int)
+        photo[y, x] = 255
+    before, shining = (lip_line_colour(face) for face in (smiling_face, replace(smiling_face, photo=photo)))
+    assert before is not None and shining is not None
+    assert shining[2] > 1.5 * shining[:2].max()
+    np.testing.assert_allclose(shining, before, atol=20)
+
+
 @pytest.mark.parametrize("first", [0.0, -0.3, -1.0, -2.0])
 def test_closed_or_pressed_lips_show_nothing_of_the_inside(
     closed: MotionCompositor, smiling: MotionCompositor, first: float

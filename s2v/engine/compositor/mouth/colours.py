@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.face.geometry import EYES, Points
+from s2v.engine.face.maps import smoothstep
 
 _CHEEKS = (50, 280, 101, 330, 36, 266, 205, 425)  # mesh points
 _CHEEK_RADIUS, _LIP_RADIUS = 0.04, 0.012  # face units around a point
@@ -24,6 +25,10 @@ _WHITEST = 70  # percentile of an eye's lightness: lashes and the shadow of the 
 _WHITE_OVER_CHEEK = (-12.0, 32.0)  # L; what is further off is no white of an eye
 _FULL_CHROMA = 18.0  # of skin on a photo with colours
 _CHROMA_PERCENTILE = 75
+_OVEREXPOSED, _OVEREXPOSED_OVER = 86.0, 9.0  # L of a cheek from which on a photo is burnt out; and how fast
+_LIGHTEST_FLESH, _OVEREXPOSED_DARKER = 60.0, 8.0  # L of a tongue, however bright the skin; less, for its shade is less
+_OVEREXPOSED_SHADE = 0.5  # exponent of the usual shade there: what is over white stays white in it
+_LIGHTEST_CAVITY = 19.0  # L
 _TEETH_OFF = (-8.0, 20.0)  # L that a photo's own teeth may be off the guess: shade on them is not in every frame
 
 
@@ -62,12 +67,16 @@ def interior_colours(face: EnrolledFace) -> InteriorColours:
     white = _eye_white(face, fallback=cheek + np.array([10.0, 0, 0]))
     white_l = np.clip(white[0], cheek[0] + low, cheek[0] + high)
     chroma = float(np.percentile(np.hypot(*np.concatenate([cheeks, lips])[:, 1:].T), _CHROMA_PERCENTILE))
+    over = float(smoothstep((cheek[0] - _OVEREXPOSED) / _OVEREXPOSED_OVER))
+    chroma = max(chroma, over * float(np.hypot(*lip[1:])))  # skin that is burnt out has lost its colour, lips have not
     s = float(np.clip(chroma / _FULL_CHROMA, 0, 1))
     cast = max(0.0, cheek[2] - 21)  # yellow that no skin has in white light
     yellow = min(0.35 * white[2] + 7.0 * s + 0.75 * cast, 0.6 * chroma)
     teeth = [0.45 * cheek[0] + 0.55 * white_l + 10, np.clip(0.35 * white[1], -0.5 * s, 4 * s), max(yellow, 0.0)]
-    flesh = [0.36 * cheek[0] + 0.30 * lip[0] + 14, 0.45 * lip[1] + 21 * s, 0.45 * lip[2] + 10.5 * s + 0.5 * cast]
-    cavity = [0.24 * cheek[0], 0.78 * flesh[1], 0.95 * flesh[2]]
+    shaded = 1 - (1 - _OVEREXPOSED_SHADE) * over
+    unlit = min(0.36 * cheek[0] + 0.30 * lip[0] + 14, _LIGHTEST_FLESH - _OVEREXPOSED_DARKER * over)
+    flesh = [unlit, 0.45 * lip[1] + 21 * s, 0.45 * lip[2] + 10.5 * s + 0.5 * cast]
+    cavity = [min(0.24 * cheek[0], _LIGHTEST_CAVITY) - _OVEREXPOSED_DARKER * over, 0.78 * flesh[1], 0.95 * flesh[2]]
     tucked = [0.92 * lip[0], lip[1] + 4 * s, lip[2]]
     wet = [0.74 * lip[0], 0.9 * lip[1] + 9 * s, 0.9 * lip[2] + 4 * s]
     return InteriorColours(
@@ -76,7 +85,7 @@ def interior_colours(face: EnrolledFace) -> InteriorColours:
         cavity=_bgr(np.array(cavity)),
         lip=_bgr(np.array(tucked)),
         inner_lip=_bgr(np.array(wet)),
-        shade_exponents=np.array([1 + 0.26 * s, 1 + 0.26 * s, 1 - 0.36 * s], np.float32),
+        shade_exponents=np.array([1 + 0.26 * s, 1 + 0.26 * s, 1 - 0.36 * s], np.float32) * np.float32(shaded),
     )
 
 

@@ -14,11 +14,17 @@ from s2v.engine.compositor.mouth.teeth_texture import BELOW_MM, PX_PER_MM, REACH
 from s2v.engine.face.geometry import FacePlane, Points, Pose
 
 MM = 1 / 92  # of a face unit
+_LEAST_SIDE = 0.05  # face units from the midline to a corner of the mouth, however far the head is turned
 _SIDES_RISE = 0.5  # per face unit: the edges of the teeth rise by that times the square of the way from the midline
 _ASIDE = (0.0, 0.27, 0.62, 0.95)  # shares of the way to the corner of the mouth ...
 # ... and light there of the upper row and of the lower one, which is narrower and behind the cheeks.
-_FALLOFF = {True: (1.0, 1.0, 0.68, 0.44), False: (1.0, 0.90, 0.46, 0.26)}
+_FALLOFF = {True: (1.0, 0.98, 0.62, 0.32), False: (1.0, 0.86, 0.40, 0.18)}
 RASTER_PX = 500.0  # of a face unit
+# A row goes that share of the way to either corner of the mouth, made wider by no more than so much: a turned head's
+# arch turns out of sight before the corner, and so would end in a hole.
+_REACHED, _MOST_WIDENED = 0.95, 1.5
+# A row follows the line from corner to corner by that share, for a head turned so far; no steeper than so much.
+_WITH_LIPS, _TURNED_DEGREES, _MOST_TILTED = 0.8, 15.0, 0.15
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class View:
 
     pose: Pose
     plane: FacePlane
-    half_width: float  # of the mouth, in face units: towards its corners less light falls on teeth
+    corners: Points  # (2, 2) of the mouth at rest, left and right, face plane: towards them less light falls on teeth
     plane_to_row: Points  # (2, 3) from the face plane to pixels
     size: tuple[int, int]  # (width, height) in pixels
     blur_px: float  # of the photo, in these pixels
@@ -60,6 +66,8 @@ class View:
         """The row as a picture of the face plane, RASTER_PX to a unit, from `low` to `high` (2,)."""
         columns, rows = np.ceil((high - low) * RASTER_PX).astype(int)
         s_mm, u, v = _seen(arch, self.pose, self.plane)
+        midline = float(np.interp(0, s_mm, u))
+        u, v = _widened(u, midline, self.corners[:, 0]), v + self._tilt(u, v) * (u - midline)
         at_u = low[0] + (np.arange(columns) + 0.5) / RASTER_PX
         s = np.interp(at_u, u, s_mm, left=-2 * REACH_MM, right=2 * REACH_MM)
         edge_v = np.interp(at_u, u, v)
@@ -68,9 +76,35 @@ class View:
         map_x = np.broadcast_to((s + REACH_MM) * PX_PER_MM, t_mm.shape).astype(np.float32)
         map_y = np.minimum((t_mm + BELOW_MM) * PX_PER_MM, len(texture) - 1).astype(np.float32)
         seen = cv2.remap(texture, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-        aside = np.abs(at_u - np.interp(0, s_mm, u)) / self.half_width
+        left, right = (max(abs(corner - midline), _LEAST_SIDE) for corner in self.corners[:, 0])
+        aside = np.abs(at_u - midline) / np.where(at_u < midline, left, right)
         seen[..., :2] *= np.interp(aside, _ASIDE, _FALLOFF[arch.roots_up]).astype(np.float32)[:, None]
         return np.asarray(seen, np.float32)
+
+    def _tilt(self, u: Points, v: Points) -> float:
+        """How much steeper a row is to run, v per u, to go with the lips: the pose of a turned head is a guess.
+
+        Args: u, v: (n,) of the row's edge.
+        """
+        across, down = self.corners[1] - self.corners[0]
+        if across < _LEAST_SIDE:
+            return 0.0
+        steeper = float(down / across - np.polyfit(u, v, 1)[0])
+        turned = min(abs(self.pose.yaw_degrees) / _TURNED_DEGREES, 1.0)
+        return float(np.clip(_WITH_LIPS * turned * steeper, -_MOST_TILTED, _MOST_TILTED))
+
+
+def _widened(u: Points, midline: float, corners: Points) -> Points:
+    """Places along a row, (n,) ascending, either side made as wide as the mouth there if it is narrower.
+
+    Args: corners: (2,) u of the left one and the right one.
+    """
+    widened = u.copy()
+    for end, corner, side in zip(u[[0, -1]], corners, (u < midline, u > midline), strict=True):
+        way = max(abs(float(end) - midline), 1e-6)
+        share = np.clip(_REACHED * abs(corner - midline) / way, 1, _MOST_WIDENED)
+        widened[side] = midline + share * (u[side] - midline)
+    return widened
 
 
 def _sampled(raster: Texture, low: Points, to_plane: Points, size: tuple[int, int]) -> Texture:
@@ -99,4 +133,6 @@ def _seen(arch: Arch, pose: Pose, plane: FacePlane) -> tuple[Points, Points, Poi
     right = np.flatnonzero(np.diff(u[middle:]) <= 0)
     left = np.flatnonzero(np.diff(u[: middle + 1]) <= 0)
     part = slice(left[-1] + 1 if len(left) else 0, middle + right[0] + 1 if len(right) else len(u))
-    return s[part], u[part], v[part]
+    s, u, v = s[part], u[part], v[part]
+    drawn = np.abs(s) <= REACH_MM
+    return s[drawn], u[drawn], v[drawn]

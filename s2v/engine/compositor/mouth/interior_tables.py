@@ -87,9 +87,9 @@ def interior_tables(
     upper = lower = np.zeros((0, 0, 3), np.float32)
     if right > left and bottom > top:
         window_to_row = np.linalg.inv(_whole(row_to_window))[:2]
-        half_width = float(np.ptp(at_rest[list(MOUTH_CORNERS), 0]) / 2)
+        corners = at_rest[sorted(MOUTH_CORNERS, key=lambda point: float(at_rest[point, 0]))]
         size, soft_px = (fine * (right - left), fine * (bottom - top)), fine * texture_blur_px(photo_blur_px)
-        view = View(face.pose, face.plane, half_width, window_to_row @ _whole(plane_to_window), size, soft_px)
+        view = View(face.pose, face.plane, corners, window_to_row @ _whole(plane_to_window), size, soft_px)
         seed = zlib.crc32(face.photo.tobytes()) if seed is None else seed
         upper = view.row(upper_row(seed), Arch(edges[0], _UPPER_BEND, roots_up=True))
         lower = view.row(lower_row(seed), Arch(edges[1], _LOWER_BEND, roots_up=False))

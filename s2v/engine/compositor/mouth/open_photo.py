@@ -18,10 +18,15 @@ from s2v.engine.face.photo import Image
 
 _MARGIN = 0.012  # face units of lip beside the inside that go with it: its edge is blurred with teeth
 _CORNER = 0.05  # face units from the corners of the mouth over which all that grows to its full size
+_CORNER_SHADE = 0.45  # of the lips' light that a photo's shade in the corner may take
 _SEEN_AGAIN = 0.6  # of a lip's thickness at most is mirrored
 _LEAST_SEEN = 0.006  # face units
 _DEEP_FROM, _DEEP_OVER = -0.010, 0.028  # face units from the lips' landmarks inwards: there a lip turns dark, ...
-_DEEP_LIGHT = 0.65  # ... to that share of its own light
+_DEEP_LIGHT = 0.68  # ... to that share of its own light, ...
+_REDDENS, _FULL_CHROMA = (
+    0.5,
+    18.0,
+)  # ... less so in red, as light between lips is; CIE Lab of lips on a photo with colours
 
 
 def without_inside(face: EnrolledFace) -> Image:
@@ -48,7 +53,8 @@ def without_inside(face: EnrolledFace) -> Image:
     dark = np.stack([_dark(colour) for colour in (edges.colours.lower_lip, edges.colours.upper_lip)])
     lips += deep[..., None] * (dark[is_upper.astype(int)] - lips)
     seen = face.photo[above:below, left:right].astype(np.float32)
-    lips += _at_corner(edges, uv[..., 0])[..., None] * np.minimum(seen - lips, 0)
+    shade = np.clip(seen - lips, -_CORNER_SHADE * lips, 0)  # the cavity itself would be a hole beside closed lips
+    lips += _at_corner(edges, uv[..., 0])[..., None] * shade
     photo = face.photo.copy()
     photo[above:below, left:right][inside] = np.clip(lips[inside] + 0.5, 0, 255).astype(np.uint8)
     return photo
@@ -88,4 +94,6 @@ def _mirrored(
 def _dark(lip: NDArray[np.float32]) -> NDArray[np.float32]:
     """BGR of a lip, (3,), where it turns away from the light. Args: lip: CIE Lab."""
     colour = cv2.cvtColor(lip.reshape(1, 1, 3).astype(np.float32), cv2.COLOR_LAB2BGR).reshape(3)
-    return np.asarray(255 * _DEEP_LIGHT * np.clip(colour, 0, 1), np.float32)
+    s = min(float(np.hypot(*lip[1:])) / _FULL_CHROMA, 1.0)
+    light = _DEEP_LIGHT ** (1 + _REDDENS * s * np.array([1, 1, -1]))
+    return np.asarray(255 * light * np.clip(colour, 0, 1), np.float32)

@@ -5,11 +5,12 @@ Only their light is taken: a bit of lip or gum at their edge would else be a sta
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from s2v.engine.compositor.mouth.teeth_texture import Texture
 from s2v.engine.face.geometry import Points
@@ -26,7 +27,10 @@ _GAP, _GAP_LIGHT = (
     0.80,
 )  # face units: what is narrower and darker than that share of the teeth beside it is a gap
 _LEAST_COVER = 0.5
-_LONGER = 0.012  # face units that a photo's tooth may reach below a drawn one: what goes further is a lip that shines
+_LONGER = 0.012  # face units that a photo's tooth may reach below their edge: what goes further is a lip that shines
+_SOFT = 0.008  # face units over which teeth end there
+_BESIDE = 0.20  # face units from the middle to which their edge is followed
+_MOST_BENT = 0.05  # face units that drawn teeth are moved to that edge
 
 
 class OwnRow(NamedTuple):
@@ -61,17 +65,50 @@ def with_own_teeth(own: NDArray[np.float32], upper: Texture, plane_to_row: Point
     light = np.clip(luma * level, *_LIGHT).astype(np.float32)
     light = np.maximum(light, _GAP_LIGHT * _closed(light, solid, _GAP / float(np.hypot(*back[:, 0]))))
     cover = np.clip(own[..., 3], 0, 1) * smoothstep((luma * level - _DARK_FROM) / _DARK_OVER).astype(np.float32)
-    lowest = np.where(front, v, -np.inf).max(0)
-    bottom = np.median(lowest[front.any(0)]) + 0.5 * np.hypot(*back[:, 1])  # the last row's lower side
-    down = np.clip(edge[1] - bottom, -_MOST_MOVED, _MOST_MOVED)
+    lower_side = v + 0.5 * np.hypot(*back[:, 1])  # of each pixel
+    own_edge = _edge(solid, u, lower_side, edge[0])
+    drawn_edge = _edge(upper[..., 0] > _LEAST_COVER, u, lower_side, edge[0])
+    down = float(np.clip(edge[1] - own_edge(edge[0]), -_MOST_MOVED, _MOST_MOVED))
     shift = np.c_[np.eye(2), plane_to_row[:, 1] * down]
     layer = np.asarray(cv2.warpAffine(cv2.merge([light * cover, cover]), shift, (width, height)), np.float32)
-    lower = np.c_[np.eye(2), plane_to_row[:, 1] * _LONGER]
-    layer *= cv2.warpAffine(1 - upper[..., 2], lower, (width, height))[..., None]
-    bare = 1 - layer[..., 1]
-    row = upper * bare[..., None]
+    # Where the photo's teeth end, the row ends: drawn teeth are bent to that edge, and none peeps out below it.
+    bottom = own_edge(u) + down
+    layer *= smoothstep((bottom + _LONGER - v) / _SOFT).astype(np.float32)[..., None]
+    upper = _moved_down(upper, plane_to_row, np.clip(bottom - drawn_edge(u), -_MOST_BENT, _MOST_BENT))
+    owned = cv2.GaussianBlur(layer[..., 1].max(0), (0, 0), 1.0).reshape(1, -1)
+    upper[..., 2] += (1 - upper[..., 2]) * owned * smoothstep((v - bottom) / _SOFT)
+    upper[..., :2] *= (1 - owned * smoothstep((v - bottom) / _SOFT))[..., None]
+    row = upper * (1 - layer[..., 1:])
     row[..., 0] += layer[..., 0]
     return OwnRow(row, np.asarray(np.median(own[bright][:, :3], axis=0), np.float32))
+
+
+def _edge(teeth: NDArray[np.bool_], u: Points, v: Points, midline: float) -> Callable[[ArrayLike], Points]:
+    """The lower edge of teeth, a parabola over u that goes on level beyond them: v of u.
+
+    Args: teeth: (h, w), some of them within _FRONT of `midline`. u, v: (h, w) of the pixels, face plane.
+    """
+    seen = teeth.any(0)
+    last = len(teeth) - 1 - teeth[::-1].argmax(0)[seen]
+    at_u, at_v = u[last, np.flatnonzero(seen)], v[last, np.flatnonzero(seen)]
+    near = np.abs(at_u - midline) < _BESIDE
+    at_u, at_v = at_u[near], at_v[near]
+    off = np.abs(at_v - np.median(at_v))
+    kept = off <= max(3 * float(np.median(off)), _LONGER)
+    degree = 2 if np.ptp(at_u[kept]) > 2 * _FRONT else 0
+    curve = np.polynomial.Polynomial.fit(at_u[kept], at_v[kept], degree)
+    low, high = at_u[kept].min(), at_u[kept].max()
+    return lambda where: np.asarray(curve(np.clip(where, low, high)), np.float64)
+
+
+def _moved_down(row: Texture, plane_to_row: Points, by: Points) -> Texture:
+    """A row of teeth moved down the face plane, (h, w, 3). Args: by: (h, w) face units."""
+    y, x = np.indices(row.shape[:2], np.float32)
+    source_x, source_y = (at - plane_to_row[k, 1] * by for k, at in enumerate((x, y)))
+    moved = cv2.remap(
+        row, source_x.astype(np.float32), source_y.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.asarray(moved, np.float32)
 
 
 def _closed(light: NDArray[np.float32], solid: NDArray[np.bool_], width_px: float) -> NDArray[np.float32]:

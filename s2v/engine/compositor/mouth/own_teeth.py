@@ -30,6 +30,7 @@ _MIN_SHARE = 0.35  # of the mouth's width must show teeth
 _MIN_L = 33.0  # CIE Lab: what is darker is no tooth
 _SHADED = 0.6  # of the teeth's own lightness: darker is a gap
 _DISTINCT = 18.0  # CIE Lab: teeth differ that much from lips, or they are lips in the sun
+_DISTINCT_ALONE = 27.0  # from the upper lip, where the lower one shines as they do
 _COLOURED = 4.0  # CIE Lab: how much redder lips are than teeth, or the photo is grey
 _LEAST_TOOTH = 0.012  # face units down a column: less is a highlight
 _DARKEST = 0.55  # of full light; what lies darker on the photo is not brightened further
@@ -37,6 +38,7 @@ _FIT_STEPS = 12
 _FIT_SCALE = 0.006  # face units: an edge that far off the parabola counts half
 
 Mask = NDArray[np.bool_]
+Lab = NDArray[np.float32]
 
 
 def own_teeth(face: EnrolledFace, left: int, top: int, size: tuple[int, int]) -> NDArray[np.float32] | None:
@@ -94,14 +96,24 @@ def _kinds(edges: InsideEdges) -> tuple[Mask, Mask]:
     lab, colours = edges.patch.lab, edges.colours
     teeth = colours.teeth
     lips = (colours.upper_lip, colours.lower_lip)
-    if teeth is None or teeth[0] < _MIN_L or min(np.linalg.norm(teeth - lip) for lip in lips) < _DISTINCT:
+    if teeth is None or teeth[0] < _MIN_L or not (distinct := _distinct(teeth, *lips)):
         return np.zeros(lab.shape[:2], bool), np.zeros(lab.shape[:2], bool)
-    likeness = np.minimum(*(colours.toothness(lab, lip) for lip in lips))
+    likeness = np.min([colours.toothness(lab, lip) for lip in distinct], axis=0)
     bright = lab[..., 0] > max(_MIN_L, _SHADED * float(teeth[0]))
     red = lab[..., 1] > (teeth[1] + min(lip[1] for lip in lips)) / 2
     # A photo without colour has no red; there light alone must tell, and the landmarks of the lips.
     coloured = bool(max(lip[1] for lip in lips) - teeth[1] > _COLOURED)
     return (likeness > 0.5) & bright, (likeness <= 0.5) & red & coloured
+
+
+def _distinct(teeth: Lab, upper_lip: Lab, lower_lip: Lab) -> list[Lab]:
+    """The lips that teeth can be told from by their colour; none if those are no teeth. Args: CIE Lab, (3,) each."""
+    upper_off, lower_off = (float(np.linalg.norm(teeth - lip)) for lip in (upper_lip, lower_lip))
+    if min(upper_off, lower_off) >= _DISTINCT:
+        return [upper_lip, lower_lip]
+    # A lower lip that shines is as pale as teeth, if a little redder; the upper lip is in its own shade.
+    shines = upper_off >= _DISTINCT_ALONE and lower_lip[1] - teeth[1] > _COLOURED
+    return [upper_lip] if shines else []
 
 
 def _ends(edges: InsideEdges, tooth: Mask) -> tuple[Points, Points]:

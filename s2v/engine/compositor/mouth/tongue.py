@@ -23,18 +23,18 @@ GRID_U = (GRID_LEFT + (np.arange(GRID_SIZE[0], dtype=np.float32) + 0.5) / GRID_P
 GRID_V = (GRID_TOP + (np.arange(GRID_SIZE[1], dtype=np.float32) + 0.5) / GRID_PX)[:, None].astype(np.float32)
 _U2 = GRID_U * GRID_U
 
-OVER_TEETH, HEIGHT = 0.030, 0.075  # the body's top above the lower teeth: of a low tongue; how much a high one adds
-MOUND, MOUND_FROM = 0.5, 0.05  # an open jaw leaves the tongue behind: by that share of what the chin moves further
-BODY_BEND, TIP_BEND, BETWEEN_BEND = 0.9, 5.0, 1.3  # how fast it falls off to the sides, per face unit
+OVER_TEETH, HEIGHT = 0.018, 0.066  # the body's top above the lower teeth: of a low tongue; how much a high one adds
+MOUND, MOUND_FROM = 0.36, 0.05  # an open jaw leaves the tongue behind: by that share of what the chin moves further
+BODY_BEND, TIP_BEND, BETWEEN_BEND = 1.6, 5.0, 1.3  # how fast it falls off to the sides, per face unit
 BODY_SOFT, TIP_SOFT, LIP_SOFT = 0.035, 0.016, 0.012  # face units over which an edge comes in
 TIP_FROM, TIP_OVER = 0.3, 0.3  # of the tip variable: where a raised tip begins to be seen; and how fast it comes
 ROUND = 0.06  # face units below its edge where a rounded surface faces the light
-EDGE_LIGHT, BACK_LIGHT = 0.60, 0.78  # at the edge of the body, that is far back; of a tongue far back
-GROOVE, GROOVE_HALF = 0.12, 0.03  # light lost along the middle of the body; face units to its side
-ROUNDED, ROUNDED_FROM, ROUNDED_OVER = 0.34, 0.05, 0.17  # light that the body loses to its sides; face units
+EDGE_LIGHT, BACK_LIGHT = 0.30, 0.72  # at the edge of the body, that is far back; of a tongue far back
+GROOVE, GROOVE_HALF = 0.10, 0.045  # light lost along the middle of the body; face units to its side
+ROUNDED, ROUNDED_FROM, ROUNDED_OVER = 0.55, 0.03, 0.17  # light that the body loses to its sides; face units
 WET, WET_AT, WET_HALF = 0.20, 0.038, 0.018  # a wet shine on either side of the groove; face units below the edge
 WET_ASIDE, WET_WIDE = 0.050, 0.032  # face units to the side of the middle; half its width
-CHEEK, CHEEK_FROM, CHEEK_OVER = 0.34, 0.08, 0.14  # flesh that the cavity shows at its sides: the cheeks; face units
+CHEEK, CHEEK_FROM, CHEEK_OVER = 0.14, 0.08, 0.14  # flesh that the cavity shows at its sides: the cheeks; face units
 TIP_ROUNDED, TIP_SIDES, TIP_LINE, TIP_LINE_HALF = 0.30, 0.12, 0.10, 0.014  # the same of the tip: sides, midline
 TIP_LIGHT, TIP_DARKER, TIP_UNDER = 1.10, 0.34, 0.10  # of the tip; its underside, that many face units further down
 BETWEEN_FROM, BETWEEN_OVER = 0.5, 0.4  # of the dental variable: where the tip comes between the teeth; and how fast

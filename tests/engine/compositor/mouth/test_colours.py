@@ -100,3 +100,16 @@ def test_layers_are_teeth_flesh_cavity_lip(colours: InteriorColours) -> None:
         colours.layers.T, (colours.teeth, colours.flesh, colours.cavity, colours.lip), strict=True
     ):
         np.testing.assert_array_equal(column, colour)
+
+
+def test_burnt_out_skin_leaves_teeth_white_and_the_tongue_dark_and_red(closed_face: EnrolledFace) -> None:
+    usual = interior_colours(closed_face)
+    bright = recoloured(closed_face, (76, 0, 0), factor=0.25)
+    found = interior_colours(bright)
+    shade = np.float32(0.75)
+    assert lab(found.teeth * shade**found.shade_exponents)[0] > lab(usual.teeth * shade**usual.shade_exponents)[0]
+    assert (found.shade_exponents < usual.shade_exponents).all()
+    assert lab(found.flesh)[0] <= 61 and lab(found.flesh)[1] > 20
+    assert lab(found.cavity)[0] < 20
+    grey_flesh = lab(interior_colours(grey(bright)).flesh)
+    assert np.abs(grey_flesh[1:]).max() < 1

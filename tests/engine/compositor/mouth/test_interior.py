@@ -169,7 +169,7 @@ def test_a_turn_of_the_head_moves_what_is_further_behind_the_lips_further() -> N
     np.testing.assert_array_equal(still[: lip[1]], turned[: lip[1]])
     tops = []
     for y in (0.0, 200.0):
-        v, colours = column(drawn(tract=(0.6, 0.5, 0, 0, 0), depth_shift=(0, y)))
+        v, colours = column(drawn(tract=(1.0, 1.0, 0, 0, 0), depth_shift=(0, y)))
         tops.append(v[np.argmax((colours[:, 2] > 60) & (colours[:, 0] < 60))])
     assert tops[1] - tops[0] > 1.5 * LOWER_DEPTH * 200 / tables().unit_px
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -58,7 +60,8 @@ def test_what_takes_its_place_is_the_lip_and_darkens_inwards() -> None:
     rows = np.flatnonzero(drawn.opening[:, 180])
     column = closed[rows[0] : rows[-1] + 1, 180]
     share = column / np.array(LIP, float)
-    assert np.ptp(share, axis=1).max() < 0.12  # the lip's colour, more or less of it
+    assert np.ptp(share[:, :2], axis=1).max() < 0.12  # the lip's colour, more or less of it, ...
+    assert (share[:, 2] > share[:, :2].max(1) - 0.03).all()  # ... redder in its depth
     light = share.mean(1)
     middle = len(light) // 2
     assert light[0] > 0.85 and light[-1] > 0.85
@@ -88,3 +91,14 @@ def test_a_laughing_photo_comes_to_rest_without_its_teeth(smiling_face: Enrolled
         shares.append(float((edges.colours.toothness(lab, edges.colours.lower_lip) > 0.6)[mouth > 0].mean()))
     assert shares[0] > 0.4
     assert shares[1] < 0.02  # 0.014; 0.035 if the photo itself is warped
+
+
+def test_the_shade_between_closed_lips_is_red_and_grey_on_a_photo_without_colours() -> None:
+    """As grey as it was it showed as a dark stair along pale lips."""
+    drawn = drawn_mouth(jaw=4.0)
+    middle = round(float(np.flatnonzero(drawn.opening[:, 180]).mean()))
+    blue, green, red = without_inside(drawn.face)[middle, 180] / np.array(LIP, float)
+    assert red > 1.3 * max(blue, green) and max(blue, green) < 0.7
+    grey = np.repeat(cv2.cvtColor(drawn.face.photo, cv2.COLOR_BGR2GRAY)[..., None], 3, axis=2)
+    closed = without_inside(replace(drawn.face, photo=np.ascontiguousarray(grey)))
+    assert np.ptp(closed[middle, 180].astype(int)) <= 2

@@ -7,7 +7,7 @@ from s2v.engine.compositor.mouth.own_row import OwnRow, with_own_teeth
 
 SIZE = (60, 120)  # height, width
 PLANE_TO_ROW = np.array([[100.0, 0, 60], [0, 100.0, 30]])  # 100 px a unit, the origin in the middle
-EDGE = np.array([0.0, 0.05])  # of the drawn teeth: row 35
+EDGE = np.array([0.0, 0.045])  # of the drawn teeth: the lower side of row 34
 
 
 def drawn() -> np.ndarray:
@@ -85,3 +85,22 @@ def test_spots_far_from_the_front_are_no_teeth() -> None:
     spots[30:34, 100:104] = [200, 200, 200, 1]
     assert with_own_teeth(spots, drawn(), PLANE_TO_ROW, EDGE) is None
     assert with_own_teeth(np.zeros((*SIZE, 4), np.float32), drawn(), PLANE_TO_ROW, EDGE) is None
+
+
+def test_the_row_ends_where_they_end_however_they_slope() -> None:
+    """Drawn teeth of another slope would peep out below them as jags."""
+    teeth, columns = np.zeros((*SIZE, 4), np.float32), np.arange(40, 80)
+    edges = 35 + 0.15 * (columns - 60)
+    for x, edge_row in zip(columns, edges, strict=True):
+        teeth[15 : round(edge_row), x] = [200, 200, 220, 1]
+    bare = laid(teeth).upper[..., 2]
+    ends = np.array([np.flatnonzero(bare[:, x] < 0.5)[-1] for x in columns])
+    assert np.abs(ends + 1 - edges).max() < 1.5
+    assert all(bare[end + 3, x] > 0.95 for x, end in zip(columns, ends, strict=True))
+
+
+def test_they_are_not_cut_off_where_the_drawn_row_ends_at_the_side() -> None:
+    teeth = np.zeros((*SIZE, 4), np.float32)
+    teeth[20:35, 8:80] = [200, 200, 220, 1]
+    upper = laid(teeth).upper
+    assert (upper[24:32, 10:20, 2] < 0.1).all() and (upper[24:32, 10:20, 0] > 0.6).all()

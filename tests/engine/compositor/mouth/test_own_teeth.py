@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -82,3 +84,19 @@ def test_a_window_shows_its_part(smiling_face: EnrolledFace) -> None:
     same = whole[top : top + 90, left : left + 150]
     assert part[..., 3].max() > 0.9
     np.testing.assert_allclose(part[..., 3], same[..., 3], atol=0.04)
+
+
+def shining(drawn: DrawnMouth, lower_lip: tuple[int, int, int]) -> DrawnMouth:
+    """The same mouth with another colour of the lower lip."""
+    photo = drawn.face.photo.copy()
+    below = np.cumsum(drawn.opening, axis=0) > 0
+    photo[drawn.lips & below & ~drawn.opening] = lower_lip
+    return drawn._replace(face=replace(drawn.face, photo=photo))
+
+
+def test_a_lower_lip_that_shines_hides_no_teeth() -> None:
+    """As pale as teeth, a little redder."""
+    drawn = shining(drawn_mouth(jaw=4.0), (205, 200, 240))
+    cover = cover_of(drawn)
+    assert (cover > 0.5)[inner(drawn.teeth, 3)].mean() > 0.8
+    assert cover[~drawn.opening].max() < 0.3

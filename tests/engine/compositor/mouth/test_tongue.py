@@ -88,7 +88,7 @@ def test_a_raised_tip_has_a_midline() -> None:
 def test_cheeks_are_seen_at_the_sides_of_the_cavity() -> None:
     behind = behind_teeth(**AT_REST | {"height": 0.0})
     assert at(behind.flesh, 0.0, -0.02) < 0.05 < at(behind.flesh, 0.25, -0.02)
-    assert at(behind.cavity, 0.25, -0.02) < 0.8 * at(behind.cavity, 0.0, -0.02)
+    assert at(behind.cavity, 0.25, -0.02) < 0.9 * at(behind.cavity, 0.0, -0.02)
 
 
 def test_the_lower_lip_lies_under_the_upper_teeth() -> None:
@@ -108,3 +108,12 @@ def test_shapes_fade_in_and_stay_between_nothing_and_all() -> None:
             assert 0 <= plane.min() <= plane.max() <= 1.11
     one, other = (behind_teeth(**AT_REST | {"tip": tip}).flesh for tip in (0.30, 0.32))
     assert 0 < np.abs(one - other).max() < 0.2
+
+
+def test_the_tongue_is_no_sheet_but_darkens_to_the_back_and_the_sides_and_leaves_the_cavity_above() -> None:
+    wide = AT_REST | {"lower_v": 0.12, "chin": 0.16, "height": 0.95, "front": 1.0, "tip": 0.0}  # of an open vowel
+    seen = behind_teeth(**wide)
+    top = top_of(seen.cavity)
+    assert at(seen.flesh, 0.05, top + 0.01) < 0.55 * at(seen.flesh, 0.05, top + 0.07)
+    assert at(seen.flesh, 0.18, 0.11) < 0.6 * at(seen.flesh, 0.03, 0.11)
+    assert top > -0.01 and at(seen.cavity, 0.20, 0.03) > 0.7
