@@ -12,6 +12,7 @@ from s2v.engine.face.photo import Image
 
 _BAND_UNITS = 0.05  # so far to both sides of the edge a pixel's colour tells how much of it is the person
 _INSIDE, _OUTSIDE = 0.9, 0.1  # a matte beyond these is on the safe side of the band
+_UNSURE_UNITS = 0.04  # half the width of the softest edge: hair is told by its colour, the rest is cloud
 _NOISE = 22.0  # grey levels: person and background must differ by more for their colours to tell
 _LEAST_TOLD = 0.1  # a mixture nearer to one side is that side alone
 _SOFT_PX = 0.7
@@ -29,6 +30,7 @@ def cut_out(photo: Image, person: Matte, fine: Matte, unit_px: float) -> tuple[I
         unit_px: pixels of a face unit.
     Source of the colours' formula: Forte, "Approximate fast foreground colour estimation", ICIP 2021.
     """
+    person = _decided(person, unit_px)
     inside_px = cv2.distanceTransform((person > _INSIDE).astype(np.uint8), cv2.DIST_L2, 5)
     outside_px = cv2.distanceTransform((person < _OUTSIDE).astype(np.uint8), cv2.DIST_L2, 5)
     loose = cv2.dilate(fine, np.ones((3, 3), np.uint8)) > 0
@@ -52,3 +54,13 @@ def cut_out(photo: Image, person: Matte, fine: Matte, unit_px: float) -> tuple[I
     share = cover[near][:, None]
     head[near] = np.clip(own + share * (at - share * own - (1 - share) * behind) + 0.5, 0, 255)
     return head, cover
+
+
+def _decided(person: Matte, unit_px: float) -> Matte:
+    """A matte that is unsure nowhere but along its middle."""
+    out_px, in_px = (
+        cv2.distanceTransform(side.astype(np.uint8), cv2.DIST_L2, 5) for side in (person < 0.5, person >= 0.5)
+    )
+    hard = np.asarray((in_px - out_px) / (_UNSURE_UNITS * unit_px), np.float32)
+    low, high = smoothstep(hard), smoothstep(hard + 1)
+    return np.asarray(np.clip(person, low, high), np.float32)

@@ -77,3 +77,13 @@ def test_a_person_who_fills_the_photo_hides_it_all() -> None:
     filled = filled_background(wall(), np.ones((300, 320), np.float32), UNIT_PX)
     assert filled.shape == wall().shape
     assert np.abs(filled.astype(int) - wall().mean()).max() < 100
+
+
+def test_leaves_go_on_behind_the_person() -> None:
+    rng = np.random.default_rng(3)
+    leaves = cv2.resize(rng.integers(20, 235, (50, 54), np.uint8), (320, 300), interpolation=cv2.INTER_NEAREST)
+    photo, matte = someone(np.repeat(leaves[..., None], 3, axis=2), (30, 30, 30))
+    filled = filled_background(photo, matte, UNIT_PX).astype(float)
+    away = away_units()
+    behind, beside = (filled[(away > low) & (away < low + 0.1)].std() for low in (-0.1, 0.1))
+    assert behind > 0.5 * beside

@@ -73,3 +73,12 @@ def test_a_strand_far_out_is_kept() -> None:
     _, found = cut_out(photo, soft, fine, UNIT_PX)
     assert found[119, 195:210].min() > 0.8
     assert cut_out(photo, soft, np.zeros_like(soft), UNIT_PX)[1][119, 205] < 0.05
+
+
+def test_a_cloud_of_which_the_network_is_unsure_is_left_out() -> None:
+    photo, _, soft = seen()
+    cloud = cv2.circle(np.zeros((240, 240), np.float32), (120, 120), 100, 0.35, -1)
+    _, found = cut_out(photo, np.maximum(soft, cv2.GaussianBlur(cloud, (0, 0), 4)), np.zeros_like(soft), UNIT_PX)
+    away_px = np.hypot(*(np.mgrid[:240, :240] - 120)) - 70
+    assert found[away_px > 12].max() < 0.02
+    assert (found[away_px < -12] == 1).all()
