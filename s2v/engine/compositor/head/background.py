@@ -16,7 +16,8 @@ _WHOLE_UNITS = 0.08  # from the person: from here on the photo is kept as it is
 _WORK_PX = 384  # of the longer side: what is made up is blurred anyway
 _SPOT_PX, _MOST_TEXTURE = 19, 16  # what is smaller is mirrored with so many grey levels at most: a lamp stays single
 _TEXTURE_PX, _MORE_THAN_USUAL = 61, 2.0
-_BLUR_PER_PX = 0.12  # standard deviation of the blur for each pixel of depth behind the edge
+_BLUR_PER_PX = 0.18  # standard deviation of the blur for each pixel of depth behind the edge
+_SMOOTH_PX = 3.0
 _LEVELS = 7  # of the pyramid: what is deeper than its coarsest blur looks like that
 
 
@@ -75,7 +76,8 @@ def _mirrored(photo: Image, known: NDArray[np.bool_]) -> tuple[Image, NDArray[np
     nearest = np.zeros((labels.max() + 1, 2), np.float32)
     nearest[labels[rows, columns]] = np.stack([columns, rows], -1)
     here = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
-    there = 2 * nearest[labels] - here
+    # The nearest pixels jump from one to the next: smoothed, else what is mirrored gets teeth.
+    there = here + cv2.GaussianBlur(2 * (nearest[labels] - here), (0, 0), _SMOOTH_PX)
     there = np.abs(there)  # the photo's border mirrors too
     there = np.minimum(there, 2 * np.array([width - 1, height - 1], np.float32) - there)
     mirrored = cv2.remap(photo, there, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

@@ -82,3 +82,11 @@ def test_a_cloud_of_which_the_network_is_unsure_is_left_out() -> None:
     away_px = np.hypot(*(np.mgrid[:240, :240] - 120)) - 70
     assert found[away_px > 12].max() < 0.02
     assert (found[away_px < -12] == 1).all()
+
+
+def test_specks_that_hang_on_nothing_are_left_out() -> None:
+    photo, _, soft = seen()
+    fine = np.zeros_like(soft)
+    photo[118:122, 206:212] = HAIR  # 15 px beside the hairs
+    fine[118:122, 206:212] = 1
+    assert cut_out(photo, soft, fine, UNIT_PX)[1][:, 200:].max() < 0.05
