@@ -46,15 +46,16 @@ def test_a_thin_lock_of_the_hairs_colour_is_found_and_a_bar_of_another_is_not(pl
 
 
 def test_a_thick_thing_of_the_hairs_colour_is_no_lock(plain: Image) -> None:
-    headrest = cv2.rectangle(plain.copy(), (MIDDLE + RADIUS, 135), (MIDDLE + RADIUS + 24, 165), (30, 30, 60), -1)
+    headrest = cv2.rectangle(plain.copy(), (MIDDLE + RADIUS, 142), (MIDDLE + RADIUS + 16, 158), (30, 30, 60), -1)
     assert not strands(np.asarray(headrest, np.uint8), disc(), UNIT_PX).any()
 
 
-def test_a_lock_before_a_background_as_dark_as_hair_is_left_to_it() -> None:
-    bars = np.full((300, 300, 3), 60, np.uint8)
-    bars[:, ::12], bars[:, 1::12], bars[:, 2::12] = 230, 230, 230
-    picture = cv2.circle(bars, (MIDDLE, MIDDLE), RADIUS, (30, 30, 60), -1)
-    assert not strands(np.asarray(picture, np.uint8), disc(), UNIT_PX).any()
+def test_a_light_between_two_dark_things_is_not_taken_for_grey_hair() -> None:
+    dark = np.random.default_rng(2).normal(35, 2, (300, 300, 3)).clip(0, 255).astype(np.uint8)
+    picture = cv2.circle(dark, (MIDDLE, MIDDLE), RADIUS, (95, 100, 105), -1)
+    for grey, expected in ((100, True), (245, False)):
+        line = cv2.line(picture.copy(), (MIDDLE + RADIUS - 2, MIDDLE), (MIDDLE + RADIUS + 26, MIDDLE), (grey,) * 3, 4)
+        assert strands(np.asarray(line, np.uint8), disc(), UNIT_PX).any() == expected
 
 
 def test_ear_rings_hang_beside_the_face_and_below_the_eyes() -> None:
