@@ -11,16 +11,18 @@ from s2v.engine.face.maps import smoothstep
 from s2v.engine.face.photo import Image
 
 _PERSON = 0.15  # a matte from here on has hair in it that would be seen twice
-_CLEAR_UNITS = 0.03  # from the person: so far its edge and its light reach
-_WHOLE_UNITS = 0.06  # from the person: from here on the photo is kept as it is
+_CLEAR_UNITS = 0.05  # from the person: so far its edge and its light reach
+_WHOLE_UNITS = 0.08  # from the person: from here on the photo is kept as it is
 _WORK_PX = 384  # of the longer side: what is made up is blurred anyway
 _SPOT_PX, _MOST_TEXTURE = 19, 16  # what is smaller is mirrored with so many grey levels at most: a lamp stays single
-_BLUR_PER_PX = 0.25  # standard deviation of the blur for each pixel of depth behind the edge
+_TEXTURE_PX, _MORE_THAN_USUAL = 61, 2.0
+_BLUR_PER_PX = 0.18  # standard deviation of the blur for each pixel of depth behind the edge
+_SMOOTH_PX = 3.0
 _LEVELS = 7  # of the pyramid: what is deeper than its coarsest blur looks like that
 
 
 def filled_background(photo: Image, person: Matte, unit_px: float) -> Image:
-    """The photo without the person, (h, w, 3) BGR: the photo itself from 0.06 face units around the person on.
+    """The photo without the person, (h, w, 3) BGR: the photo itself from 0.08 face units around the person on.
 
     Behind the person the background is mirrored across the edge, and blurred the more the deeper it lies.
 
@@ -56,7 +58,10 @@ def carried_on(photo: Image, known: NDArray[np.bool_], without_spots: bool = Fal
     picture = mirrored.astype(np.float32)
     if without_spots:
         around = cv2.medianBlur(mirrored, _SPOT_PX).astype(np.float32)
-        picture = around + np.clip(picture - around, -_MOST_TEXTURE, _MOST_TEXTURE)
+        off = picture - around
+        usual = cv2.blur(np.abs(off), (_TEXTURE_PX, _TEXTURE_PX))  # leaves and bricks go on behind the head
+        most = np.maximum(_MOST_TEXTURE, _MORE_THAN_USUAL * usual)
+        picture = around + np.clip(off, -most, most)
     filled = _blurred_by_depth(picture, weight, depth_px)
     return np.asarray(cv2.resize(filled, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
@@ -71,7 +76,8 @@ def _mirrored(photo: Image, known: NDArray[np.bool_]) -> tuple[Image, NDArray[np
     nearest = np.zeros((labels.max() + 1, 2), np.float32)
     nearest[labels[rows, columns]] = np.stack([columns, rows], -1)
     here = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
-    there = 2 * nearest[labels] - here
+    # The nearest pixels jump from one to the next: smoothed, else what is mirrored gets teeth.
+    there = here + cv2.GaussianBlur(2 * (nearest[labels] - here), (0, 0), _SMOOTH_PX)
     there = np.abs(there)  # the photo's border mirrors too
     there = np.minimum(there, 2 * np.array([width - 1, height - 1], np.float32) - there)
     mirrored = cv2.remap(photo, there, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

@@ -12,9 +12,11 @@ from s2v.engine.face.photo import Image
 
 _BAND_UNITS = 0.05  # so far to both sides of the edge a pixel's colour tells how much of it is the person
 _INSIDE, _OUTSIDE = 0.9, 0.1  # a matte beyond these is on the safe side of the band
+_UNSURE_UNITS = 0.04  # half the width of the softest edge: hair is told by its colour, the rest is cloud
 _NOISE = 22.0  # grey levels: person and background must differ by more for their colours to tell
 _LEAST_TOLD = 0.1  # a mixture nearer to one side is that side alone
 _SOFT_PX = 0.7
+_SPECK = 0.2  # a cover from here on is seen
 _BESIDE = 4.0  # how much more a colour off the line between both takes away
 
 
@@ -29,6 +31,7 @@ def cut_out(photo: Image, person: Matte, fine: Matte, unit_px: float) -> tuple[I
         unit_px: pixels of a face unit.
     Source of the colours' formula: Forte, "Approximate fast foreground colour estimation", ICIP 2021.
     """
+    person = _decided(person, unit_px)
     inside_px = cv2.distanceTransform((person > _INSIDE).astype(np.uint8), cv2.DIST_L2, 5)
     outside_px = cv2.distanceTransform((person < _OUTSIDE).astype(np.uint8), cv2.DIST_L2, 5)
     loose = cv2.dilate(fine, np.ones((3, 3), np.uint8)) > 0
@@ -49,6 +52,26 @@ def cut_out(photo: Image, person: Matte, fine: Matte, unit_px: float) -> tuple[I
     cover, head = person.copy(), photo.copy()
     cover[near] = np.clip(mixed, smoothstep(2 * depth - 1), most)
     cover[near] = cv2.GaussianBlur(cover, (0, 0), _SOFT_PX)[near]  # the photo's noise is no fringe
+    cover *= _held(cover, person)
     share = cover[near][:, None]
     head[near] = np.clip(own + share * (at - share * own - (1 - share) * behind) + 0.5, 0, 255)
     return head, cover
+
+
+def _decided(person: Matte, unit_px: float) -> Matte:
+    """A matte that is unsure nowhere but along its middle."""
+    out_px, in_px = (
+        cv2.distanceTransform(side.astype(np.uint8), cv2.DIST_L2, 5) for side in (person < 0.5, person >= 0.5)
+    )
+    hard = np.asarray((in_px - out_px) / (_UNSURE_UNITS * unit_px), np.float32)
+    low, high = smoothstep(hard), smoothstep(hard + 1)
+    return np.asarray(np.clip(person, low, high), np.float32)
+
+
+def _held(cover: Matte, person: Matte) -> Matte:
+    """1 on what hangs together with the inside of the person, and on its faint surroundings, 0 on specks."""
+    seen = (cover > _SPECK).astype(np.uint8)
+    pieces = cv2.connectedComponents(seen)[1]
+    held = np.bincount(pieces[person > _INSIDE], minlength=pieces.max() + 1) > 0
+    lost = cv2.dilate((~held[pieces] & (seen > 0)).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    return np.asarray(~(lost & ~(held[pieces] & (seen > 0))), np.float32)

@@ -6,7 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from s2v.engine.compositor.head.background import carried_on
 from s2v.engine.compositor.head.person import WORK_PX, Matte
+from s2v.engine.face.geometry import FacePlane
 from s2v.engine.face.photo import Image
 
 _PERSON = 0.3
@@ -17,44 +19,89 @@ _BUSY_UNITS, _BUSY = 0.35, 0.4  # where this share of a square of that side stan
 _FAINT = 0.6  # of that, for the rest of a thing of which some stands out
 _GAP_UNITS = 0.1  # from the person to a strand, or from one of its pieces to the next
 _LEAST_UNITS2 = 0.002  # what is smaller is noise
+_DEEP_UNITS = 0.08  # from the person's edge inwards: from there on hair has its own colour
+_HAIRS = 0.5  # share of a thing's pixels that must look like hair
+_ALONG = 0.85  # cosine of the angle between what hair and what the thing differs by from the background
+_LEAST_HAIR, _MOST_HAIR = 0.5, 1.3  # how much it differs from the background, as a share of what hair does
+_THICK_UNITS = 0.06  # half the width of the thickest lock
+_JEWEL_UNITS2 = 0.08  # the largest thing of any colour
+_PLAIN = 44.0  # grey levels that differ: only before such a background something of any colour is taken for an ear-ring
+_EARS = (0.65, 1.45, 0.1, 0.8)  # face units from the middle, least and most, to a side and down: lobes and jewels
 
 
-def strands(photo: Image, person: Matte, unit_px: float, reach_units: float = REACH_UNITS) -> Matte:
+def strands(
+    photo: Image, person: Matte, unit_px: float, ears: NDArray[np.bool_] | None = None, reach_units: float = REACH_UNITS
+) -> Matte:
     """Fine things beside the person that touch it and stand out from the background around them: (h, w) in [0, 1].
+
+    Hair is told by its colour; what has another colour is an ear-ring if it is small, hangs where ears are and has a
+    plain background, else it is the background's.
 
     Args:
         photo: (h, w, 3) BGR. person: (h, w) of `person_matte`. unit_px: pixels of a face unit.
-        reach_units: how far from the person they may end; what goes on is the background's.
+        ears: (h, w) of `ears`; None: no ear-rings. reach_units: how far from the person they may end; what goes on is
+            the background's.
     """
     height, width = person.shape
     scale = min(1.0, WORK_PX / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8)
     cover = np.asarray(cv2.resize(person, size, interpolation=cv2.INTER_AREA), np.float32)
-    found = _small_strands(small, cover, unit_px * scale, reach_units)
+    lobes = cv2.resize((np.zeros(person.shape) if ears is None else ears).astype(np.uint8), size) > 0
+    found = _small_strands(small, cover, lobes, unit_px * scale, reach_units)
     return np.asarray(cv2.resize(found, (width, height)), np.float32)
 
 
-def _small_strands(photo: Image, person: Matte, unit_px: float, reach_units: float) -> Matte:
+def ears(plane: FacePlane, size: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Where on a photo (h, w) ear-rings hang."""
+    near, far, high, low = _EARS
+    found = np.zeros(size, np.uint8)
+    for side in (-1, 1):
+        corners = np.array([[side * near, high], [side * far, high], [side * far, low], [side * near, low]])
+        cv2.fillConvexPoly(found, plane.to_photo(corners).round().astype(np.int32), 1)
+    return np.asarray(found > 0)
+
+
+def _small_strands(photo: Image, person: Matte, lobes: NDArray[np.bool_], unit_px: float, reach_units: float) -> Matte:
     body = person > _PERSON
     outside_px = cv2.distanceTransform((~body).astype(np.uint8), cv2.DIST_L2, 5)
     near = ~body & (outside_px < reach_units * unit_px)
     beyond = outside_px > 0.1 * unit_px
-    mean, spread = _told(photo, beyond, _AROUND_UNITS * unit_px)
-    off = np.sqrt(((photo - mean) ** 2).sum(-1))
-    off /= _DIFFERENT + _SPREADS * spread
+    away, length, least = _off(photo, beyond, unit_px)
+    # Once more, without what stands out: a long lock is no background of its own.
+    away, length, least = _off(photo, beyond & (length < least), unit_px)
+    off = length / least
     different = near & (off > 1)
     side = (max(3, round(_BUSY_UNITS * unit_px)),) * 2
     share = cv2.blur(different.astype(np.float32), side) / np.maximum(cv2.blur(near.astype(np.float32), side), 0.05)
     leaving = outside_px > (reach_units - 0.03) * unit_px
     fine = _pieces(near & (off > _FAINT), different & (share < _BUSY), leaving) & (share < _BUSY)
+    hair = carried_on(photo, cv2.distanceTransform(body.astype(np.uint8), cv2.DIST_L2, 5) > _DEEP_UNITS * unit_px)
+    hair -= photo - away
+    apart = np.sqrt((hair**2).sum(-1))
+    like_hair = ((away * hair).sum(-1) > _ALONG * apart * length) & (apart > least)
+    like_hair &= (length > _LEAST_HAIR * apart) & (length < _MOST_HAIR * apart)
+    fine &= _hangs(fine, like_hair, lobes & (least < _PLAIN), unit_px)
     bridge = np.ones((2 * max(1, round(_GAP_UNITS * unit_px / 2)) + 1,) * 2, np.uint8)
     pieces = cv2.connectedComponents(cv2.dilate((body | fine).astype(np.uint8), bridge))[1]
     held = np.bincount(pieces[person > 0.9], minlength=pieces.max() + 1) > 0
     held[0] = False
-    specks, alone, stats, _ = cv2.connectedComponentsWithStats(fine.astype(np.uint8))
-    large = np.array([stats[n, cv2.CC_STAT_AREA] > _LEAST_UNITS2 * unit_px**2 for n in range(specks)])
-    return np.asarray(fine & held[pieces] & large[alone], np.float32)
+    return np.asarray(fine & held[pieces], np.float32)
+
+
+def _hangs(
+    things: NDArray[np.bool_], like_hair: NDArray[np.bool_], jewels: NDArray[np.bool_], unit_px: float
+) -> NDArray[np.bool_]:
+    """Those of `things` that are locks of hair, or lie among `jewels`, and are no noise: (h, w)."""
+    count, pieces, stats, _ = cv2.connectedComponentsWithStats(things.astype(np.uint8))
+    area = np.maximum(stats[:, cv2.CC_STAT_AREA], 1)
+    depth_px = cv2.distanceTransform(things.astype(np.uint8), cv2.DIST_L2, 5)
+    thick = np.bincount(pieces[depth_px > _THICK_UNITS * unit_px], minlength=count) > 0
+    hairs = np.bincount(pieces[like_hair], minlength=count) > _HAIRS * area
+    hung = np.bincount(pieces[jewels], minlength=count) > 0.5 * area
+    kept = ((hairs & ~thick) | (hung & (area < _JEWEL_UNITS2 * unit_px**2))) & (area > _LEAST_UNITS2 * unit_px**2)
+    kept[0] = False
+    return np.asarray(kept[pieces])
 
 
 def _pieces(into: NDArray[np.bool_], seeds: NDArray[np.bool_], never: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -64,6 +111,13 @@ def _pieces(into: NDArray[np.bool_], seeds: NDArray[np.bool_], never: NDArray[np
     kept[pieces[never]] = False
     kept[0] = False
     return np.asarray(kept[pieces])
+
+
+def _off(photo: Image, where: NDArray[np.bool_], unit_px: float) -> tuple[NDArray[np.float32], ...]:
+    """What differs from the background around it, (h, w, 3), by how much, and how much that must be: (h, w)."""
+    mean, spread = _told(photo, where, _AROUND_UNITS * unit_px)
+    away = photo - mean
+    return away, np.sqrt((away**2).sum(-1)), np.asarray(_DIFFERENT + _SPREADS * spread, np.float32)
 
 
 def _told(photo: Image, where: NDArray[np.bool_], sigma_px: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

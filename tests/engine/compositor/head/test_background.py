@@ -77,3 +77,24 @@ def test_a_person_who_fills_the_photo_hides_it_all() -> None:
     filled = filled_background(wall(), np.ones((300, 320), np.float32), UNIT_PX)
     assert filled.shape == wall().shape
     assert np.abs(filled.astype(int) - wall().mean()).max() < 100
+
+
+def test_leaves_go_on_behind_the_person() -> None:
+    rng = np.random.default_rng(3)
+    leaves = cv2.resize(rng.integers(20, 235, (50, 54), np.uint8), (320, 300), interpolation=cv2.INTER_NEAREST)
+    photo, matte = someone(np.repeat(leaves[..., None], 3, axis=2), (30, 30, 30))
+    filled = filled_background(photo, matte, UNIT_PX).astype(float)
+    away = away_units()
+    behind, beside = (filled[(away > low) & (away < low + 0.1)].std() for low in (-0.1, 0.1))
+    assert behind > 0.5 * beside
+
+
+def test_an_edge_beside_the_person_gets_no_teeth_where_it_is_mirrored() -> None:
+    halo = np.where((away_units() < 0.2)[..., None], np.uint8(210), np.full((300, 320, 3), 60, np.uint8))
+    photo, matte = someone(halo, (255, 255, 255))
+    filled = filled_background(photo, matte, UNIT_PX)[..., 1]
+    angle = np.radians(np.arange(0, 360, 0.5, dtype=np.float32))[None]
+    radius = np.arange(RADIUS - 20, RADIUS, dtype=np.float32)[:, None]
+    x, y = MIDDLE[0] + radius * np.cos(angle), MIDDLE[1] + radius * np.sin(angle)
+    around = cv2.remap(filled, x, y, cv2.INTER_LINEAR).astype(np.float32)
+    assert (around - cv2.blur(around, (61, 1))).std(1).max() < 2.3  # grey levels; 2.7 from pixel to pixel

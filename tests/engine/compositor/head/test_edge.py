@@ -73,3 +73,21 @@ def test_a_strand_far_out_is_kept() -> None:
     _, found = cut_out(photo, soft, fine, UNIT_PX)
     assert found[119, 195:210].min() > 0.8
     assert cut_out(photo, soft, np.zeros_like(soft), UNIT_PX)[1][119, 205] < 0.05
+
+
+def test_a_cloud_of_which_the_network_is_unsure_is_left_out_where_colours_do_not_tell() -> None:
+    _, _, soft = seen()
+    cloud = cv2.circle(np.zeros((240, 240), np.float32), (120, 120), 100, 0.35, -1)
+    unsure = np.maximum(soft, cv2.GaussianBlur(cloud, (0, 0), 4))
+    _, found = cut_out(np.full((240, 240, 3), 127, np.uint8), unsure, np.zeros_like(soft), UNIT_PX)
+    away_px = np.hypot(*(np.mgrid[:240, :240] - 120)) - 70
+    assert found[away_px > 12].max() < 0.02
+    assert (found[away_px < -12] == 1).all()
+
+
+def test_specks_that_hang_on_nothing_are_left_out() -> None:
+    photo, _, soft = seen()
+    fine = np.zeros_like(soft)
+    photo[118:122, 206:212] = HAIR  # 15 px beside the hairs
+    fine[118:122, 206:212] = 1
+    assert cut_out(photo, soft, fine, UNIT_PX)[1][:, 200:].max() < 0.05

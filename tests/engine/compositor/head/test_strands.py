@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from s2v.engine.compositor.head.strands import strands
+from s2v.engine.compositor.head.strands import ears, strands
+from s2v.engine.face.geometry import FacePlane
 from s2v.engine.face.photo import Image
 
 UNIT_PX = 100.0
@@ -26,12 +27,44 @@ def disc() -> np.ndarray:
 def test_a_hoop_that_hangs_on_is_found_and_nothing_else(plain: Image) -> None:
     hoop = (MIDDLE + RADIUS + 12, MIDDLE)
     drawn = cv2.circle(plain.copy(), hoop, 12, (90, 190, 220), 2)
-    found = strands(np.asarray(drawn, np.uint8), disc(), UNIT_PX) > 0.5
+    found = strands(np.asarray(drawn, np.uint8), disc(), UNIT_PX, np.ones((300, 300), bool)) > 0.5
     ring = cv2.circle(np.zeros((300, 300), np.uint8), hoop, 12, 1, 2) > 0
     outside = disc() == 0
     assert found[ring & outside].mean() > 0.8
     assert not found[~cv2.dilate(ring.astype(np.uint8), np.ones((5, 5))).astype(bool)].any()
-    assert not strands(plain, disc(), UNIT_PX).any()
+    assert not strands(plain, disc(), UNIT_PX, np.ones((300, 300), bool)).any()
+    assert not strands(np.asarray(drawn, np.uint8), disc(), UNIT_PX).any()  # where no ear is it is the background's
+
+
+def test_a_thin_lock_of_the_hairs_colour_is_found_and_a_bar_of_another_is_not(plain: Image) -> None:
+    start, end = (MIDDLE + RADIUS - 2, MIDDLE), (MIDDLE + RADIUS + 28, MIDDLE - 10)
+    where = cv2.line(np.zeros((300, 300), np.uint8), start, end, 1, 4) > 0
+    where &= disc() == 0
+    lock, bar = (cv2.line(plain.copy(), start, end, colour, 4) for colour in ((30, 30, 60), (240, 240, 240)))
+    assert strands(np.asarray(lock, np.uint8), disc(), UNIT_PX)[where].mean() > 0.8
+    assert not strands(np.asarray(bar, np.uint8), disc(), UNIT_PX).any()
+
+
+def test_a_thick_thing_of_the_hairs_colour_is_no_lock(plain: Image) -> None:
+    headrest = cv2.rectangle(plain.copy(), (MIDDLE + RADIUS, 142), (MIDDLE + RADIUS + 16, 158), (30, 30, 60), -1)
+    assert not strands(np.asarray(headrest, np.uint8), disc(), UNIT_PX).any()
+
+
+def test_a_light_between_two_dark_things_is_not_taken_for_grey_hair() -> None:
+    dark = np.random.default_rng(2).normal(35, 2, (300, 300, 3)).clip(0, 255).astype(np.uint8)
+    picture = cv2.circle(dark, (MIDDLE, MIDDLE), RADIUS, (95, 100, 105), -1)
+    for grey, expected in ((100, True), (245, False)):
+        line = cv2.line(picture.copy(), (MIDDLE + RADIUS - 2, MIDDLE), (MIDDLE + RADIUS + 26, MIDDLE), (grey,) * 3, 4)
+        assert strands(np.asarray(line, np.uint8), disc(), UNIT_PX).any() == expected
+
+
+def test_ear_rings_hang_beside_the_face_and_below_the_eyes() -> None:
+    at = ears(FacePlane(np.array([[UNIT_PX, 0, 150.0], [0, UNIT_PX, 100]])), (300, 300))
+    assert at[150, 150 + 90]
+    assert at[150, 150 - 90]
+    assert not at[150, 150]  # the face
+    assert not at[60, 150 + 90]  # hair
+    assert not at[230, 150 + 90]  # shoulders
 
 
 def test_what_does_not_touch_the_person_or_goes_on_is_background(plain: Image) -> None:
