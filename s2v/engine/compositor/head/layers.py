@@ -27,6 +27,7 @@ class Layers:
     )
     matte: Matte  # (h, w): how much of a pixel belongs to the head, or to the body under it
     background: Image  # (h, w, 3) BGR: what does not move
+    person: Matte  # (h, w): the matte without the rim that it has around the person
 
 
 def layers(photo: Image, landmarks: Points, plane: FacePlane, background: Background | None = None) -> Layers:
@@ -44,9 +45,9 @@ def layers(photo: Image, landmarks: Points, plane: FacePlane, background: Backgr
         plate = filled_background(photo, np.maximum(person, fine), unit_px) if background.blurs else photo
         behind = background.behind(plate, unit_px)
         head, cover = cut_out(photo, person, fine, unit_px)
-        return Layers(_over(head, cover, behind), cover, behind)
+        return Layers(_over(head, cover, behind), cover, behind, cover)
     whole = with_all_that_hangs_on(photo, person, unit_px)
-    return Layers(photo, widened(whole, unit_px), filled_background(photo, whole, unit_px))
+    return Layers(photo, widened(whole, unit_px), filled_background(photo, whole, unit_px), whole)
 
 
 def _over(head: Image, cover: Matte, behind: Image) -> Image:
