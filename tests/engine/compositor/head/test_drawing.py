@@ -125,7 +125,8 @@ def test_going_there_and_back_ends_within_a_tenth_of_a_pixel(roomy: HeadTables) 
         shown = roomy.cover[
             came[..., 1].round().astype(int).clip(0, rows - 1), came[..., 0].round().astype(int).clip(0, columns - 1)
         ]
-        assert np.quantile(off_px[shown > 0], 0.99) < 0.1
+        within = ((roomy.cells >= 0) & (roomy.cells < roomy.background.shape[1::-1])).all(-1)
+        assert np.quantile(off_px[(shown > 0) & within], 0.99) < 0.1
         assert np.abs(came - places).max() * roomy.cell_px > 3
 
 
@@ -166,7 +167,7 @@ def test_outside_the_halo_the_background_is_the_photo_to_the_bit(closed_face: En
     assert (~near).mean() > 0.15
     # And wherever the layer that was moved there covers nothing.
     left, top, right, bottom = head.box
-    matte = cv2.remap(cut.matte, head.source(pose).map, None, cv2.INTER_LINEAR)
+    matte = cv2.remap(cut.matte, head.source(pose).map, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
     inside = np.zeros(cut.matte.shape, bool)
     inside[top:bottom, left:right] = cv2.dilate(matte, np.ones((5, 5), np.uint8)) == 0
     assert (frame == tables.background)[inside].all()
@@ -213,11 +214,11 @@ def test_a_head_that_the_upper_border_cuts_off_keeps_its_shape(cut_off: Enrolled
     left = tables.box[0]
     low, high = cut_off.landmarks[[70, 300], 0].astype(int) - left  # between the ends of the brows
     depth_px = int(cut_off.landmarks[[70, 300], 1].min())
-    # As stiff at the border as further down: nothing is squeezed or drawn out towards it.
-    down = np.diff(field[:depth_px, low:high], axis=0)
-    assert np.abs(field[0, low:high]).max() > 1
-    assert np.abs(down[:3] - down[depth_px // 2]).max() < 0.03
-    assert np.abs(down).max() < 0.15
+    # It goes with the brows, and nothing is squeezed or drawn out towards the border.
+    upper, lower = field[0, low:high], field[depth_px, low:high]
+    assert np.abs(upper).max() > 1
+    assert np.abs(np.diff(field[:depth_px, low:high], axis=0)).max() < 0.12
+    assert np.abs(upper - lower).max() < 0.1 * depth_px
 
 
 @pytest.mark.parametrize("pose", POSES)
