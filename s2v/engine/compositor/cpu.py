@@ -137,11 +137,15 @@ class PixelCompositor:
     def __init__(self, face: EnrolledFace, spec: LipSyncSpec, moving: bool = False) -> None:
         cut = face_layers(face, face.photo, moving)
         self._photo = cut.at_rest
-        self._corners = left, top, right, bottom = lower_face_box(face)
-        self._box = np.s_[top:bottom, left:right]
+        self._lower_face = lower_face_box(face)
         self._idle = idle_tables(face, cut) if moving else None
+        # What is pasted is cut off nowhere, wherever a head carries it.
+        reach_px, (height, width) = self._idle.head.reach_px if self._idle else 0, face.photo.shape[:2]
+        left, top = (max(0, n - reach_px) for n in self._lower_face[:2])
+        right, bottom = (min(n + reach_px, end) for n, end in zip(self._lower_face[2:], (width, height), strict=True))
+        self._corner, self._box = (left, top), np.s_[top:bottom, left:right]
         self.animated = animated_photo(self._idle)
-        self.still = self.animated.draw(AT_REST, self._corners) if self.animated else self._photo.copy()
+        self.still = self.animated.draw(AT_REST, self._lower_face) if self.animated else self._photo.copy()
         self._size = (right - left, bottom - top)
         self._grid = face_grid(face.plane, spec) - np.array([[0, 0, left], [0, 0, top]])
         edge = np.zeros((spec.face_px, spec.face_px), np.float32)
@@ -160,9 +164,9 @@ class PixelCompositor:
         grid, alpha = self._grid, self._alpha
         if self._idle and self.animated:
             pose = self._idle.room.fitted(pose)
-            grid = carried(self.animated.forward(pose), *self._corners[:2]) @ np.vstack([grid, [0, 0, 1]])
+            grid = carried(self.animated.forward(pose), *self._corner) @ np.vstack([grid, [0, 0, 1]])
             alpha = cv2.warpAffine(self._soft, grid, self._size)[..., None]
-            frame = self.animated.draw(pose, self._corners)
+            frame = self.animated.draw(pose, self._lower_face)
         else:
             frame = self._photo.copy()
         paint = cv2.warpAffine(crop, grid, self._size, flags=cv2.INTER_CUBIC)

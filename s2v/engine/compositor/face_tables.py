@@ -18,6 +18,7 @@ from s2v.engine.compositor.mouth.open_photo import without_inside
 from s2v.engine.compositor.upper_face.expression_room import ExpressionRoom, expression_room
 from s2v.engine.compositor.upper_face.expression_tables import ExpressionTables, expression_tables
 from s2v.engine.compositor.upper_face.eye_tables import EyeTables, eye_tables
+from s2v.engine.compositor.upper_face.glasses import glasses_share
 from s2v.engine.compositor.warp_tables import WarpTables, warp_tables
 from s2v.engine.face.articulation import ArticulationTables, articulation_tables
 from s2v.engine.face.drawn_motion import drawn_moves
@@ -80,18 +81,20 @@ def face_tables(face: EnrolledFace, spec: LipSyncSpec, moving: bool) -> FaceTabl
 def face_layers(face: EnrolledFace, photo: Image, moving: bool) -> Layers:
     """A face's photo before its background, whatever its network. Args: photo: as its network wants it drawn."""
     if face.background is None and not moving:  # nobody looks behind: what it costs is saved
-        return Layers(photo, np.ones(photo.shape[:2], np.float32), photo)
+        whole = np.ones(photo.shape[:2], np.float32)
+        return Layers(photo, whole, photo, whole)
     return layers(photo, face.landmarks, face.plane, face.background)
 
 
 def idle_tables(face: EnrolledFace, cut: Layers) -> IdleTables:
     """Those of a face, whatever its network. Args: cut: of `face_layers`, moving."""
-    head = head_tables(cut, face.landmarks, face.pose, face.plane, keep=lower_face_box(face))
+    glasses = glasses_share(face)
+    head = head_tables(cut, face.landmarks, face.pose, face.plane, lower_face_box(face), glasses)
     return IdleTables(
         head=head,
         eyes=eye_tables(cut.at_rest, face.landmarks, pad_px=head.apart_px),
         expression=expression_tables(face, pad_px=head.apart_px),
-        room=expression_room(face),
+        room=expression_room(face.canonical, glasses),
     )
 
 

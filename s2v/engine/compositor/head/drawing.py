@@ -46,7 +46,7 @@ class MovingHead:
         self.box: Box = tables.box
         self.background = tables.background
         self._tables = tables
-        # (21, 2) of `HeadMotion.coefficients`, of a pose within the limits; a frame asks for them several times.
+        # (11, 2) of `HeadMotion.coefficients`, of a pose within the limits; a frame asks for them several times.
         self.coefficients = lru_cache(maxsize=2)(self._make_coefficients)
         rows, columns = tables.cells.shape[:2]
         self._terms = np.ascontiguousarray(tables.terms.reshape(len(tables.terms), -1).T) / np.float32(tables.cell_px)
@@ -54,7 +54,7 @@ class MovingHead:
         first = tables.cells[0, 0].astype(np.float64)
         self._to_photo = np.c_[tables.cell_px * np.eye(2), first]
         self._corner = tuple(int(n) for n in np.round(self.box[:2] - first + (tables.cell_px - 1) / 2))
-        left, top = self.box[:2]
+        left, top = tables.layer_box[:2]
         self._to_fine = np.array([[FINE, 0, -FINE * left], [0, FINE, -FINE * top]], np.float64)
         reach = _NEAR_MOUTH * tables.motion.unit_px
         corners = np.stack([tables.mouth.min(0) - reach, tables.mouth.max(0) + reach])

@@ -25,6 +25,7 @@ class Layers:
     )
     matte: Matte  # (h, w): how much of a pixel belongs to the head, or to the body under it
     background: Image  # (h, w, 3) BGR: what does not move
+    person: Matte  # (h, w): the matte without the rim that it has around the person
 
 
 def layers(photo: Image, landmarks: Points, plane: FacePlane, background: Background | None = None) -> Layers:
@@ -42,12 +43,12 @@ def layers(photo: Image, landmarks: Points, plane: FacePlane, background: Backgr
         plate = filled_background(photo, np.maximum(person, fine), unit_px) if background.blurs else photo
         behind = background.behind(plate, unit_px)
         head, cover = cut_out(photo, person, fine, unit_px)
-        return Layers(_over(head, cover, behind), cover, behind)
+        return Layers(_over(head, cover, behind, cover), cover, behind, cover)
     hung = strands(photo, person, unit_px, ears(plane, person.shape))
     whole = without_islands(np.maximum(person, hung), unit_px)
     plate = filled_background(photo, whole, unit_px)
     rim = widened(whole, unit_px, plainness(plate, unit_px))
-    return Layers(photo, rim, np.where(rim[..., None] > 0, plate, photo))
+    return Layers(photo, rim, np.where(rim[..., None] > 0, plate, photo), whole)
 
 
 def _over(head: Image, cover: Matte, behind: Image) -> Image:

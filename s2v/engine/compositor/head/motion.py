@@ -1,9 +1,8 @@
 """How a turned, nodding, rolled, shifted and leaning head moves what lies on it: polynomials of its place.
 
 A place is (X, Y, Z) in face units from the head's centre, along the picture's axes, Z away from the camera. Its
-displacement on the picture is one (21, 2) matrix of the pose over 21 terms of the place: with these values a place, a
-frame is one product. Ten are for what goes to the sides and ten for what goes up and down: a place by the photo's upper
-border may do the one and not the other. The last one is for the breath.
+displacement on the picture is one (11, 2) matrix of the pose over eleven terms of the place: with these eleven values
+a place, a frame is one product.
 """
 
 from __future__ import annotations
@@ -16,9 +15,8 @@ from s2v.engine.behaviour.pose import FacePose
 from s2v.engine.compositor.head.depth import CENTRE
 from s2v.engine.face.geometry import FacePlane, Points, Pose
 
-_ONE, _X, _Y, _Z, _XX, _XY, _YY, _XZ, _YZ, _ZZ = range(10)
-_N_RIGID = 10
-N_TERMS = 2 * _N_RIGID + 1
+N_TERMS = 11
+_ONE, _X, _Y, _Z, _XX, _XY, _YY, _XZ, _YZ, _ZZ, _BREATH = range(N_TERMS)
 
 NECK = (0.0, 1.45, 0.30)  # face units: the point that a head rolls about
 _NEARER_FROM = (0.0, 1.0, 0.30)  # the point that stays when it leans
@@ -41,40 +39,25 @@ class HeadMotion:
         self._up = -_SHOULDERS_UNITS * plane.matrix[:, 1]
 
     def terms(self, places_px: Points, depth: Points, head: Points | float, breath: Points | float) -> Points:
-        """The terms of photo pixels (..., 2): (21, ...).
+        """The terms, ten monomials and the breath, of photo pixels (..., 2): (11, ...).
 
         Args:
-            depth: (...) of `depth_at`. head: (..., 2) how far each place goes along with the head, to the sides and
-                up and down, 0 to 1. breath: (...) the same with the breath.
+            depth: (...) of `depth_at`. head: how far each place goes along with the head, 0 to 1; breath: with
+                the breath.
         """
         x, y = np.moveaxis((places_px - self.centre_px) / self.unit_px, -1, 0)
         one = np.ones_like(x)
         rigid = np.stack([one, x, y, depth, x * x, x * y, y * y, x * depth, y * depth, depth * depth])
-        along_x, along_y = np.moveaxis(np.broadcast_to(head, places_px.shape), -1, 0)
-        return np.concatenate([rigid * along_x, rigid * along_y, (one * breath)[None]])
+        return np.concatenate([rigid * head, (one * breath)[None]])
 
     def coefficients(self, pose: FacePose) -> Points:
-        """(21, 2): what a pose, limited, makes of the terms: photo pixels to the right and down."""
-        rigid = self._rigid(pose)
-        given = np.zeros((N_TERMS, 2))
-        given[:_N_RIGID, 0], given[_N_RIGID:-1, 1] = rigid.T
-        given[-1] = pose.breath * self._up
-        return given
-
-    def depth_shift(self, pose: FacePose) -> Points:
-        """(2,) photo pixels by which a face unit more of depth shifts what lies near the middle of the face."""
-        backward = self._rotation.T[:, 2]  # away from the face, on the photo's axes
-        given = self._rigid(pose)
-        return np.asarray(backward[2] * (given[_Z] + 2 * _LIPS_DEPTH * given[_ZZ]), np.float64)
-
-    def _rigid(self, pose: FacePose) -> Points:
-        """(10, 2): what a pose makes of the monomials, photo pixels.
+        """(11, 2): what a pose, limited, makes of the terms: photo pixels to the right and down.
 
         Yaw and pitch turn about the head's centre before a camera that is `CAMERA_UNITS` away, to the first order in
         one over that distance; then everything rolls about the neck, shifts and grows.
         """
         turn = self._turn(pose)
-        given = np.zeros((_N_RIGID, 2))
+        given = np.zeros((N_TERMS, 2))
         for axis in (0, 1):
             row = turn[axis]
             far = -np.outer(row, turn[2]) / CAMERA_UNITS  # what has come nearer looks larger
@@ -93,7 +76,15 @@ class HeadMotion:
         given[[_XZ, _YZ], [0, 1]] -= pose.lean / CAMERA_UNITS
         given[_ONE] -= pose.lean * self._nearer_from
         given[_Z] += pose.lean / CAMERA_UNITS * self._nearer_from
-        return np.asarray(given * self.unit_px, np.float64)
+        given *= self.unit_px
+        given[_BREATH] = pose.breath * self._up
+        return given
+
+    def depth_shift(self, pose: FacePose) -> Points:
+        """(2,) photo pixels by which a face unit more of depth shifts what lies near the middle of the face."""
+        backward = self._rotation.T[:, 2]  # away from the face, on the photo's axes
+        given = self.coefficients(pose)
+        return np.asarray(backward[2] * (given[_Z] + 2 * _LIPS_DEPTH * given[_ZZ]), np.float64)
 
     def _turn(self, pose: FacePose) -> Points:
         """(3, 3) on the photo's axes: the head's own nod, then its turn about its own upright axis."""

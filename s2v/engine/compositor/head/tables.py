@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.engine.behaviour.pose import FacePose
+from s2v.engine.compositor.head.beyond import beyond, closed, continued
 from s2v.engine.compositor.head.depth import depth_at
 from s2v.engine.compositor.head.extent import Extent
 from s2v.engine.compositor.head.fine_photo import fine_photo
@@ -31,6 +32,7 @@ from s2v.engine.face.maps import Box, Map, remap, smoothstep
 from s2v.engine.face.photo import Image
 
 _CELLS_A_UNIT, _LEAST_CELL_PX, _MOST_CELLS = 12, 4, 80
+_CELLS_BEYOND = 3  # the photo's border: a head comes in from there by up to 0.2 face units
 _UNSEEN_PX, _SEEN_PX = 0.02, 0.12  # what never moves further is left as it is; what may move that far moves freely
 # Mesh points of the mouth: the head carries what lies between the lips as it carries these.
 _MOUTH = (61, 291, 0, 17, 13, 14, 78, 308, 37, 267, 84, 314, 18)
@@ -42,34 +44,38 @@ _UPPER_FACE = (33, 133, 362, 263, 159, 145, 386, 374, 70, 63, 105, 107, 300, 293
 class HeadTables:
     """One face's.
 
-    A frame: `coefficients` of the pose (21, 2) times `terms` is how far each coarse cell goes, in photo pixels;
+    A frame: `coefficients` of the pose (11, 2) times `terms` is how far each coarse cell goes, in photo pixels;
     inverted (`came_from`) and made dense it says where in the photo each pixel of `box` looks; `fine` is looked up
     there, once, and lies over `background`.
     """
 
     box: Box  # of the photo: all that a pose may change, and the box that is to be kept whole
     cell_px: int
-    cells: Map  # (rows, columns, 2) photo pixel in the middle of each coarse cell, of which one is beyond each side
-    terms: NDArray[np.float32]  # (21, rows, columns) of `HeadMotion.terms`
+    cells: Map  # (rows, columns, 2) photo pixel in the middle of each coarse cell, of which some are beyond each side
+    terms: NDArray[np.float32]  # (11, rows, columns) of `HeadMotion.terms`
     motion: HeadMotion
     limits: HeadLimits
     reach_px: int  # no point of the mouth moves further than that
     mouth: Points  # (13, 2) photo pixels
-    mouth_terms: Points  # (13, 21)
-    eyes_terms: Points  # (21,) of the middle between the eyes
+    mouth_terms: Points  # (13, 11)
+    eyes_terms: Points  # (11,) of the middle between the eyes
     eyes_reach_px: int  # that middle moves no further than that
     apart_px: int  # no point of eyes, brows and cheeks moves further than that beside what that middle does
     background: Image  # (h, w, 3): what is behind the head's layer, and all that never moves
-    fine: Image  # (FINE * h, FINE * w, 4): the head's layer in `box`, see `fine_photo`
+    layer_box: Box  # where its layer is at rest: `box`, and what may come in from beyond the photo
+    fine: Image  # (FINE * h, FINE * w, 4): the head's layer in `layer_box`, see `fine_photo`
     cover: NDArray[np.uint8]  # (rows, columns): of the layer near each cell: 0 none, 1 some, 2 nothing else
 
 
-def head_tables(layers: Layers, landmarks: Points, pose: Pose, plane: FacePlane, keep: Box) -> HeadTables:
+def head_tables(
+    layers: Layers, landmarks: Points, pose: Pose, plane: FacePlane, keep: Box, glasses: float = 0.0
+) -> HeadTables:
     """Those of one face.
 
     Args:
         layers: of its photo. landmarks: (>=468, 3) pixels. pose, plane: of the face.
         keep: a box that is to be drawn in wherever the head is, `lower_face_box`.
+        glasses: how surely the face wears any, 0 to 1.
     """
     at_rest, matte = layers.at_rest, layers.matte
     height, width = at_rest.shape[:2]
@@ -77,23 +83,27 @@ def head_tables(layers: Layers, landmarks: Points, pose: Pose, plane: FacePlane,
     limits = head_limits(pose, extent.beside_units, extent.above_units, extent.room)
     motion = HeadMotion(pose, plane)
     cell_px = max(_LEAST_CELL_PX, round(pose.unit_px / _CELLS_A_UNIT), max(width, height) // _MOST_CELLS)
-    cells = _cells((0, 0, width, height), cell_px)
-    depth = depth_at(landmarks, pose, plane, cells)
+    cells = _cells((width, height), cell_px)
+    depth = depth_at(landmarks, pose, plane, cells, glasses)
     head, breath = extent.follows(cells)
     terms = motion.terms(cells, depth, head, breath).astype(np.float32)
     extremes = [motion.coefficients(limits.limited(extreme)) for extreme in _extremes()]
     furthest = np.max([np.hypot(*np.tensordot(e.T, terms, 1)) for e in extremes], axis=0)
 
     dense = cv2.resize(furthest.astype(np.float32), (cells.shape[1] * cell_px, cells.shape[0] * cell_px))
-    dense = dense[cell_px : cell_px + height, cell_px : cell_px + width]
+    beyond_px = _CELLS_BEYOND * cell_px
+    dense = dense[beyond_px : beyond_px + height, beyond_px : beyond_px + width]
     moves = smoothstep((dense - _UNSEEN_PX) / (_SEEN_PX - _UNSEEN_PX))
     behind = np.asarray(np.where((moves < 1)[..., None], at_rest, _possible(layers)), np.uint8)
     shown = np.asarray(matte * moves, np.float32)
-    box = _box(shown > 0, int(np.ceil(furthest.max())) + 1, keep, round(0.06 * pose.unit_px) + 2)
+    reach_px = int(np.ceil(furthest.max())) + 1
+    box = _box(shown > 0, reach_px, keep, round(0.06 * pose.unit_px) + 2)
     left, top, right, bottom = box
-    within = np.s_[top:bottom, left:right]
-    first, last = (left // cell_px, top // cell_px), (-(-right // cell_px) + 2, -(-bottom // cell_px) + 2)
-    part = np.s_[first[1] : last[1], first[0] : last[0]]
+    first_column, first_row = left // cell_px, top // cell_px
+    end_column, end_row = (-(-n // cell_px) + 2 * _CELLS_BEYOND for n in (right, bottom))
+    part = np.s_[first_row:end_row, first_column:end_column]
+    layer_box = beyond(box, (width, height), reach_px)
+    layer = closed(shown, layers.person, layer_box, pose.unit_px)
     mouth = landmarks[list(_MOUTH), :2]
     upper = np.concatenate([landmarks[list(OUTER_EYES), :2].mean(0)[None], landmarks[list(_UPPER_FACE), :2]])
     mouth_terms, upper_terms = (_read(terms, places, cells[0, 0], cell_px) for places in (mouth, upper))
@@ -114,8 +124,9 @@ def head_tables(layers: Layers, landmarks: Points, pose: Pose, plane: FacePlane,
         eyes_reach_px=int(np.ceil(carried)) + 1,
         apart_px=int(np.ceil(apart)) + 1,
         background=behind,
-        fine=fine_photo(at_rest[within], shown[within], behind[within]),
-        cover=_cover(shown, cells[part], cell_px),
+        layer_box=layer_box,
+        fine=fine_photo(continued(at_rest, layer_box), layer, continued(behind, layer_box)),
+        cover=_cover(layer, cells[part] - layer_box[:2], cell_px),
     )
 
 
@@ -148,12 +159,9 @@ def _extremes() -> list[FacePose]:
     ]
 
 
-def _cells(box: Box, cell_px: int) -> Points:
-    """Centres of the coarse cells in photo pixels, (rows, columns, 2): one cell more on each side than the box."""
-    x, y = (
-        low + (np.arange(-(-(high - low) // cell_px) + 2) - 0.5) * cell_px - 0.5
-        for low, high in ((box[0], box[2]), (box[1], box[3]))
-    )
+def _cells(size: tuple[int, int], cell_px: int) -> Points:
+    """Centres of the coarse cells of a photo, pixels (rows, columns, 2), and of some more beyond each side of it."""
+    x, y = ((np.arange(-(-end // cell_px) + 2 * _CELLS_BEYOND) - _CELLS_BEYOND + 0.5) * cell_px - 0.5 for end in size)
     return np.stack(np.meshgrid(x, y), -1)
 
 
@@ -177,7 +185,7 @@ def _box(shown: NDArray[np.bool_], reach_px: int, keep: Box, pad_px: int) -> Box
 
 
 def _cover(shown: NDArray[np.float32], cells: Points, cell_px: int) -> NDArray[np.uint8]:
-    """See `HeadTables.cover`; near is one and a half cells around."""
+    """See `HeadTables.cover`; near is one and a half cells around. Args: cells: in pixels of `shown`."""
     size = 3 * cell_px
     kernel = np.ones((size, size), np.uint8)
     some, all_of_it = cv2.dilate(shown, kernel) > 0, cv2.erode(shown, kernel) >= 1

@@ -7,14 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from s2v.engine.behaviour.pose import FacePose
-from s2v.engine.compositor.upper_face.glasses import glasses_share
-from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.face.geometry import LOWER_INNER_LIP, MOUTH_CORNERS, UPPER_INNER_LIP, Points
 
 BROWS_FACE_UNITS = (-0.03, 0.06)
 WIDEN = (-0.3, 0.2)  # of the opening: what was looked at; irises stretch as lids stand higher
 CORNERS_FACE_UNITS = (-0.02, 0.04)
-_GLASSES_TAKE = 0.5  # of what brows and cheeks may do: a frame that bends is seen at once
 # A smile's share by the width of the mouth, the height of its corners over its middle and how far down the cheeks are,
 # face units. Least squares for 0 and 1 on 90 people photographed with both faces (London Set): 19 of 20 neutral ones
 # are below 0.46, half of the smiling ones above 0.76.
@@ -48,10 +45,11 @@ class ExpressionRoom:
         )
 
 
-def expression_room(face: EnrolledFace) -> ExpressionRoom:
-    """That of one face."""
-    smile = smile_share(face.canonical)
-    brows, raised = 1 - _GLASSES_TAKE * glasses_share(face), 1 - _SMILE_TAKES * smile
+def expression_room(canonical: Points, glasses: float) -> ExpressionRoom:
+    """That of one face. Args: canonical: (468, 3) landmarks in face units. glasses: of `glasses_share`."""
+    smile = smile_share(canonical)
+    # A frame that bends is seen at once: behind one, brows and cheeks stay.
+    brows, raised = 1 - glasses, 1 - _SMILE_TAKES * smile
     return ExpressionRoom(
         brows=brows,
         cheeks=brows * raised,

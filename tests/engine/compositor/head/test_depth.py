@@ -67,3 +67,14 @@ def test_vertices_behind_nearer_ones_are_dropped(frontal: EnrolledFace) -> None:
         assert hidden.sum() < 0.3 * N_MESH
     plate, behind = np.array([[0.0, 0, 0], [0.5, 0, 0]]), np.array([[0.01, 0.0, 0.3], [0.5, 0.3, 0.3]])
     assert hidden_vertices(np.concatenate([plate, behind])).tolist() == [False, False, True, False]
+
+
+def test_where_glasses_are_worn_lenses_lie_flat_and_the_rest_of_the_face_as_it_did(closed_face: EnrolledFace) -> None:
+    face = closed_face
+    across = np.linspace(0.22, 0.68, 12)
+    lenses = face.plane.to_photo(np.stack([across, np.zeros(12)], -1))
+    bare, worn = (depth_at(face.landmarks, face.pose, face.plane, lenses, glasses) for glasses in (0.0, 1.0))
+    assert np.abs(np.diff(worn, 2)).max() < 0.3 * np.abs(np.diff(bare, 2)).max()
+    mouth = face.landmarks[[61, 291, 17, 152, 4], :2]
+    same = [depth_at(face.landmarks, face.pose, face.plane, mouth, glasses) for glasses in (0.0, 1.0)]
+    np.testing.assert_allclose(same[0], same[1], atol=0.02)

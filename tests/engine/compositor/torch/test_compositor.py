@@ -149,7 +149,8 @@ def test_what_is_behind_the_head_does_not_move(spoken: dict[str, Spoken]) -> Non
     assert idle is not None
     left, top, right, bottom = idle.head.box
     share = np.full(one.face.photo.shape[:2], 255, np.uint8)
-    share[top:bottom, left:right] = idle.head.fine[::FINE, ::FINE, 3]
+    x, y = idle.head.layer_box[:2]
+    share[top:bottom, left:right] = idle.head.fine[::FINE, ::FINE, 3][top - y : bottom - y, left - x : right - x]
     reach = round(0.35 * one.face.pose.unit_px)
     free = cv2.erode(share, np.ones((2 * reach + 1,) * 2, np.uint8)) == 255
     assert free.mean() > 0.1

@@ -15,7 +15,7 @@ from s2v.engine.compositor.torch.tables.layout import Layout
 
 
 def forward_field(face: HeadTensors, coefficients: Tensor, layout: Layout) -> Tensor:
-    """How far each coarse cell goes, (n, 2, rows, columns) in [-1, 1] across them. Args: coefficients: (n, 2, 21)."""
+    """How far each coarse cell goes, (n, 2, rows, columns) in [-1, 1] across them. Args: coefficients: (n, 2, 11)."""
     columns, rows = layout.cells
     return torch.bmm(coefficients, face.terms).view(-1, 2, rows, columns)
 

@@ -67,7 +67,7 @@ def face_tensors(tables: FaceTables, layout: Layout, device: torch.device) -> Fa
     idle = tables.idle
     photo, scale, corner = tables.photo.transpose(2, 0, 1) + np.float32(HALF), 1, np.zeros(2)
     if idle is not None:
-        photo, scale, corner = _layer(tables, layout), FINE, np.array(layout.region[:2])
+        photo, scale, corner = _layer(tables, layout), FINE, np.array(layout.layer[:2])
     factor = scale * unit_step((photo.shape[2], photo.shape[1]))
     left, top, right, bottom = layout.region
     at_rest = np.stack(np.meshgrid(np.arange(left, right), np.arange(top, bottom)), -1)
@@ -99,13 +99,13 @@ def stacked(tensors: Sequence[FaceTensors]) -> FaceTensors:
 
 
 def _layer(tables: FaceTables, layout: Layout) -> NDArray[np.float32]:
-    """(4, h, w) of the region: the head's layer, which is nowhere beyond its own box."""
+    """(4, h, w) of the layout's layer: the head's, which is nowhere beyond its own box."""
     assert tables.idle is not None
     head = tables.idle.head
-    width, height = size_of(layout.region)
+    width, height = size_of(layout.layer)
     layer = np.zeros((FINE * height, FINE * width, 4), np.float32)
     layer[..., 3] = 1
-    rows, columns = (slice(FINE * part.start, FINE * part.stop) for part in slices(head.box, layout.region))
+    rows, columns = (slice(FINE * part.start, FINE * part.stop) for part in slices(head.layer_box, layout.layer))
     layer[rows, columns] = head.fine / np.array([1, 1, 1, 255], np.float32)
     layer[..., :3] += HALF
     return layer.transpose(2, 0, 1)

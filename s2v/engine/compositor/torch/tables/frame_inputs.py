@@ -39,7 +39,7 @@ class Inputs(NamedTuple):
 class FrameInputs(NamedTuple):
     """The numbers of n frames, on the device."""
 
-    head: Tensor  # (n, 2, 21) x, y: of `HeadMotion.coefficients`, in [-1, 1] of the layout's cells
+    head: Tensor  # (n, 2, 11) x, y: of `HeadMotion.coefficients`, in [-1, 1] of the layout's cells
     eyes: Tensor  # (n, 2, 7) `AMOUNTS` of each eye
     skin: Tensor  # (n, 2) how far brows and cheeks are raised, of `FacePose`
     corners: Tensor  # (n, 1) of the mouth, of `FacePose`

@@ -21,7 +21,7 @@ class HeadTensors:
     Faces with fewer cells than the layout's are filled up with copies of the last: these are never looked up.
     """
 
-    terms: Tensor  # (n, 21, rows * columns): of `HeadMotion.terms`
+    terms: Tensor  # (n, 11, rows * columns): of `HeadMotion.terms`
     cells: Tensor  # (n, rows, columns, 2): where each cell is, in [-1, 1]
     pixels: Tensor  # (n, h, w, 2): the region's pixels in [-1, 1] of the cells
     to_cells: Tensor  # (n, 2, 1, 1, 2): photo pixels times the first plus the second are in [-1, 1] of the cells

@@ -24,6 +24,7 @@ class Layout:
 
     frame: tuple[int, int]  # width, height
     region: Box  # all that may change
+    layer: Box  # where the head's layer is at rest, beyond the photo's border too; empty if it is held still
     face: Box  # where the lower face may be
     mouth: Box  # where the lips may be
     row: tuple[int, int]  # width and height of the pictures of the rows of teeth
@@ -45,10 +46,10 @@ class Layout:
         """That of one face."""
         height, width = tables.photo.shape[:2]
         region, face = tables.box, tables.box
-        eyes, plate, skin, skin_cells, cells = _NO_BOX, _NO_SIZE, _NO_BOX, _NO_SIZE, _NO_SIZE
+        layer, eyes, plate, skin, skin_cells, cells = _NO_BOX, _NO_BOX, _NO_SIZE, _NO_BOX, _NO_SIZE, _NO_SIZE
         if (idle := tables.idle) is not None:
             region, reach_px = idle.head.box, idle.head.eyes_reach_px
-            cells = _size_of_grid(idle.head.cells)
+            layer, cells = idle.head.layer_box, _size_of_grid(idle.head.cells)
             face = _intersection(_grown(face, idle.head.reach_px), region)
             if idle.eyes:
                 eyes = _intersection(_union([_grown(eye.box, reach_px) for eye in idle.eyes]), region)
@@ -60,6 +61,7 @@ class Layout:
         return cls(
             frame=(width, height),
             region=region,
+            layer=layer,
             face=face,
             mouth=tables.interior.window,
             row=(tables.interior.upper.shape[1], tables.interior.upper.shape[0]),
@@ -89,6 +91,7 @@ class Layout:
         return replace(
             first,
             region=_union([layout.region for layout in layouts]),
+            layer=_union([layout.layer for layout in layouts]),
             face=_union([layout.face for layout in layouts]),
             mouth=_union([layout.mouth for layout in layouts]),
             eyes=_union([layout.eyes for layout in layouts]),
