@@ -29,8 +29,8 @@ SPEC = LipSyncSpec()
 SEED = 7
 # What no sound here may exceed at liveliness 1: x, y in face units, yaw, pitch, roll in degrees, and lean; a photo's
 # limits bend what comes near it. And so much per s^2: film of free speech has 3 face units and 220 degrees as its RMS.
-MOST = np.array([0.07, 0.22, 10.0, 12.0, 11.0, 0.055])
-MOST_ACCELERATION = np.array([5.0, 16.0, 800.0, 900.0, 800.0, 3.0])
+MOST = np.array([0.08, 0.30, 15.0, 16.0, 12.0, 0.055])
+MOST_ACCELERATION = np.array([5.0, 20.0, 1100.0, 1100.0, 600.0, 3.0])
 SHOWN = HeadLimits(1, 1, 1, 1, 1)  # on a photo with room around the head
 
 
