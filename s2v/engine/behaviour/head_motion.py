@@ -25,7 +25,7 @@ GESTURES, GESTURE_SHARES = ("nod", "raise", "turn", "tilt"), (0.60, 0.15, 0.14, 
 RAISE_SIZE, TURN_SIZE, TILT_SIZE = 0.8, 0.9, 0.45  # of what a nod would be
 SHAKE_SHARE, SHAKE_BACK = 0.5, 0.6  # of the turns, and how far past the middle
 BESIDE_NOD = np.array([0.35, 0.2])  # degrees of yaw and roll at most that go with a degree of nod, either way
-LOUD_PITCH_DEGREES, LOUD_Y_UNITS, LOUD_LEAN = 3.8, 0.12, 0.010  # at a loudness of 1
+LOUD_PITCH_DEGREES, LOUD_Y_UNITS, LOUD_LEAN = 3.5, 0.13, 0.010  # at a loudness of 1
 NOD_Y_UNITS = 0.018  # a nodding head sinks, per degree
 _UNITS = np.array([1.0, 1.0, np.pi / 180, np.pi / 180, np.pi / 180, 1.0])
 

@@ -57,7 +57,6 @@ def test_a_head_seldom_tilts_far_and_never_from_one_end_to_the_other(seed: int) 
     assert (np.abs(tilts) > 0.7 * REACH[4]).mean() < 0.08
     # 0.3 s hold one step; what is taken back slowly may be added.
     assert np.abs(tilts[30:] - tilts[:-30]).max() <= 1.1 * MOST_TILT
-    assert MOST_TILT < 0.8 * 2 * REACH[4]
 
 
 def test_a_phrase_brings_a_posture_with_it() -> None:
