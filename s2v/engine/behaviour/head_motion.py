@@ -12,16 +12,21 @@ from s2v.engine.behaviour.sway import Swayed
 
 Float64 = NDArray[np.float64]
 
-POSTURE_OMEGAS = (18.0, 24.0, 18.0, 18.0, 18.0, 18.0)  # of AXES: heads are lifted and lowered faster than turned
+POSTURE_OMEGAS = (18.0, 24.0, 18.0, 18.0, 15.0, 18.0)  # of AXES: heads are lifted and lowered faster than turned
 NOD_OMEGA, LOUDNESS_OMEGA = 19.0, 16.5
 OMEGAS = (*POSTURE_OMEGAS, *[NOD_OMEGA] * 3, LOUDNESS_OMEGA)  # of the springs that follow the targets
-NOD_SHARE = 0.9  # of the accents
-NOD_DEGREES = 4.5, 8.0  # of a usual and of the strongest accent: the target, of which half is reached
-NOD_S = 0.11, 0.16
-UP_SHARE = 0.12  # of the nods go up
-TURN_WITH_NOD = 0.35  # degrees of yaw and roll per degree of nod, either way
-LOUD_PITCH_DEGREES, LOUD_Y_UNITS, LOUD_LEAN = 4.2, 0.095, 0.010  # at a loudness of 1
-NOD_Y_UNITS = 0.012  # a nodding head sinks, per degree
+GESTURE_SHARE = 0.6  # of the accents
+NOD_DEGREES, NOD_SPREAD = 4.0, 0.48  # the way of a usual nod that is really reached, and the deviation of its logarithm
+SMALLEST_DEGREES, LARGEST_DEGREES = 1.2, 10.0
+NOD_S, LENGTH_POWER = 0.13, 0.6  # the target's length; a nod twice as far takes 1.5 times as long
+STRENGTH_POWER = 0.5
+# What an accent does: the nose goes down, up, to a side and back (some past the middle: a shake), or the head tilts.
+GESTURES, GESTURE_SHARES = ("nod", "raise", "turn", "tilt"), (0.60, 0.15, 0.14, 0.11)
+RAISE_SIZE, TURN_SIZE, TILT_SIZE = 0.8, 0.9, 0.45  # of what a nod would be
+SHAKE_SHARE, SHAKE_BACK = 0.5, 0.6  # of the turns, and how far past the middle
+BESIDE_NOD = np.array([0.35, 0.2])  # degrees of yaw and roll at most that go with a degree of nod, either way
+LOUD_PITCH_DEGREES, LOUD_Y_UNITS, LOUD_LEAN = 3.5, 0.13, 0.010  # at a loudness of 1
+NOD_Y_UNITS = 0.018  # a nodding head sinks, per degree
 _UNITS = np.array([1.0, 1.0, np.pi / 180, np.pi / 180, np.pi / 180, 1.0])
 
 
@@ -31,8 +36,7 @@ class HeadGestures:
     def __init__(self, random: np.random.Generator) -> None:
         self._random = random
         self._postures = Postures(random)
-        self._nods = Pulses()
-        self._side = np.zeros(2)  # yaw and roll that go with the newest nod, per degree
+        self._nods, self._turns, self._tilts = Pulses(), Pulses(), Pulses()
         self._targets = np.zeros(len(AXES) + 4)
         self.turned = False  # a large step of the posture begins in this tick
 
@@ -43,24 +47,45 @@ class HeadGestures:
             nods: of a listener, in degrees.
         """
         self._nods.add(nods)
-        if now.accent and self._random.random() < NOD_SHARE:
-            self._nods.add([self._nod(now)])
-        nod = self._nods.at(now.time_s)
+        if now.accent and self._random.random() < GESTURE_SHARE:
+            self._stress(now)
         posture, self.turned = self._postures.step(now)
         targets = self._targets
         targets[:6] = posture
-        targets[6] = nod
-        targets[7:9] = nod * self._side
+        targets[6:9] = [pulses.at(now.time_s) for pulses in (self._nods, self._turns, self._tilts)]
         targets[9] = now.sound.loudness
         return targets
 
-    def _nod(self, now: Moment) -> Pulse:
-        usual, strongest = NOD_DEGREES
-        degrees = usual + (strongest - usual) * min(1.0, now.accent / 2)
-        if self._random.random() < UP_SHARE:
-            degrees = -degrees
-        self._side = self._random.uniform(-TURN_WITH_NOD, TURN_WITH_NOD, 2)
-        return Pulse(now.time_s, now.time_s + self._random.uniform(*NOD_S), degrees)
+    def _stress(self, now: Moment) -> None:
+        """Begin what goes with an accent."""
+        random = self._random
+        gesture = random.choice(GESTURES, p=GESTURE_SHARES)
+        spread = float(np.exp(NOD_SPREAD * random.standard_normal()))
+        degrees = min(LARGEST_DEGREES, NOD_DEGREES * now.accent**STRENGTH_POWER * spread)
+        side = random.uniform(-1, 1, 2)
+        left_or_right = float(np.sign(side[0])) or 1.0
+        if gesture == "turn":
+            turn = _stroke(now.time_s, left_or_right * TURN_SIZE * degrees)
+            self._turns.add([turn])
+            if random.random() < SHAKE_SHARE:
+                length_s = turn.ends_s - turn.begins_s
+                self._turns.add([Pulse(turn.ends_s, turn.ends_s + length_s, -SHAKE_BACK * turn.height)])
+        elif gesture == "tilt":
+            self._tilts.add([_stroke(now.time_s, left_or_right * TILT_SIZE * degrees)])
+        else:
+            nod = _stroke(now.time_s, degrees if gesture == "nod" else -RAISE_SIZE * degrees)
+            self._nods.add([nod])
+            turned, tilted = BESIDE_NOD * side * nod.height
+            self._turns.add([Pulse(nod.begins_s, nod.ends_s, float(turned))])
+            self._tilts.add([Pulse(nod.begins_s, nod.ends_s, float(tilted))])
+
+
+def _stroke(begins_s: float, degrees: float) -> Pulse:
+    """A pulse that takes the springs of NOD_OMEGA about so far, either way."""
+    size = max(abs(degrees), SMALLEST_DEGREES)
+    length_s = NOD_S * (size / NOD_DEGREES) ** LENGTH_POWER
+    reached = np.tanh(0.225 * NOD_OMEGA * length_s)  # of a pulse's height, within a hundredth
+    return Pulse(begins_s, begins_s + length_s, float(np.sign(degrees) * size / reached))
 
 
 def head_of(moved: Float64, sway: Swayed) -> Float64:

@@ -18,17 +18,18 @@ from s2v.engine.face.maps import smoothstep
 Float64 = NDArray[np.float64]
 
 AXES = ("x", "y", "yaw", "pitch", "roll", "lean")  # face units, degrees, share of the head's size
-REACH = np.array([0.025, 0.100, 8.0, 5.0, 7.6, 0.035])  # of the postures of a talking head, either way
+REACH = np.array([0.050, 0.085, 9.5, 5.0, 8.3, 0.035])  # of the postures of a talking head, either way
 TALKING_MIDDLE = np.array([0.0, -0.024, 0.0, -1.2, 0.0, 0.0])  # what loudness adds on the average is taken off here
 # A turned head tilts a little the same way, one that tilts leans over, one that nods sinks: an axis' share in another.
 TILT_OF_YAW, SHIFT_OF_ROLL, SINK_OF_PITCH = 0.3, 0.5, 0.3
+MOST_TILT = 7.5  # degrees of roll in one step: a head does not fall from one shoulder to the other
 MOVED_SHARE = 0.85  # of the axes take part in a step
 SMALL_SHARE, SMALL = 0.2, 0.4  # steps that are small
 APART_S = 0.35  # no step is begun sooner after another
 AT_BEGIN_SHARE, AT_END_SHARE = 0.9, 0.6
 BACK_SHARE, BACK_OVER_S, BACK_BY = 0.2, (0.8, 1.8), 0.7  # steps that are taken back slowly, by most of their way
 LARGE = 0.8  # of the reach: a step that blinks go with
-FOLLOWED_SHARE, FOLLOWED_AFTER_S = 0.35, (0.35, 0.55)  # steps of a talking head that another follows at once
+FOLLOWED_SHARE, FOLLOWED_AFTER_S = 0.5, (0.35, 0.55)  # steps of a talking head that another follows at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Steps:
 
 
 STEPS: dict[Role, Steps] = {
-    "talking": Steps(1.0, (0.5, 1.8), (0.02, 0.10)),
+    "talking": Steps(1.0, (0.65, 2.2), (0.02, 0.10)),
     "listening": Steps(0.35, (2.5, 6.0), (0.3, 0.8)),
     "idle": Steps(0.35, (2.5, 7.0), (0.5, 1.4)),
 }
@@ -91,6 +92,8 @@ class Postures:
         small = random.random() < SMALL_SHARE
         target = self._to + SMALL * (drawn - self._to) if small else drawn
         target = np.where(random.random(len(AXES)) < MOVED_SHARE, target, self._to)
+        tilt = self._now()[4]
+        target[4] = np.clip(target[4], tilt - MOST_TILT, tilt + MOST_TILT)
         self._back = None
         if not small and random.random() < BACK_SHARE:
             rest = target + BACK_BY * (self._to - target)
@@ -118,6 +121,7 @@ class Postures:
     def _draw(self) -> Float64:
         """A posture of a talking head, (6,)."""
         z = self._random.uniform(-1, 1, len(AXES))
+        z[4] = (z[4] + self._random.uniform(-1, 1)) / 2  # tilts gather about the middle, as people's do
         z[4] = TILT_OF_YAW * z[2] + (1 - TILT_OF_YAW**2) ** 0.5 * z[4]
         z[1] = SINK_OF_PITCH * z[3] + (1 - SINK_OF_PITCH**2) ** 0.5 * z[1]
         z[0] = SHIFT_OF_ROLL * z[4] + (1 - SHIFT_OF_ROLL**2) ** 0.5 * z[0]

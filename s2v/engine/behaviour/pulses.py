@@ -16,7 +16,7 @@ class Pulse:
 
 
 class Pulses:
-    """Those under way and those to come; together they are as high as the highest."""
+    """Those under way and those to come; together they are as high as the one that goes furthest, up or down."""
 
     def __init__(self) -> None:
         self._pulses: list[Pulse] = []
@@ -30,4 +30,4 @@ class Pulses:
         if not self._pulses:
             return 0.0
         self._pulses = [one for one in self._pulses if one.ends_s > t_s]
-        return max((one.height for one in self._pulses if one.begins_s <= t_s), default=0.0)
+        return max((one.height for one in self._pulses if one.begins_s <= t_s), key=abs, default=0.0)

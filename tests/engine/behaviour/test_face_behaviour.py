@@ -21,7 +21,7 @@ from s2v.engine.behaviour.face_behaviour import (
 from s2v.engine.behaviour.gaze import COUNTER_YAW, HIGHEST, WIDEST
 from s2v.engine.behaviour.mood import MOODS, Mood
 from s2v.engine.behaviour.pose import FacePose
-from s2v.engine.compositor.head.limits import HeadLimits
+from s2v.engine.compositor.head.limits import ROLL, HeadLimits
 from s2v.errors import AudioError
 from s2v.spec import LipSyncSpec
 
@@ -29,8 +29,8 @@ SPEC = LipSyncSpec()
 SEED = 7
 # What no sound here may exceed at liveliness 1: x, y in face units, yaw, pitch, roll in degrees, and lean; a photo's
 # limits bend what comes near it. And so much per s^2: film of free speech has 3 face units and 220 degrees as its RMS.
-MOST = np.array([0.07, 0.22, 10.0, 12.0, 11.0, 0.055])
-MOST_ACCELERATION = np.array([5.0, 16.0, 800.0, 900.0, 800.0, 3.0])
+MOST = np.array([0.08, 0.30, 15.0, 16.0, 12.0, 0.055])
+MOST_ACCELERATION = np.array([5.0, 20.0, 1100.0, 1100.0, 600.0, 3.0])
 SHOWN = HeadLimits(1, 1, 1, 1, 1)  # on a photo with room around the head
 
 
@@ -170,10 +170,14 @@ def test_what_is_no_voice_leaves_the_head_as_calm_as_silence(sound: Pcm) -> None
 
 
 def test_a_talking_head_moves_at_least_half_as_far_and_holds_as_film_does() -> None:
-    head = table([SHOWN.limited(pose) for pose in talking()])[25:]
-    # Half of what free speech was filmed to do within three seconds; see docs/LOG.md.
-    parts = np.array([head[i : i + 75].std(0) for i in range(0, len(head) - 74, 75)]).mean(0)
-    assert parts[2] > 1.6 and parts[3] > 1.4 and 1.4 < parts[4] < 3.0
+    heads = [table([SHOWN.limited(pose) for pose in poses(speech(40.0), seed=seed)])[25:] for seed in range(3)]
+    # Half of what free speech was filmed to do within three seconds, a tilt a little less: whole sounds have 1.9
+    # degrees, and a head that tilts by 3 within three seconds flips between both ends; see docs/LOG.md.
+    parts = np.mean([one[i : i + 75].std(0) for one in heads for i in range(0, len(one) - 74, 75)], axis=0)
+    assert parts[2] > 1.6 and parts[3] > 1.4 and 1.2 < parts[4] < 3.0
+    tilts = np.concatenate(heads)[:, 4]
+    assert 1.5 < tilts.std() < 2.3 and (np.abs(tilts) > 0.85 * np.degrees(ROLL)).mean() < 0.08
+    head = heads[0]
     speed = np.sqrt((np.diff(head[:, :5], axis=0) ** 2 / head[:, :5].var(0)).sum(1))
     slow, middle, quick = np.quantile(speed, [0.25, 0.5, 0.9]) / np.sqrt((speed**2).mean())
     assert slow < 0.4 and middle < 0.72 and quick > 1.4  # an even drift: 0.54, 0.83, 1.52
@@ -210,7 +214,8 @@ def test_silence_and_listening_are_calmer_and_a_listener_nods() -> None:
     idle, listening = table(poses(quiet))[100:], table(poses(quiet, pauses))[100:]
     talks = table(talking())[100:]
     for other in (idle, listening):
-        assert (other.std(0)[:5] < 0.7 * talks.std(0)[:5]).all()
+        assert (other.std(0)[1:5] < 0.7 * talks.std(0)[1:5]).all()  # to the sides everybody sways by 0.01
+        assert other[:, 0].std() < 0.9 * talks[:, 0].std()
         assert (np.diff(other, axis=0).std(0)[:5] < 0.5 * np.diff(talks, axis=0).std(0)[:5]).all()
 
     def nods(head: np.ndarray) -> int:

@@ -6,7 +6,7 @@ from talk import moments
 
 from s2v.engine.behaviour.hearing.conversation import Role
 from s2v.engine.behaviour.hearing.phrases import Phrase
-from s2v.engine.behaviour.postures import APART_S, REACH, TALKING_MIDDLE, Postures
+from s2v.engine.behaviour.postures import APART_S, MOST_TILT, REACH, TALKING_MIDDLE, Postures
 
 
 def course(length_s: float, role: Role, seed: int = 0, own: dict[int, Phrase] | None = None) -> np.ndarray:
@@ -48,7 +48,15 @@ def test_it_uses_its_reach_and_no_more() -> None:
     shared = np.array([1.5, 1.26, 1.0, 1.0, 1.26, 1.0])  # what other axes add
     assert (np.abs(found) <= shared * REACH + np.abs(TALKING_MIDDLE)).all()
     assert (np.abs(found).max(0) > 0.8 * REACH).all()
-    assert (found.std(0) > 0.4 * REACH).all()
+    assert (found.std(0) > np.array([0.4, 0.4, 0.4, 0.4, 0.3, 0.4]) * REACH).all()  # tilts gather about the middle
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_head_seldom_tilts_far_and_never_from_one_end_to_the_other(seed: int) -> None:
+    tilts = course(200.0, "talking", seed)[:, 4]
+    assert (np.abs(tilts) > 0.7 * REACH[4]).mean() < 0.08
+    # 0.3 s hold one step; what is taken back slowly may be added.
+    assert np.abs(tilts[30:] - tilts[:-30]).max() <= 1.1 * MOST_TILT
 
 
 def test_a_phrase_brings_a_posture_with_it() -> None:

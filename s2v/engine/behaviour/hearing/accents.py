@@ -22,6 +22,7 @@ class Accents:
 
     def __init__(self) -> None:
         self._fast = self._slow = self._pitch = 0.0
+        self._spoken_s = 0.0  # so far, no more than SLOW_S
         self._threshold = FIRST_THRESHOLD
         self._usual = 1.5 * FIRST_THRESHOLD
         self._since_s = SHORTEST_GAP_S
@@ -35,7 +36,9 @@ class Accents:
             speaking: within a phrase; there are no accents elsewhere.
         """
         self._fast += TICK_S / FAST_S * (sound.loudness - self._fast)
-        self._slow += TICK_S / (SLOW_S if sound.speech else PAUSE_S) * (sound.loudness - self._slow)
+        if sound.speech:  # at first the mean of what was said: a first word is no accent for being the first
+            self._spoken_s = min(SLOW_S, self._spoken_s + TICK_S)
+        self._slow += TICK_S / (self._spoken_s if sound.speech else PAUSE_S) * (sound.loudness - self._slow)
         self._pitch += TICK_S / PITCH_S * ((sound.semitones or 0.0) - self._pitch)
         height = self._fast - self._slow + PER_SEMITONE * self._pitch
         self._since_s += TICK_S

@@ -12,8 +12,8 @@ from s2v.engine.face.geometry import Pose
 from s2v.engine.face.maps import smoothstep
 
 # What looks right on a photo that looks at the camera and has room around the head.
-YAW, PITCH, ROLL = (float(np.radians(degrees)) for degrees in (8.0, 6.0, 3.5))
-SHIFT_X, SHIFT_Y = 0.07, 0.08  # face units
+YAW, PITCH, ROLL = (float(np.radians(degrees)) for degrees in (8.0, 7.0, 4.5))
+SHIFT_X, SHIFT_Y = 0.09, 0.09  # face units
 LEAN_BACK, LEAN_FORTH = 0.03, 0.06  # share of the head's size
 
 _FAR_DEGREES = 25.0  # a photo turned that far bears less turning,

@@ -17,13 +17,18 @@ def accents(pcm: Pcm) -> np.ndarray:
 
 
 def test_the_stressed_syllable_is_found_while_it_sounds() -> None:
-    calm = speech(6.0)
+    calm = speech(12.0)  # by then the threshold has found the voice
     stressed_s = len(calm) / RATE_HZ + 0.5 + 4 * 0.2
     found = accents(np.concatenate([calm, silence(0.5), phrase(0.7, 0.7, 0.7, 0.7, 2.5, 0.7, 0.7, level=0.15)]))
     at_s = np.flatnonzero(found) / 100
     assert ((at_s > stressed_s) & (at_s < stressed_s + 0.2)).any()
     strength = found[round(stressed_s * 100) : round(stressed_s * 100) + 20].max()
     assert strength >= np.median(found[found > 0])
+
+
+def test_a_first_word_is_no_accent_for_being_the_first() -> None:
+    first = [accents(speech(3.0, seed=seed))[:60].any() for seed in range(12)]
+    assert np.mean(first) < 0.6  # every one, were the loudness before it taken for 0
 
 
 @pytest.mark.parametrize("level", [0.03, 0.15, 0.4])

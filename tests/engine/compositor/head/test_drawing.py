@@ -137,7 +137,7 @@ def test_the_picture_never_tears(head: MovingHead, tables: HeadTables, pose: Fac
     shown = cv2.remap(np.ascontiguousarray(tables.fine[::FINE, ::FINE, 3]), places, None, cv2.INTER_LINEAR)
     for axis in (0, 1):
         stretch = np.abs(np.diff(field, axis=axis)).max(-1)
-        assert stretch[(shown < 255)[: stretch.shape[0], : stretch.shape[1]]].max() < 0.65  # 1 is a fold
+        assert stretch[(shown < 255)[: stretch.shape[0], : stretch.shape[1]]].max() < 0.75  # 1 is a fold
 
 
 def test_the_head_goes_where_it_is_told(closed_face: EnrolledFace, roomy: HeadTables) -> None:
