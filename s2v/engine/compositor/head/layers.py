@@ -43,7 +43,7 @@ def layers(photo: Image, landmarks: Points, plane: FacePlane, background: Backgr
         plate = filled_background(photo, np.maximum(person, fine), unit_px) if background.blurs else photo
         behind = background.behind(plate, unit_px)
         head, cover = cut_out(photo, person, fine, unit_px)
-        return Layers(_over(head, cover, behind, cover), cover, behind, cover)
+        return Layers(_over(head, cover, behind), cover, behind, cover)
     hung = strands(photo, person, unit_px, ears(plane, person.shape))
     whole = without_islands(np.maximum(person, hung), unit_px)
     plate = filled_background(photo, whole, unit_px)

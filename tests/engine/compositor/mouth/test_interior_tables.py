@@ -180,7 +180,8 @@ def test_a_row_reaches_towards_both_corners_however_the_head_is_turned(yaw_degre
 
 def test_the_row_of_a_turned_head_slopes_with_its_lips_and_that_of_a_straight_one_does_not() -> None:
     def slope(yaw_degrees: float, steeper: float) -> float:
-        return float(np.polyfit(*row_edge(turned(yaw_degrees, steeper)).T, 1)[0])
+        u, v = row_edge(turned(yaw_degrees, steeper)).T
+        return float(np.polyfit(u, v, 1)[0])
 
     assert slope(20.0, 0.06) - slope(20.0, 0.0) > 0.06
     assert abs(slope(0.0, 0.06) - slope(0.0, 0.0)) < 0.02
