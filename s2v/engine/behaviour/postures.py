@@ -18,7 +18,7 @@ from s2v.engine.face.maps import smoothstep
 Float64 = NDArray[np.float64]
 
 AXES = ("x", "y", "yaw", "pitch", "roll", "lean")  # face units, degrees, share of the head's size
-REACH = np.array([0.050, 0.085, 9.5, 5.0, 8.3, 0.035])  # of the postures of a talking head, either way
+REACH = np.array([0.050, 0.085, 9.5, 5.0, 7.9, 0.035])  # of the postures of a talking head, either way
 TALKING_MIDDLE = np.array([0.0, -0.024, 0.0, -1.2, 0.0, 0.0])  # what loudness adds on the average is taken off here
 # A turned head tilts a little the same way, one that tilts leans over, one that nods sinks: an axis' share in another.
 TILT_OF_YAW, SHIFT_OF_ROLL, SINK_OF_PITCH = 0.3, 0.5, 0.3
