@@ -19,8 +19,8 @@ LEAN_BACK, LEAN_FORTH = 0.03, 0.06  # share of the head's size
 _FAR_DEGREES = 25.0  # a photo turned that far bears less turning,
 _LEFT_OF_YAW, _LEFT_OF_PITCH = 0.6, 0.7  # by so much
 _GAP_UNITS = 0.12  # hair that is nearer to the photo's border bears less
-# The same stretch of what lies between: a head goes up and down by half of what roll and shift together take it aside.
-_LEFT_BESIDE, _LEFT_BELOW_TOP = 0.4, 0.7
+# What comes into view there is mirrored hair, and more of it when a head is shifted and rolled than when it goes down.
+_LEFT_BESIDE, _LEFT_BELOW_TOP = 0.6, 0.9
 
 
 @dataclass(frozen=True)
