@@ -84,10 +84,11 @@ class MovingHead:
         cell_px, (shift_x, shift_y) = self._tables.cell_px, self._corner
         width, height = self.box[2] - self.box[0], self.box[3] - self.box[1]
         step = max(1, round(_BAND_PX / cell_px))
+        last_row = -(-(height + shift_y) // cell_px) + 1  # what is further down is not on the frame
         bands = []
         for first in range(0, rows, step):
             # A pixel between two cells may show what is near either.
-            near = cover[max(0, first - 1) : first + step + 1]
+            near = cover[max(0, first - 1) : min(first + step + 1, last_row)]
             some = (near != _NOTHING).any(0)
             top, bottom = max(0, first * cell_px - shift_y), min(height, (first + step) * cell_px - shift_y)
             if bottom <= top or not some.any():
