@@ -81,7 +81,7 @@ class MovingEyes:
             s, t = _split(np.asarray(cv2.transform(part, eye.to_eye), np.float32))
             moved = _lids(eye, s, pose)
             if pose.closed > 0:
-                lids.append(Lid((left, top, right, bottom), *_blink(eye, s, t, part, moved)))
+                lids.append(Lid((left, top, right, bottom), *_blink(eye, t, part, moved)))
             part += _offset(eye, s, t, moved, pose)
         return lids
 
@@ -123,6 +123,7 @@ class _Lids(NamedTuple):
     drop: NDArray[np.floating]  # of the upper lid, but for the blink
     blink: NDArray[np.floating]  # how far that brings it down
     rise: NDArray[np.floating]  # of the lower lid, with the blink
+    free: NDArray[np.floating]  # of `gaze_freedom`
     shut: float  # 0 to 1: this eye's share of a blink
 
 
@@ -131,10 +132,11 @@ def _lids(eye: EyeTables, s: Map, pose: FacePose) -> _Lids:
     upper = curve_at(eye.upper, s)
     opening = curve_at(eye.lower, s) - upper
     awake = eye.strength * (1 - pose.closed)
-    follow = awake * pose.gaze[1] * gaze_freedom(s)
+    free = gaze_freedom(s)
+    follow = awake * pose.gaze[1] * free
     drop = UPPER_FOLLOWS * follow - (awake * pose.widen) * opening
     rise = (LOWER_LID_SHARE * shut + CHEEK_LID_SHARE * awake * pose.cheeks) * opening - LOWER_FOLLOWS * follow
-    return _Lids(upper, opening, drop, shut * lid_drop(opening, s), rise, shut)
+    return _Lids(upper, opening, drop, shut * lid_drop(opening, s), rise, free, shut)
 
 
 def _offset(eye: EyeTables, s: Map, t: Map, lids: _Lids, pose: FacePose) -> Map:
@@ -146,8 +148,8 @@ def _offset(eye: EyeTables, s: Map, t: Map, lids: _Lids, pose: FacePose) -> Map:
     bared: NDArray[np.floating] = t
     if pose.widen > 0 or pose.gaze[1] < 0:
         bared = t + np.maximum(-lids.drop, 0) * smoothstep(1 - (t - edge) / (STRETCH * opening))
-    level = np.clip((bared - lids.upper) / opening, 0, 1)
-    free = eye.strength * gaze_freedom(s)
+    level = np.minimum(np.maximum((bared - lids.upper) / opening, 0), 1)
+    free = eye.strength * lids.free
     s_from = s - pose.gaze[0] * free
     upper_from = curve_at(eye.upper, s_from)
     t_from = upper_from + level * (curve_at(eye.lower, s_from) - upper_from - 4 * pose.gaze[1] * free * (1 - level))
@@ -158,12 +160,12 @@ def _offset(eye: EyeTables, s: Map, t: Map, lids: _Lids, pose: FacePose) -> Map:
         skin = np.where(t <= edge, -lids.drop, lids.rise)
         skin *= smoothstep(1 - np.maximum(edge - t, t - seam) / SKIN_REACH)
         # Over a pixel from one to the other, else the edge of a lid is a stair.
-        eyeball = np.clip(np.minimum(t - edge, seam - t) * eye.width_px + 0.5, 0, 1)
+        eyeball = np.minimum(np.maximum(np.minimum(t - edge, seam - t) * eye.width_px + 0.5, 0), 1)
         down = skin + eyeball * (down - skin)
     return np.asarray(cv2.transform(cv2.merge([along, down]), eye.to_photo[:, :2]), np.float32)
 
 
-def _blink(eye: EyeTables, s: Map, t: Map, source: Map, lids: _Lids) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _blink(eye: EyeTables, t: Map, source: Map, lids: _Lids) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The upper lid's pixels and how much they cover, (h, w, 3) and (h, w, 1)."""
     fold = lids.upper - eye.strip
     drop = lids.drop + lids.blink
@@ -173,7 +175,7 @@ def _blink(eye: EyeTables, s: Map, t: Map, source: Map, lids: _Lids) -> tuple[ND
     back = np.asarray(cv2.merge([x - (drop * down[0] + corner[0]), y - (drop * down[1] + corner[1])]), np.float32)
     # From half-way on the lashes point down: they leave the lid and cover, mirrored at its edge, what is below.
     how_far = smoothstep((lids.shut - LASHES_TURN[0]) / (LASHES_TURN[1] - LASHES_TURN[0]))
-    turned = LASHES_TURNED * how_far * gaze_freedom(s) if how_far > 0 else None
+    turned = LASHES_TURNED * how_far * lids.free if how_far > 0 else None
     paint = remap(eye.plates.half_open, back, cv2.INTER_CUBIC).astype(np.float32)
     if turned is not None:
         bare = remap(eye.plates.shut, back, cv2.INTER_CUBIC).astype(np.float32)
