@@ -71,9 +71,9 @@ class _MovingSkin:
         seen = cv2.inRange(there, (-_STILL_PX,) * 2, (_STILL_PX,) * 2)
         x, y, width, height = cv2.boundingRect(255 - seen)
         (x, y), end_x, end_y = (max(n - 1, 0) for n in (x, y)), min(x + width + 1, columns), min(y + height + 1, rows)
-        there = cv2.resize(there[y:end_y, x:end_x], ((end_x - x) * step, (end_y - y) * step))
+        dense = cv2.resize(there[y:end_y, x:end_x], ((end_x - x) * step, (end_y - y) * step))
         moved = part[y * step : end_y * step, x * step : end_x * step]
-        cv2.add(moved, there, dst=moved)
+        cv2.add(moved, dense, dst=moved)
 
     def _backward(self, amount: float) -> Map:
         """Where the frame's coarse cells look, (rows, columns, 2) photo pixels from their own place."""

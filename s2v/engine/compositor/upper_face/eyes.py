@@ -81,7 +81,7 @@ class MovingEyes:
             s, t = _split(np.asarray(cv2.transform(part, eye.to_eye), np.float32))
             moved = _lids(eye, s, pose)
             if pose.closed > 0:
-                lids.append(Lid((left, top, right, bottom), *_blink(eye, t, part, moved)))
+                lids.append(Lid((left, top, right, bottom), *_blink(eye, s, t, part, moved)))
             part += _offset(eye, s, t, moved, pose)
         return lids
 
@@ -121,7 +121,6 @@ class _Lids(NamedTuple):
     upper: NDArray[np.floating]  # edges on the photo
     opening: NDArray[np.floating]
     drop: NDArray[np.floating]  # of the upper lid, but for the blink
-    blink: NDArray[np.floating]  # how far that brings it down
     rise: NDArray[np.floating]  # of the lower lid, with the blink
     free: NDArray[np.floating]  # of `gaze_freedom`
     shut: float  # 0 to 1: this eye's share of a blink
@@ -136,7 +135,7 @@ def _lids(eye: EyeTables, s: Map, pose: FacePose) -> _Lids:
     follow = awake * pose.gaze[1] * free
     drop = UPPER_FOLLOWS * follow - (awake * pose.widen) * opening
     rise = (LOWER_LID_SHARE * shut + CHEEK_LID_SHARE * awake * pose.cheeks) * opening - LOWER_FOLLOWS * follow
-    return _Lids(upper, opening, drop, shut * lid_drop(opening, s), rise, free, shut)
+    return _Lids(upper, opening, drop, rise, free, shut)
 
 
 def _offset(eye: EyeTables, s: Map, t: Map, lids: _Lids, pose: FacePose) -> Map:
@@ -165,10 +164,11 @@ def _offset(eye: EyeTables, s: Map, t: Map, lids: _Lids, pose: FacePose) -> Map:
     return np.asarray(cv2.transform(cv2.merge([along, down]), eye.to_photo[:, :2]), np.float32)
 
 
-def _blink(eye: EyeTables, t: Map, source: Map, lids: _Lids) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _blink(eye: EyeTables, s: Map, t: Map, source: Map, lids: _Lids) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The upper lid's pixels and how much they cover, (h, w, 3) and (h, w, 1)."""
     fold = lids.upper - eye.strip
-    drop = lids.drop + lids.blink
+    blink = lids.shut * lid_drop(lids.opening, s)
+    drop = lids.drop + blink
     below = t - lids.upper - drop  # the edge
     down, corner = eye.to_photo[:, 1].astype(np.float32), np.array(eye.box[:2], np.float32)
     x, y = cv2.split(source)
@@ -193,7 +193,7 @@ def _blink(eye: EyeTables, t: Map, source: Map, lids: _Lids) -> tuple[NDArray[np
         # What they cover turns dark, the lid above stays what it is.
         shade *= over / np.maximum(over + lashes * (1 - over), LEAST_OPENING)
         over += lashes * (1 - over)
-    over *= lids.blink > 0
+    over *= blink > 0
     paint *= cv2.merge([shade, shade, shade])  # faster than broadcasting over the last axis
     return np.asarray(paint, np.float32), np.asarray(over[..., None], np.float32)
 
