@@ -70,7 +70,8 @@ class _MovingSkin:
         # Most of what is near enough to be moved looks beside the field. A cell more: enlarging mixes two.
         seen = cv2.inRange(there, (-_STILL_PX,) * 2, (_STILL_PX,) * 2)
         x, y, width, height = cv2.boundingRect(255 - seen)
-        (x, y), end_x, end_y = (max(n - 1, 0) for n in (x, y)), min(x + width + 1, columns), min(y + height + 1, rows)
+        end_x, end_y = min(x + width + 1, columns), min(y + height + 1, rows)
+        x, y = max(x - 1, 0), max(y - 1, 0)
         dense = cv2.resize(there[y:end_y, x:end_x], ((end_x - x) * step, (end_y - y) * step))
         moved = part[y * step : end_y * step, x * step : end_x * step]
         cv2.add(moved, dense, dst=moved)
