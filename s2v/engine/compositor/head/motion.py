@@ -80,10 +80,12 @@ class HeadMotion:
         given[_BREATH] = pose.breath * self._up
         return given
 
-    def depth_shift(self, pose: FacePose) -> Points:
-        """(2,) photo pixels by which a face unit more of depth shifts what lies near the middle of the face."""
+    def depth_shift(self, given: Points) -> Points:
+        """(2,) photo pixels by which a face unit more of depth shifts what lies near the middle of the face.
+
+        Args: given: (11, 2) of `coefficients`.
+        """
         backward = self._rotation.T[:, 2]  # away from the face, on the photo's axes
-        given = self.coefficients(pose)
         return np.asarray(backward[2] * (given[_Z] + 2 * _LIPS_DEPTH * given[_ZZ]), np.float64)
 
     def _turn(self, pose: FacePose) -> Points:

@@ -6,10 +6,11 @@ import cv2
 import numpy as np
 
 from s2v.engine.behaviour.pose import FacePose
-from s2v.engine.compositor.upper_face.expression_tables import ExpressionTables, SkinField
+from s2v.engine.compositor.upper_face.expression_tables import UNSEEN_PX, ExpressionTables, SkinField
 from s2v.engine.face.maps import Map, remap
 
 INVERSION_STEPS = 3  # b(x) = -f(x + b(x)): the fields are gentle
+_STILL_PX = 1e-3  # a cell that moves less is left out where it saves work
 
 
 class MovingExpression:
@@ -30,7 +31,7 @@ class MovingExpression:
             source: (h, w, 2) photo pixel of each pixel of a part of the frame; origin: where that part begins.
         """
         for skin, amount in ((self._brows, pose.brows), (self._cheeks, pose.cheeks)):
-            if skin is not None and amount != 0:
+            if skin is not None and abs(amount) > skin.least:
                 skin.move(source, origin, amount)
 
 
@@ -40,6 +41,7 @@ class _MovingSkin:
     def __init__(self, field: SkinField) -> None:
         rows, columns = field.forward.shape[:2]
         self._field = field
+        self.least = UNSEEN_PX / float(np.abs(field.forward).max())  # an amount that moves something visibly
         self._cells = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1).astype(np.float32)
         step, (left, top) = field.cell_px, field.box[:2]
         self._to_cells = np.array([[1 / step, 0, -left / step - 0.5], [0, 1 / step, -top / step - 0.5]])
@@ -65,7 +67,14 @@ class _MovingSkin:
         middle = np.ascontiguousarray(part[step // 2 :: step, step // 2 :: step])
         at = np.asarray(cv2.transform(middle, self._to_cells), np.float32)
         there = remap(self._backward(amount), at, cv2.INTER_LINEAR)
-        part += cv2.resize(there, (columns * step, rows * step))
+        # Most of what is near enough to be moved looks beside the field. A cell more: enlarging mixes two.
+        seen = cv2.inRange(there, (-_STILL_PX,) * 2, (_STILL_PX,) * 2)
+        x, y, width, height = cv2.boundingRect(255 - seen)
+        end_x, end_y = min(x + width + 1, columns), min(y + height + 1, rows)
+        x, y = max(x - 1, 0), max(y - 1, 0)
+        dense = cv2.resize(there[y:end_y, x:end_x], ((end_x - x) * step, (end_y - y) * step))
+        moved = part[y * step : end_y * step, x * step : end_x * step]
+        cv2.add(moved, dense, dst=moved)
 
     def _backward(self, amount: float) -> Map:
         """Where the frame's coarse cells look, (rows, columns, 2) photo pixels from their own place."""

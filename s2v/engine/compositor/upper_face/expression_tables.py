@@ -24,7 +24,7 @@ _CHEEKS = ((50, 205), (280, 425))  # what each cheek lies midway between
 
 _CELLS_PER_UNIT = 30
 _APART_UNITS = 0.04  # face units: so much further from their place than the eyes may a turned head have a box's ends
-_UNSEEN_PX = 0.05  # what never moves further than that is left alone
+UNSEEN_PX = 0.05  # what never moves further than that is left alone
 _HIGHEST_BROWS = 0.06  # face units
 _LID_FREE = 0.03  # face units above the lid's edge that stay
 _LID_TO_BROW = 0.08  # face units over which the motion grows at least: with less, a lowered brow folds
@@ -84,7 +84,7 @@ def _trimmed(forward: Points, most: float, start: NDArray[np.int_], cell_px: int
     Args:
         forward: (rows, columns, 2) photo pixels for one. most: the largest amount. start: (2,) pixel where it begins.
     """
-    moves = most * np.abs(forward).max(-1) > _UNSEEN_PX
+    moves = most * np.abs(forward).max(-1) > UNSEEN_PX
     # The cells at the rim stay: the field ends without a step wherever the photo ends.
     moves[[0, -1]] = moves[:, [0, -1]] = False
     if not moves.any():

@@ -37,6 +37,7 @@ LASHES_TURN = (0.5, 0.9)  # of the way down: they begin and end to point down
 LASHES_TURNED = 0.6  # of their darkness, and of the skin that they covered
 LASHES_SHARE = 0.8  # of their length above the open eye: so long are they below the shut one
 _OVERLAP = 0.16  # a quarter of it, in eye widths: shut lids overlap in the middle, or a line of white stays
+_COARSE = 3  # pixels from one to the next that is asked where the eye is
 LEAST_OPENING = 1e-3  # eye widths: what an opening's height counts as at least
 _CORNER = 0.3  # of the eye's width from a corner: from there on the eyeball turns freely
 
@@ -53,7 +54,7 @@ class MovingEyes:
     """The eyes of a photo."""
 
     def __init__(self, eyes: Sequence[EyeTables]) -> None:
-        self._eyes = eyes
+        self._eyes = [(eye, *_lid_heights(eye)) for eye in eyes]
 
     def move(self, source: Map, origin: tuple[int, int], pose: FacePose) -> list[Lid]:
         """Turn the irises and raise the lower lids in a map, in place; returns the upper lids to be laid over.
@@ -65,12 +66,17 @@ class MovingEyes:
         stay = _lids_stay(pose)
         if stay and pose.gaze[0] == 0:
             return lids
-        for eye in self._eyes:
+        for eye, highest, lowest in self._eyes:
             box = eye.opening_box if stay else eye.box
             ends = np.array([source.shape[1], source.shape[0]] * 2)
             left, top, right, bottom = (int(n) for n in np.clip(np.array(box) - [*origin, *origin], 0, ends))
             if right <= left or bottom <= top:
                 continue
+            rows = (highest, lowest) if stay else _lids_reach(eye, highest, lowest, pose)
+            within = _where(source[top:bottom, left:right], eye, rows)
+            if within is None:
+                continue
+            left, top, right, bottom = (n + start for n, start in zip(within, (left, top) * 2, strict=True))
             part = source[top:bottom, left:right]
             s, t = _split(np.asarray(cv2.transform(part, eye.to_eye), np.float32))
             moved = _lids(eye, s, pose)
@@ -84,7 +90,8 @@ def lay_over(picture: Image, lids: list[Lid]) -> None:
     """Draw lids on the part of the frame whose map they were made with, in place."""
     for (left, top, right, bottom), paint, alpha in lids:
         part = picture[top:bottom, left:right]
-        part[:] = np.clip(part + alpha * (paint - part) + 0.5, 0, 255).astype(np.uint8)
+        share = alpha[..., 0]
+        part[:] = cv2.convertScaleAbs(cv2.blendLinear(paint, part.astype(np.float32), share, 1 - share))
 
 
 def gaze_freedom(s: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -114,8 +121,8 @@ class _Lids(NamedTuple):
     upper: NDArray[np.floating]  # edges on the photo
     opening: NDArray[np.floating]
     drop: NDArray[np.floating]  # of the upper lid, but for the blink
-    blink: NDArray[np.floating]  # how far that brings it down
     rise: NDArray[np.floating]  # of the lower lid, with the blink
+    free: NDArray[np.floating]  # of `gaze_freedom`
     shut: float  # 0 to 1: this eye's share of a blink
 
 
@@ -124,10 +131,11 @@ def _lids(eye: EyeTables, s: Map, pose: FacePose) -> _Lids:
     upper = curve_at(eye.upper, s)
     opening = curve_at(eye.lower, s) - upper
     awake = eye.strength * (1 - pose.closed)
-    follow = awake * pose.gaze[1] * gaze_freedom(s)
+    free = gaze_freedom(s)
+    follow = awake * pose.gaze[1] * free
     drop = UPPER_FOLLOWS * follow - (awake * pose.widen) * opening
     rise = (LOWER_LID_SHARE * shut + CHEEK_LID_SHARE * awake * pose.cheeks) * opening - LOWER_FOLLOWS * follow
-    return _Lids(upper, opening, drop, shut * lid_drop(opening, s), rise, shut)
+    return _Lids(upper, opening, drop, rise, free, shut)
 
 
 def _offset(eye: EyeTables, s: Map, t: Map, lids: _Lids, pose: FacePose) -> Map:
@@ -139,8 +147,8 @@ def _offset(eye: EyeTables, s: Map, t: Map, lids: _Lids, pose: FacePose) -> Map:
     bared: NDArray[np.floating] = t
     if pose.widen > 0 or pose.gaze[1] < 0:
         bared = t + np.maximum(-lids.drop, 0) * smoothstep(1 - (t - edge) / (STRETCH * opening))
-    level = np.clip((bared - lids.upper) / opening, 0, 1)
-    free = eye.strength * gaze_freedom(s)
+    level = np.minimum(np.maximum((bared - lids.upper) / opening, 0), 1)
+    free = eye.strength * lids.free
     s_from = s - pose.gaze[0] * free
     upper_from = curve_at(eye.upper, s_from)
     t_from = upper_from + level * (curve_at(eye.lower, s_from) - upper_from - 4 * pose.gaze[1] * free * (1 - level))
@@ -151,7 +159,7 @@ def _offset(eye: EyeTables, s: Map, t: Map, lids: _Lids, pose: FacePose) -> Map:
         skin = np.where(t <= edge, -lids.drop, lids.rise)
         skin *= smoothstep(1 - np.maximum(edge - t, t - seam) / SKIN_REACH)
         # Over a pixel from one to the other, else the edge of a lid is a stair.
-        eyeball = np.clip(np.minimum(t - edge, seam - t) * eye.width_px + 0.5, 0, 1)
+        eyeball = np.minimum(np.maximum(np.minimum(t - edge, seam - t) * eye.width_px + 0.5, 0), 1)
         down = skin + eyeball * (down - skin)
     return np.asarray(cv2.transform(cv2.merge([along, down]), eye.to_photo[:, :2]), np.float32)
 
@@ -159,31 +167,60 @@ def _offset(eye: EyeTables, s: Map, t: Map, lids: _Lids, pose: FacePose) -> Map:
 def _blink(eye: EyeTables, s: Map, t: Map, source: Map, lids: _Lids) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The upper lid's pixels and how much they cover, (h, w, 3) and (h, w, 1)."""
     fold = lids.upper - eye.strip
-    drop = lids.drop + lids.blink
+    blink = lids.shut * lid_drop(lids.opening, s)
+    drop = lids.drop + blink
     below = t - lids.upper - drop  # the edge
     down, corner = eye.to_photo[:, 1].astype(np.float32), np.array(eye.box[:2], np.float32)
-    back = np.asarray(source - drop[..., None] * down - corner, np.float32)
+    x, y = cv2.split(source)
+    back = np.asarray(cv2.merge([x - (drop * down[0] + corner[0]), y - (drop * down[1] + corner[1])]), np.float32)
     # From half-way on the lashes point down: they leave the lid and cover, mirrored at its edge, what is below.
     how_far = smoothstep((lids.shut - LASHES_TURN[0]) / (LASHES_TURN[1] - LASHES_TURN[0]))
-    turned = LASHES_TURNED * how_far * gaze_freedom(s) if how_far > 0 else None
+    turned = LASHES_TURNED * how_far * lids.free if how_far > 0 else None
     paint = remap(eye.plates.half_open, back, cv2.INTER_CUBIC).astype(np.float32)
     if turned is not None:
-        paint += turned[..., None] * (remap(eye.plates.shut, back, cv2.INTER_CUBIC) - paint)
+        bare = remap(eye.plates.shut, back, cv2.INTER_CUBIC).astype(np.float32)
+        paint = np.asarray(cv2.blendLinear(bare, paint, turned, 1 - turned), np.float32)
     shade = 1 - SHADE * lids.shut * np.exp(-(((t - fold) / SHADE_REACH) ** 2))
-    paint *= shade[..., None]
     over = np.clip(0.5 - below * eye.width_px, 0, 1) * smoothstep((t - fold) / FOLD_SOFT)
     if turned is not None:
-        mirrored = back - (1 + 1 / LASHES_SHARE) * np.maximum(below, 0)[..., None] * down
+        beyond = (1 + 1 / LASHES_SHARE) * np.maximum(below, 0)
+        mirrored = back - cv2.merge([beyond * down[0], beyond * down[1]])
         lashes = (
             remap(eye.plates.lashes, np.asarray(mirrored, np.float32), cv2.INTER_LINEAR)
             * turned
             * (np.float32(1 / 255) * (below > 0))
         )
         # What they cover turns dark, the lid above stays what it is.
-        paint *= (over / np.maximum(over + lashes * (1 - over), LEAST_OPENING))[..., None]
+        shade *= over / np.maximum(over + lashes * (1 - over), LEAST_OPENING)
         over += lashes * (1 - over)
-    over *= lids.blink > 0
+    over *= blink > 0
+    paint *= cv2.merge([shade, shade, shade])  # faster than broadcasting over the last axis
     return np.asarray(paint, np.float32), np.asarray(over[..., None], np.float32)
+
+
+def _lid_heights(eye: EyeTables) -> tuple[float, float]:
+    """t of the highest point of the upper lid's edge and of the lowest one of the lower lid's."""
+    s = np.linspace(0, 1, 65)
+    return float(curve_at(eye.upper, s).min()), float(curve_at(eye.lower, s).max())
+
+
+def _lids_reach(eye: EyeTables, highest: float, lowest: float, pose: FacePose) -> tuple[float, float]:
+    """From which t to which the lids of an eye change anything. Args: highest, lowest: of `_lid_heights`."""
+    raised = eye.strength * (UPPER_FOLLOWS * abs(pose.gaze[1]) + max(pose.widen, 0.0) * (lowest - highest))
+    # Lashes of a shut eye end nearer to its lower lid than the skin that goes with that.
+    lowered = eye.strength * LOWER_FOLLOWS * abs(pose.gaze[1])
+    return highest - max(SKIN_REACH, eye.strip) - raised, lowest + SKIN_REACH + lowered
+
+
+def _where(source: Map, eye: EyeTables, rows: tuple[float, float]) -> Box | None:
+    """The part of a map that looks between the corners of an eye, at t within `rows`: nothing else of it moves."""
+    at = cv2.transform(np.ascontiguousarray(source[::_COARSE, ::_COARSE]), eye.to_eye)
+    margin = 1.5 * _COARSE / eye.width_px  # from a pixel looked at to one that is not
+    seen = np.asarray(cv2.inRange(at, (-margin, rows[0] - margin), (1 + margin, rows[1] + margin)))
+    left, top, width, height = (_COARSE * n for n in cv2.boundingRect(seen))
+    if not width:
+        return None
+    return left, top, min(left + width, source.shape[1]), min(top + height, source.shape[0])
 
 
 def _split(at: Map) -> tuple[Map, Map]:

@@ -95,7 +95,11 @@ def test_depth_shift_is_what_a_unit_of_depth_changes(face: EnrolledFace, motion:
     mouth, depth = (of_mesh[[13]] for of_mesh in mesh(face))
     for pose in (FacePose(yaw=0.1), FacePose(pitch=-0.08), LARGEST):
         apart = moved(motion, pose, mouth, depth + 0.1) - moved(motion, pose, mouth, depth)
-        wanted = motion.depth_shift(pose) / motion.unit_px
+        wanted = motion.depth_shift(motion.coefficients(pose)) / motion.unit_px
         np.testing.assert_allclose(wanted, 10 * apart[0], atol=0.012)
-    assert motion.depth_shift(FacePose(yaw=0.1))[0] < 0  # nose to the right, so what is behind to the left
-    np.testing.assert_allclose(motion.depth_shift(replace(LARGEST, yaw=0.0, pitch=0.0, lean=0.0)), 0, atol=1e-9)
+    assert (
+        motion.depth_shift(motion.coefficients(FacePose(yaw=0.1)))[0] < 0
+    )  # nose to the right, so what is behind to the left
+    np.testing.assert_allclose(
+        motion.depth_shift(motion.coefficients(replace(LARGEST, yaw=0.0, pitch=0.0, lean=0.0))), 0, atol=1e-9
+    )
