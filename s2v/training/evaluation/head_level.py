@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.engine.backends.base import Backend
+from s2v.engine.compositor.head.person import person_matte
 from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.face.geometry import head_pose
 from s2v.engine.face.photo import Image
@@ -64,7 +65,7 @@ def talking_head(
     Args: pcm: (n,) at 16 kHz. still: the same face without moving its head, saying at least the sound's beginning.
     Raises: DataError, no face is found in what was drawn.
     """
-    pictures = HeadPictures(face.photo, face.landmarks, face.pose)
+    pictures = HeadPictures(face.photo, person_matte(face.photo, face.landmarks, face.plane), face.landmarks, face.pose)
     tiles: list[Image] = []
     every = round(TILE_EVERY_S * backend.spec.fps)
     engine = LipSyncEngine(face, backend, idle_seed=seed)

@@ -11,30 +11,24 @@ from numpy.typing import NDArray
 from s2v.engine.face.geometry import EYES, FACE_OVAL, OUTER_LIPS, Points, Pose
 from s2v.engine.face.photo import Image
 
-HALO_UNITS = 1.25  # around the face's oval: hair reaches as far as 1, and what is filled in behind it a little farther
+BESIDE_UNITS = 0.4  # a head moves by 0.15, its rim and what is filled in behind it reach 0.2 further
+_PERSON = 0.1  # of the matte: from there on a pixel is somebody's
 MIN_SHARE = 0.01  # of the picture: with less background than that nothing is said of it
 _INSIDE = 0.85  # of the oval is looked at: its rim shows background when the head turns
 _MARGIN_UNITS = 0.06  # around eyes and lips, which move by themselves
-_MOUTH = 13  # the middle of the upper lip's edge
 
 Landmarks = NDArray[np.floating[Any]]
 
 
-def background_of(size: tuple[int, int], landmarks: Landmarks, pose: Pose) -> NDArray[np.bool_]:
-    """(h, w) where the picture may not move at all: HALO_UNITS from the face's oval, and above the mouth.
+def background_of(person: NDArray[np.floating[Any]], pose: Pose) -> NDArray[np.bool_]:
+    """(h, w) where the picture may not move at all: BESIDE_UNITS from the person, arms and shoulders included.
 
-    Shoulders begin below it, also those of a raised arm: above it for the head and on the picture.
-
-    Args: size: height and width. landmarks: (>=468, 3) pixels, of the photo. pose: of its head.
+    Args: person: (h, w) in [0, 1], of `person_matte`. pose: of the head on the photo.
     """
-    oval = np.zeros(size, np.uint8)
-    cv2.fillPoly(oval, [np.round(landmarks[list(FACE_OVAL), :2]).astype(np.int32)], 1)
-    far = cv2.distanceTransform(1 - oval, cv2.DIST_L2, 5) > HALO_UNITS * pose.unit_px
-    down = pose.turn(np.array([0.0, 1.0, 0.0]))[:2]
-    y, x = np.mgrid[: size[0], : size[1]]
-    mouth = landmarks[_MOUTH, :2]
-    above: NDArray[np.bool_] = (y < mouth[1]) & ((x - mouth[0]) * down[0] + (y - mouth[1]) * down[1] < 0)
-    return far & above
+    far: NDArray[np.bool_] = (
+        cv2.distanceTransform((person < _PERSON).astype(np.uint8), cv2.DIST_L2, 5) > BESIDE_UNITS * pose.unit_px
+    )
+    return far
 
 
 def gradient_energy(picture: Image, landmarks: Landmarks, pose: Pose) -> float:
@@ -59,9 +53,10 @@ def gradient_energy(picture: Image, landmarks: Landmarks, pose: Pose) -> float:
 class HeadPictures:
     """Is shown the frames of one face in order, with its head moving."""
 
-    def __init__(self, photo: Image, landmarks: Landmarks, pose: Pose) -> None:
-        """Args: photo: that the frames are drawn from. landmarks: (>=468, 3) of its face. pose: of its head."""
-        background = background_of(photo.shape[:2], landmarks, pose)
+    def __init__(self, photo: Image, person: NDArray[np.floating[Any]], landmarks: Landmarks, pose: Pose) -> None:
+        """Args: photo: that the frames are drawn from. person: (h, w) of `person_matte`. landmarks: (>=468, 3) of its
+        face. pose: of its head."""
+        background = background_of(person, pose)
         self._background = background if background.mean() >= MIN_SHARE else None
         self._photo = _luma(photo)
         self._before = self._photo

@@ -3,33 +3,39 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from s2v.engine.face.enrolment import EnrolledFace
-from s2v.engine.face.geometry import FACE_OVAL, FacePlane, head_pose
-from s2v.training.evaluation.measures.head.pictures import HALO_UNITS, HeadPictures, background_of, gradient_energy
+from s2v.engine.face.geometry import FACE_OVAL, head_pose
+from s2v.training.evaluation.measures.head.pictures import BESIDE_UNITS, HeadPictures, background_of, gradient_energy
 
 
-def test_background_lies_beyond_the_halo_and_above_the_mouth(closed_face: EnrolledFace) -> None:
-    background = background_of(closed_face.photo.shape[:2], closed_face.landmarks, closed_face.pose)
+def somebody(face: EnrolledFace) -> NDArray[np.float32]:
+    """A matte of the face's oval alone."""
+    person = np.zeros(face.photo.shape[:2], np.float32)
+    cv2.fillPoly(person, [face.landmarks[list(FACE_OVAL), :2].round().astype(np.int32)], 1.0)
+    return person
+
+
+def test_background_lies_beyond_the_person_with_all_limbs(closed_face: EnrolledFace) -> None:
+    person = somebody(closed_face)
+    background = background_of(person, closed_face.pose)
     y, x = np.nonzero(background)
-    heights = FacePlane.at_depth(closed_face.pose, 0).to_plane(np.stack([x, y], axis=1).astype(np.float64))[:, 1]
-    mouth = float(closed_face.canonical[13, 1])
-    assert heights.min() < 0 < heights.max() < mouth + 0.15  # the plane lies behind the lips
-    assert y.max() < closed_face.landmarks[13, 1]
-    assert background.mean() > 0.02
     oval = closed_face.landmarks[list(FACE_OVAL), :2]
     gaps = np.linalg.norm(np.stack([x, y], axis=1)[:, None] - oval, axis=-1).min(1) / closed_face.pose.unit_px
-    assert HALO_UNITS - 0.02 < gaps.min() < HALO_UNITS + 0.1
+    assert BESIDE_UNITS - 0.02 < gaps.min() < BESIDE_UNITS + 0.1
+    person[:, :10] = 0.2  # an arm
+    assert background[:, :10].any() and not background_of(person, closed_face.pose)[:, :10].any()
 
 
 def test_what_moves_beside_the_head_is_seen_and_what_moves_in_it_is_not(closed_face: EnrolledFace) -> None:
     photo, pose = closed_face.photo, closed_face.pose
-    background = background_of(photo.shape[:2], closed_face.landmarks, pose)
+    background = background_of(somebody(closed_face), pose)
     y, x = (int(at[0]) for at in np.nonzero(background))
     beside, within = photo.copy(), photo.copy()
     beside[y, x] = np.clip(beside[y, x].astype(int) + np.where(beside[y, x] > 128, -9, 9), 0, 255)
     within[tuple(closed_face.landmarks[1, 1::-1].round().astype(int))] = 0
-    pictures = HeadPictures(photo, closed_face.landmarks, pose)
+    pictures = HeadPictures(photo, somebody(closed_face), closed_face.landmarks, pose)
     for frame in (photo, within, beside, beside):
         pictures.add(frame, closed_face.landmarks, pose)
     found = pictures.figures()
