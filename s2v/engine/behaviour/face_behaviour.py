@@ -35,7 +35,7 @@ LOOK_AHEAD_S = 0.08  # of the sound after a frame's centre, at most this is used
 EASE_IN_S = 1.0  # the first frame is the photo at rest; everything grows from there
 LOWEST_BROWS, HIGHEST_BROWS = -0.035, 0.065  # face units
 MOST_WIDEN = 0.3
-# Between the newest whole tick and the sound's end lie 5 to 10 ms; a frame is looked up this much before that end.
+# The newest tick ends 5 to 15 ms before what a frame may use does; looked up so much before that, it lies between two.
 _BEHIND_TICKS = 1.5
 # What springs move, in this order: the head's parts, where the eyes look, the upper face.
 _OMEGAS = (*head_motion.OMEGAS, *gaze.OMEGAS, *brows.OMEGAS)
