@@ -1,8 +1,9 @@
 """How hard somebody speaks: whoever raises his voice moves his lips further than when he talks.
 
 The loudness of the last third of a second of speech is held against the speaker's own level, which follows slowly, or
-against the loudest that talk is recorded at, if that is less: a shout is one from its first word on. The automatic gain takes
-both away before the network listens, so what is said is heard the same, and how far the lips go for it is scaled here.
+against the loudest that talk is recorded at, if that is less: a shout is one from its first word on. The automatic gain
+takes both away before the network listens, so what is said is heard the same, and how far the lips go for it is scaled
+here.
 Source: Schulman, "Articulatory dynamics of loud and normal speech", JASA 85 (1989): lips move further, not otherwise.
 
 Causal, and the same however the audio was cut into chunks: a frame's effort is that of the blocks before the newest

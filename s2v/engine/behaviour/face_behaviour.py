@@ -35,7 +35,7 @@ LOOK_AHEAD_S = 0.08  # of the sound after a frame's centre, at most this is used
 EASE_IN_S = 1.0  # the first frame is the photo at rest; everything grows from there
 LOWEST_BROWS, HIGHEST_BROWS = -0.035, 0.065  # face units
 MOST_WIDEN = 0.3
-# The newest tick ends 5 to 15 ms before what a frame may use does; looked up so much before that, it lies between two.
+# The newest tick ends 0.5 to 1.5 ticks before the sound that a frame may use: so long before it there are two ticks.
 _BEHIND_TICKS = 1.5
 # What springs move, in this order: the head's parts, where the eyes look, the upper face.
 _OMEGAS = (*head_motion.OMEGAS, *gaze.OMEGAS, *brows.OMEGAS)
