@@ -91,7 +91,7 @@ class FaceBehaviour:
         spec = self._spec
         ahead = spec.frame_centre(frame) + round(min(LOOK_AHEAD_S, spec.look_ahead_s) * spec.sample_rate_hz)
         reach = min(ahead, spec.ready_at(frame))
-        n_ticks = max(0, reach // self._hop - self._ticks)
+        n_ticks = max(0, (reach - self._hop // 2) // self._hop - self._ticks)
         for moment in self._conversation.hear(*self._sound.take(n_ticks * self._hop)):
             self._before, self._newest = self._newest, self._step(moment)
         self._ticks += n_ticks

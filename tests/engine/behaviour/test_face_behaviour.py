@@ -114,6 +114,13 @@ def test_the_frame_rate_changes_when_frames_are_seen_not_what_happens() -> None:
     assert np.abs(thirty[30:].std(0) / slow[25:].std(0) - 1).max() < 0.02
 
 
+@pytest.mark.parametrize("fps", [25, 30])
+def test_a_model_that_hears_further_ahead_changes_nothing_of_the_behaviour(fps: int) -> None:
+    pcm = speech(6.0)
+    usual, further = (poses(pcm, spec=replace(SPEC, fps=fps, look_ahead_s=ahead_s)) for ahead_s in (0.08, 0.2))
+    assert further == usual
+
+
 @pytest.mark.parametrize("seed", [-1, SEED_LIMIT])
 def test_a_seed_out_of_range_is_refused(seed: int) -> None:
     with pytest.raises(ValueError, match=str(seed)):
