@@ -100,7 +100,7 @@ class StagesReport:
                 f"{self.frames} frames after {self.warm_up} for warming up, "
                 + ("each drawn when it was due" if self.paced else "one right after the other")
                 + (f"; {self.late} began more than a frame late" if self.late else ""),
-                f"{self.width_px}x{self.height_px}, {self.backend}, {'' if self.idle else 'no '}idle motion",
+                f"{self.width_px}x{self.height_px}, {self.backend}, head {'moving' if self.idle else 'still'}",
                 *self.notes,
                 "; ".join(f"{name} {value}" for name, value in (self.machine | self.versions).items()),
             ]

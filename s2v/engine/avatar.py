@@ -104,7 +104,7 @@ def check_behaviour(options: AvatarOptions, mood: Mood | None = None) -> Mood:
     asked = check_mood(options.mood if mood is None else mood)
     liveliness = check_liveliness(options.liveliness)
     if options.idle_seed is None and (asked != "neutral" or liveliness != USUAL_LIVELINESS):
-        raise S2vError("without idle motion nothing but the lower face moves: leave liveliness and mood out")
+        raise S2vError("without a seed (--no-idle) nothing but the lower face moves: leave liveliness and mood out")
     return asked
 
 

@@ -99,7 +99,8 @@ class LocalAvatarFactory:
             shared: the runtime of all engines, which stays with whoever opened it: when it is closed they end with
                 BackendError. None: each engine opens one of its own, and closes it.
         Raises: ModelError, the model cannot be used, or not with this articulation. BackendError, an unknown place to
-            draw at. S2vError, no such articulation, liveliness mood or background.
+            draw at. S2vError, no such articulation, liveliness, mood or background, or liveliness
+                or mood without a seed.
         """
         check_articulation(options.articulation)
         check_behaviour(options)

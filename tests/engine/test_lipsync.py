@@ -175,21 +175,21 @@ def test_articulation_may_change_at_any_time_and_counts_from_the_next_frame_on()
 
 
 def test_a_raised_voice_scales_the_face_further() -> None:
-    """A compositor is told so; nothing else of the frame changes it."""
-    told: list[float] = []
+    """Through the articulation that the compositor draws with."""
+    drawn_with: list[float] = []
 
-    class Listening(FakeCompositor):
+    class Recording(FakeCompositor):
         def draw(self, outputs: Outputs, pose: FacePose = AT_REST, articulation: float = 1.0) -> Image:
-            told.append(articulation)
+            drawn_with.append(articulation)
             return super().draw(outputs, pose, articulation)
 
     pcm = np.concatenate([0.05 * voice(3.0), 0.3 * voice(1.0)])
-    engine = LipSyncEngine(FACE, FakeBackend(), compose=Listening, articulation=0.8)
+    engine = LipSyncEngine(FACE, FakeBackend(), compose=Recording, articulation=0.8)
     for start in range(0, len(pcm), 900):
         engine.push(pcm[start : start + 900])
     engine.flush()
-    assert told == [0.8 * float(effort) for effort in efforts64(pcm)]
-    assert told[90] > 1.1 * 0.8
+    assert drawn_with == [0.8 * float(effort) for effort in efforts64(pcm)]
+    assert drawn_with[90] > 1.1 * 0.8
 
 
 def efforts64(pcm: np.ndarray) -> list[float]:
@@ -277,7 +277,7 @@ def test_liveliness_may_change_at_any_time_and_counts_from_the_next_frame_on() -
     assert not any(np.array_equal(a.pixels, b.pixels) for a, b in zip(rest, wanted[len(first) :], strict=True))
     still, lively = fake_engine(), fake_engine()
     lively.liveliness = 1.5
-    assert same(lively.push(pcm), still.push(pcm)), "without idle motion it does nothing"
+    assert same(lively.push(pcm), still.push(pcm)), "without a seed it does nothing"
 
 
 @pytest.mark.parametrize("mood", ["friendly", "serious"])

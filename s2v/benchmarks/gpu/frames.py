@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from s2v.engine.compositor.torch.draw_stream import DrawStream
 
 MOST_OFF_LEVELS = 0.5  # of a frame, on average
-COMPARED = 8  # frames, spread over those until the first blink is over
+COMPARED = 8  # frames: one at rest, one with shut lids, the others of heads that move
 WARM_UP = 5
 RUNS = 200  # of each, at most
-# Idle motion, pixel format.
+# Whether the head moves, pixel format.
 _CASES: tuple[tuple[bool, PixelFormat], ...] = ((True, "bgr"), (True, "nv12"), (False, "nv12"))
 
 
@@ -54,10 +54,10 @@ def measure_frames(
     from s2v.engine.compositor.torch.compositor import TorchCompositor
 
     identity = identities(backend, 1)
-    for idle, pixels in _CASES[: 2 if compiled else 3]:  # compiling takes a minute for each layout
-        compositor = TorchCompositor(face, backend.spec, idle, draw_stream, pixels, compiled)
+    for moving, pixels in _CASES[: 2 if compiled else 3]:  # compiling takes a minute for each layout
+        compositor = TorchCompositor(face, backend.spec, moving, draw_stream, pixels, compiled)
         yield _one_face(backend, compositor, identity, pixels, on_gpu, network_ms, min(frames, RUNS))
-        if on_gpu and idle and pixels == "nv12":
+        if on_gpu and moving and pixels == "nv12":
             yield _face_batch(
                 backend, [compositor] * face_batch, compiled, identity, pixels, network_ms, min(frames, RUNS)
             )
@@ -184,7 +184,7 @@ def _face_batch(
 
 
 def _parity(backend: Backend, compositor: TorchCompositor, identity: Tensors) -> dict[str, float | bool]:
-    """The same outputs drawn here and by OpenCV, some frames, one of them in the middle of a blink."""
+    """The same outputs drawn here and by OpenCV, some frames, one of them with shut lids."""
     on_cpu = make_compositor(compositor.face, compositor.spec, compositor.layout.idle)
     mfcc, faces = batch_of(backend.spec, identity, COMPARED)
     outputs = _kept(backend.infer(mfcc, faces))

@@ -59,7 +59,7 @@ class FrameReport:
     width_px: int
     height_px: int
     pixels: str  # "bgr", "nv12"
-    idle: bool
+    idle: bool  # whether head, eyes and brows move
     batch: int
     runs: int
     compose_ms: Spread  # warp, mouth and paste alone; nothing crosses the bus
@@ -215,7 +215,7 @@ def _backend_lines(backend: BackendReport) -> Iterator[str]:
             ),
             (
                 (
-                    f"{one.width_px}x{one.height_px} {one.pixels}, {'' if one.idle else 'not '}idle, {one.batch}",
+                    f"{one.width_px}x{one.height_px} {one.pixels}, {'moving' if one.idle else 'still'}, {one.batch}",
                     *(*short_ms(one.compose_ms), short_ms(one.blink_ms)[0], *short_ms(one.transfers_ms)),
                     *(one.together_ms, one.frames_s),
                     *(*short_ms(one.both_ms), *short_ms(one.wall_ms), one.memory_mib),

@@ -1,8 +1,9 @@
 """How hard somebody speaks: whoever raises his voice moves his lips further than when he talks.
 
-The loudness of the last half second of speech is held against the talker's own level, which follows slowly, or against
-the loudest that talk is recorded at, if that is less: a shout is one from its first word on. The automatic gain takes
-both away before the network listens, so what is said is heard the same, and how far the lips go for it is scaled here.
+The loudness of the last third of a second of speech is held against the speaker's own level, which follows slowly, or
+against the loudest that talk is recorded at, if that is less: a shout is one from its first word on. The automatic gain
+takes both away before the network listens, so what is said is heard the same, and how far the lips go for it is scaled
+here.
 Source: Schulman, "Articulatory dynamics of loud and normal speech", JASA 85 (1989): lips move further, not otherwise.
 
 Causal, and the same however the audio was cut into chunks: a frame's effort is that of the blocks before the newest
@@ -36,7 +37,7 @@ class VocalEffort:
         self._activity = VoiceActivity()
         self._heard = 0  # blocks of speech so far
         self._now = 0.0  # mean square of the last speech
-        self._own_db = 0.0  # of the talker, as far as it is known
+        self._own_db = 0.0  # of the speaker, as far as it is known
         self._first = 0.0  # mean square of the first speech
         self._efforts = [1.0]  # after each block from `_kept_from` on
         self._kept_from = -1  # before the first block there is no effort
@@ -50,7 +51,7 @@ class VocalEffort:
         self._waiting = known[n_blocks * self._size :].copy()
 
     def at(self, frame: int) -> float:
-        """How far the lips go in a frame, times usual, LEAST to MOST; frames in order, and none twice.
+        """How far the lips go in a frame, times usual, LEAST to MOST; frames in order.
 
         What of the frame's sound is not there yet counts as a pause.
         """
@@ -69,7 +70,7 @@ class VocalEffort:
         square = 10 ** (level_db / 10)
         self._now += (square - self._now) * BLOCK_S / min(heard_s, _NOW_S)
         now_db = 10 * math.log10(self._now)
-        if heard_s <= _FIRST_S:  # of squares, as `_now`: the weak beginning of a word is no talker's level
+        if heard_s <= _FIRST_S:  # of squares, as `_now`: the weak beginning of a word is no speaker's level
             self._first += (square - self._first) * BLOCK_S / heard_s
             self._own_db = 10 * math.log10(self._first)
         else:
@@ -78,7 +79,7 @@ class VocalEffort:
 
 
 def effort_of(raised_db: float) -> float:
-    """Times usual, for a voice that is so much louder than usual."""
+    """LEAST to MOST times usual, for a voice that is so much louder than usual."""
     further = FURTHER_PER_DB * max(raised_db - USUAL_DB, 0.0) + LESS_PER_DB * min(raised_db + USUAL_DB, 0.0)
     return min(MOST, max(LEAST, 1 + further))
 

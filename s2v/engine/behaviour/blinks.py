@@ -11,10 +11,10 @@ from s2v.engine.face.maps import smoothstep
 # Bentivoglio et al., "Analysis of blink rate patterns in normal subjects", Movement Disorders 12 (1997), count 17 a
 # minute at rest and 26 in conversation. Film of free speech: from 20 to 80 % of the way lids take 30-50 ms to close and
 # 120-140 ms to open, 65-85 ms lie between.
-MEDIAN_S = 3.7
-SPREAD = 0.38  # of the logarithm
+MEDIAN_S = 3.7  # from one blink to the next, as long as nothing else brings one
+SPREAD = 0.38  # of its logarithm
 SHORTEST_S, LONGEST_S = 1.8, 7.5
-PACE: dict[Role, float] = {"talking": 1.0, "listening": 0.85, "idle": 1.0}  # besides those at the ends of phrases
+PACE: dict[Role, float] = {"talking": 1.0, "listening": 0.85, "idle": 1.0}  # at which that time passes
 CLOSING_S, SHUT_S, OPENING_S = 0.09, 0.02, 0.27
 COURSE_S = CLOSING_S + SHUT_S + OPENING_S
 DOUBLE_SHARE = 0.08

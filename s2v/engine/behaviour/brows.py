@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from s2v.engine.behaviour.hearing.accents import STRONG
-from s2v.engine.behaviour.hearing.conversation import Moment
+from s2v.engine.behaviour.hearing.conversation import Moment, Role
 from s2v.engine.behaviour.hearing.prosody import TICK_S
 from s2v.engine.behaviour.pulses import Pulse, Pulses
 from s2v.engine.behaviour.springs import Float64
@@ -13,7 +13,7 @@ from s2v.engine.behaviour.springs import Float64
 OMEGAS = (17.0, 17.0, 8.5, 8.5)  # of the springs that follow the targets
 LEVEL_UNITS = 0.010  # standard deviation of the height that is held from phrase to phrase
 TALKING_UNITS = -0.014  # what loudness adds on the average is taken off here
-LEVEL_SHARE = {"talking": 1.0, "listening": 0.5, "idle": 0.4}
+LEVEL_SHARE: dict[Role, float] = {"talking": 1.0, "listening": 0.5, "idle": 0.4}
 LEVEL_S = 1.2, 4.0
 LIFT_UNITS, LIFT_S = (0.030, 0.050), (0.22, 0.45)  # with strong accents
 LIFT_SHARE = 0.75  # of the strong accents

@@ -35,7 +35,7 @@ LOOK_AHEAD_S = 0.08  # of the sound after a frame's centre, at most this is used
 EASE_IN_S = 1.0  # the first frame is the photo at rest; everything grows from there
 LOWEST_BROWS, HIGHEST_BROWS = -0.035, 0.065  # face units
 MOST_WIDEN = 0.3
-# Between the newest whole tick and the sound's end lie 5 to 10 ms; a frame is looked up this much before that end.
+# The newest tick ends 0.5 to 1.5 ticks before the sound that a frame may use: so long before it there are two ticks.
 _BEHIND_TICKS = 1.5
 # What springs move, in this order: the head's parts, where the eyes look, the upper face.
 _OMEGAS = (*head_motion.OMEGAS, *gaze.OMEGAS, *brows.OMEGAS)
@@ -91,7 +91,7 @@ class FaceBehaviour:
         spec = self._spec
         ahead = spec.frame_centre(frame) + round(min(LOOK_AHEAD_S, spec.look_ahead_s) * spec.sample_rate_hz)
         reach = min(ahead, spec.ready_at(frame))
-        n_ticks = max(0, reach // self._hop - self._ticks)
+        n_ticks = max(0, (reach - self._hop // 2) // self._hop - self._ticks)
         for moment in self._conversation.hear(*self._sound.take(n_ticks * self._hop)):
             self._before, self._newest = self._newest, self._step(moment)
         self._ticks += n_ticks

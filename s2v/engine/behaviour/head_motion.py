@@ -84,7 +84,7 @@ def _stroke(begins_s: float, degrees: float) -> Pulse:
     """A pulse that takes the springs of NOD_OMEGA about so far, either way."""
     size = max(abs(degrees), SMALLEST_DEGREES)
     length_s = NOD_S * (size / NOD_DEGREES) ** LENGTH_POWER
-    reached = np.tanh(0.225 * NOD_OMEGA * length_s)  # of a pulse's height, within a hundredth
+    reached = np.tanh(0.225 * NOD_OMEGA * length_s)  # of a pulse's height, within a fiftieth
     return Pulse(begins_s, begins_s + length_s, float(np.sign(degrees) * size / reached))
 
 

@@ -29,7 +29,7 @@ def test_a_question_lifts_them() -> None:
     assert abs(asked - plain - QUESTION_UNITS) < 0.004
 
 
-def test_a_listener_lifts_them_when_told() -> None:
+def test_a_listener_lifts_them_when_asked_to() -> None:
     brows = Brows(np.random.default_rng(0))
     found = [brows.step(now, [Pulse(0.1, 0.3, 0.02)] if i == 0 else [])[0] for i, now in enumerate(moments(0.5))]
     assert found[5] == 0 and found[20] == 0.02 and found[40] == 0

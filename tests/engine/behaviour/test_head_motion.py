@@ -95,7 +95,7 @@ def test_a_stronger_accent_nods_further() -> None:
     assert strong > 1.2 * usual
 
 
-def test_without_accents_it_nods_only_when_told() -> None:
+def test_without_accents_it_nods_only_when_asked_to() -> None:
     assert not pitches(1, {}).any()
     assert pitches(1, {}, {20: Pulse(0.3, 0.3 + NOD_S, 3.0)}).max() > 1.0
 

@@ -70,7 +70,7 @@ def test_a_phrase_brings_a_posture_with_it() -> None:
     assert counts["begins"] > 0.85 * 80
 
 
-def test_large_steps_are_told() -> None:
+def test_large_steps_are_reported() -> None:
     postures = Postures(np.random.default_rng(0))
-    told = [postures.step(now)[1] for now in moments(60.0)]
-    assert 5 < sum(told) < 60
+    large = [postures.step(now)[1] for now in moments(60.0)]
+    assert 5 < sum(large) < 60

@@ -10,6 +10,7 @@ BEGINS_AFTER_S = 0.08  # of speech
 ENDS_AFTER_S = 0.22  # of silence: shorter gaps are stops and breaths within the phrase
 SHORTEST_S = 0.35  # what is shorter has no end of its own: a knock, a cough
 CONTOUR_S, RISE_SEMITONES = 0.12, 2.5  # a question: the end is so much above the phrase's own mean
+MIN_PITCHED_TICKS = 21  # of a phrase, before it has a mean
 LOW_SEMITONES, LOW_S = -2.0, 0.11  # a region of low pitch: see `Phrase.low`
 
 
@@ -38,7 +39,7 @@ class Phrases:
         self._pause_s = 0.0
         self._spoken_s = 0.0
         self._mean = self._end = 0.0  # semitones: of the phrase, of its newest moments
-        self._pitched = 0
+        self._pitched = 0  # ticks of the phrase with a pitch
         self._low_s = 0.0
 
     def hear(self, sound: ProsodyTick) -> Phrase:
@@ -56,7 +57,7 @@ class Phrases:
         elif self._speaking:
             self._spoken_s += TICK_S
         ends = over and self._spoken_s >= SHORTEST_S
-        rises = ends and self._pitched > 20 and self._end - self._mean > RISE_SEMITONES
+        rises = ends and self._pitched >= MIN_PITCHED_TICKS and self._end - self._mean > RISE_SEMITONES
         low = self._speaking and sound.semitones is not None and LOW_S <= self._low_s < LOW_S + TICK_S
         return Phrase(self._speaking, begins, ends, rises, low, self._spoken_s, self._pause_s)
 

@@ -29,7 +29,6 @@ _SUBNASALE, _CHIN = 2, 152  # mesh points
 _UNDER_LIPS_MM = 1.4  # the line where lips meet lies that far above what the lips leave free when they part
 _OVERBITE_MM, _OVERJET_MM = 0.6, 1.0  # the lower teeth's edge is that far above and behind the upper ones', jaw shut
 JAW_SHARE = 0.75  # of the chin's way that the lower teeth go: film shows them where lips part
-LOWER_LIGHT = 1.0  # of the upper teeth's
 # Rows of teeth have that many pixels for one of the photo, below so many pixels a unit: look-ups keep them sharp.
 _FINE, _FINE_BELOW_PX = 2, 250
 # Face units behind the middle of the lips: by them a turned head shifts what is inside against the lips.
@@ -93,7 +92,6 @@ def interior_tables(
         seed = zlib.crc32(face.photo.tobytes()) if seed is None else seed
         upper = view.row(upper_row(seed), Arch(edges[0], _UPPER_BEND, roots_up=True))
         lower = view.row(lower_row(seed), Arch(edges[1], _LOWER_BEND, roots_up=False))
-        lower[..., 0] *= LOWER_LIGHT
         own = own_teeth(face, left, top, (right - left, bottom - top))
         if own is not None:
             own = np.asarray(cv2.warpAffine(own, window_to_row, size, borderMode=cv2.BORDER_REPLICATE), np.float32)

@@ -23,10 +23,8 @@ _SEEN_AGAIN = 0.6  # of a lip's thickness at most is mirrored
 _LEAST_SEEN = 0.006  # face units
 _DEEP_FROM, _DEEP_OVER = -0.010, 0.028  # face units from the lips' landmarks inwards: there a lip turns dark, ...
 _DEEP_LIGHT = 0.68  # ... to that share of its own light, ...
-_REDDENS, _FULL_CHROMA = (
-    0.5,
-    18.0,
-)  # ... less so in red, as light between lips is; CIE Lab of lips on a photo with colours
+_REDDENS = 0.5  # ... less so in red, as light between lips is
+_FULL_CHROMA = 18.0  # CIE Lab: of lips on a photo with colours
 
 
 def without_inside(face: EnrolledFace) -> Image:

@@ -22,10 +22,8 @@ _MOST_MOVED = 0.07  # face units
 _BRIGHT_PERCENTILE = 60  # of the luma: gaps and shaded teeth do not say what colour teeth are
 _LIGHT = (0.45, 1.08)  # of the drawn teeth's; darker is a gap, brighter a reflection
 _DARK_FROM, _DARK_OVER = 0.45, 0.20  # of that: what is so dark is no tooth of the photo's, and the drawn one is seen
-_GAP, _GAP_LIGHT = (
-    0.022,
-    0.80,
-)  # face units: what is narrower and darker than that share of the teeth beside it is a gap
+_GAP = 0.022  # face units: what is narrower and darker than ...
+_GAP_LIGHT = 0.80  # ... that share of the teeth beside it is a gap
 _LEAST_COVER = 0.5
 _LONGER = 0.012  # face units that a photo's tooth may reach below their edge: what goes further is a lip that shines
 _SOFT = 0.008  # face units over which teeth end there
@@ -76,8 +74,9 @@ def with_own_teeth(own: NDArray[np.float32], upper: Texture, plane_to_row: Point
     layer *= smoothstep((bottom + _LONGER - v) / _SOFT).astype(np.float32)[..., None]
     upper = _moved_down(upper, plane_to_row, np.clip(bottom - drawn_edge(u), -_MOST_BENT, _MOST_BENT))
     owned = cv2.GaussianBlur(layer[..., 1].max(0), (0, 0), 1.0).reshape(1, -1)
-    upper[..., 2] += (1 - upper[..., 2]) * owned * smoothstep((v - bottom) / _SOFT)
-    upper[..., :2] *= (1 - owned * smoothstep((v - bottom) / _SOFT))[..., None]
+    below = smoothstep((v - bottom) / _SOFT)
+    upper[..., 2] += (1 - upper[..., 2]) * owned * below
+    upper[..., :2] *= (1 - owned * below)[..., None]
     row = upper * (1 - layer[..., 1:])
     row[..., 0] += layer[..., 0]
     return OwnRow(row, np.asarray(np.median(own[bright][:, :3], axis=0), np.float32))

@@ -50,7 +50,7 @@ def test_a_question_rises_a_statement_does_not() -> None:
     assert not ticks(statement, "rises")
 
 
-def test_a_region_of_low_pitch_is_told_once_through_gaps_of_pitch() -> None:
+def test_a_region_of_low_pitch_is_found_once_through_gaps_of_pitch() -> None:
     found = followed((voiced(0.0), 0.8), (voiced(-3.0), 0.06), (voiced(None), 0.05), (voiced(-3.0), 0.3))
     assert len(ticks(found, "low")) == 1
     assert 94 <= ticks(found, "low")[0] <= 97

@@ -21,7 +21,7 @@ def spoken(sounds: list[ProsodyTick]) -> np.ndarray:
     return np.array([one.speech for one in sounds])
 
 
-def test_a_step_of_pitch_is_told_in_semitones_within_a_twentieth_of_a_second() -> None:
+def test_a_step_of_pitch_is_measured_in_semitones_within_a_twentieth_of_a_second() -> None:
     low, high = 130.0, 130.0 * 2 ** (5 / 12)
     sounds = heard(np.concatenate([tone(1.0, low), tone(0.3, high)]))
     before, after = (sounds[i].semitones for i in (98, 107))
@@ -75,7 +75,7 @@ def test_a_steady_sound_is_soon_taken_for_what_it_is(sound: Pcm) -> None:
 
 
 def test_the_noise_floor_is_found_sooner_in_the_first_seconds() -> None:
-    # Noise that swells and fades too much to be told by its steadiness.
+    # Noise that swells and fades too much to be known by its steadiness.
     swell = (1 + 0.6 * np.sin(2 * np.pi * 1.5 * np.arange(6 * RATE_HZ) / RATE_HZ)).astype(np.float32)
     rough = noise(6.0, 0.003) * swell
     first = spoken(heard(rough)).sum()

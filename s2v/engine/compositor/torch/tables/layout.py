@@ -86,7 +86,7 @@ class Layout:
                 raise BackendError(
                     f"faces of {other.frame[0]} x {other.frame[1]} px{_motion_words(other)} and "
                     f"{first.frame[0]} x {first.frame[1]} px{_motion_words(first)} cannot be drawn together: "
-                    "draw those of one size and with the same idle motion in one batch"
+                    "draw those of one size, all moving or all still, in one batch"
                 )
         return replace(
             first,

@@ -74,7 +74,7 @@ class InteriorTensors:
     colours: Tensor  # (n, 3, 4): BGR in [0, 255] of teeth, flesh, cavity, lip
     inner_lip: Tensor  # (n, 3, 1, 1): BGR in [0, 255] of the lower lip's wet inner side
     exponents: Tensor  # (n, 3, 1, 1): light to that power is the light of B, G, R
-    half: Tensor  # (n, 1, 1, 1)
+    half: Tensor  # (n, 1, 1, 1): HALF
     # Of the four soft shapes (body and tip of the tongue, tongue between the teeth, tucked lip):
     below: Tensor  # (n, 4, gh, gw): how far each pixel is below an edge at 0 (of the third: its upper one)
     above: Tensor  # (n, gh, gw): the same of the third one's lower edge, if that is at the upper one
