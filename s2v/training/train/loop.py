@@ -82,13 +82,14 @@ def train(config: TrainConfig, progress: bool = True) -> Path:
     config.out.mkdir(parents=True, exist_ok=True)
     if config.start is not None and config.resume is None:
         save_checkpoint(run.network, config.out / "start.pt")
-    told = labelled or clips  # a synthesizer's phones are timed exactly
+    # Most voices' phones are timed by their synthesizer, film's by an aligner that takes some for others.
+    tract_clips = labelled or clips
     if isinstance(run.network, MotionTract):
-        run.calibration = TractCalibration(told, run.network.spec)
+        run.calibration = TractCalibration(tract_clips, run.network.spec)
     _train(run, voices, clips, pictures, progress)
     last = "last.pt"
     if config.start is not None and isinstance(run.network, MotionTract):
-        _take_mean(run, run.network, told)
+        _take_mean(run, run.network, tract_clips)
         last = "mean.pt"
     _probe(run)
     return _save(run, last)
