@@ -1,4 +1,4 @@
-"""What an opening mouth does to a detector's idea of the head: a statue seems to nod and to lift its brows as it talks.
+"""What an opening mouth does to a detector's idea of the head: one held still seems to nod and to lift its brows as it talks.
 
 On a face that was drawn talking with its head held still, all motion of the head is the detector's own. As much of it
 as goes with the mouth is taken out of the same face's moving head. Of film there is no still head: it stays as it is.
