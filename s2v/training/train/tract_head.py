@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from s2v.engine.audio.windows import normalised_columns
+from s2v.training.evenly import evenly
 from s2v.training.networks.motion_network import MotionNet
 from s2v.training.train.batches import Clip
 from s2v.training.train.losses import tract_loss
@@ -31,11 +32,10 @@ def fit_tract_head(network: MotionNet, clips: Sequence[Clip], seed: int = 0, ste
     known = [clip for clip in clips if np.isfinite(clip.tract).all()]
     if not known:
         return
-    picks = np.linspace(0, len(known) - 1, min(_MOST_CLIPS, len(known))).round().astype(int)
     device = network.tract_gain.device
     features_of_clips, targets_of_clips = [], []
     with torch.no_grad():
-        for clip in (known[i] for i in picks):
+        for clip in evenly(known, _MOST_CLIPS):
             columns = torch.from_numpy(normalised_columns(clip.pcm, network.spec))
             features = network.features_over(columns[None].to(device))[0, :, 0].T  # (n_frames, 2 * width)
             features_of_clips.append(features[: len(clip.tract)])
