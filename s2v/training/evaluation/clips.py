@@ -18,6 +18,7 @@ from s2v.spec import LipSyncSpec
 from s2v.training.evaluation.clip_phones import text_of
 from s2v.training.evaluation.measures.motion_level import Spoken
 from s2v.training.evaluation.measures.shapes import LipShapes, shapes_seen
+from s2v.training.evenly import evenly
 from s2v.training.extract.extract_features import (
     VIDEO_SUFFIXES,
     ClipFeatures,
@@ -187,8 +188,7 @@ def _spread(paths: list[Path], folder: Path, max_clips: int | None) -> list[Path
         sets.setdefault(_set_name(path, folder), []).append(path)
     chosen = []
     for members in sets.values():
-        picks = np.linspace(0, len(members) - 1, min(max_clips, len(members))).round().astype(int)
-        chosen += [members[i] for i in picks]
+        chosen += evenly(members, max_clips)
     return chosen
 
 

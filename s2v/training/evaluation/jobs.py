@@ -29,6 +29,7 @@ from s2v.training.evaluation.measures.voice_level import level_figures
 from s2v.training.evaluation.picture_level import draw_clip, drawn_opening
 from s2v.training.evaluation.results import ClipResult
 from s2v.training.evaluation.unseen_faces import FaceResult, judge_face
+from s2v.training.evenly import evenly
 
 MOVING_FACES = 12  # photos that say it all once more with their heads moving
 LONG_TALKS = 4  # and those of them that say more, since heads follow a voice over seconds
@@ -59,18 +60,12 @@ class PhotoJob:
 
 def photo_jobs(model: Path | None, backend: str, photos: Sequence[Path], max_frames: int | None) -> list[PhotoJob]:
     """A job a photo; of many, some that lie evenly among them also move their heads."""
-    moving = _evenly(range(len(photos)), MOVING_FACES)
-    longer = _evenly(moving, LONG_TALKS)
+    moving = evenly(range(len(photos)), MOVING_FACES)
+    longer = evenly(moving, LONG_TALKS)
     return [
         PhotoJob(model, backend, photo, max_frames, index in moving, index in longer)
         for index, photo in enumerate(photos)
     ]
-
-
-def _evenly(places: Sequence[int], most: int) -> list[int]:
-    """At most so many of some places, spread over them."""
-    picks = np.linspace(0, len(places) - 1, min(most, len(places))).round().astype(int)
-    return [places[pick] for pick in picks]
 
 
 @cache

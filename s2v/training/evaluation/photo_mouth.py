@@ -18,10 +18,10 @@ from s2v.engine.lipsync import LipSyncEngine
 from s2v.training.evaluation.crops import closed_lips, face_crop, mouth_of_crop
 from s2v.training.evaluation.measures.interior import mouth_chroma
 from s2v.training.evaluation.measures.phone_classes import TimedPhone, class_table, phone_frames
-from s2v.training.evaluation.measures.shapes import LipShapes, shapes_seen
+from s2v.training.evaluation.measures.shapes import LipShapes, canonical_of, shapes_seen
 from s2v.training.evaluation.measures.teeth_left import OPEN_PHOTO, teeth_left, tooth_colour
 from s2v.training.evaluation.measures.variety import VARIED, by_class, mouth_vector, shape_variety, variety
-from s2v.training.evaluation.picture_level import OpenMouths, canonical_of, drawn_frames
+from s2v.training.evaluation.picture_level import OpenMouths, drawn_frames
 
 _LIPS_MEET = ("P", "B", "M")
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from s2v.engine.backends.base import Backend
 from s2v.engine.face.enrolment import MIN_EYE_DISTANCE_PX, EnrolledFace, enrol
-from s2v.engine.face.geometry import N_MESH, Points, Pose, head_pose
+from s2v.engine.face.geometry import Points, Pose
 from s2v.engine.face.motion_basis import aperture
 from s2v.engine.face.photo import Image, fit_photo
 from s2v.engine.lipsync import LipSyncEngine
@@ -33,7 +33,7 @@ from s2v.training.evaluation.measures.metrics import (
     offset_sweep,
     pauses,
 )
-from s2v.training.evaluation.measures.shapes import LipShapes, shape_figures, shapes_seen
+from s2v.training.evaluation.measures.shapes import LipShapes, canonical_of, shape_figures, shapes_seen
 from s2v.training.extract.extract_features import detect_landmarks, with_landmarks, without_gaps
 
 N_TILES = 10
@@ -131,11 +131,6 @@ def drawn_frames(engine: LipSyncEngine, pcm: NDArray[np.float32]) -> Iterator[Im
     for start in range(0, len(pcm), rate_hz):
         yield from (frame.pixels for frame in engine.push(pcm[start : start + rate_hz]))
     yield from (frame.pixels for frame in engine.flush())
-
-
-def canonical_of(landmarks: NDArray[np.float32]) -> Points:
-    """Landmarks (n, 478, 3) in pixels -> (n, 468, 3) face units, each in its own head's pose."""
-    return np.stack([head_pose(points).to_canonical(points)[:N_MESH] for points in landmarks.astype(np.float64)])
 
 
 class OpenMouths:

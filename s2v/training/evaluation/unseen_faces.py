@@ -21,9 +21,10 @@ from s2v.training.evaluation.head_level import head_seed, talking_head
 from s2v.training.evaluation.measures.head.mouth_drag import StillHead, still_head
 from s2v.training.evaluation.measures.metrics import correlation, lip_speed
 from s2v.training.evaluation.measures.non_speech import phones_voice
+from s2v.training.evaluation.measures.shapes import canonical_of
 from s2v.training.evaluation.phone_times import LAST_MOMENT_S, PHONE_MOMENTS
 from s2v.training.evaluation.photo_mouth import PhotoMouth, greyed_figures
-from s2v.training.evaluation.picture_level import canonical_of, drawn_frames
+from s2v.training.evaluation.picture_level import drawn_frames
 from s2v.training.extract.extract_features import PHOTO_SUFFIXES, detect_landmarks, with_landmarks, without_gaps
 
 PORTRAIT: Window = (-0.75, -0.15, 1.50)  # eyes to chin

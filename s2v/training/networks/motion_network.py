@@ -79,7 +79,7 @@ class MotionNet(nn.Module):
         return motion[:, :, 0].transpose(1, 2), tract[:, :, 0].transpose(1, 2)
 
     def features_over(self, columns: Tensor) -> Tensor:
-        """Columns as `over` takes them -> what motion and tract are told from, (b, 2 * width, 1, n_frames).
+        """Columns as `over` takes them -> what motion and tract are predicted from, (b, 2 * width, 1, n_frames).
 
         Raises: as `over`.
         """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,18 +78,20 @@ def train(config: TrainConfig, progress: bool = True) -> Path:
     run = Run(config, network, _device(config.gpu))
     run.network.to(run.device)
     run.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a third faster on a CPU
+    begun = deepcopy(run.network) if config.start is not None else None
     if config.resume is not None:
         _resume(run, config.resume)
     config.out.mkdir(parents=True, exist_ok=True)
-    if config.start is not None and config.resume is None:
-        save_checkpoint(run.network, config.out / "start.pt")
-    told = labelled or clips  # a synthesizer's phones are timed exactly
+    if begun is not None:  # also when it goes on, perhaps in another folder
+        save_checkpoint(begun, config.out / "start.pt")
+    # Most voices' phones are timed by their synthesizer, film's by an aligner that takes some for others.
+    tract_clips = labelled or clips
     if isinstance(run.network, MotionTract):
-        run.calibration = TractCalibration(told, run.network.spec)
+        run.calibration = TractCalibration(tract_clips, run.network.spec)
     _train(run, voices, clips, pictures, progress)
     last = "last.pt"
     if config.start is not None and isinstance(run.network, MotionTract):
-        _take_mean(run, run.network, told)
+        _take_mean(run, run.network, tract_clips)
         last = "mean.pt"
     _probe(run)
     return _save(run, last)
@@ -148,8 +151,10 @@ def _train(run: Run, voices: list[list[data.Clip]], clips: list[data.Clip], pict
 
 def _take_mean(run: Run, network: MotionTract, clips: list[data.Clip]) -> None:
     """Replace the network's weights by the mean of the training's beginning, best and end."""
-    found = [path for name in ("start.pt", "best.pt", "last.pt") if (path := run.config.out / name).exists()]
-    network.load_state_dict(mean_weights(found))
+    start, last = run.config.out / "start.pt", _save(run)
+    folders = [run.config.out, *([run.config.resume.parent] if run.config.resume else [])]
+    best = [path for folder in folders if (path := folder / "best.pt").exists()][:1]
+    network.load_state_dict(mean_weights([start, *best, last]))
     fit_tract_head(network.frame_decoder, clips, run.config.seed)
     if run.calibration is not None:
         run.calibration.apply(network.frame_decoder)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from s2v.engine.audio.windows import normalised_columns
 from s2v.spec import TRACT_VARIABLES, LipSyncSpec
+from s2v.training.evenly import evenly
 from s2v.training.networks.motion_network import MotionNet
 from s2v.training.train.batches import Clip
 
@@ -27,20 +28,21 @@ class TractCalibration:
     """Sets how far a network's tract variables are spread (`MotionNet.tract_gain`, `tract_shift`).
 
     The spread is linear in the logits, so what was between the ends stays between them. Audio of clips whose tract is
-    known (`Clip.tract`, not NaN) is run through the network; what it hears of them is computed once.
+    known (`Clip.tract`, not NaN) is run through the network; its columns are computed once.
     """
 
     def __init__(self, clips: Sequence[Clip], spec: LipSyncSpec) -> None:
         known = [clip for clip in clips if np.isfinite(clip.tract).any()]
-        picks = np.linspace(0, len(known) - 1, min(_MOST_CLIPS, len(known))).round().astype(int)
-        self._heard = [(torch.from_numpy(normalised_columns(known[i].pcm, spec)), known[i].tract) for i in picks]
+        clips = evenly(known, _MOST_CLIPS)
+        self._columns = [torch.from_numpy(normalised_columns(clip.pcm, spec)) for clip in clips]
+        self._targets = [clip.tract for clip in clips]
 
     def apply(self, network: MotionNet) -> None:
         """Calibrate, in place; the network is put into eval mode."""
         network.eval()
         predictions, targets = [], []
         with torch.no_grad():
-            for columns, tract in self._heard:
+            for columns, tract in zip(self._columns, self._targets, strict=True):
                 logits = network.tract_logits(columns[None].to(network.tract_gain.device))[0].cpu().numpy()
                 predictions.append(logits[: len(tract)])
                 targets.append(tract[: len(logits)])

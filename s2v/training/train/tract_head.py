@@ -1,6 +1,6 @@
-"""The layer that says tract variables, fitted anew on what the rest of a trained network hears.
+"""The layer that predicts tract variables, fitted anew on the features of the rest of a trained network.
 
-While the motion is learned, it pulls at the features that the tract is told from, and phones as rare as "th" are
+While the motion is learned, it pulls at the features that the tract is predicted from, and phones as rare as "th" are
 hardly met. With the features standing still, all of the voices are seen many times over in seconds.
 """
 
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from s2v.engine.audio.windows import normalised_columns
+from s2v.training.evenly import evenly
 from s2v.training.networks.motion_network import MotionNet
 from s2v.training.train.batches import Clip
 from s2v.training.train.losses import tract_loss
@@ -23,28 +24,29 @@ _STEPS, _FRAMES, _LEARNING_RATE = 3000, 1024, 3e-3
 def fit_tract_head(network: MotionNet, clips: Sequence[Clip], seed: int = 0, steps: int = _STEPS) -> None:
     """Fit `MotionNet.tract` in place, beginning with what it is; nothing where no clip's tract is known.
 
-    The network is put into eval mode, and its tract is to be calibrated again.
+    The network is put into eval mode, and its tract is to be calibrated again (`TractCalibration`).
+
+    Args: steps: of the optimiser, each on _FRAMES frames drawn from those of all clips.
     """
     network.eval()
     known = [clip for clip in clips if np.isfinite(clip.tract).all()]
     if not known:
         return
-    picks = np.linspace(0, len(known) - 1, min(_MOST_CLIPS, len(known))).round().astype(int)
     device = network.tract_gain.device
-    heard, wanted = [], []
+    features_of_clips, targets_of_clips = [], []
     with torch.no_grad():
-        for clip in (known[i] for i in picks):
+        for clip in evenly(known, _MOST_CLIPS):
             columns = torch.from_numpy(normalised_columns(clip.pcm, network.spec))
             features = network.features_over(columns[None].to(device))[0, :, 0].T  # (n_frames, 2 * width)
-            heard.append(features[: len(clip.tract)])
-            wanted.append(torch.from_numpy(clip.tract[: len(features)]).to(device))
-    features, targets = torch.cat(heard), torch.cat(wanted)
+            features_of_clips.append(features[: len(clip.tract)])
+            targets_of_clips.append(torch.from_numpy(clip.tract[: len(features)]).to(device))
+    features, targets = torch.cat(features_of_clips), torch.cat(targets_of_clips)
     rng = torch.Generator(device="cpu").manual_seed(seed)
     optimiser = torch.optim.AdamW(network.tract.parameters(), weight_decay=1e-3)
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = _LEARNING_RATE * 0.5 * (1 + float(np.cos(np.pi * step / steps)))
         chosen = torch.randint(len(features), (_FRAMES,), generator=rng).to(device)
-        said = torch.sigmoid(network.tract(features[chosen][:, :, None, None]).flatten(1))
+        prediction = torch.sigmoid(network.tract(features[chosen][:, :, None, None]).flatten(1))
         optimiser.zero_grad(set_to_none=True)
-        tract_loss(said, targets[chosen]).backward()
+        tract_loss(prediction, targets[chosen]).backward()
         optimiser.step()

@@ -27,6 +27,7 @@ from s2v.training.evaluation.measures.metrics import (
 from s2v.training.evaluation.measures.motion_level import as_spoken, gap_weights, motion_lip_speed, width_weights
 from s2v.training.evaluation.measures.non_speech import bundled_voice, other_voice
 from s2v.training.evaluation.measures.probes import Probe, motion_probes, pixel_probes
+from s2v.training.evenly import evenly
 from s2v.training.networks.model import MotionTract, Speech2Vid, TalkingNet
 from s2v.training.train.batches import Clip, windows_of
 from s2v.training.train.picture_batches import Pictures, face_input, picture_batch
@@ -139,7 +140,7 @@ def run_probes(network: TalkingNet, sets: Mapping[str, Sequence[Clip]], pictures
     Returns: nothing where nothing was kept back.
     """
     network.eval()
-    known = {name: _spread(clips) for name, clips in sets.items() if clips}
+    known = {name: evenly(clips, _PROBE_CLIPS) for name, clips in sets.items() if clips}
     if isinstance(network, MotionTract):
 
         def speak(pcm: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -148,10 +149,10 @@ def run_probes(network: TalkingNet, sets: Mapping[str, Sequence[Clip]], pictures
         return motion_probes(speak, known, network.spec, bundled_voice()) if known else []
     assert isinstance(network, Speech2Vid)
     clips = {clip.name: clip for members in sets.values() for clip in members}
-    spoken = np.array([i for i, (name, _) in enumerate(pictures.where) if name in clips], np.int64)
-    if not len(spoken):
+    spoken = [i for i, (name, _) in enumerate(pictures.where) if name in clips]
+    if not spoken:
         return []
-    chosen = spoken[np.linspace(0, len(spoken) - 1, min(_PROBE_PICTURES, len(spoken))).round().astype(int)]
+    chosen = np.array(evenly(spoken, _PROBE_PICTURES))
     own, other = _windows_of_pictures(network, clips, [pictures.where[i] for i in chosen])
     batch = picture_batch(pictures, chosen, None)
     face = face_input(batch["target"], batch["reference"])
@@ -184,8 +185,3 @@ def _pixels(network: Speech2Vid, windows: NDArray[np.float32], face: torch.Tenso
             pixels = network(torch.from_numpy(windows[part]).to(device), face[part].to(device))
             drawn.append(pixels.cpu().numpy())
     return np.concatenate(drawn)
-
-
-def _spread(clips: Sequence[Clip]) -> list[Clip]:
-    picks = np.linspace(0, len(clips) - 1, min(_PROBE_CLIPS, len(clips))).round().astype(int)
-    return [clips[i] for i in picks]

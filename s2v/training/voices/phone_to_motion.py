@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from s2v.engine.audio.mfcc import mfcc_and_mean, start_column
-from s2v.engine.face.motion_basis import MotionBasis
+from s2v.engine.face.articulation import articulation_tables
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
 from s2v.training.train.batches import Clip
@@ -123,7 +123,7 @@ def close_lips(motion: Motion, phones: list[Phone], spec: LipSyncSpec) -> Motion
     """
     shut = _held({name: (0.1, until) for name, until in _LIPS_MEET.items()}, phones, len(motion), spec)
     opened = np.maximum(motion @ gap_weights(spec), 0) * shut
-    return np.asarray(motion - opened[:, None] * _opening(spec), np.float32)
+    return np.asarray(motion - opened[:, None] * articulation_tables(spec).closing, np.float32)
 
 
 def part_lips(motion: Motion, phones: list[Phone], spec: LipSyncSpec) -> Motion:
@@ -133,7 +133,7 @@ def part_lips(motion: Motion, phones: list[Phone], spec: LipSyncSpec) -> Motion:
     """
     apart = _held(dict.fromkeys(_LIPS_PART, (0.4, 0.6)), phones, len(motion), spec)
     missing = np.maximum(_APART - motion @ gap_weights(spec), 0) * apart
-    return np.asarray(motion + missing[:, None] * _opening(spec), np.float32)
+    return np.asarray(motion + missing[:, None] * articulation_tables(spec).closing, np.float32)
 
 
 def _held(parts: dict[str, tuple[float, float]], phones: list[Phone], n_frames: int, spec: LipSyncSpec) -> Motion:
@@ -146,14 +146,6 @@ def _held(parts: dict[str, tuple[float, float]], phones: list[Phone], n_frames: 
             away_s = np.maximum(first_s - centres_s, centres_s - last_s)
             held = np.maximum(held, 0.5 + 0.5 * np.cos(np.pi * np.clip(away_s / _CLOSING_S, 0, 1)))
     return np.asarray(held, np.float32)
-
-
-def _opening(spec: LipSyncSpec) -> NDArray[np.float64]:
-    """(n_motion,): the smallest movement of the face that opens the lips by one face unit."""
-    gap = gap_weights(spec)
-    size = (MotionBasis.load(spec.motion_basis).components ** 2).sum((1, 2))[: spec.n_motion]
-    least: NDArray[np.float64] = gap / size / (gap**2 / size).sum()
-    return least
 
 
 def bridge_correlation(

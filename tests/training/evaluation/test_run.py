@@ -127,7 +127,7 @@ def test_heads_that_move_are_told_beside_film_and_free_talkers(found: Evaluation
             assert {f"head_{quantity}_{amount}", f"head_{quantity}_{amount}_film"} <= clip.figures.keys()
     assert clip.heads is not None
     assert len(clip.heads.film) == len(clip.heads.drawn) == 30 and len(clip.heads.tiles) == 3
-    # The idle motion moves the head, and only the passes made for it: `jitter` of the others stays 0.
+    # The head moves, and only in the passes made for it: `jitter` of the others stays 0.
     assert 0 < clip.figures["head_x_sd"] < 0.3
     assert face.head["face_sharpness"] == pytest.approx(1, abs=0.15)
     assert face.head["same_opening"] > 0.9 and face.head["x_speed"] > 0

@@ -130,8 +130,9 @@ def test_what_began_with_weights_ends_with_the_mean_of_beginning_best_and_end(
     assert not torch.equal(read["start"]["weights"][name], read["last"]["weights"][name])
     torch.testing.assert_close(read["mean"]["weights"][name], mean, rtol=1e-5, atol=1e-7)
     assert read["mean"]["probes"] and not read["last"]["probes"]
-    again = train(replace(config, resume=tmp_path / "last.pt"), progress=False)  # it had ended already
-    assert same(read_checkpoint(again)["weights"], read["mean"]["weights"])
+    for folder in (tmp_path, tmp_path / "other"):  # it had ended already
+        again = train(replace(config, out=folder, resume=tmp_path / "last.pt"), progress=False)
+        assert same(read_checkpoint(again)["weights"], read["mean"]["weights"])
 
 
 def test_bfloat16_learns_too(motion_run: TrainConfig, tmp_path: Path) -> None:

@@ -97,14 +97,14 @@ def test_a_mouth_that_moves_out_of_step_costs_and_one_that_nobody_moved_does_not
 
 
 def test_tract_variables_cost_only_where_they_are_known() -> None:
-    target = torch.full((2, 5, 4), float("nan"))
-    prediction = torch.full((2, 5, 4), 0.5, requires_grad=True)
+    target = torch.full((2, 5, 5), float("nan"))
+    prediction = torch.full((2, 5, 5), 0.5, requires_grad=True)
     nothing = tract_loss(prediction, target)
     nothing.backward()
     assert float(nothing.detach()) == 0
     assert prediction.grad is not None and (prediction.grad == 0).all()
     target[0, :2, 1] = 0.7
-    known = torch.zeros(2, 5, 4, dtype=torch.bool)
+    known = torch.zeros(2, 5, 5, dtype=torch.bool)
     known[0, :2, 1] = True
     prediction.grad = None
     loss = tract_loss(prediction, target)

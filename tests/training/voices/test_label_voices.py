@@ -26,7 +26,7 @@ def test_words_of_a_clip_come_in_order_without_silences(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         ("no tabs here", "line 3 is 'no tabs here'"),
         ("a\tx\t1\tbin", "line 3"),
@@ -35,9 +35,9 @@ def test_words_of_a_clip_come_in_order_without_silences(tmp_path: Path) -> None:
         ("a\t0\t1\tbin\tmore", "line 3"),
     ],
 )
-def test_a_line_that_is_no_stretch_of_a_word_is_refused(tmp_path: Path, line: str, told: str) -> None:
+def test_a_line_that_is_no_stretch_of_a_word_is_refused(tmp_path: Path, line: str, message: str) -> None:
     (tmp_path / "words.tsv").write_text(f"clip\tstart_s\tend_s\tword\na\t0\t1\tbin\n{line}\n")
-    with pytest.raises(DataError, match=told):
+    with pytest.raises(DataError, match=message):
         read_words(tmp_path / "words.tsv")
 
 

@@ -6,6 +6,8 @@ pose is removed. Curves have one value a frame.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +35,13 @@ def correlation(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
     return float((a * b).sum()) / scale if scale > 1e-12 else 0.0
 
 
-def offset_sweep(prediction: NDArray[np.floating], target: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Correlation when `prediction` is pulled forward by each of OFFSETS_FRAMES, (17,); 0 where too little is left."""
+def offset_sweep(
+    prediction: NDArray[np.floating], target: NDArray[np.floating], offsets: Sequence[int] = OFFSETS_FRAMES
+) -> NDArray[np.float64]:
+    """Correlation when `prediction` is pulled forward by each offset in frames, (n_offsets,).
+
+    0 where too little is left.
+    """
 
     def at(shift: int) -> float:
         if len(prediction) - abs(shift) < 2:
@@ -43,7 +50,7 @@ def offset_sweep(prediction: NDArray[np.floating], target: NDArray[np.floating])
         b = target[max(0, -shift) : len(target) + min(0, -shift)]
         return correlation(a, b)
 
-    return np.array([at(shift) for shift in OFFSETS_FRAMES])
+    return np.array([at(shift) for shift in offsets])
 
 
 def best_offset(prediction: NDArray[np.floating], target: NDArray[np.floating]) -> int:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.engine.face.geometry import MOUTH_CORNERS, Points, canonical_face
+from s2v.engine.face.geometry import MOUTH_CORNERS, N_MESH, Points, canonical_face, head_pose
 from s2v.engine.face.motion_basis import MotionBasis, aperture
 from s2v.spec import LipSyncSpec
 from s2v.training.evaluation.measures.metrics import LIPS, closures, correlation, offset_sweep, root_mean_square_speed
@@ -34,6 +35,11 @@ class LipShapes:
     def width_off_median(self) -> NDArray[np.float64]:
         """(n,) wider or narrower than this mouth mostly is."""
         return self.width - float(np.median(self.width))
+
+
+def canonical_of(landmarks: NDArray[np.floating[Any]]) -> Points:
+    """Landmarks (n, 478, 3) in pixels -> (n, 468, 3) face units, each in its own head's pose."""
+    return np.stack([head_pose(points).to_canonical(points)[:N_MESH] for points in landmarks.astype(np.float64)])
 
 
 def shapes_seen(canonical: Points, closed: Points) -> LipShapes:

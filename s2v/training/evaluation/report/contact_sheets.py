@@ -14,6 +14,7 @@ from s2v.files import write_whole
 from s2v.training.evaluation.phone_times import PHONE_MOMENTS
 from s2v.training.evaluation.results import ClipResult
 from s2v.training.evaluation.unseen_faces import FaceResult
+from s2v.training.evenly import evenly
 
 _GAP_PX = 4
 _PAPER, _INK = 255, (20, 20, 20)
@@ -68,12 +69,11 @@ def film_over_drawn(results: Sequence[ClipResult], max_clips: int = 4) -> tuple[
 
 def face_sheet(faces: Sequence[FaceResult], max_rows: int = 40) -> Image | None:
     """Unseen faces at rest and at known phones of the bundled voice, some of many; None if there is none."""
-    shown = [face for face in faces if face.tiles]
+    shown = evenly([face for face in faces if face.tiles], max_rows)
     if not shown:
         return None
-    picks = np.linspace(0, len(shown) - 1, min(max_rows, len(shown))).round().astype(int)
     labels = ["at rest", *(moment.label for moment in PHONE_MOMENTS)]
-    return sheet([shown[i].tiles for i in picks], labels, [shown[i].name[:16] for i in picks])
+    return sheet([face.tiles for face in shown], labels, [face.name[:16] for face in shown])
 
 
 def _enlarged(tile: Image, times: int) -> Image:

@@ -11,7 +11,7 @@ from s2v.spec import LipSyncSpec
 from s2v.training.evaluation.measures.head.blinks import blinks
 from s2v.training.evaluation.measures.head.curves import KEYS, Curve, HeadCurves, moves, noise_gains, tremble
 from s2v.training.evaluation.measures.head.holds import hold_figures, holds_of
-from s2v.training.evaluation.measures.metrics import correlation, loudness
+from s2v.training.evaluation.measures.metrics import loudness, offset_sweep
 
 COUPLED = ("y", "pitch", "brow", "lid")
 MAX_LAG_S = 0.5
@@ -46,7 +46,11 @@ def amounts(head: HeadCurves, fps: int) -> dict[str, float]:
 
 
 def coupling(curve: NDArray[np.floating[Any]], loud: NDArray[np.floating[Any]], fps: int) -> LoudnessFit:
-    """Args: curve, loud: (n,) each. All NaN where there is less than MIN_COUPLING_S: chance would be as high."""
+    """How one curve follows the loudness.
+
+    Args: curve, loud: (n,) each, a value a frame; of unequal ones the beginnings are compared.
+    Returns: all NaN where there is less than MIN_COUPLING_S: chance would be as high.
+    """
     n = min(len(curve), len(loud))
     if n < MIN_COUPLING_S * fps:
         return LoudnessFit(float("nan"), float("nan"), float("nan"))
@@ -59,7 +63,7 @@ def coupling(curve: NDArray[np.floating[Any]], loud: NDArray[np.floating[Any]], 
 
 
 def head_figures(head: HeadCurves, pcm: NDArray[np.float32], spec: LipSyncSpec) -> dict[str, float]:
-    """All that is told of one head that hears or says a sound (n,) at 16 kHz: amounts, coupling, holds, blinks."""
+    """Every figure of one head that hears or says a sound (n,) at 16 kHz: amounts, coupling, holds, blinks."""
     fps = spec.fps
     figures = amounts(head, fps) | hold_figures([holds_of(head, fps)])
     loud = loudness(pcm, len(head), spec)
@@ -76,14 +80,10 @@ def head_figures(head: HeadCurves, pcm: NDArray[np.float32], spec: LipSyncSpec) 
 def _best_lag(curve: NDArray[np.floating[Any]], loud: NDArray[np.floating[Any]], fps: int) -> tuple[float, int]:
     """Absolute correlation and frames by which the curve comes later, where it fits best."""
     most = round(MAX_LAG_S * fps)
-
-    def at(lag: int) -> float:
-        return abs(
-            correlation(curve[max(0, lag) : len(curve) + min(0, lag)], loud[max(0, -lag) : len(loud) + min(0, -lag)])
-        )
-
-    best = max(range(-most, most + 1), key=at)
-    return at(best), best
+    lags = range(-most, most + 1)
+    sweep = np.abs(offset_sweep(curve, loud, lags))
+    best = int(sweep.argmax())
+    return float(sweep[best]), lags[best]
 
 
 def _rms(values: Curve) -> Curve:

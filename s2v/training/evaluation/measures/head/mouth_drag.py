@@ -1,4 +1,4 @@
-"""What an opening mouth does to a detector's idea of the head: a statue seems to nod and to lift its brows as it talks.
+"""What an opening mouth does to a detector's idea of the head: held still, it seems to nod and lift its brows.
 
 On a face that was drawn talking with its head held still, all motion of the head is the detector's own. As much of it
 as goes with the mouth is taken out of the same face's moving head. Of film there is no still head: it stays as it is.
@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.engine.face.geometry import N_MESH, head_pose
 from s2v.engine.face.motion_basis import aperture
 from s2v.training.evaluation.measures.head.curves import Curve, HeadCurves, head_curves
+from s2v.training.evaluation.measures.shapes import canonical_of
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,7 @@ def still_head(landmarks: NDArray[np.floating[Any]]) -> StillHead:
 
 def lip_opening(landmarks: NDArray[np.floating[Any]]) -> Curve:
     """(n,) face units, of landmarks (n, 478, 3) in pixels, each in its own head's pose."""
-    canonical = [head_pose(points).to_canonical(points)[:N_MESH] for points in landmarks.astype(np.float64)]
-    return np.asarray(aperture(np.stack(canonical)), np.float64)
+    return aperture(canonical_of(landmarks))
 
 
 def without_drag(head: HeadCurves, opening: NDArray[np.floating[Any]], still: StillHead) -> HeadCurves:

@@ -47,5 +47,6 @@ def test_speed_is_that_of_the_skull_without_its_trembling() -> None:
 
 def test_without_steps_there_is_nothing_to_tell_of_them() -> None:
     found = hold_figures([holds_of(head_of(N, x=sine(N, 1.0, 0.1)), FPS)])
-    assert np.isnan(found["step_s"]) == (found["hold_share"] == 0)
+    assert found["hold_share"] == 0  # it turns back within less than MIN_HOLD_S
+    assert np.isnan(found["hold_s"]) and np.isnan(found["step_s"]) and np.isnan(found["step_amplitude"])
     assert all(np.isnan(value) for value in hold_figures([]).values())
