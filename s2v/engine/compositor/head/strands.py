@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from s2v.engine.compositor.head.background import carried_on
 from s2v.engine.compositor.head.person import WORK_PX, Matte
 from s2v.engine.face.geometry import FacePlane
-from s2v.engine.face.photo import Image
+from s2v.engine.face.photo import Image, shrunk
 
 _PERSON = 0.3
 REACH_UNITS = 0.4
@@ -43,9 +43,8 @@ def strands(
             the background's.
     """
     height, width = person.shape
-    scale = min(1.0, WORK_PX / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8)
+    small, scale = shrunk(photo, WORK_PX)
+    size = small.shape[1::-1]
     cover = np.asarray(cv2.resize(person, size, interpolation=cv2.INTER_AREA), np.float32)
     lobes = cv2.resize((np.zeros(person.shape) if ears is None else ears).astype(np.uint8), size) > 0
     found = _small_strands(small, cover, lobes, unit_px * scale, reach_units)
