@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from s2v.engine.compositor.upper_face.bare_skin import bare_skin
 from s2v.engine.face.enrolment import EnrolledFace
-from s2v.engine.face.geometry import EYES, FACE_OVAL, Points
+from s2v.engine.face.geometry import EYES, FACE_OVAL, Points, curve_heights
 from s2v.engine.face.maps import Box, Map, smoothstep
 
 # Outer to inner end of the viewer's left brow, inner to outer of the right one.
@@ -98,11 +98,11 @@ def _trimmed(forward: Points, most: float, start: NDArray[np.int_], cell_px: int
 def _brows(face: EnrolledFace, at: Points, uv: Points) -> Points:
     """(rows, columns, 2) photo pixels for brows that rise by a face unit."""
     u, v = uv[..., 0], uv[..., 1]
-    above, below = (_line(at[list(points)], u) for points in (BROWS_ABOVE, BROWS_BELOW))
-    lid = _line(np.concatenate([at[list(eye.upper)] for eye in EYES]), u) - _LID_FREE
+    above, below = (curve_heights(at[list(points)], u) for points in (BROWS_ABOVE, BROWS_BELOW))
+    lid = curve_heights(np.concatenate([at[list(eye.upper)] for eye in EYES]), u) - _LID_FREE
     rising = smoothstep((lid - v) / np.maximum(lid - below, _LID_TO_BROW))
     knots = np.linspace(at[BROWS_ABOVE[0], 0] - _BESIDE_BROW[1], at[BROWS_ABOVE[-1], 0] + _BESIDE_BROW[1], 65)
-    reach = np.interp(u, knots, bare_skin(face, np.stack([knots, _line(at[list(BROWS_ABOVE)], knots)], -1)))
+    reach = np.interp(u, knots, bare_skin(face, np.stack([knots, curve_heights(at[list(BROWS_ABOVE)], knots)], -1)))
     share = smoothstep((reach - _LEAST_FOREHEAD) / (_WHOLE_FOREHEAD - _LEAST_FOREHEAD))
     falling = smoothstep(1 - (above - v) / np.maximum(reach, _WHOLE_FOREHEAD))
     left, right = at[BROWS_ABOVE[0], 0], at[BROWS_ABOVE[-1], 0]
@@ -122,7 +122,7 @@ def _brows(face: EnrolledFace, at: Points, uv: Points) -> Points:
 def _cheeks(face: EnrolledFace, at: Points, uv: Points) -> Points:
     """(rows, columns, 2) photo pixels for cheeks that are wholly raised."""
     u, v = uv[..., 0], uv[..., 1]
-    lid = _line(np.concatenate([at[list(eye.lower)] for eye in EYES]), u)
+    lid = curve_heights(np.concatenate([at[list(eye.lower)] for eye in EYES]), u)
     share = smoothstep((v - lid - _BELOW_LID[0]) / (_BELOW_LID[1] - _BELOW_LID[0]))
     middle = (at[BROWS_ABOVE[4], 0] + at[BROWS_ABOVE[5], 0]) / 2
     share *= smoothstep((np.abs(u - middle) - _BESIDE_NOSE[0]) / (_BESIDE_NOSE[1] - _BESIDE_NOSE[0]))
@@ -140,13 +140,6 @@ def _inside_face(at: Points, uv: Points) -> Points:
     oval = at[list(FACE_OVAL)].astype(np.float32)
     inside = [cv2.pointPolygonTest(oval, (float(u), float(v)), True) for u, v in uv.reshape(-1, 2)]
     return np.reshape(np.array(inside), uv.shape[:2])
-
-
-def _line(points: Points, u: NDArray[np.floating]) -> Points:
-    """How far down a line through points (n, 2) of the face plane is at u, level beyond its ends."""
-    order = np.argsort(points[:, 0])
-    found: Points = np.interp(u, points[order, 0], points[order, 1])
-    return found
 
 
 def _on_photo(face: EnrolledFace, right: Points, down: Points) -> Points:
