@@ -46,7 +46,7 @@ class MovingHead:
         self.box: Box = tables.box
         self.background = tables.background
         self._tables = tables
-        # (11, 2) of `HeadMotion.coefficients`, of a pose within the limits; a frame asks for them several times.
+        # (11, 2) of `HeadMotion.coefficients`, of a pose that is limited here; a frame asks for them several times.
         self.coefficients = lru_cache(maxsize=2)(self._make_coefficients)
         rows, columns = tables.cells.shape[:2]
         self._terms = np.ascontiguousarray(tables.terms.reshape(len(tables.terms), -1).T) / np.float32(tables.cell_px)
@@ -126,12 +126,10 @@ class MovingHead:
     def carry(self, pose: FacePose, points: Points) -> Points:
         """Where points (n, 2) of the mouth, photo pixels, go: (n, 2) pixels of the frame."""
         moves = np.tensordot(self.coefficients(pose), self._mouth_terms, (0, 0))
-        at = np.asarray((points - self._tables.cells[0, 0]) / self._tables.cell_px - self._mouth_cells, np.float32)[
-            None
-        ]
-        moved: Points = points + np.stack(
-            [remap(axis, at, cv2.INTER_LINEAR)[0] for axis in moves.astype(np.float32)], -1
-        )
+        cells = (points - self._tables.cells[0, 0]) / self._tables.cell_px - self._mouth_cells
+        at = cells[None].astype(np.float32)
+        read = [remap(axis, at, cv2.INTER_LINEAR)[0] for axis in moves.astype(np.float32)]
+        moved: Points = points + np.stack(read, -1)
         return moved
 
     def forward(self, pose: FacePose) -> Points:

@@ -23,7 +23,7 @@ BROWS_BELOW = (46, 53, 52, 65, 55, 285, 295, 282, 283, 276)
 _CHEEKS = ((50, 205), (280, 425))  # what each cheek lies midway between
 
 _CELLS_PER_UNIT = 30
-_APART_UNITS = 0.04  # face units: so much further from their place than the eyes may a turned head have a box's ends
+_APART_UNITS = 0.04  # more than `HeadTables.apart_px`, which is of points inside: a turned head carries a box's ends
 UNSEEN_PX = 0.05  # what never moves further than that is left alone
 _HIGHEST_BROWS = 0.06  # face units
 _LID_FREE = 0.03  # face units above the lid's edge that stay
@@ -48,7 +48,7 @@ class SkinField:
     box: Box  # of the photo: all that it may move
     cell_px: int  # odd: a cell's middle is a pixel
     forward: NDArray[np.float32]  # (rows, columns, 2) photo pixels x y in the middle of each cell; its rim is 0
-    pad_px: int  # how far the head may carry the box from where it is on the photo
+    pad_px: int  # how far a head may carry the ends of the box beside what it does to the middle between the eyes
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class ExpressionTables:
 
 
 def expression_tables(face: EnrolledFace, pad_px: int) -> ExpressionTables:
-    """Those of one face. Args: pad_px: how far the head may carry the eyes from where they are on the photo."""
+    """Those of one face. Args: pad_px: `HeadTables.apart_px`."""
     at = face.plane.to_plane(face.landmarks[:, :2])
     low = at[[*BROWS_ABOVE, *FACE_OVAL]].min(0) - 0.1
     high = np.array([at[list(FACE_OVAL), 0].max() + 0.1, at[[205, 425], 1].max() + 3 * _CHEEK_SPREAD[1]])
