@@ -23,7 +23,7 @@ BROWS_BELOW = (46, 53, 52, 65, 55, 285, 295, 282, 283, 276)
 _CHEEKS = ((50, 205), (280, 425))  # what each cheek lies midway between
 
 _CELLS_PER_UNIT = 30
-_APART_UNITS = 0.04  # more than `HeadTables.apart_px`, which is of points inside: a turned head carries a box's ends
+_APART_UNITS = 0.04  # face units: ends of a box may be carried so much further than the points of `HeadTables.apart_px`
 UNSEEN_PX = 0.05  # what never moves further than that is left alone
 _HIGHEST_BROWS = 0.06  # face units
 _LID_FREE = 0.03  # face units above the lid's edge that stay
