@@ -59,7 +59,7 @@ class FaceTables:
 
 
 def face_tables(face: EnrolledFace, spec: LipSyncSpec, moving: bool) -> FaceTables:
-    """Those of one face; takes about 0.2 s, with `moving` for a photo of 512 px."""
+    """Those of one face; takes 0.2 s of one core for a photo of 512 px, 0.9 s with `moving`."""
     left, top, right, bottom = box = lower_face_box(face)
     size = (right - left, bottom - top)
     to_photo = np.array([[1.0, 0, left], [0, 1.0, top]])

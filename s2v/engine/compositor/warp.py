@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from s2v.engine.compositor.warp_tables import WarpTables
 from s2v.engine.face.geometry import UPPER_INNER_LIP, Points
-from s2v.engine.face.maps import Map, remap
+from s2v.engine.face.maps import Map, backward, remap
 
 SEAM_SOFTNESS = 0.012  # face units over which the layers mix between the lips: over a pixel, else the line is a stair
 SEAM_SPREAD = 0.8  # how fast the seam widens beyond the corners of the mouth
@@ -62,7 +62,7 @@ class LayeredWarp:
         flows = (weights.astype(np.float32) @ self._flows).reshape(self._tables.flows.shape[1:])
         if corners != 0:
             flows += np.float32(corners) * self._tables.corner_flows
-        layers = [_invert(flow, self._cells) for flow in flows]
+        layers = [-backward(flow, self._cells, INVERSION_STEPS) for flow in flows]
         if moved is not None:
             coarse = cv2.resize(moved, self._cells.shape[1::-1])
             at = np.asarray(cv2.transform(coarse, self._tables.photo_to_cells), np.float32)
@@ -91,12 +91,3 @@ class LayeredWarp:
         lowerness = v * np.take(steepness.astype(np.float32), entry, mode="clip")
         lowerness += np.take((0.5 - seam * steepness).astype(np.float32), entry, mode="clip")
         return np.asarray(np.clip(lowerness, 0.0, 1.0, out=lowerness), np.float32)
-
-
-def _invert(forward: Map, cells: Map) -> Map:
-    """Backward flow of a smooth forward flow by fixed-point iteration: b(x) = -f(x + b(x))."""
-    back = forward
-    for share in INVERSION_STEPS:
-        there = remap(forward, cells - back, cv2.INTER_LINEAR)
-        back = there if share == 1 else np.asarray(cv2.addWeighted(there, share, back, 1 - share, 0), np.float32)
-    return -back

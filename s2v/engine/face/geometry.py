@@ -124,6 +124,13 @@ def head_pose(landmarks: Points) -> Pose:
     return Pose(scale, rotation, target_mean - scale * rotation @ source_mean)
 
 
+def curve_heights(points: Points, x: Points) -> Points:
+    """y of a curve of straight pieces through points (n, >=2), in any order, at x; level beyond its ends."""
+    order = np.argsort(points[:, 0])
+    found: Points = np.interp(x, points[order, 0], points[order, 1])
+    return found
+
+
 @dataclass(frozen=True)
 class FacePlane:
     """The affine map between a flat plane through the face (face units) and photo pixels.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from s2v.engine.face.geometry import MOUTH_CORNERS, OUTER_LIPS, Points
+from s2v.engine.face.geometry import MOUTH_CORNERS, OUTER_LIPS, Points, curve_heights
 
 _WAY = (0.50, -0.85, 0.15)  # outwards, down, back: where the zygomatic muscles pull; nearly of length one
 _BESIDE = 0.16  # face units beyond a corner over which the skin follows
@@ -26,18 +26,11 @@ def corners_displacement(canonical: Points) -> Points:
     half_row = len(OUTER_LIPS) // 2
     upper = canonical[list(OUTER_LIPS[: half_row + 1])]
     lower = canonical[[OUTER_LIPS[0], *OUTER_LIPS[:half_row:-1], OUTER_LIPS[half_row]]]
-    above = _line(upper, x) - y
-    below = y - _line(lower, x)
+    above = curve_heights(upper, x) - y
+    below = y - curve_heights(lower, x)
     aside = np.maximum(np.abs(x - middle) - half, 0)
     share = np.minimum(np.abs(x - middle) / half, 1) ** 2
     share *= np.exp(-((aside / _BESIDE) ** 2))
     share *= np.exp(-((np.maximum(above, 0) / _ABOVE) ** 2) - (np.maximum(below, 0) / _BELOW) ** 2)
     side = np.sign(x - middle)
     return np.stack([_WAY[0] * side * share, _WAY[1] * share, _WAY[2] * share], -1)
-
-
-def _line(points: Points, x: Points) -> Points:
-    """How far down a line through points (n, 3) is at x, level beyond its ends."""
-    order = np.argsort(points[:, 0])
-    found: Points = np.interp(x, points[order, 0], points[order, 1])
-    return found

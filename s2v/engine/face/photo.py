@@ -51,11 +51,17 @@ def decode_photo(data: bytes, name: str = "the photo", max_side_px: int = MAX_SI
 
 def fit_photo(image: Image, max_side_px: int = MAX_SIDE_PX) -> Image:
     """Scale down to `max_side_px` on the long side and cut to even sides (video wants them)."""
-    scale = min(1.0, max_side_px / max(image.shape[:2]))
-    if scale < 1.0:
-        fitted = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-        image = np.asarray(cv2.resize(image, fitted, interpolation=cv2.INTER_AREA), np.uint8)
+    image, _ = shrunk(image, max_side_px)
     height, width = (n & ~1 for n in image.shape[:2])
     if min(height, width) < 2:
         raise FaceError(f"the photo is {image.shape[1]}x{image.shape[0]} px: give a larger one")
     return np.ascontiguousarray(image[:height, :width])
+
+
+def shrunk(image: Image, max_side_px: int) -> tuple[Image, float]:
+    """The picture with at most `max_side_px` on the long side, and its scale; itself and 1 if it is no larger."""
+    scale = min(1.0, max_side_px / max(image.shape[:2]))
+    if scale == 1.0:
+        return image, scale
+    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8), scale

@@ -93,7 +93,7 @@ def test_a_frame_depends_on_outputs_and_pose_alone(
 def test_the_mouth_says_the_same_wherever_the_head_is(
     alive: Compositor, still: Compositor, closed_face: EnrolledFace, spec: LipSyncSpec, frame: int
 ) -> None:
-    """Carried back to where it was, the mouth is the one drawn without idle motion, its inside included."""
+    """Carried back to where it was, the mouth is the one drawn on a still head, its inside included."""
     said, pose = talking(spec, closed_face), replace(pose_at(frame), cheeks=0.0, corners=0.0)
     plan = animated_photo(idle_tables(closed_face, face_layers(closed_face, closed_face.photo, moving=True)))
     assert plan is not None

@@ -19,12 +19,13 @@ def test_corners_go_by_one_up_out_and_a_little_back() -> None:
 def test_the_middle_of_the_lips_nose_and_chin_stay() -> None:
     moved = np.linalg.norm(corners_displacement(canonical_face()), axis=1)
     assert moved[[*MIDDLES, NOSE_TIP, CHIN, 33, 263]].max() < 0.03
-    assert moved.argmax() in {*MOUTH_CORNERS} | set(np.flatnonzero(moved > 0.95))
+    assert set(np.argsort(moved)[-2:]) == set(MOUTH_CORNERS)  # what comes next goes by 0.89
+    assert np.sort(moved)[-3] < 0.93
 
 
 def test_lips_that_lie_above_each_other_go_the_same_way() -> None:
     moved = corners_displacement(canonical_face())
-    np.testing.assert_allclose(moved[list(UPPER_INNER_LIP)], moved[list(LOWER_INNER_LIP)], atol=0.1)
+    np.testing.assert_allclose(moved[list(UPPER_INNER_LIP)], moved[list(LOWER_INNER_LIP)], atol=0.04)  # 0.029
 
 
 def test_lips_bend_from_the_middle_to_the_corner() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s2v.engine.face.detection import detect_faces
-from s2v.engine.face.photo import MAX_SIDE_PX, Image, decode_photo, fit_photo, load_photo
+from s2v.engine.face.photo import MAX_SIDE_PX, Image, decode_photo, fit_photo, load_photo, shrunk
 from s2v.errors import FaceError
 
 PORTRAIT = Path(__file__).parents[2] / "data" / "closed_lips.jpg"
@@ -190,3 +190,13 @@ def test_a_png_with_a_wrong_checksum_is_refused_in_one_line(
     with pytest.raises(FaceError, match="not an image that can be read"):
         decode_photo(bytes(damaged))
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_picture_is_shrunk_to_its_long_side_and_never_enlarged() -> None:
+    picture = np.random.default_rng(0).integers(0, 255, (30, 80, 3), np.uint8)
+    small, scale = shrunk(picture, 40)
+    assert (small.shape, scale) == ((15, 40, 3), 0.5)
+    np.testing.assert_allclose(small, picture.reshape(15, 2, 40, 2, 3).mean((1, 3)), atol=0.5)
+    same, scale = shrunk(picture, 80)
+    assert same is picture and scale == 1
+    assert shrunk(picture[:1], 10)[0].shape == (1, 10, 3)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from s2v.engine.compositor.head.person import Matte
 from s2v.engine.face.maps import smoothstep
-from s2v.engine.face.photo import Image
+from s2v.engine.face.photo import Image, shrunk
 
 _PERSON = 0.15  # a matte from here on has hair in it that would be seen twice
 _CLEAR_UNITS = 0.05  # from the person: so far its edge and its light reach
@@ -48,10 +48,8 @@ def carried_on(photo: Image, known: NDArray[np.bool_], without_spots: bool = Fal
         without_spots: a small bright or dark thing beside the edge is not seen again behind it.
     """
     height, width = known.shape
-    scale = min(1.0, _WORK_PX / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8)
-    surely = cv2.resize(known.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.999
+    small, _ = shrunk(photo, _WORK_PX)
+    surely = cv2.resize(known.astype(np.float32), small.shape[1::-1], interpolation=cv2.INTER_AREA) > 0.999
     if not surely.any():
         surely[:] = True  # nothing to go by: what is there, blurred by nothing
     mirrored, weight, depth_px = _mirrored(small, surely)

@@ -22,6 +22,7 @@ from s2v.engine.face.photo import Image
 
 _BAND_PX = 64  # about so many rows are drawn together
 _NEAR_MOUTH = 0.5  # face units around the mouth at rest that lips may come to
+_KEPT_POSES = 64  # as many engines may draw one face at once
 _NOTHING, _ALL = 0, 2  # of `HeadTables.cover`
 
 
@@ -46,8 +47,11 @@ class MovingHead:
         self.box: Box = tables.box
         self.background = tables.background
         self._tables = tables
-        # (11, 2) of `HeadMotion.coefficients`, of a pose within the limits; a frame asks for them several times.
-        self.coefficients = lru_cache(maxsize=2)(self._make_coefficients)
+        # (11, 2) of `HeadMotion.coefficients`, of a pose that is limited here; a frame asks for them several times, and
+        # engines that share the compositor ask in turns. Nothing of it refers to this head, which is freed at once.
+        self.coefficients = lru_cache(maxsize=_KEPT_POSES)(
+            lambda pose: tables.motion.coefficients(tables.limits.limited(pose))
+        )
         rows, columns = tables.cells.shape[:2]
         self._terms = np.ascontiguousarray(tables.terms.reshape(len(tables.terms), -1).T) / np.float32(tables.cell_px)
         self._places = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1).astype(np.float32)
@@ -126,12 +130,10 @@ class MovingHead:
     def carry(self, pose: FacePose, points: Points) -> Points:
         """Where points (n, 2) of the mouth, photo pixels, go: (n, 2) pixels of the frame."""
         moves = np.tensordot(self.coefficients(pose), self._mouth_terms, (0, 0))
-        at = np.asarray((points - self._tables.cells[0, 0]) / self._tables.cell_px - self._mouth_cells, np.float32)[
-            None
-        ]
-        moved: Points = points + np.stack(
-            [remap(axis, at, cv2.INTER_LINEAR)[0] for axis in moves.astype(np.float32)], -1
-        )
+        cells = (points - self._tables.cells[0, 0]) / self._tables.cell_px - self._mouth_cells
+        at = cells[None].astype(np.float32)
+        read = [remap(axis, at, cv2.INTER_LINEAR)[0] for axis in moves.astype(np.float32)]
+        moved: Points = points + np.stack(read, -1)
         return moved
 
     def forward(self, pose: FacePose) -> Points:
@@ -149,9 +151,6 @@ class MovingHead:
     def depth_shift(self, pose: FacePose) -> Points:
         """(2,) photo pixels by which a face unit of depth behind the lips moves on the frame, beside `forward`."""
         return self._tables.motion.depth_shift(self.coefficients(pose))
-
-    def _make_coefficients(self, pose: FacePose) -> Points:
-        return self._tables.motion.coefficients(self._tables.limits.limited(pose))
 
 
 def _lay_over(picture: Image, layer: NDArray[np.uint8]) -> None:

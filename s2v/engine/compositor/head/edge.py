@@ -12,9 +12,9 @@ from s2v.engine.face.photo import Image
 
 _BAND_UNITS = 0.05  # so far to both sides of the edge a pixel's colour tells how much of it is the person
 _INSIDE, _OUTSIDE = 0.9, 0.1  # a matte beyond these is on the safe side of the band
-_UNSURE_UNITS = 0.04  # half the width of the softest edge: hair is told by its colour, the rest is cloud
+_UNSURE_UNITS = 0.04  # half the width of the softest edge: hair shows by its colour, the rest is cloud
 _NOISE = 22.0  # grey levels: person and background must differ by more for their colours to tell
-_LEAST_TOLD = 0.1  # a mixture nearer to one side is that side alone
+_LEAST_SHARE = 0.1  # what holds less of one side is the other side alone
 _SOFT_PX = 0.7
 _SPECK = 0.2  # a cover from here on is seen
 _BESIDE = 4.0  # how much more a colour off the line between both takes away
@@ -42,10 +42,10 @@ def cut_out(photo: Image, person: Matte, fine: Matte, unit_px: float) -> tuple[I
     at, own, behind, there = photo[near].astype(np.float32), own[near], behind[near], person[near]
     apart = own - behind
     length2 = (apart**2).sum(-1)
-    told = ((at - behind) * apart).sum(-1) / np.maximum(length2, 1.0)
-    beside = at - behind - told[:, None] * apart  # what is no mixture of both says nothing
+    own_share = ((at - behind) * apart).sum(-1) / np.maximum(length2, 1.0)
+    beside = at - behind - own_share[:, None] * apart  # what is no mixture of both says nothing
     trust = length2 / (length2 + _NOISE**2 + _BESIDE * (beside**2).sum(-1))
-    mixed = there + trust * (np.clip((told - _LEAST_TOLD) / (1 - 2 * _LEAST_TOLD), 0, 1) - there)
+    mixed = there + trust * (np.clip((own_share - _LEAST_SHARE) / (1 - 2 * _LEAST_SHARE), 0, 1) - there)
     # Colour alone would see holes deep inside and specks far outside: there the person's matte decides.
     depth = smoothstep(0.5 + 0.5 * (inside_px - outside_px)[near] / band_px)
     most = np.where(loose[near], 1, smoothstep(2 * depth))

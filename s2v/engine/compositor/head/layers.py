@@ -20,9 +20,7 @@ from s2v.engine.face.photo import Image
 class Layers:
     """One face's. What a frame shows is `background`, and over it the head: `at_rest` less background * (1 - matte)."""
 
-    at_rest: (
-        Image  # (h, w, 3) BGR, what is seen while nothing moves: the photo, or the person before another background
-    )
+    at_rest: Image  # (h, w, 3) BGR: what is seen while nothing moves, the photo or the person before a background
     matte: Matte  # (h, w): how much of a pixel belongs to the head, or to the body under it
     background: Image  # (h, w, 3) BGR: what does not move
     person: Matte  # (h, w): the matte without the rim that it has around the person

@@ -52,7 +52,7 @@ def head_limits(pose: Pose, beside_units: float, above_units: float, room: float
         pose: of the head on the photo.
         beside_units, above_units: between the head, its hair included, and the photo's border: on the narrower side;
             on top.
-        room: 0 to 1, of `room_around`.
+        room: 0 to 1, of `Extent`: a face whose features are near the border moves less.
     """
     turned, tipped = (smoothstep(abs(angle) / _FAR_DEGREES) for angle in (pose.yaw_degrees, pose.pitch_degrees))
     beside = float(np.clip(beside_units / _GAP_UNITS, _LEFT_BESIDE, 1.0))

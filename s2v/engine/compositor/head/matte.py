@@ -7,7 +7,7 @@ import numpy as np
 
 from s2v.engine.compositor.head.person import Matte
 from s2v.engine.face.maps import smoothstep
-from s2v.engine.face.photo import Image
+from s2v.engine.face.photo import Image, shrunk
 
 _PERSON = 0.3  # from here on a pixel counts as the person: a little generous, for hair is thin
 _ISLAND_UNITS2 = 0.12  # smaller gaps are closed, also if a channel leads to them
@@ -15,8 +15,8 @@ _CHANNEL_UNITS = 0.03  # of not more than twice that width
 _HALO_UNITS = 0.05  # so far around it everything travels along
 _RAMP_UNITS = 0.10  # and so far beyond, until nothing does
 _NARROW = 0.5  # of that, where the background is anything but plain
-_CONTRAST_PX = 256  # of the longer side: contrast is told on so small a picture
-_CONTRAST_UNITS = 0.12  # standard deviation of the window that it is told in: about as far as a head goes
+_CONTRAST_PX = 256  # of the longer side: contrast is measured on so small a picture
+_CONTRAST_UNITS = 0.12  # standard deviation of the window that it is measured in: about as far as a head goes
 _FRIZZ_UNITS = 0.05  # half of what is thinner is no contrast: it may be hair
 _PLAIN, _STRUCTURED = 10.0, 30.0  # grey levels: no more, and no less, than that
 
@@ -53,9 +53,7 @@ def plainness(background: Image, unit_px: float) -> Matte:
         background: (h, w, 3) BGR of `filled_background`.
     """
     height, width = background.shape[:2]
-    scale = min(1.0, _CONTRAST_PX / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = np.asarray(cv2.resize(background, size, interpolation=cv2.INTER_AREA), np.uint8)
+    small, scale = shrunk(background, _CONTRAST_PX)
     thin_px = 2 * max(1, round(_FRIZZ_UNITS * unit_px * scale)) + 1
     broad = cv2.medianBlur(small, thin_px).astype(np.float32)
     sigma_px = max(1.0, _CONTRAST_UNITS * unit_px * scale)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from s2v.bundled import PERSON_SEGMENTATION
 from s2v.engine.face.geometry import FACE_OVAL, FacePlane, Points
 from s2v.engine.face.maps import Box, smoothstep
-from s2v.engine.face.photo import Image
+from s2v.engine.face.photo import Image, shrunk
 
 Matte = NDArray[np.float32]  # (h, w) in [0, 1]
 
@@ -39,9 +39,8 @@ def person_matte(photo: Image, landmarks: Points, plane: FacePlane) -> Matte:
         photo: (h, w, 3) BGR. landmarks: (>=468, 3) pixels. plane: of the face.
     """
     height, width = photo.shape[:2]
-    scale = min(1.0, WORK_PX / max(height, width))
-    small = cv2.resize(photo, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA)
-    matte = _small_matte(np.asarray(small, np.uint8), landmarks[:, :2] * scale, FacePlane(plane.matrix * scale))
+    small, scale = shrunk(photo, WORK_PX)
+    matte = _small_matte(small, landmarks[:, :2] * scale, FacePlane(plane.matrix * scale))
     return np.asarray(cv2.resize(matte, (width, height)), np.float32)
 
 

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from s2v.engine.compositor.head.background import carried_on
 from s2v.engine.compositor.head.person import WORK_PX, Matte
 from s2v.engine.face.geometry import FacePlane
-from s2v.engine.face.photo import Image
+from s2v.engine.face.photo import Image, shrunk
 
 _PERSON = 0.3
-REACH_UNITS = 0.4
-_AROUND_UNITS = 0.2  # standard deviation of the window in which the background is told
+_REACH_UNITS = 0.4  # from the person: what goes on further is the background's
+_AROUND_UNITS = 0.2  # standard deviation of the window in which the background's colour is measured
 _DIFFERENT, _SPREADS = 14.0, 2.5  # grey levels, and standard deviations of the background there
 _BUSY_UNITS, _BUSY = 0.35, 0.4  # where this share of a square of that side stands out, it is the background's pattern
 _FAINT = 0.6  # of that, for the rest of a thing of which some stands out
@@ -29,9 +29,7 @@ _PLAIN = 44.0  # grey levels that differ: only before such a background somethin
 _EARS = (0.65, 1.45, 0.1, 0.8)  # face units from the middle, least and most, to a side and down: lobes and jewels
 
 
-def strands(
-    photo: Image, person: Matte, unit_px: float, ears: NDArray[np.bool_] | None = None, reach_units: float = REACH_UNITS
-) -> Matte:
+def strands(photo: Image, person: Matte, unit_px: float, ears: NDArray[np.bool_] | None = None) -> Matte:
     """Fine things beside the person that touch it and stand out from the background around them: (h, w) in [0, 1].
 
     Hair is told by its colour; what has another colour is an ear-ring if it is small, hangs where ears are and has a
@@ -39,16 +37,14 @@ def strands(
 
     Args:
         photo: (h, w, 3) BGR. person: (h, w) of `person_matte`. unit_px: pixels of a face unit.
-        ears: (h, w) of `ears`; None: no ear-rings. reach_units: how far from the person they may end; what goes on is
-            the background's.
+        ears: (h, w) of `ears`; None: no ear-rings.
     """
     height, width = person.shape
-    scale = min(1.0, WORK_PX / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8)
+    small, scale = shrunk(photo, WORK_PX)
+    size = small.shape[1::-1]
     cover = np.asarray(cv2.resize(person, size, interpolation=cv2.INTER_AREA), np.float32)
     lobes = cv2.resize((np.zeros(person.shape) if ears is None else ears).astype(np.uint8), size) > 0
-    found = _small_strands(small, cover, lobes, unit_px * scale, reach_units)
+    found = _small_strands(small, cover, lobes, unit_px * scale)
     return np.asarray(cv2.resize(found, (width, height)), np.float32)
 
 
@@ -62,10 +58,10 @@ def ears(plane: FacePlane, size: tuple[int, ...]) -> NDArray[np.bool_]:
     return np.asarray(found > 0)
 
 
-def _small_strands(photo: Image, person: Matte, lobes: NDArray[np.bool_], unit_px: float, reach_units: float) -> Matte:
+def _small_strands(photo: Image, person: Matte, lobes: NDArray[np.bool_], unit_px: float) -> Matte:
     body = person > _PERSON
     outside_px = cv2.distanceTransform((~body).astype(np.uint8), cv2.DIST_L2, 5)
-    near = ~body & (outside_px < reach_units * unit_px)
+    near = ~body & (outside_px < _REACH_UNITS * unit_px)
     beyond = outside_px > 0.1 * unit_px
     away, length, least = _off(photo, beyond, unit_px)
     # Once more, without what stands out: a long lock is no background of its own.
@@ -74,7 +70,7 @@ def _small_strands(photo: Image, person: Matte, lobes: NDArray[np.bool_], unit_p
     different = near & (off > 1)
     side = (max(3, round(_BUSY_UNITS * unit_px)),) * 2
     share = cv2.blur(different.astype(np.float32), side) / np.maximum(cv2.blur(near.astype(np.float32), side), 0.05)
-    leaving = outside_px > (reach_units - 0.03) * unit_px
+    leaving = outside_px > (_REACH_UNITS - 0.03) * unit_px
     fine = _pieces(near & (off > _FAINT), different & (share < _BUSY), leaving) & (share < _BUSY)
     hair = carried_on(photo, cv2.distanceTransform(body.astype(np.uint8), cv2.DIST_L2, 5) > _DEEP_UNITS * unit_px)
     hair -= photo - away
@@ -115,12 +111,14 @@ def _pieces(into: NDArray[np.bool_], seeds: NDArray[np.bool_], never: NDArray[np
 
 def _off(photo: Image, where: NDArray[np.bool_], unit_px: float) -> tuple[NDArray[np.float32], ...]:
     """What differs from the background around it, (h, w, 3), by how much, and how much that must be: (h, w)."""
-    mean, spread = _told(photo, where, _AROUND_UNITS * unit_px)
+    mean, spread = _local_colour(photo, where, _AROUND_UNITS * unit_px)
     away = photo - mean
     return away, np.sqrt((away**2).sum(-1)), np.asarray(_DIFFERENT + _SPREADS * spread, np.float32)
 
 
-def _told(photo: Image, where: NDArray[np.bool_], sigma_px: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _local_colour(
+    photo: Image, where: NDArray[np.bool_], sigma_px: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Mean colour (h, w, 3) of the pixels `where` that are near, and their standard deviation from it (h, w)."""
     height, width = where.shape
     scale = min(1.0, 4 / sigma_px)

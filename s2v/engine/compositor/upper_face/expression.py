@@ -7,9 +7,9 @@ import numpy as np
 
 from s2v.engine.behaviour.pose import FacePose
 from s2v.engine.compositor.upper_face.expression_tables import UNSEEN_PX, ExpressionTables, SkinField
-from s2v.engine.face.maps import Map, remap
+from s2v.engine.face.maps import Map, backward, remap
 
-INVERSION_STEPS = 3  # b(x) = -f(x + b(x)): the fields are gentle
+INVERSION_STEPS = 3  # whole ones: the fields are gentle
 _STILL_PX = 1e-3  # a cell that moves less is left out where it saves work
 
 
@@ -79,7 +79,5 @@ class _MovingSkin:
     def _backward(self, amount: float) -> Map:
         """Where the frame's coarse cells look, (rows, columns, 2) photo pixels from their own place."""
         forward = self._field.forward * np.float32(amount / self._field.cell_px)
-        back = forward
-        for _ in range(INVERSION_STEPS):
-            back = remap(forward, self._cells - back, cv2.INTER_LINEAR)
+        back = backward(forward, self._cells, (1.0,) * INVERSION_STEPS)
         return back * np.float32(-self._field.cell_px)

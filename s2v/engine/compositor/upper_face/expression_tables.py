@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from s2v.engine.compositor.upper_face.bare_skin import bare_skin
 from s2v.engine.face.enrolment import EnrolledFace
-from s2v.engine.face.geometry import EYES, FACE_OVAL, Points
+from s2v.engine.face.geometry import EYES, FACE_OVAL, Points, curve_heights
 from s2v.engine.face.maps import Box, Map, smoothstep
 
 # Outer to inner end of the viewer's left brow, inner to outer of the right one.
@@ -23,7 +23,7 @@ BROWS_BELOW = (46, 53, 52, 65, 55, 285, 295, 282, 283, 276)
 _CHEEKS = ((50, 205), (280, 425))  # what each cheek lies midway between
 
 _CELLS_PER_UNIT = 30
-_APART_UNITS = 0.04  # face units: so much further from their place than the eyes may a turned head have a box's ends
+_APART_UNITS = 0.04  # face units: ends of a box may be carried so much further than the points of `HeadTables.apart_px`
 UNSEEN_PX = 0.05  # what never moves further than that is left alone
 _HIGHEST_BROWS = 0.06  # face units
 _LID_FREE = 0.03  # face units above the lid's edge that stay
@@ -48,7 +48,7 @@ class SkinField:
     box: Box  # of the photo: all that it may move
     cell_px: int  # odd: a cell's middle is a pixel
     forward: NDArray[np.float32]  # (rows, columns, 2) photo pixels x y in the middle of each cell; its rim is 0
-    pad_px: int  # how far the head may carry the box from where it is on the photo
+    pad_px: int  # how far a head may carry the ends of the box beside what it does to the middle between the eyes
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class ExpressionTables:
 
 
 def expression_tables(face: EnrolledFace, pad_px: int) -> ExpressionTables:
-    """Those of one face. Args: pad_px: how far the head may carry the eyes from where they are on the photo."""
+    """Those of one face. Args: pad_px: `HeadTables.apart_px`."""
     at = face.plane.to_plane(face.landmarks[:, :2])
     low = at[[*BROWS_ABOVE, *FACE_OVAL]].min(0) - 0.1
     high = np.array([at[list(FACE_OVAL), 0].max() + 0.1, at[[205, 425], 1].max() + 3 * _CHEEK_SPREAD[1]])
@@ -98,11 +98,11 @@ def _trimmed(forward: Points, most: float, start: NDArray[np.int_], cell_px: int
 def _brows(face: EnrolledFace, at: Points, uv: Points) -> Points:
     """(rows, columns, 2) photo pixels for brows that rise by a face unit."""
     u, v = uv[..., 0], uv[..., 1]
-    above, below = (_line(at[list(points)], u) for points in (BROWS_ABOVE, BROWS_BELOW))
-    lid = _line(np.concatenate([at[list(eye.upper)] for eye in EYES]), u) - _LID_FREE
+    above, below = (curve_heights(at[list(points)], u) for points in (BROWS_ABOVE, BROWS_BELOW))
+    lid = curve_heights(np.concatenate([at[list(eye.upper)] for eye in EYES]), u) - _LID_FREE
     rising = smoothstep((lid - v) / np.maximum(lid - below, _LID_TO_BROW))
     knots = np.linspace(at[BROWS_ABOVE[0], 0] - _BESIDE_BROW[1], at[BROWS_ABOVE[-1], 0] + _BESIDE_BROW[1], 65)
-    reach = np.interp(u, knots, bare_skin(face, np.stack([knots, _line(at[list(BROWS_ABOVE)], knots)], -1)))
+    reach = np.interp(u, knots, bare_skin(face, np.stack([knots, curve_heights(at[list(BROWS_ABOVE)], knots)], -1)))
     share = smoothstep((reach - _LEAST_FOREHEAD) / (_WHOLE_FOREHEAD - _LEAST_FOREHEAD))
     falling = smoothstep(1 - (above - v) / np.maximum(reach, _WHOLE_FOREHEAD))
     left, right = at[BROWS_ABOVE[0], 0], at[BROWS_ABOVE[-1], 0]
@@ -122,7 +122,7 @@ def _brows(face: EnrolledFace, at: Points, uv: Points) -> Points:
 def _cheeks(face: EnrolledFace, at: Points, uv: Points) -> Points:
     """(rows, columns, 2) photo pixels for cheeks that are wholly raised."""
     u, v = uv[..., 0], uv[..., 1]
-    lid = _line(np.concatenate([at[list(eye.lower)] for eye in EYES]), u)
+    lid = curve_heights(np.concatenate([at[list(eye.lower)] for eye in EYES]), u)
     share = smoothstep((v - lid - _BELOW_LID[0]) / (_BELOW_LID[1] - _BELOW_LID[0]))
     middle = (at[BROWS_ABOVE[4], 0] + at[BROWS_ABOVE[5], 0]) / 2
     share *= smoothstep((np.abs(u - middle) - _BESIDE_NOSE[0]) / (_BESIDE_NOSE[1] - _BESIDE_NOSE[0]))
@@ -140,13 +140,6 @@ def _inside_face(at: Points, uv: Points) -> Points:
     oval = at[list(FACE_OVAL)].astype(np.float32)
     inside = [cv2.pointPolygonTest(oval, (float(u), float(v)), True) for u, v in uv.reshape(-1, 2)]
     return np.reshape(np.array(inside), uv.shape[:2])
-
-
-def _line(points: Points, u: NDArray[np.floating]) -> Points:
-    """How far down a line through points (n, 2) of the face plane is at u, level beyond its ends."""
-    order = np.argsort(points[:, 0])
-    found: Points = np.interp(u, points[order, 0], points[order, 1])
-    return found
 
 
 def _on_photo(face: EnrolledFace, right: Points, down: Points) -> Points:

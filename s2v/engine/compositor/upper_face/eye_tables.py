@@ -47,7 +47,7 @@ def eye_tables(photo: Image, landmarks: Points, pad_px: int) -> tuple[EyeTables,
 
     Args:
         photo: (h, w, 3) BGR. landmarks: (>=468, 3) pixels.
-        pad_px: how far the head may carry the eyes from where they are on the photo.
+        pad_px: how far the head may carry an eye beside what it does to the middle between both, `HeadTables.apart_px`.
     """
     found = (_one_eye(photo, landmarks[:, :2], mesh, pad_px) for mesh in EYES)
     return tuple(eye for eye in found if eye is not None)

@@ -28,9 +28,7 @@ LOWER_LID_SHARE = 0.12  # of the opening is closed from below
 SKIN_REACH = 0.25  # eye widths beyond the lids' edges that go with them
 CHEEK_LID_SHARE = 0.22  # of the opening by which a raised cheek lifts the lower lid
 UPPER_FOLLOWS, LOWER_FOLLOWS = 0.7, 0.3  # of the iris's way up or down is the lids'
-STRETCH = (
-    0.8  # of the opening, from the upper lid down: so much of the eyeball stretches under a lid that stands higher
-)
+STRETCH = 0.8  # of the opening, from the upper lid down: so much of the eyeball stretches under a lid that rises
 SHADE = 0.2  # a closing lid's shadow on the eyeball, and the fold's on the lid
 SHADE_REACH = 0.10  # eye widths from the fold, where it has faded to a third
 LASHES_TURN = (0.5, 0.9)  # of the way down: they begin and end to point down

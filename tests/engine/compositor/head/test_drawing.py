@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import replace
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -197,8 +199,8 @@ def test_the_layer_lies_over_the_background_and_hides_it_inside() -> None:
 
 @pytest.mark.parametrize("pose", POSES)
 def test_the_lower_border_of_the_photo_stays(head: MovingHead, pose: FacePose) -> None:
-    if head.box[3] == head.background.shape[0]:
-        assert np.abs(displacement(head, pose)[-1]).max() < 0.1  # neck, shoulders
+    assert head.box[3] == head.background.shape[0]
+    assert np.abs(displacement(head, pose)[-1]).max() < 0.1  # neck, shoulders
 
 
 @pytest.fixture(scope="module")
@@ -284,3 +286,23 @@ def test_frames_of_one_pose_are_the_same_whatever_was_drawn_between(roomy: HeadT
 def test_the_longest_run_is_found() -> None:
     for flags, wanted in (("0110111010", (4, 7)), ("1", (0, 1)), ("000", (0, 0)), ("0011", (2, 4)), ("110011", (0, 2))):
         assert _longest_run(np.array([flag == "1" for flag in flags])) == wanted
+
+
+def test_engines_that_draw_by_turns_each_move_the_head_once_a_frame(
+    roomy: HeadTables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coefficients = Mock(wraps=roomy.motion.coefficients)
+    monkeypatch.setattr(roomy.motion, "coefficients", coefficients)
+    head = MovingHead(roomy)
+    for ask in (head.source, head.eyes_shift, head.forward, head.depth_shift):
+        for pose in POSES:
+            ask(pose)
+    assert coefficients.call_count == len(POSES)
+
+
+def test_a_head_that_nobody_uses_is_freed_at_once(roomy: HeadTables) -> None:
+    head = MovingHead(roomy)
+    head.forward(POSES[0])
+    gone = weakref.ref(head)
+    del head
+    assert gone() is None
