@@ -79,11 +79,11 @@ async def _config(request: web.Request) -> web.Response:
     size = {"width": width, "height": height}
     own, faces = options.clip is not None, config_of(request.app[STORE])
     # of the one face that everybody sees, nobody changes anything
-    knobs = options if options.shared is None else replace(options, articulation=None, liveliness=None, mood=None)
+    settings = options if options.shared is None else replace(options, articulation=None, liveliness=None, mood=None)
     return web.json_response(
         {"inputs": options.inputs, "own_clip": own, "listens": options.listens, **size, **faces}
-        | {"articulation": knobs.articulation, "liveliness": knobs.liveliness, "mood": knobs.mood}
-        | {"moods": [] if knobs.mood is None else list(get_args(Mood)), "ice_servers": ice_servers}
+        | {"articulation": settings.articulation, "liveliness": settings.liveliness, "mood": settings.mood}
+        | {"moods": [] if settings.mood is None else list(get_args(Mood)), "ice_servers": ice_servers}
     )
 
 

@@ -57,6 +57,7 @@ class HeardVoice:
                 self._put(chunk.engine)
         except Exception:  # whatever a caller's connection trips over: the face goes on
             log.warning("a caller is not heard any more", exc_info=True)
+            self._source.close()
 
     def _put(self, pcm: Pcm) -> None:
         self._waiting.append(pcm)

@@ -14,7 +14,8 @@ export class Call {
   #channel = null;
   #wasLive = false;
 
-  // events: {track(stream), live(), weak(), message(object), lost(text)}; none is told after `close`.
+  // events: {track(stream), live(), channelOpen(), weak(), message(object), lost(text)}; none comes after `close`.
+  // `channelOpen`: from now on `say` reaches the server; a moment after `live`.
   constructor(iceServers, events) {
     this.pc = new RTCPeerConnection({ iceServers });
     this.#events = events;
@@ -25,15 +26,16 @@ export class Call {
     return this.#sender !== null;
   }
 
-  // `wishes`: what else the offer asks for, {face, mood, articulation, liveliness}, each may lack. `audio`: a track that the
-  // face says or hears, or null to listen only. `patient`: a full server is asked again, because the place it will give is the one we have just
-  // left. Rejects with the server's reason.
+  // `wishes`: what else the offer asks for, {face, mood, articulation, liveliness}, each may lack. `audio`: a track that
+  // the face says or hears, or null to listen only. `patient`: a full server is asked again, because the place it will
+  // give is the one we have just left. Rejects with the server's reason.
   async open(input, wishes, audio, patient = false) {
     const { pc } = this;
     if (audio) this.#sender = pc.addTransceiver(audio, { direction: "sendrecv", streams: [new MediaStream([audio])] }).sender;
     else pc.addTransceiver("audio", { direction: "recvonly" });
     pc.addTransceiver("video", { direction: "recvonly" });
     this.#channel = pc.createDataChannel("state");
+    this.#channel.onopen = () => this.#tell("channelOpen");
     this.#channel.onmessage = (event) => this.#tell("message", JSON.parse(event.data));
     const received = new MediaStream();
     pc.ontrack = ({ track }) => {
@@ -59,7 +61,7 @@ export class Call {
     if (!this.#closed) await this.#sender?.replaceTrack(track);
   }
 
-  // Tell the server something while the call is on.
+  // Send the server something; nothing is sent before `channelOpen`.
   say(message) {
     if (!this.#closed && this.#channel?.readyState === "open") this.#channel.send(JSON.stringify(message));
   }

@@ -23,7 +23,7 @@ let config = { inputs: [] };
 let faces = null;
 let faceTimer = 0;
 let sayTimer = 0;
-let unsaid = {}; // sliders that have moved since the server was last told
+let unsaid = {}; // new values of sliders, by name, that are still to be sent
 let call = null; // the one in progress: {input, link, microphone, lookOnly}
 const readOut = new ReadOut({ fps: byId("fps"), delay: byId("delay"), missed: byId("missed"), bar: byId("bar"), list: byId("stages") });
 
@@ -62,6 +62,7 @@ async function start(input, talk = true, again = false) {
   mine.link = new Call(config.ice_servers ?? [], {
     track: onTrack,
     live: () => onLive(mine),
+    channelOpen: () => mine.link.say(places()), // sliders may have moved since the offer
     weak: () => showWeak(true),
     message: onMessage,
     lost: (text) => finish("lost", text),
@@ -80,7 +81,7 @@ async function start(input, talk = true, again = false) {
     const wishes = { face: faces?.chosen, mood: mood(), ...places() };
     await mine.link.open(input, wishes, silence ?? (await opened), again);
     if (call === mine) showMicrophone();
-    if (silence) await mine.link.replaceAudio((await opened) ?? silence);
+    if (silence && opened) await mine.link.replaceAudio(await opened); // else it may be on already, by its button
     if (!mine.microphone.isOpen && input === "mic") mine.lookOnly = setTimeout(() => finish("idle"), LOOK_ONLY_MS);
   } catch (error) {
     if (call === mine) finish("stopped", explain(error));
@@ -136,7 +137,6 @@ function onTrack(stream) {
 }
 
 function onLive(mine) {
-  if (Object.keys(places()).length) mine.link.say(places()); // they may have moved meanwhile
   show("live", byId("error").hidden ? "" : byId("error").textContent);
   readOut.start(mine.link.pc, showWeak, () => finish("lost", "Nothing has come from the server for a while. Start again."));
 }

@@ -63,12 +63,12 @@ def test_the_page_offers_what_the_server_can_do(clips: dict[str, Any], inputs: l
         size = {"width": SIDE_PX, "height": SIDE_PX}
         faces: dict[str, Any] = {"faces": [{"id": "default", "name": "Default"}], "face": "default"}
         faces |= {"faces_coming": False, "uploads": False, "max_upload_bytes": 0, "max_upload_px": 0}
-        knobs: dict[str, Any] = {"articulation": 1.0, "liveliness": 1.0, "mood": "neutral"}
-        knobs["moods"] = ["neutral", "friendly", "serious"]
+        settings: dict[str, Any] = {"articulation": 1.0, "liveliness": 1.0, "mood": "neutral"}
+        settings["moods"] = ["neutral", "friendly", "serious"]
         if inputs == ["shared"]:  # all see the one face as it is
-            knobs = {"articulation": None, "liveliness": None, "mood": None, "moods": []}
+            settings = {"articulation": None, "liveliness": None, "mood": None, "moods": []}
         mine = {"inputs": inputs, "own_clip": own, "listens": False, "ice_servers": []}
-        assert config == {**mine, **size, **faces, **knobs}
+        assert config == {**mine, **size, **faces, **settings}
 
     visit(LiveOptions(fake_avatar(), **clips), look)
 

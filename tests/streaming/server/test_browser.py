@@ -333,6 +333,34 @@ def test_a_visitor_moves_the_sliders_and_the_face_goes_on_speaking(page: Any, tm
 
 
 @pytest.mark.browser
+def test_what_a_visitor_changes_while_a_call_comes_about_holds_in_it(page: Any, tmp_path: Path) -> None:
+    held: list[Any] = []
+    page.add_init_script(REMEMBER_WISHES)
+    with live(tmp_path / "server.log") as address:
+        page.goto(address)
+        page.get_by_role("button", name="Use my microphone").click()
+        page.wait_for_selector("body[data-state=live]", timeout=15_000)
+        page.get_by_role("button", name="Mute the microphone").click()
+        page.route("**/offer", lambda route: held.append(route))
+        with page.expect_request("**/offer"):
+            page.get_by_role("combobox", name="Mood").select_option("Friendly")  # another call, its microphone off
+        page.get_by_role("button", name="Turn the microphone on").click()
+        page.get_by_role("button", name="Mute the microphone").wait_for(state="visible", timeout=10_000)
+        page.evaluate("window.s2vSaid.length = 0")
+        page.get_by_role("slider", name="Articulation").fill("0.7")
+        page.wait_for_timeout(500)  # longer than the page saves up what it says
+        assert page.evaluate("window.s2vSaid") == [], "there is no channel yet"
+        (offer,) = held
+        offer.continue_()
+        page.wait_for_selector("body[data-state=live]", timeout=15_000)
+        page.wait_for_function(
+            "() => window.s2vSaid.some((said) => JSON.parse(said).articulation === 0.7)", timeout=5000
+        )
+        loudness = np.array(page.evaluate(WATCH, 4.5))[:, 0]  # the microphone is silent for 3 s at most
+        assert loudness.max() > 0.02, "the microphone that shows as on is heard"
+
+
+@pytest.mark.browser
 def test_a_visitor_of_a_face_that_listens_turns_the_microphone_on_and_is_heard(page: Any, tmp_path: Path) -> None:
     def heard() -> int:
         state = json.loads(page.evaluate("fetch('/state').then((reply) => reply.text())"))

@@ -122,7 +122,8 @@ def test_a_caller_who_ends_or_breaks_disturbs_nobody(end: Exception | None, capl
         await asyncio.sleep(0)
         assert len(voices) == 1
         assert set(taken(voices)) == {np.float32(0.25)}
-        assert ("not heard any more" in caplog.text) == (end is not None)
+        assert ("not heard any more" in caplog.text) == one.closed == (end is not None)
+        assert not two.closed
 
     run(speak)
 
