@@ -62,7 +62,7 @@ class BothCompositors:
             inputs = inputs._replace(depth_shift=torch.from_numpy(depth_shift.astype(np.float32))[None])
         given = torch.from_numpy(weights)[None]
         points = on_photo(self.tensors.warp, lips(self.tensors.warp, torch.cat([given, inputs.corners], 1)))
-        if self.layout.idle:
+        if self.layout.moving:
             field = forward_field(self.tensors.head, inputs.head, self.layout)
             points = carry(self.tensors.head, field, points)
         outline = self.on_cpu._outline(weights, pose)

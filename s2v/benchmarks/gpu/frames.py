@@ -106,7 +106,7 @@ def _one_face(
         width_px=width,
         height_px=height,
         pixels=pixels,
-        idle=compositor.layout.idle,
+        idle=compositor.layout.moving,
         batch=1,
         runs=runs,
         compose_ms=composed,
@@ -168,7 +168,7 @@ def _face_batch(
         width_px=width,
         height_px=height,
         pixels=pixels,
-        idle=members[0].layout.idle,
+        idle=members[0].layout.moving,
         batch=len(members),
         runs=runs,
         compose_ms=composed,
@@ -185,7 +185,7 @@ def _face_batch(
 
 def _parity(backend: Backend, compositor: TorchCompositor, identity: Tensors) -> dict[str, float | bool]:
     """The same outputs drawn here and by OpenCV, some frames, one of them with shut lids."""
-    on_cpu = make_compositor(compositor.face, compositor.spec, compositor.layout.idle)
+    on_cpu = make_compositor(compositor.face, compositor.spec, compositor.layout.moving)
     mfcc, faces = batch_of(backend.spec, identity, COMPARED)
     outputs = _kept(backend.infer(mfcc, faces))
     poses = [AT_REST, *(_some_pose(seed) for seed in range(COMPARED - 2)), FacePose(closed=1.0)]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from s2v.engine.backends.base import ComputeDevice, Outputs
 from s2v.engine.behaviour.pose import AT_REST, FacePose
 from s2v.engine.compositor.animated_photo import AnimatedPhoto
-from s2v.engine.compositor.face_tables import IdleTables, face_layers, face_tables, idle_tables, lower_face_box
+from s2v.engine.compositor.face_tables import MovingTables, face_layers, face_tables, lower_face_box, moving_tables
 from s2v.engine.compositor.head.drawing import MovingHead
 from s2v.engine.compositor.lips import LipLine
 from s2v.engine.compositor.mouth.interior import FACING, MouthInterior
@@ -68,7 +68,7 @@ class MotionCompositor:
     def __init__(self, face: EnrolledFace, spec: LipSyncSpec, moving: bool = False) -> None:
         self.tables = tables = face_tables(face, spec, moving)
         self.warp = LayeredWarp(tables.warp)
-        self.animated = animated_photo(tables.idle)
+        self.animated = animated_photo(tables.moving)
         self.interior = MouthInterior(tables.interior)
         self._lip_line = LipLine(tables.line_colour, tables.unit_px)
         left, top, right, bottom = tables.box
@@ -116,7 +116,7 @@ class MotionCompositor:
 
     def fitted(self, pose: FacePose) -> FacePose:
         """The pose as this face shows it."""
-        return self.tables.idle.room.fitted(pose) if self.tables.idle else AT_REST
+        return self.tables.moving.room.fitted(pose) if self.tables.moving else AT_REST
 
     def depth_shift(self, pose: FacePose) -> Points:
         """(2,) of `MouthInterior.draw`."""
@@ -138,13 +138,13 @@ class PixelCompositor:
         cut = face_layers(face, face.photo, moving)
         self._photo = cut.at_rest
         self._lower_face = lower_face_box(face)
-        self._idle = idle_tables(face, cut) if moving else None
+        self._moving = moving_tables(face, cut) if moving else None
         # What is pasted is cut off nowhere, wherever a head carries it.
-        reach_px, (height, width) = self._idle.head.reach_px if self._idle else 0, face.photo.shape[:2]
+        reach_px, (height, width) = self._moving.head.reach_px if self._moving else 0, face.photo.shape[:2]
         left, top = (max(0, n - reach_px) for n in self._lower_face[:2])
         right, bottom = (min(n + reach_px, end) for n, end in zip(self._lower_face[2:], (width, height), strict=True))
         self._corner, self._box = (left, top), np.s_[top:bottom, left:right]
-        self.animated = animated_photo(self._idle)
+        self.animated = animated_photo(self._moving)
         self.still = self.animated.draw(AT_REST, self._lower_face) if self.animated else self._photo.copy()
         self._size = (right - left, bottom - top)
         self._grid = face_grid(face.plane, spec) - np.array([[0, 0, left], [0, 0, top]])
@@ -162,8 +162,8 @@ class PixelCompositor:
         """See `Compositor.draw`; needs `pixels` (1, 3, face_px, face_px)."""
         crop = np.ascontiguousarray(np.asarray(outputs["pixels"], np.float32)[0].transpose(1, 2, 0))
         grid, alpha = self._grid, self._alpha
-        if self._idle and self.animated:
-            pose = self._idle.room.fitted(pose)
+        if self._moving and self.animated:
+            pose = self._moving.room.fitted(pose)
             grid = carried(self.animated.forward(pose), *self._corner) @ np.vstack([grid, [0, 0, 1]])
             alpha = cv2.warpAffine(self._soft, grid, self._size)[..., None]
             frame = self.animated.draw(pose, self._lower_face)
@@ -175,11 +175,11 @@ class PixelCompositor:
         return frame
 
 
-def animated_photo(idle: IdleTables | None) -> AnimatedPhoto | None:
+def animated_photo(moving: MovingTables | None) -> AnimatedPhoto | None:
     """A face whose head and eyes move; None without tables for it."""
-    if idle is None:
+    if moving is None:
         return None
-    return AnimatedPhoto(MovingHead(idle.head), MovingEyes(idle.eyes), MovingExpression(idle.expression))
+    return AnimatedPhoto(MovingHead(moving.head), MovingEyes(moving.eyes), MovingExpression(moving.expression))
 
 
 def carried(forward: Points, left: int, top: int) -> Points:

@@ -34,8 +34,8 @@ COARSE_CELLS = 80  # across the face: with 56, the corners of the mouth were 0.1
 
 
 @dataclass(frozen=True)
-class IdleTables:
-    """Of a face that moves while it says nothing."""
+class MovingTables:
+    """Of a face whose head, eyes and brows move, too."""
 
     head: HeadTables
     eyes: tuple[EyeTables, ...]  # those that can move: two, one or none
@@ -55,7 +55,7 @@ class FaceTables:
     warp: WarpTables  # its output is `box`
     interior: InteriorTables
     line_colour: NDArray[np.float32] | None  # of `lips.lip_line_colour`; None: the photo's lips touch, no line is drawn
-    idle: IdleTables | None  # None: nothing but the lower face moves
+    moving: MovingTables | None  # None: nothing but the lower face moves
 
 
 def face_tables(face: EnrolledFace, spec: LipSyncSpec, moving: bool) -> FaceTables:
@@ -64,7 +64,7 @@ def face_tables(face: EnrolledFace, spec: LipSyncSpec, moving: bool) -> FaceTabl
     size = (right - left, bottom - top)
     to_photo = np.array([[1.0, 0, left], [0, 1.0, top]])
     cut = face_layers(face, without_inside(face), moving)
-    idle = idle_tables(face, cut) if moving else None
+    made = moving_tables(face, cut) if moving else None
     return FaceTables(
         photo=cut.at_rest,
         box=box,
@@ -72,9 +72,9 @@ def face_tables(face: EnrolledFace, spec: LipSyncSpec, moving: bool) -> FaceTabl
         photo_to_plane=np.linalg.inv(np.vstack([face.plane.matrix, [0, 0, 1]]))[:2],
         articulation=articulation_tables(spec),
         warp=face_warp_tables(face, spec, to_photo, size, step=max(size) / COARSE_CELLS),
-        interior=interior_tables(face, spec, box, idle.head.reach_px if idle else 0),
+        interior=interior_tables(face, spec, box, made.head.reach_px if made else 0),
         line_colour=lip_line_colour(face),
-        idle=idle,
+        moving=made,
     )
 
 
@@ -86,11 +86,11 @@ def face_layers(face: EnrolledFace, photo: Image, moving: bool) -> Layers:
     return layers(photo, face.landmarks, face.plane, face.background)
 
 
-def idle_tables(face: EnrolledFace, cut: Layers) -> IdleTables:
+def moving_tables(face: EnrolledFace, cut: Layers) -> MovingTables:
     """Those of a face, whatever its network. Args: cut: of `face_layers`, moving."""
     glasses = glasses_share(face)
     head = head_tables(cut, face.landmarks, face.pose, face.plane, lower_face_box(face), glasses)
-    return IdleTables(
+    return MovingTables(
         head=head,
         eyes=eye_tables(cut.at_rest, face.landmarks, pad_px=head.apart_px),
         expression=expression_tables(face, pad_px=head.apart_px),

@@ -13,7 +13,7 @@ from poses import pose_at
 from s2v.engine.backends.base import Tensors
 from s2v.engine.behaviour.pose import FacePose
 from s2v.engine.compositor.cpu import Compositor, MotionCompositor, animated_photo, make_compositor
-from s2v.engine.compositor.face_tables import face_layers, idle_tables
+from s2v.engine.compositor.face_tables import face_layers, moving_tables
 from s2v.engine.face.enrolment import EnrolledFace, enrol
 from s2v.engine.face.geometry import N_MESH
 from s2v.engine.face.motion_basis import aperture
@@ -95,7 +95,7 @@ def test_the_mouth_says_the_same_wherever_the_head_is(
 ) -> None:
     """Carried back to where it was, the mouth is the one drawn on a still head, its inside included."""
     said, pose = talking(spec, closed_face), replace(pose_at(frame), cheeks=0.0, corners=0.0)
-    plan = animated_photo(idle_tables(closed_face, face_layers(closed_face, closed_face.photo, moving=True)))
+    plan = animated_photo(moving_tables(closed_face, face_layers(closed_face, closed_face.photo, moving=True)))
     assert plan is not None
     height, width = closed_face.photo.shape[:2]
     pixels = around_the_mouth(closed_face, np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1))

@@ -48,16 +48,16 @@ def test_drawing_only_reads_the_tables(smiling_face: EnrolledFace) -> None:
 
 
 def test_tables_cannot_be_changed_by_name(tables: FaceTables) -> None:
-    assert tables.idle is not None
-    for part in (tables, tables.warp, tables.interior, tables.idle, tables.idle.head, tables.idle.eyes[0]):
+    assert tables.moving is not None
+    for part in (tables, tables.warp, tables.interior, tables.moving, tables.moving.head, tables.moving.eyes[0]):
         with pytest.raises(FrozenInstanceError):
             setattr(part, fields(part)[0].name, None)
 
 
 def test_the_mouth_lies_in_the_box_and_leaves_room_for_the_head(tables: FaceTables, smiling_face: EnrolledFace) -> None:
     still = face_tables(smiling_face, SPEC, moving=False)
-    assert still.idle is None and tables.idle is not None
-    reach_px = tables.idle.head.reach_px
+    assert still.moving is None and tables.moving is not None
+    reach_px = tables.moving.head.reach_px
     assert reach_px > 1
     windows = zip(tables.interior.window, still.interior.window, tables.box, (-1, -1, 1, 1), strict=True)
     for moving, held, outer, sign in windows:
@@ -72,13 +72,13 @@ def test_what_a_photo_shows_decides_what_is_drawn(closed_face: EnrolledFace, tab
     closed = face_tables(closed_face, SPEC, moving=True)
     assert closed.line_colour is None
     assert tables.line_colour is not None and tables.line_colour.max() < 100  # darker than lips
-    assert closed.idle is not None and len(closed.idle.eyes) == 2
+    assert closed.moving is not None and len(closed.moving.eyes) == 2
 
 
 def test_a_face_of_which_one_eye_is_on_the_photo_moves_that_one() -> None:
     face = drawn_face(SPEC, (301, 360))
     half = replace(face, photo=np.ascontiguousarray(face.photo[:, :140]))
-    both, one = (face_tables(each, SPEC, moving=True).idle for each in (face, half))
+    both, one = (face_tables(each, SPEC, moving=True).moving for each in (face, half))
     assert both is not None and one is not None
     assert (len(both.eyes), len(one.eyes)) == (2, 1)
     np.testing.assert_array_equal(one.eyes[0].to_photo, both.eyes[0].to_photo)

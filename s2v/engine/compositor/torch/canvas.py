@@ -62,7 +62,7 @@ class TorchCanvas:
                 self._compile()
             self._replay_eyes_open = device.capture(lambda: self._draw(blinking=False))
             self._replay_blinking = self._replay_eyes_open
-            if layout.idle:
+            if layout.moving:
                 self._replay_blinking = device.capture(lambda: self._draw(blinking=True))
 
     @property
@@ -111,7 +111,7 @@ class TorchCanvas:
         """Let torch fuse the steps, if they then run."""
         self._compile_step = _TorchCompiler(len(self._bgr), self._layout)
         try:
-            for blinking in (False, True)[: 2 if self._layout.idle else 1]:
+            for blinking in (False, True)[: 2 if self._layout.moving else 1]:
                 self._draw(blinking)
         except Exception as error:  # those of torch, its compilers and theirs
             _log.warning("torch.compile cannot fuse the drawing (%s): it is done step by step", one_line(error))

@@ -64,19 +64,19 @@ def test_what_is_behind_the_head_does_not_move(spoken: dict[str, Spoken]) -> Non
     """Not by a level, wherever the head is."""
     one = spoken["bundled"]
     ours = compositor(one, True)
-    idle = ours.on_cpu.tables.idle
-    assert idle is not None
-    left, top, right, bottom = idle.head.box
+    moving = ours.on_cpu.tables.moving
+    assert moving is not None
+    left, top, right, bottom = moving.head.box
     share = np.full(one.face.photo.shape[:2], 255, np.uint8)
-    x, y = idle.head.layer_box[:2]
-    share[top:bottom, left:right] = idle.head.fine[::FINE, ::FINE, 3][top - y : bottom - y, left - x : right - x]
+    x, y = moving.head.layer_box[:2]
+    share[top:bottom, left:right] = moving.head.fine[::FINE, ::FINE, 3][top - y : bottom - y, left - x : right - x]
     reach = round(0.35 * one.face.pose.unit_px)
     free = cv2.erode(share, np.ones((2 * reach + 1,) * 2, np.uint8)) == 255
     assert free.mean() > 0.1
     moved = 0.0
     for index in (30, 77, 102):
         frame = ours.draw(one.outputs[index], pose_at(index))
-        np.testing.assert_array_equal(frame[free], idle.head.background[free])
+        np.testing.assert_array_equal(frame[free], moving.head.background[free])
         moved = max(moved, difference(frame, one.face.photo))
     assert moved > 4
 

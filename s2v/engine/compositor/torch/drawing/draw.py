@@ -70,13 +70,13 @@ def draw(
     weights = compile_step(articulate)(face.warp, torch.cat([given.weights, inputs.corners], 1), inputs.articulation)
     lip_points = compile_step(lips)(face.warp, weights)
     join_flows = fork(lambda: compile_step(flows)(face.warp, weights, lip_points))
-    field = compile_step(forward_field)(face.head, inputs.head, layout) if layout.idle else None
+    field = compile_step(forward_field)(face.head, inputs.head, layout) if layout.moving else None
     has_mouth = not is_empty(layout.mouth)
     if has_mouth:
         join_opening = fork(lambda: compile_step(mouth_opening)(face, layout, lip_points, field, given.tract))
         inside = face.interior, face.mouth, weights[:, :-1], given.tract, inputs.places, inputs.depth_shift
         join_inside = fork(lambda: compile_step(layers)(*inside))
-    source, lids = compile_step(idle_map)(face, layout, inputs, field, blinking)
+    source, lids = compile_step(moving_map)(face, layout, inputs, field, blinking)
     picture = compile_step(warp_photo)(face, layout, source, join_flows(), lids)
     return compile_step(finish)(face, layout, picture, (join_opening(), join_inside()) if has_mouth else None)
 
@@ -89,7 +89,7 @@ def mouth_opening(
     return opening(face.mouth, points if field is None else carry(face.head, field, points), tract, layout)
 
 
-def idle_map(
+def moving_map(
     face: FaceTensors, layout: Layout, inputs: FrameInputs, field: Tensor | None, blinking: bool
 ) -> tuple[Tensor, Lids | None]:
     """The photo pixel that each pixel of the region shows while the mouth is at rest, and the lids to be laid over.
@@ -114,9 +114,9 @@ def idle_map(
 def warp_photo(face: FaceTensors, layout: Layout, source: Tensor, bent: Flows, lids: Lids | None) -> Tensor:
     """The region as the photo's pixels alone make it, (n, 3, h, w), and HALF.
 
-    Args: source, lids: of `idle_map`. bent: how the lower face moves.
+    Args: source, lids: of `moving_map`. bent: how the lower face moves.
     """
-    if not layout.idle:
+    if not layout.moving:
         at = torch.addcmul(face.photo_shift, bend(face.warp, bent, source), face.photo_factor)
         return look_up(face.photo, at, "bicubic")
     part = source[:, *slices(layout.face, layout.region)]

@@ -64,9 +64,9 @@ def face_tensors(tables: FaceTables, layout: Layout, device: torch.device) -> Fa
     Args:
         layout: `Layout.of` these tables, or one that `Layout.merged` made of it and others.
     """
-    idle = tables.idle
+    moving = tables.moving
     photo, scale, corner = tables.photo.transpose(2, 0, 1) + np.float32(HALF), 1, np.zeros(2)
-    if idle is not None:
+    if moving is not None:
         photo, scale, corner = _layer(tables, layout), FINE, np.array(layout.layer[:2])
     factor = scale * unit_step((photo.shape[2], photo.shape[1]))
     left, top, right, bottom = layout.region
@@ -75,13 +75,13 @@ def face_tensors(tables: FaceTables, layout: Layout, device: torch.device) -> Fa
         photo=of_one(photo),
         photo_factor=of_one(factor.reshape(1, 1, 2)),
         photo_shift=of_one((-factor * corner - 1).reshape(1, 1, 2)),
-        at_rest=of_one(at_rest[:1, :1] if layout.idle else at_rest),
+        at_rest=of_one(at_rest[:1, :1] if layout.moving else at_rest),
         background=torch.from_numpy(behind(tables)[top:bottom, left:right].copy())[None],
         changes=torch.from_numpy(_changes(tables, layout))[None],
         warp=warp_tensors(tables),
-        head=head_tensors(idle.head if idle else None, layout),
-        skin=skin_tensors(idle.expression if idle else None, layout),
-        eyes=eye_tensors(idle.eyes if idle else (), layout),
+        head=head_tensors(moving.head if moving else None, layout),
+        skin=skin_tensors(moving.expression if moving else None, layout),
+        eyes=eye_tensors(moving.eyes if moving else (), layout),
         mouth=mouth_tensors(tables, layout),
         interior=interior_tensors(tables.interior, layout.n_motion, layout),
     )
@@ -90,7 +90,7 @@ def face_tensors(tables: FaceTables, layout: Layout, device: torch.device) -> Fa
 
 def behind(tables: FaceTables) -> Image:
     """(h, w, 3) BGR: what a frame shows where nothing is drawn: the photo, or what is behind a head that moves."""
-    return tables.photo if tables.idle is None else tables.idle.head.background
+    return tables.photo if tables.moving is None else tables.moving.head.background
 
 
 def stacked(tensors: Sequence[FaceTensors]) -> FaceTensors:
@@ -100,8 +100,8 @@ def stacked(tensors: Sequence[FaceTensors]) -> FaceTensors:
 
 def _layer(tables: FaceTables, layout: Layout) -> NDArray[np.float32]:
     """(4, h, w) of the layout's layer: the head's, which is nowhere beyond its own box."""
-    assert tables.idle is not None
-    head = tables.idle.head
+    assert tables.moving is not None
+    head = tables.moving.head
     width, height = size_of(layout.layer)
     layer = np.zeros((FINE * height, FINE * width, 4), np.float32)
     layer[..., 3] = 1
@@ -114,7 +114,7 @@ def _layer(tables: FaceTables, layout: Layout) -> NDArray[np.float32]:
 def _changes(tables: FaceTables, layout: Layout) -> NDArray[np.bool_]:
     width, height = size_of(layout.region)
     changes = np.zeros((height, width, 1), bool)
-    changes[slices(tables.box if tables.idle is None else tables.idle.head.box, layout.region)] = True
+    changes[slices(tables.box if tables.moving is None else tables.moving.head.box, layout.region)] = True
     return changes
 
 

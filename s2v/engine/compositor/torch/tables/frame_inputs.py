@@ -80,17 +80,17 @@ class PoseInputs:
         )
         self._at_rest = np.zeros(N_NUMBERS, np.float32)
         self._at_rest[_PLACES] = self._places(np.eye(2, 3))
-        self._per_px = unit_step(layout.cells) / tables.idle.head.cell_px if tables.idle else np.zeros(2)
+        self._per_px = unit_step(layout.cells) / tables.moving.head.cell_px if tables.moving else np.zeros(2)
 
     def __call__(self, pose: FacePose, articulation: float = USUAL) -> NDArray[np.float32]:
         """(N_NUMBERS,), a new array."""
         row = self._at_rest.copy()
         row[_ARTICULATION] = articulation
-        idle, animated = self._on_cpu.tables.idle, self._on_cpu.animated
-        if idle is not None and animated is not None:
+        moving, animated = self._on_cpu.tables.moving, self._on_cpu.animated
+        if moving is not None and animated is not None:
             pose = self._on_cpu.fitted(pose)
             row[_HEAD] = (self._per_px * animated.head.coefficients(pose)).T.ravel()
-            row[_EYES] = eye_amounts(idle.eyes, pose)
+            row[_EYES] = eye_amounts(moving.eyes, pose)
             row[_SKIN] = pose.brows, pose.cheeks
             row[_CORNERS] = pose.corners
             row[_PLACES] = self._places(animated.forward(pose))

@@ -37,7 +37,7 @@ class Layout:
     lip_line: bool  # the photo's lips are apart
 
     @property
-    def idle(self) -> bool:
+    def moving(self) -> bool:
         """Whether head, eyes and brows move."""
         return self.cells[0] > 0
 
@@ -47,14 +47,14 @@ class Layout:
         height, width = tables.photo.shape[:2]
         region, face = tables.box, tables.box
         layer, eyes, plate, skin, skin_cells, cells = _NO_BOX, _NO_BOX, _NO_SIZE, _NO_BOX, _NO_SIZE, _NO_SIZE
-        if (idle := tables.idle) is not None:
-            region, reach_px = idle.head.box, idle.head.eyes_reach_px
-            layer, cells = idle.head.layer_box, _size_of_grid(idle.head.cells)
-            face = _intersection(_grown(face, idle.head.reach_px), region)
-            if idle.eyes:
-                eyes = _intersection(_union([_grown(eye.box, reach_px) for eye in idle.eyes]), region)
-                plate = _largest([_size_of_grid(eye.plates.lashes) for eye in idle.eyes])
-            if fields := [field for field in (idle.expression.brows, idle.expression.cheeks) if field is not None]:
+        if (moving := tables.moving) is not None:
+            region, reach_px = moving.head.box, moving.head.eyes_reach_px
+            layer, cells = moving.head.layer_box, _size_of_grid(moving.head.cells)
+            face = _intersection(_grown(face, moving.head.reach_px), region)
+            if moving.eyes:
+                eyes = _intersection(_union([_grown(eye.box, reach_px) for eye in moving.eyes]), region)
+                plate = _largest([_size_of_grid(eye.plates.lashes) for eye in moving.eyes])
+            if fields := [field for field in (moving.expression.brows, moving.expression.cheeks) if field is not None]:
                 skin = _union([_grown(field.box, field.pad_px + reach_px) for field in fields])
                 skin = _intersection(skin, region)
                 skin_cells = _largest([_size_of_grid(field.forward) for field in fields])
@@ -82,7 +82,7 @@ class Layout:
         """
         first = layouts[0]
         for other in layouts[1:]:
-            if (other.frame, other.idle) != (first.frame, first.idle):
+            if (other.frame, other.moving) != (first.frame, first.moving):
                 raise BackendError(
                     f"faces of {other.frame[0]} x {other.frame[1]} px{_motion_words(other)} and "
                     f"{first.frame[0]} x {first.frame[1]} px{_motion_words(first)} cannot be drawn together: "
@@ -154,4 +154,4 @@ def _as_box(sides: tuple[int, ...]) -> Box:
 
 
 def _motion_words(layout: Layout) -> str:
-    return " whose head moves" if layout.idle else ""
+    return " whose head moves" if layout.moving else ""

@@ -41,8 +41,8 @@ def test_every_pixel_looks_where_it_does_on_the_cpu(name: str, index: int) -> No
     assert one.on_cpu.animated is not None
     wanted = one.on_cpu.animated.head.source(pose_at(index)).map
     found = head_map(one.tensors.head, field_of(one, index))[0].numpy()
-    assert one.on_cpu.tables.idle is not None
-    cell_px = one.on_cpu.tables.idle.head.cell_px  # which OpenCV reads in steps of 1 / 32
+    assert one.on_cpu.tables.moving is not None
+    cell_px = one.on_cpu.tables.moving.head.cell_px  # which OpenCV reads in steps of 1 / 32
     assert np.abs(found - wanted).max() < 0.012 * cell_px  # 0.009
     assert np.abs(found - wanted).mean() < 0.0007 * cell_px  # 0.0005
     left, top, right, bottom = one.layout.region
@@ -75,8 +75,8 @@ def test_a_face_moves_the_same_among_larger_ones() -> None:
     larger = (max(left - 8, 0), max(top - 6, 0), right + 5, bottom + 9)
     layout = replace(one.layout, cells=(columns + 13, rows + 4), region=larger, frame=(larger[2], larger[3]))
     face = one.on_cpu.tables
-    assert face.idle is not None
-    tensors = head_tensors(face.idle.head, layout)
+    assert face.moving is not None
+    tensors = head_tensors(face.moving.head, layout)
     numbers = PoseInputs(one.on_cpu, layout)(pose_at(30))
     field = forward_field(tensors, FrameInputs.of(torch.from_numpy(numbers)[None]).head, layout)
     found = head_map(tensors, field)[:, *slices(one.layout.region, larger)]

@@ -25,16 +25,16 @@ def layout(closed_face: EnrolledFace) -> Layout:
 
 def test_boxes_of_a_moving_face_have_room_for_where_it_goes(layout: Layout, closed_face: EnrolledFace) -> None:
     tables = face_tables(closed_face, SPEC, moving=True)
-    assert tables.idle is not None
-    head = tables.idle.head
+    assert tables.moving is not None
+    head = tables.moving.head
     left, top, right, bottom = tables.box
     carried = (left - head.reach_px, top - head.reach_px, right + head.reach_px, bottom + head.reach_px)
     for part in (layout.face, layout.eyes, layout.skin, layout.mouth):
         assert holds(layout.region, part)
     assert holds(carried, layout.face)
     assert holds(layout.face, tables.box)
-    for eye in tables.idle.eyes:
-        assert layout.eyes[1] == max(min(one.box[1] for one in tables.idle.eyes) - head.eyes_reach_px, 0)
+    for eye in tables.moving.eyes:
+        assert layout.eyes[1] == max(min(one.box[1] for one in tables.moving.eyes) - head.eyes_reach_px, 0)
         assert holds(layout.eyes, eye.box)
     assert layout.cells == (head.terms.shape[2], head.terms.shape[1])
 
@@ -42,7 +42,7 @@ def test_boxes_of_a_moving_face_have_room_for_where_it_goes(layout: Layout, clos
 def test_a_still_face_has_no_room_for_eyes_and_brows(closed_face: EnrolledFace) -> None:
     tables = face_tables(closed_face, SPEC, moving=False)
     still = Layout.of(tables)
-    assert not still.idle
+    assert not still.moving
     assert still.region == still.face == tables.box
     assert is_empty(still.eyes)
     assert is_empty(still.skin)
