@@ -26,7 +26,16 @@ from s2v.engine.backends.batcher import BatchingBackend
 from s2v.engine.behaviour.mood import Mood
 from s2v.engine.compositor.pixel_format import PixelFormat, to_i420
 from s2v.engine.lipsync import DrawnFrame, Engine
-from s2v.errors import AudioError, BackendError, FaceError, ModelError, NoFaceError, S2vError, SeveralFacesError
+from s2v.errors import (
+    AudioError,
+    BackendError,
+    BusyError,
+    FaceError,
+    ModelError,
+    NoFaceError,
+    S2vError,
+    SeveralFacesError,
+)
 from s2v.streaming.render.client import RenderClient
 from s2v.streaming.render.process import (
     KEPT_AVATARS,
@@ -54,7 +63,7 @@ def options() -> AvatarOptions:
 
 @pytest.fixture(scope="module")
 def renderer() -> Iterator[RenderClient]:
-    made = RenderClient(options())
+    made = RenderClient(options(), beat_s=0.5)
     yield made
     made.close()
     made.close()
@@ -265,6 +274,39 @@ def test_a_process_that_was_killed_ends_its_sessions_and_is_replaced(
     for frame, same in zip(talk(avatar.engine("i420")), wanted, strict=True):
         assert np.array_equal(frame.pixels, same.pixels), "the face was sent to the new process"
     assert renderer.pid != killed and "starting another" in caplog.text
+
+
+def test_a_process_that_stands_still_is_killed_and_replaced_and_whoever_waits_is_answered(
+    renderer: RenderClient, avatar: Avatar, caplog: pytest.LogCaptureFixture
+) -> None:
+    wanted = talk(avatar.engine("i420"))
+    engine, stopped = avatar.engine("i420"), renderer.pid
+    os.kill(stopped, signal.SIGSTOP)
+    with pytest.raises(BusyError, match="has ended, another is being started"):
+        while True:  # what is sent first finds room in the socket
+            engine.push(np.zeros(640, np.float32))
+    engine.close()
+    for frame, same in zip(talk(avatar.engine("i420")), wanted, strict=True):
+        assert np.array_equal(frame.pixels, same.pixels)
+    assert renderer.pid != stopped and not is_running(stopped)
+    assert renderer.trouble is None and "stands still (exit code -9): starting another" in caplog.text
+
+
+def test_a_process_that_cannot_be_started_again_is_told_of_and_closing_waits_for_nothing(
+    renderer: RenderClient, avatar: Avatar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = renderer._options
+    monkeypatch.setattr(renderer, "_options", replace(good, model=PHOTO))
+    os.kill(renderer.pid, signal.SIGKILL)
+    while not renderer.restart_failed:
+        time.sleep(0.05)
+    assert renderer.trouble is not None and "cannot be started" in renderer.trouble
+    with pytest.raises(BusyError, match=r"cannot be started .*: try again in a minute"):
+        avatar.engine("i420")
+    monkeypatch.setattr(renderer, "_options", good)
+    while renderer.trouble:  # it is tried again
+        time.sleep(0.05)
+    avatar.engine("i420").close()
 
 
 def test_it_does_not_outlive_its_parent() -> None:
