@@ -9,7 +9,7 @@ S2vError                     the input or the machine is wrong: one line, exit c
 │   └── SeveralFacesError    more than one person: choose with --face-index
 ├── ModelError               a model file is not ours, damaged, or made for another spec
 ├── BackendError             a runtime is missing, or was fed the wrong shape
-│   └── BusyError            this machine cannot take one more now: try again later
+│   └── UnavailableError     this machine cannot take one more now: try again later
 ├── DataError                training data cannot be used
 ├── OutputError              a result cannot be written
 └── StreamError              a live session cannot be opened or kept
@@ -63,7 +63,7 @@ class BackendError(S2vError):
     """A runtime is missing, or was fed the wrong shape."""
 
 
-class BusyError(BackendError):
+class UnavailableError(BackendError):
     """This machine cannot take one more now: try again later."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import ExitStack
 
 from s2v.bundled import BUNDLED_VOICE
 from s2v.commands.command import Command
@@ -31,15 +32,8 @@ def _run(args: argparse.Namespace) -> int:
     from s2v.machine import use_few_arenas
     from s2v.media.audio_file import read_audio
     from s2v.streaming.server.call_manager import LiveOptions
-    from s2v.streaming.server.http_runner import bind
+    from s2v.streaming.server.http_runner import listening
     from s2v.streaming.server.serve import run_live
-
-    access.refuse_open_host(args.host)
-    bound = bind(args.host, args.port)  # before anything is loaded that takes long
-    use_few_arenas()  # before the runtime starts its threads
-    clip = read_audio(args.audio) if args.audio else None
-    shared = clip is not None or broadcast_source is not None
-    sample = None if shared or args.listen else read_audio(BUNDLED_VOICE)
 
     def on_ready(url: str) -> None:
         print(f"open {url} in a browser (Ctrl-C stops)", flush=True)
@@ -48,7 +42,14 @@ def _run(args: argparse.Namespace) -> int:
 
             webbrowser.open(url)
 
-    with open_served_faces(args, shared) as served:
+    access.refuse_open_host(args.host)
+    use_few_arenas()  # before the runtime starts its threads
+    with ExitStack() as stack:
+        bound = stack.enter_context(listening(args.host, args.port))  # a port in use is told before anything is loaded
+        clip = read_audio(args.audio) if args.audio else None
+        shared = clip is not None or broadcast_source is not None
+        sample = None if shared or args.listen else read_audio(BUNDLED_VOICE)
+        served = stack.enter_context(open_served_faces(args, shared))
         options = LiveOptions(
             served.avatar,
             clip,

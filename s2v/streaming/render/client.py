@@ -19,7 +19,7 @@ from multiprocessing.connection import Client, Connection, answer_challenge, del
 from multiprocessing.process import BaseProcess
 
 from s2v.engine.avatar import Avatar, AvatarOptions, Photo, picture_of
-from s2v.errors import BackendError, BusyError, S2vError
+from s2v.errors import BackendError, S2vError, UnavailableError
 from s2v.spec import LipSyncSpec
 from s2v.streaming.render.frame_memory import sweep
 from s2v.streaming.render.heartbeat import BEAT_S, Heartbeat
@@ -120,7 +120,7 @@ class RenderClient:
     def call(self) -> Connection:
         """A line to the process; waits for one that is being started in the place of another.
 
-        Raises: BusyError, there is none in time. BackendError, this is closed.
+        Raises: UnavailableError, there is none in time. BackendError, this is closed.
         """
         until_s = time.monotonic() + CALL_WITHIN_S
         failed: Opened | None = None
@@ -141,7 +141,9 @@ class RenderClient:
             if self._closed:
                 raise BackendError("the renderer is closed: open another")
             if self._trouble is not None or self._opened is failed:
-                raise BusyError(f"{self._trouble or 'the process that draws does not answer'}: try again in a minute")
+                raise UnavailableError(
+                    f"{self._trouble or 'the process that draws does not answer'}: try again in a minute"
+                )
             return self._opened
 
     def _keep(self) -> None:
@@ -200,7 +202,7 @@ class RenderClient:
         except BaseException as error:
             process.kill()
             _end(process, ours)
-            if isinstance(error, BusyError):
+            if isinstance(error, UnavailableError):
                 raise BackendError(
                     f"the process that draws ended while it started (exit code {process.exitcode})"
                 ) from None

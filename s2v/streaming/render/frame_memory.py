@@ -10,7 +10,7 @@ import time
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 
-from s2v.errors import BusyError
+from s2v.errors import UnavailableError
 
 FOLDER = Path("/dev/shm")  # where Linux keeps it; elsewhere it is reserved when it is made, or has no name to be left
 PREFIX = "s2v-frames-"
@@ -21,7 +21,7 @@ NO_ROOM = (errno.ENOSPC, errno.ENOMEM, errno.EDQUOT)
 def reserve(size: int) -> SharedMemory:
     """So many bytes, all of them set aside. To be closed, and unlinked as soon as the other side has it.
 
-    Raises: BusyError, there is not as much left. BackendError is never meant: another session may fit again.
+    Raises: UnavailableError, there is not as much left. BackendError is never meant: another session may fit again.
     """
     name = f"{PREFIX}{os.getpid()}-{secrets.token_hex(8)}"
     try:
@@ -64,12 +64,12 @@ def _set_aside(path: Path, size: int) -> None:
         os.close(descriptor)
 
 
-def _full(size: int) -> BusyError:
+def _full(size: int) -> UnavailableError:
     left = ""
     with contextlib.suppress(OSError, AttributeError):
         space = os.statvfs(FOLDER)
         left = f" has {space.f_bavail * space.f_frsize >> 10} KiB left and"
-    return BusyError(
+    return UnavailableError(
         f"{FOLDER}{left} is too full for another session, which needs {-(-size // 1024)} KiB: make it larger "
         "(docker run --shm-size=1g), or serve fewer sessions"
     )

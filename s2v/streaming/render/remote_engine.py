@@ -17,7 +17,7 @@ from s2v.engine.compositor.pixel_format import PixelFormat
 from s2v.engine.face.articulation import check_articulation
 from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.lipsync import DrawnFrame
-from s2v.errors import BackendError, BusyError, S2vError
+from s2v.errors import BackendError, S2vError, UnavailableError
 from s2v.spec import LipSyncSpec
 from s2v.streaming.render.frame_memory import reserve
 from s2v.streaming.render.process import Draw, Drawn, OpenEngine, WantsFace, slots_shape
@@ -166,7 +166,7 @@ def send(line: Connection, what: Any) -> None:
     try:
         line.send(what)
     except OSError:
-        raise BusyError(ENDED) from None
+        raise UnavailableError(ENDED) from None
 
 
 def answer(line: Connection, within_s: float) -> Any:
@@ -176,7 +176,7 @@ def answer(line: Connection, within_s: float) -> Any:
             raise BackendError(f"the process that draws has not answered within {within_s:g} s: serve fewer sessions")
         said = line.recv()
     except (EOFError, OSError):
-        raise BusyError(ENDED) from None
+        raise UnavailableError(ENDED) from None
     if isinstance(said, S2vError):
         raise said
     return said

@@ -10,7 +10,7 @@ from typing import get_args
 from aiohttp import web
 
 from s2v.engine.behaviour.mood import Mood
-from s2v.errors import BusyError, S2vError, StreamError
+from s2v.errors import S2vError, StreamError, UnavailableError
 from s2v.streaming.server import health
 from s2v.streaming.server.access import STATIC, guard
 from s2v.streaming.server.call_manager import BUSY_FOR_S, CALL_MANAGER, CallManager, LiveOptions
@@ -113,7 +113,7 @@ async def _one_line_errors(
         return web.json_response({"error": str(error)}, status=404)
     except StreamError as error:
         return web.json_response({"error": str(error)}, status=400)
-    except BusyError as error:
+    except UnavailableError as error:
         log.warning("%s", error)
         return health.refused((str(error), BUSY_FOR_S))
     except S2vError as error:

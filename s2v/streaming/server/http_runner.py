@@ -8,6 +8,7 @@ import errno
 import logging
 import socket
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from aiohttp import web
@@ -47,13 +48,23 @@ def make_runner(app: web.Application, idle_s: float = IDLE_S, linger_s: float = 
     )
 
 
-def bind(host: str, port: int) -> list[socket.socket]:
-    """Every address of this host, taken before anything is loaded; who connects early waits until it is served.
+@contextlib.contextmanager
+def listening(host: str, port: int) -> Iterator[list[socket.socket]]:
+    """Every address of this host, to be taken before anything is loaded; who connects early waits until it is served.
 
     Args: port: 0 takes any free one, the same for all addresses.
-    Raises: StreamError, host and port cannot be bound; nothing is left open.
+    Raises: StreamError, host and port cannot be bound.
     """
     found: list[socket.socket] = []
+    try:
+        _bind(host, port, found)
+        yield found
+    finally:
+        for each in found:
+            each.close()
+
+
+def _bind(host: str, port: int, found: list[socket.socket]) -> None:
     missing: OSError | None = None
     try:
         for family, kind, protocol, _, address in _addresses(host, port):
@@ -78,9 +89,7 @@ def bind(host: str, port: int) -> list[socket.socket]:
         elif error.errno == errno.EACCES:
             reason = f"port {port} needs administrator rights: pass --port with 1024 or more"
     else:
-        return found
-    for each in found:
-        each.close()
+        return
     raise StreamError(reason)
 
 

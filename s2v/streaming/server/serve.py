@@ -15,7 +15,7 @@ from aiohttp import web
 
 from s2v.streaming.server.app import create_app
 from s2v.streaming.server.call_manager import LiveOptions
-from s2v.streaming.server.http_runner import allow_many_files, bind, make_runner
+from s2v.streaming.server.http_runner import allow_many_files, listening, make_runner
 from s2v.streaming.webrtc.aiortc_internals import host_addresses
 from s2v.streaming.webrtc.ice import offer_loopback_when_alone
 
@@ -39,7 +39,7 @@ def run_live(
         port: 0 takes any free one.
         on_ready: called with the page's address, the token in it, once it can be opened.
         tls: serve https with this certificate.
-        bound: what `bind` gave for host and port, where it was called before; closed at the end.
+        bound: what `listening` gave for host and port, where it was called before.
     Returns: the signal that ended it; by then every call, task and thread has been joined.
     Raises: StreamError, host and port cannot be bound.
     """
@@ -63,9 +63,10 @@ async def serve(
             "--allow-loopback-in-peer-connection, or connect any network"
         )
     allow_many_files()
-    sockets = bind(host, port) if bound is None else bound
     runner = make_runner(create_app(options))
-    with _handling(ENDING, partial(_end, ended)):
+    with ExitStack() as stack:
+        sockets = stack.enter_context(listening(host, port)) if bound is None else bound
+        stack.enter_context(_handling(ENDING, partial(_end, ended)))
         try:
             await runner.setup()
             for each in sockets:
@@ -75,8 +76,6 @@ async def serve(
             return await ended
         finally:
             await runner.cleanup()
-            for each in sockets:
-                each.close()
 
 
 @contextmanager

@@ -29,12 +29,12 @@ from s2v.engine.lipsync import DrawnFrame, Engine
 from s2v.errors import (
     AudioError,
     BackendError,
-    BusyError,
     FaceError,
     ModelError,
     NoFaceError,
     S2vError,
     SeveralFacesError,
+    UnavailableError,
 )
 from s2v.streaming.render.client import RenderClient
 from s2v.streaming.render.process import (
@@ -282,7 +282,7 @@ def test_a_process_that_stands_still_is_killed_and_replaced_and_whoever_waits_is
     wanted = talk(avatar.engine("i420"))
     engine, stopped = avatar.engine("i420"), renderer.pid
     os.kill(stopped, signal.SIGSTOP)
-    with pytest.raises(BusyError, match="has ended, another is being started"):
+    with pytest.raises(UnavailableError, match="has ended, another is being started"):
         while True:  # what is sent first finds room in the socket
             engine.push(np.zeros(640, np.float32))
     engine.close()
@@ -301,7 +301,7 @@ def test_a_process_that_cannot_be_started_again_is_told_of_and_closing_waits_for
     while not renderer.restart_failed:
         time.sleep(0.05)
     assert renderer.trouble is not None and "cannot be started" in renderer.trouble
-    with pytest.raises(BusyError, match=r"cannot be started .*: try again in a minute"):
+    with pytest.raises(UnavailableError, match=r"cannot be started .*: try again in a minute"):
         avatar.engine("i420")
     monkeypatch.setattr(renderer, "_options", good)
     while renderer.trouble:  # it is tried again

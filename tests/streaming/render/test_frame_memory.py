@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from s2v.errors import BackendError, BusyError
+from s2v.errors import BackendError, UnavailableError
 from s2v.streaming.render.frame_memory import FOLDER, LEFT_BEHIND_S, PREFIX, reserve, sweep
 
 on_linux = pytest.mark.skipif(not FOLDER.is_dir(), reason="elsewhere it has no folder")
@@ -37,7 +37,7 @@ def test_a_caller_for_whom_there_is_no_room_is_told_and_nothing_is_left(
 
     before = sorted(FOLDER.iterdir())
     monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(BusyError, match=r"/dev/shm has \d+ KiB left .* needs 98 KiB: .*--shm-size") as told:
+    with pytest.raises(UnavailableError, match=r"/dev/shm has \d+ KiB left .* needs 98 KiB: .*--shm-size") as told:
         reserve(100_000)
     assert "\n" not in str(told.value) and isinstance(told.value, BackendError)
     assert sorted(FOLDER.iterdir()) == before
@@ -45,14 +45,14 @@ def test_a_caller_for_whom_there_is_no_room_is_told_and_nothing_is_left(
 
 SERVE_UNTIL_FULL = """
 import sys
-from s2v.errors import BusyError
+from s2v.errors import UnavailableError
 from s2v.streaming.render.frame_memory import reserve
 
 held = []
 try:
     while len(held) < 100:
         held.append(reserve(300_000))
-except BusyError as error:
+except UnavailableError as error:
     print(error)
 for memory in held:
     memory.buf[:] = bytes(memory.size)  # the system ends whoever writes where nothing is
