@@ -59,6 +59,7 @@ class RenderClient:
         self.cpu_s = 0.0  # ... and its processor time, both as last heard of
         sweep()
         self._process, self._pipe, self._opened = self._start()
+        self._heartbeat = Heartbeat(self._pipe, beat_s)
         self._keeper = threading.Thread(target=self._keep, name="s2v-keeper", daemon=True)
         self._keeper.start()
 
@@ -83,7 +84,7 @@ class RenderClient:
     @property
     def trouble(self) -> str | None:
         """Why nothing can be drawn now, in one line."""
-        return self._trouble
+        return self._trouble or ("the process that draws does not answer" if self._heartbeat.late else None)
 
     @property
     def restart_failed(self) -> bool:
@@ -148,15 +149,12 @@ class RenderClient:
 
     def _keep(self) -> None:
         """The life of the thread that looks after the process."""
-        heartbeat = Heartbeat(self._pipe, self._beat_s)
         while not self._ending.is_set():
-            if (wrong := heartbeat.look()) is None:
-                if heartbeat.answered:
+            if (wrong := self._heartbeat.look()) is None:
+                if self._heartbeat.answered:
                     self._process.join(self._beat_s)  # returns at once when it ends
-                continue
-            if not self._ending.is_set():
+            elif not self._ending.is_set():
                 self._replace(wrong)
-                heartbeat = Heartbeat(self._pipe, self._beat_s)
 
     def _replace(self, wrong: str) -> None:
         """End the process and start another, again and again until it starts or this is closed."""
@@ -169,6 +167,7 @@ class RenderClient:
         while not self._ending.is_set():
             try:
                 self._process, self._pipe, self._opened = self._start()
+                self._heartbeat = Heartbeat(self._pipe, self._beat_s)
             except (S2vError, OSError) as error:
                 if self._ending.is_set():
                     return

@@ -10,7 +10,7 @@ import time
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 
-from s2v.errors import UnavailableError
+from s2v.errors import BackendError, UnavailableError
 
 FOLDER = Path("/dev/shm")  # where Linux keeps it; elsewhere it is reserved when it is made, or has no name to be left
 PREFIX = "s2v-frames-"
@@ -21,23 +21,19 @@ NO_ROOM = (errno.ENOSPC, errno.ENOMEM, errno.EDQUOT)
 def reserve(size: int) -> SharedMemory:
     """So many bytes, all of them set aside. To be closed, and unlinked as soon as the other side has it.
 
-    Raises: UnavailableError, there is not as much left. BackendError is never meant: another session may fit again.
+    Raises: UnavailableError, there is not as much left. BackendError, this machine shares none.
     """
     name = f"{PREFIX}{os.getpid()}-{secrets.token_hex(8)}"
     try:
         memory = SharedMemory(name, create=True, size=size)
     except OSError as error:
-        if error.errno not in NO_ROOM:
-            raise
-        raise _full(size) from None
+        raise _refusal(error, size) from None
     try:
         _set_aside(FOLDER / memory.name.lstrip("/"), size)
     except OSError as error:
         memory.close()
         memory.unlink()
-        if error.errno not in NO_ROOM:
-            raise
-        raise _full(size) from None
+        raise _refusal(error, size) from None
     return memory
 
 
@@ -64,7 +60,9 @@ def _set_aside(path: Path, size: int) -> None:
         os.close(descriptor)
 
 
-def _full(size: int) -> UnavailableError:
+def _refusal(error: OSError, size: int) -> BackendError:
+    if error.errno not in NO_ROOM:
+        return BackendError(f"processes cannot share memory here ({error.strerror}): mount {FOLDER}, for all to write")
     left = ""
     with contextlib.suppress(OSError, AttributeError):
         space = os.statvfs(FOLDER)

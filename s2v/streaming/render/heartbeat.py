@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 BEAT_S = 1.0  # how often it is asked, and how long each look for the answer lasts
+LATE = 2  # missed: nobody should be sent there now
 MISSES = 5  # looks in a row, not seconds of a clock: while all of us were stopped (Ctrl-Z), nobody looked
 
 
@@ -27,6 +28,7 @@ class Heartbeat:
 
     def __init__(self, line: Line, beat_s: float = BEAT_S) -> None:
         self.answered = True  # the last question
+        self.late = False  # the last answers have not come, or said that work is overdue
         self._line = line
         self._beat_s = beat_s
         self._misses = 0
@@ -44,6 +46,7 @@ class Heartbeat:
         except (EOFError, OSError):
             return "has ended"
         self._misses = self._misses + 1 if overdue else 0
+        self.late = self._misses >= LATE
         return "stands still" if self._misses >= MISSES else None
 
 

@@ -41,6 +41,10 @@ def test_a_caller_for_whom_there_is_no_room_is_told_and_nothing_is_left(
         reserve(100_000)
     assert "\n" not in str(told.value) and isinstance(told.value, BackendError)
     assert sorted(FOLDER.iterdir()) == before
+    number = errno.EPERM
+    with pytest.raises(BackendError, match=r"cannot share memory here \(.*\): mount /dev/shm") as other:
+        reserve(100_000)
+    assert not isinstance(other.value, UnavailableError) and sorted(FOLDER.iterdir()) == before
 
 
 SERVE_UNTIL_FULL = """

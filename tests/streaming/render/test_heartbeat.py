@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from streaming.virtual_time import VirtualTime
 
-from s2v.streaming.render.heartbeat import MISSES, Deadlines, Heartbeat
+from s2v.streaming.render.heartbeat import LATE, MISSES, Deadlines, Heartbeat
 
 
 class FakeLine:
@@ -47,9 +47,13 @@ def test_a_process_that_answers_late_is_left_alone_and_asked_once_at_a_time() ->
 
 @pytest.mark.parametrize("answer", [None, True])
 def test_a_process_that_does_not_answer_or_is_overdue_stands_still(answer: bool | None) -> None:
-    found, line = looks([False, *[answer] * MISSES])
-    assert found == [None] * MISSES + ["stands still"]
+    line = FakeLine([False, *[answer] * MISSES, False])
+    heartbeat = Heartbeat(line)
+    found, late = zip(*((heartbeat.look(), heartbeat.late) for _ in range(MISSES + 1)), strict=True)
+    assert found == (*[None] * MISSES, "stands still")
+    assert late == (*[False] * LATE, *[True] * (MISSES + 1 - LATE))
     assert line.asked == 1 + (1 if answer is None else MISSES)
+    assert heartbeat.look() is None and not heartbeat.late, "it answers again"
 
 
 def test_a_process_that_has_gone_has_ended() -> None:
