@@ -50,7 +50,9 @@ class LiveOptions:
     sample_clip: AudioClip | None = None  # what the page offers beside the caller's microphone
     loop: bool = False  # begin `clip` again when it ends
     max_sessions: int = 4
-    capacity: Capacity | None = None  # where it was measured, more than `max_sessions` are taken when the cores idle
+    capacity: Capacity | None = (
+        None  # where it was measured, more than `max_sessions` are taken when less else is to do
+    )
     connect_within_s: float = 8.0  # half a second is usual; whoever closes the page meanwhile holds a place
     silent_after_s: float = 8.0  # a living peer sends receiver reports about every second, also from a hidden page
     access: Access = LOOPBACK_ONLY
@@ -140,13 +142,14 @@ class CallManager:
         if (runtime := self.options.runtime) is not None and runtime.trouble is not None:
             return f"{runtime.trouble}: try again in ten seconds", BUSY_FOR_S
         calls = [call for call in self._calls if not call.ending]
-        full = len(calls) >= self.places and not self._stretch(len(calls))
+        # one that has not drawn yet says nothing
+        lags_s = [lag_s for call in calls if (lag_s := _lag_s(call)) > 0]
+        lag_s = max(statistics.median(lags_s), self.load.loop_lag_s) if lags_s else 0.0
+        full = len(calls) >= self.places and not self._stretch(len(calls), lag_s)
         if full or len(self) >= 2 * self.places:  # who rings and hangs up all the time must wait as well
             taken = "the only place is" if self.places == 1 else f"all {self.places} places are"
             return f"{taken} taken by other callers: try again in a minute", 60
-        # one that has not drawn yet says nothing
-        lags_s = [lag_s for call in calls if (lag_s := _lag_s(call)) > 0]
-        if lags_s and (lag_s := max(statistics.median(lags_s), self.load.loop_lag_s)) > STRAINED_S:
+        if lag_s > STRAINED_S:
             text = f"this machine is busy, its faces are {1000 * lag_s:.0f} ms behind: try again in ten seconds"
             return text, BUSY_FOR_S
         return None
@@ -157,12 +160,12 @@ class CallManager:
             if (behind_s := max(_lag_s(call), self.load.loop_lag_s)) > STRAINED_S:
                 call.tell_busy(f"the server's machine is busy, the face is {1000 * behind_s:.0f} ms behind")
 
-    def _stretch(self, calls: int) -> bool:
-        """Make another place, if the machine was less idle than now when the places were counted."""
-        capacity, idle_cores = self.options.capacity, self.load.idle_cores
-        if capacity is None or idle_cores is None or self._now() - self._stretched_s < SETTLED_AFTER_S:
+    def _stretch(self, calls: int, lag_s: float) -> bool:
+        """Make another place, if the machine is less busy now than when the places were counted."""
+        capacity = self.options.capacity
+        if capacity is None or lag_s > STRAINED_S or self._now() - self._stretched_s < SETTLED_AFTER_S:
             return False
-        if self.load.loop_lag_s > STRAINED_S or not capacity.has_room(calls, idle_cores):
+        if not capacity.has_room(calls, self.load.idle_cores, lag_s):
             return False
         self._stretched_s = self._now()
         self.places = self.metrics.max_sessions = calls + 1

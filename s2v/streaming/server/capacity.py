@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 TRIAL_S = 1.0  # of speech, drawn and encoded; the first half only warms up
 PACKETS_S = 0.004  # processor time a frame for Opus in and out, RTP, encryption and bookkeeping
 RESERVE = 0.25  # of the machine, for whatever else it does and for what is not even
+IN_TIME_S = 0.03  # behind their audio: little more than it takes to draw a frame
 MOST = 200  # sessions: one event loop serves no more, however many cores there are
 
 
@@ -51,10 +52,18 @@ class Capacity:
         """How many this machine carries beside what else it does now, 1 or more."""
         return self._sessions(self.busy_cores)
 
-    def has_room(self, sessions: int, idle_cores: float) -> bool:
-        """Whether one more than these is carried on the cores that are idle now, while these are served."""
+    def has_room(self, sessions: int, idle_cores: float | None, lag_s: float) -> bool:
+        """Whether one more than these is carried, by how these are served now.
+
+        Args:
+            idle_cores: None: not known.
+            lag_s: how far faces are behind their audio; 0: not known.
+        """
+        if sessions < self._sessions(busy_cores=0.0) and 0 < lag_s < IN_TIME_S:
+            return True  # the others are busy with what gives way to us
         cost_s = self.encode_s + PACKETS_S + (0.0 if self.shared else self.draw_s)
-        return sessions < min(self._by_runtime, MOST) and idle_cores - RESERVE * self.cores >= cost_s * self.fps
+        idle_s = 0.0 if idle_cores is None else (idle_cores - RESERVE * self.cores) / self.fps
+        return sessions < min(self._by_runtime, MOST) and idle_s >= cost_s
 
     @property
     def _by_runtime(self) -> int:
@@ -108,8 +117,9 @@ def measure(
     noise = np.random.default_rng(0).normal(0, 0.1, round(TRIAL_S * ENGINE_HZ)).astype(np.float32).clip(-1, 1)
     draw: list[float] = []
     encode: list[float] = []
+    looked_s = looked_cpu_s = 0.0
     with avatar.engine(CALL_PIXELS) as engine:
-        fps, first_s, first_cpu_s = engine.spec.fps, time.monotonic(), cpu_s()
+        fps, first_s = engine.spec.fps, time.monotonic()
         idle = idle or IdleCores()
         for start in range(0, len(noise), ENGINE_HZ // fps):  # one frame a call, as in a call ...
             # ... and when it is due: one that rests in between finds its caches cold
@@ -118,12 +128,15 @@ def measure(
             frames = engine.push(noise[start : start + ENGINE_HZ // fps])
             if frames:
                 draw.append((cpu_s() - began_s) / len(frames))
+            if frames and len(draw) == 1:  # only now the time of those that draw for us is known
+                idle.look()
+                looked_s, looked_cpu_s = time.monotonic(), cpu_s()
             for frame in frames:
                 began_s = time.process_time()
                 encoder.encode(_video(frame.pixels, frame.index, fps))
                 encode.append(time.process_time() - began_s)
         idle_cores = idle.look()
-        own_cores = (cpu_s() - first_cpu_s) / (time.monotonic() - first_s)
+        own_cores = (cpu_s() - looked_cpu_s) / (time.monotonic() - looked_s)
     cores = usable_cores()
     busy_cores = 0.0
     if idle_cores is not None:  # others may use what a quota keeps from us

@@ -11,7 +11,7 @@ from pathlib import Path
 LOOK_EVERY_S = 0.25
 LOOKS_FOR_CORES = 8  # two seconds: the kernel counts in hundredths
 MEMORY = 0.8  # of the running mean, a look: about a second
-FIELDS_THAT_GIVE_WAY = (1, 3, 4)  # nice, idle, iowait; see proc(5). Programs of low priority let others go first
+IDLE_FIELDS = (3, 4)  # idle, iowait; see proc(5). Not nice: priorities hold within one group of processes only
 
 
 class IdleCores:
@@ -24,7 +24,7 @@ class IdleCores:
         self._before = self._read()
 
     def look(self) -> float | None:
-        """How many since the look before, those busy for programs of low priority included; None: nobody tells."""
+        """How many since the look before; None: nobody tells."""
         before, self._before = self._before, self._read()
         if before is None or self._before is None or self._before[1] <= before[1]:
             return None
@@ -38,7 +38,7 @@ class IdleCores:
             for line in self._stat.read_text(encoding="ascii").splitlines():
                 name, *fields = line.split()
                 if name[:3] == "cpu" and name[3:].isdecimal() and (allowed is None or int(name[3:]) in allowed):
-                    ticks += sum(int(fields[field]) for field in FIELDS_THAT_GIVE_WAY)
+                    ticks += sum(int(fields[field]) for field in IDLE_FIELDS)
             return ticks / os.sysconf("SC_CLK_TCK"), self._now()
         except (OSError, ValueError, IndexError, AttributeError):  # not Linux, or a container that hides it
             return None

@@ -20,19 +20,19 @@ from s2v.streaming.server.machine_load import LOOK_EVERY_S, LOOKS_FOR_CORES, Idl
 TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 
-def write_stat(root: Path, idle_s: float, nice_s: float = 0.0) -> None:
+def write_stat(root: Path, idle_s: float, waits_s: float = 0.0) -> None:
     """Of as many cores as this machine has, all alike; and one more that we may not use."""
     (root / "proc").mkdir(exist_ok=True)
     allowed = os.sched_getaffinity(0)
     lines = ["cpu  1 2 3 4 5 6 7 8 9 10"]
     for core in sorted({*allowed, max(allowed) + 1}):
         idle = round(idle_s * TICKS) if core in allowed else 10**9
-        lines.append(f"cpu{core} 500 {round(nice_s * TICKS)} 300 {idle} 0 0 0 0 0 0")
+        lines.append(f"cpu{core} 500 {round(3 * idle_s * TICKS)} 300 {idle} {round(waits_s * TICKS)} 0 0 0 0 0")
     (root / "proc/stat").write_text("\n".join([*lines, "intr 1 2 3", ""]), encoding="ascii")
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="not Linux")
-def test_cores_are_idle_that_nobody_uses_or_only_programs_that_give_way(tmp_path: Path) -> None:
+def test_cores_are_idle_that_nobody_uses_or_only_waits_with(tmp_path: Path) -> None:
     time = VirtualTime()
     write_stat(tmp_path, 100.0)
     idle = IdleCores(tmp_path, time.now)
@@ -89,9 +89,17 @@ def test_what_other_programs_use_is_not_promised_to_callers() -> None:
 
 
 def test_another_is_carried_on_cores_that_idle_beyond_the_reserve() -> None:
-    assert capacity().has_room(1, idle_cores=1.01) and not capacity().has_room(1, idle_cores=0.99)  # 25 * 20 ms + 25 %
-    assert capacity(shared=True).has_room(1, idle_cores=0.73), "it is drawn already"
-    assert not capacity(network_s=0.02).has_room(1, idle_cores=2.0), "the one runtime carries no more"
+    assert capacity().has_room(5, 1.01, 0.0) and not capacity().has_room(5, 0.99, 0.0)  # 25 * 20 ms, and 25 %
+    assert capacity(shared=True).has_room(9, 0.73, 0.0), "it is drawn already"
+    assert not capacity(network_s=0.02).has_room(1, 2.0, 0.0), "the one runtime carries no more"
+    assert not capacity().has_room(5, None, 0.0)
+
+
+def test_another_is_carried_while_faces_are_in_time_though_others_use_all_cores() -> None:
+    busy = capacity(busy_cores=2.0)
+    assert busy.has_room(2, 0.0, 0.02), "they give way"
+    assert not busy.has_room(3, 0.0, 0.02), "three are carried by a machine that has nothing else to do"
+    assert not busy.has_room(2, 0.0, 0.05) and not busy.has_room(2, 0.0, 0.0)
 
 
 class FakeCall:
@@ -117,15 +125,15 @@ def manager_of(lags_s: list[float], time: VirtualTime, **options: Any) -> tuple[
 
 def test_a_full_server_looks_again_whether_the_machine_is_idle_now() -> None:
     time = VirtualTime()
-    manager, _ = manager_of([0.02], time, max_sessions=1, capacity=capacity(busy_cores=2.0))
+    manager, _ = manager_of([0.05], time, max_sessions=1, capacity=capacity(busy_cores=2.0))
     assert manager.refusal() == ("the only place is taken by other callers: try again in a minute", 60)
     manager.load.idle_cores = 1.5
     assert manager.refusal() is None and manager.places == 2 == manager.metrics.max_sessions
-    manager._calls.add(FakeCall(0.02))  # type: ignore[arg-type]
+    manager._calls.add(FakeCall(0.05))  # type: ignore[arg-type]
     assert manager.refusal() == ("all 2 places are taken by other callers: try again in a minute", 60)
     time.now_s += SETTLED_AFTER_S
     assert manager.refusal() is None, "and it idles still"
-    fixed, _ = manager_of([0.02], time, max_sessions=1)
+    fixed, _ = manager_of([0.05], time, max_sessions=1)
     fixed.load.idle_cores = 2.0
     assert fixed.refusal() is not None, "a number that somebody gave is kept"
 
