@@ -10,7 +10,7 @@ from pathlib import Path
 
 LOOK_EVERY_S = 0.25
 LOOKS_FOR_CORES = 8  # two seconds: the kernel counts in hundredths
-MEMORY = 0.8  # of the running mean, a look: about a second
+MEMORY = 0.95  # of the running mean, a look: five seconds, for one hiccup is no reason to refuse anybody
 IDLE_FIELDS = (3, 4)  # idle, iowait; see proc(5). Not nice: priorities hold within one group of processes only
 
 
