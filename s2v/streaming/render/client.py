@@ -28,6 +28,7 @@ from s2v.streaming.render.remote_engine import RemoteEngine, answer, send
 
 START_WITHIN_S = 120.0  # a busy machine opens a runtime in a few seconds
 FIND_WITHIN_S = 60.0
+TOO_SLOW = "close other programs, or choose another --backend"
 CALL_WITHIN_S = 20.0  # a process that stands still is replaced in that time, if it can be
 HANDSHAKE_WITHIN_S = 10.0
 STOP_WITHIN_S = 5.0
@@ -197,6 +198,8 @@ class RenderClient:
             self._process = process  # `close` ends it
         theirs.close()
         try:
+            if not ours.poll(START_WITHIN_S):
+                raise BackendError(f"the process that draws has not started within {START_WITHIN_S:g} s: {TOO_SLOW}")
             opened = answer(ours, START_WITHIN_S)
         except BaseException as error:
             process.kill()

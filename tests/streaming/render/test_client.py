@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from multiprocessing import AuthenticationError, Pipe
+from multiprocessing import AuthenticationError, Pipe, active_children
 from multiprocessing.connection import Client, Connection, answer_challenge, deliver_challenge
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
@@ -307,6 +307,13 @@ def test_a_process_that_cannot_be_started_again_is_told_of_and_closing_waits_for
     while renderer.trouble:  # it is tried again
         time.sleep(0.05)
     avatar.engine("i420").close()
+
+
+def test_a_process_that_never_gets_ready_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("s2v.streaming.render.client.START_WITHIN_S", 0.0)
+    with pytest.raises(BackendError, match="has not started within 0 s: close other programs"):
+        RenderClient(options())
+    assert not any(child.name == "s2v-render" for child in active_children() if child.exitcode is None)
 
 
 def test_it_does_not_outlive_its_parent() -> None:
