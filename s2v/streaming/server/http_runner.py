@@ -67,10 +67,12 @@ def listening(host: str, port: int) -> Iterator[list[socket.socket]]:
 def _bind(host: str, port: int, found: list[socket.socket]) -> None:
     missing: OSError | None = None
     try:
-        for family, kind, protocol, _, address in _addresses(host, port):
+        addresses = _addresses(host, port)
+        for family, kind, protocol, _, address in addresses:
             found.append(socket.socket(family, kind, protocol))
+            place = (address[0], found[0].getsockname()[1] if len(found) > 1 else port, *address[2:])
             try:
-                _listen(found[-1], (address[0], found[0].getsockname()[1] if len(found) > 1 else port, *address[2:]))
+                _listen(found[-1], place, alone=len(addresses) == 1)
             except OSError as error:
                 if error.errno != errno.EADDRNOTAVAIL:
                     raise
@@ -99,11 +101,11 @@ def _addresses(host: str, port: int) -> list[tuple[int, int, int, str, tuple[Any
     return list(dict.fromkeys(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)))
 
 
-def _listen(wanted: socket.socket, address: tuple[Any, ...]) -> None:
+def _listen(wanted: socket.socket, address: tuple[Any, ...], alone: bool) -> None:
     if sys.platform != "win32":  # there it would let two servers have one port
         wanted.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if wanted.family == socket.AF_INET6:
-        wanted.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        wanted.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not alone)  # "::" is for IPv4 as well
     wanted.bind(address)
     wanted.listen(WAITING)  # at once: until somebody listens, others may bind the same
 
