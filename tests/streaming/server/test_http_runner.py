@@ -149,8 +149,10 @@ def test_an_address_that_is_not_ours_is_left_out_unless_there_is_no_other(monkey
 
 def test_a_server_on_all_addresses_of_ipv6_is_reached_by_ipv4_too() -> None:
     try:
-        with listening("::", 0) as (bound,):
-            with socket.create_connection(("127.0.0.1", bound.getsockname()[1]), timeout=10):
-                pass
+        with (
+            listening("::", 0) as (bound,),
+            socket.create_connection(("127.0.0.1", bound.getsockname()[1]), timeout=10),
+        ):
+            pass
     except StreamError as error:
         pytest.skip(str(error))
