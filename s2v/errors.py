@@ -9,6 +9,7 @@ S2vError                     the input or the machine is wrong: one line, exit c
 │   └── SeveralFacesError    more than one person: choose with --face-index
 ├── ModelError               a model file is not ours, damaged, or made for another spec
 ├── BackendError             a runtime is missing, or was fed the wrong shape
+│   └── UnavailableError     this machine cannot take one more now: try again later
 ├── DataError                training data cannot be used
 ├── OutputError              a result cannot be written
 └── StreamError              a live session cannot be opened or kept
@@ -60,6 +61,10 @@ class ModelError(S2vError):
 
 class BackendError(S2vError):
     """A runtime is missing, or was fed the wrong shape."""
+
+
+class UnavailableError(BackendError):
+    """This machine cannot take one more now: try again later."""
 
 
 class DataError(S2vError):

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -132,6 +133,17 @@ def test_wrong_usage_is_exit_code_2(argv: list[str], capsys: pytest.CaptureFixtu
         main(argv)
     assert end.value.code == 2
     assert capsys.readouterr().err.startswith("usage: s2v")
+
+
+def test_a_port_in_use_is_told_before_anything_is_loaded(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("s2v.media.audio_file.read_audio", _raising(ZeroDivisionError()))
+    monkeypatch.setattr("s2v.streaming.render.client.RenderClient", _raising(ZeroDivisionError()))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert main(["live", "--port", port]) == 2
+    assert capsys.readouterr().err == f"s2v: port {port} on 127.0.0.1 is in use: stop the other server or pass --port\n"
 
 
 def test_looping_nothing_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import ExitStack
 
 from s2v.bundled import BUNDLED_VOICE
 from s2v.commands.command import Command
@@ -27,16 +28,12 @@ def _run(args: argparse.Namespace) -> int:
     if args.list_mics:
         return print_microphones(args.json)
     broadcast_source, asked = broadcast_source_of(args), avatar_options(args)
+    access, tls, ice_servers = access_of(args), tls_of(args), ice_servers_of(args)
     from s2v.machine import use_few_arenas
     from s2v.media.audio_file import read_audio
     from s2v.streaming.server.call_manager import LiveOptions
+    from s2v.streaming.server.http_runner import listening
     from s2v.streaming.server.serve import run_live
-
-    use_few_arenas()  # before the runtime starts its threads
-    access, tls, ice_servers = access_of(args), tls_of(args), ice_servers_of(args)
-    clip = read_audio(args.audio) if args.audio else None
-    shared = clip is not None or broadcast_source is not None
-    sample = None if shared or args.listen else read_audio(BUNDLED_VOICE)
 
     def on_ready(url: str) -> None:
         print(f"open {url} in a browser (Ctrl-C stops)", flush=True)
@@ -45,13 +42,21 @@ def _run(args: argparse.Namespace) -> int:
 
             webbrowser.open(url)
 
-    with open_served_faces(args, shared) as served:
+    access.refuse_open_host(args.host)
+    use_few_arenas()  # before the runtime starts its threads
+    with ExitStack() as stack:
+        bound = stack.enter_context(listening(args.host, args.port))  # a port in use is told before anything is loaded
+        clip = read_audio(args.audio) if args.audio else None
+        shared = clip is not None or broadcast_source is not None
+        sample = None if shared or args.listen else read_audio(BUNDLED_VOICE)
+        served = stack.enter_context(open_served_faces(args, shared))
         options = LiveOptions(
             served.avatar,
             clip,
             sample,
             args.loop,
             served.max_sessions,
+            served.capacity,
             access=access,
             ice_servers=ice_servers,
             faces=served.faces,
@@ -62,7 +67,7 @@ def _run(args: argparse.Namespace) -> int:
             mood=None if args.no_idle else asked.mood,
             listens=args.listen,
         )
-        ended_by = run_live(options, args.host, args.port, on_ready, tls)
+        ended_by = run_live(options, args.host, args.port, on_ready, tls, bound)
     return 128 + ended_by
 
 

@@ -36,6 +36,16 @@ TOKEN = "a-token-for-the-tests"
 class _NoRuntime:
     batches = rows = 0
     pid = os.getpid()
+    trouble: str | None = None
+    restart_failed = False
+
+
+class _Restarting(_NoRuntime):
+    trouble = "the process that draws stands still, another is being started"
+
+
+class _NotStarting(_Restarting):
+    restart_failed = True
 
 
 def _refuse() -> FakeEngine:
@@ -80,6 +90,8 @@ SERVERS: dict[str, Callable[[], LiveOptions]] = {
         _refuse, broadcast_source=BroadcastSource("push", PushSource, waits_for_subscribers=True)
     ),
     "failing": lambda: live(_fails_later, sample_clip=tone_clip(60.0)),
+    "restarting": lambda: live(FakeEngine, sample_clip=tone_clip(1.0), runtime=_Restarting()),
+    "not starting": lambda: live(FakeEngine, sample_clip=tone_clip(1.0), runtime=_NotStarting()),
     "full": lambda: live(FakeEngine, sample_clip=tone_clip(1.0), max_sessions=0),
 }
 

@@ -16,6 +16,7 @@ from s2v.commands.options.face import avatar_options
 if TYPE_CHECKING:
     from s2v.engine.avatar import Avatar
     from s2v.streaming.render.client import RenderClient
+    from s2v.streaming.server.capacity import Capacity
     from s2v.streaming.server.face_store import FaceOptions
 
 MOST_SESSIONS = 1000
@@ -30,6 +31,7 @@ class ServedFaces:
     avatar: Avatar
     faces: FaceOptions
     max_sessions: int
+    capacity: Capacity | None  # what was measured, where nobody gave a number
     runtime: RenderClient
 
 
@@ -62,13 +64,13 @@ def open_served_faces(args: argparse.Namespace, shared: bool) -> Iterator[Served
     renderer = RenderClient(avatar_options(args))
     try:
         avatar = renderer.enrol(photo, face_index=args.face_index)
-        sessions = args.max_sessions
+        sessions, capacity = args.max_sessions, None
         if sessions is None:
             capacity = measure(avatar, renderer, shared, lambda: time.process_time() + renderer.cpu_s)
             log.info("this machine carries %s", capacity)
             sessions = capacity.sessions
         uploads = None if args.no_uploads else UploadLimits()
-        yield ServedFaces(avatar, FaceOptions(renderer, tuple(gallery), uploads), sessions, renderer)
+        yield ServedFaces(avatar, FaceOptions(renderer, tuple(gallery), uploads), sessions, capacity, renderer)
     finally:
         renderer.close()
 

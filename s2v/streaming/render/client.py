@@ -1,8 +1,8 @@
 """An avatar factory in a process of its own, as its parent sees it: same surface, and its faults end there.
 
 Python runs one thread at a time. With drawing and sending in one process, three sessions had 12 frames a second while
-a third of the machine stood idle; see docs/LOG.md, "Two processes". A process that has ended is begun anew by whoever
-needs it next; the sessions it drew for end with an error.
+a third of the machine stood idle; see docs/LOG.md, "Two processes". A process that has ended, or that no longer answers
+its heartbeat, is replaced; the sessions it drew for end with an error.
 """
 
 from __future__ import annotations
@@ -15,19 +15,24 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from multiprocessing.connection import Client, Connection
+from multiprocessing.connection import Client, Connection, answer_challenge, deliver_challenge
 from multiprocessing.process import BaseProcess
 
 from s2v.engine.avatar import Avatar, AvatarOptions, Photo, picture_of
-from s2v.errors import BackendError
+from s2v.errors import BackendError, S2vError, UnavailableError
 from s2v.spec import LipSyncSpec
+from s2v.streaming.render.frame_memory import sweep
+from s2v.streaming.render.heartbeat import BEAT_S, Heartbeat
 from s2v.streaming.render.process import FindFace, FoundFace, Opened, serve_renderer
 from s2v.streaming.render.remote_engine import RemoteEngine, answer, send
 
 START_WITHIN_S = 120.0  # a busy machine opens a runtime in a few seconds
 FIND_WITHIN_S = 60.0
+TOO_SLOW = "close other programs, or choose another --backend"
+CALL_WITHIN_S = 20.0  # a process that stands still is replaced in that time, if it can be
+HANDSHAKE_WITHIN_S = 10.0
 STOP_WITHIN_S = 5.0
-ENDING_S = 2.0  # from a process's last word until it can be told that it has ended
+LONGEST_PAUSE_S = 30.0  # between attempts to start a process that does not start
 
 log = logging.getLogger(__name__)
 
@@ -35,20 +40,29 @@ log = logging.getLogger(__name__)
 class RenderClient:
     """Owns the process. Fills `AvatarFactory`; may be used by any thread."""
 
-    def __init__(self, options: AvatarOptions) -> None:
+    def __init__(self, options: AvatarOptions, beat_s: float = BEAT_S) -> None:
         """Start the process and wait until its runtime, which all engines share, is open.
 
+        Args: beat_s: see `Heartbeat`.
         Raises: BackendError, ModelError: model, runtime or place to draw at cannot be used, or the process does not
             start.
         """
         self._options = options
+        self._beat_s = beat_s
         self._authkey = secrets.token_bytes(32)
-        self._starting = threading.Lock()
+        self._changed = threading.Condition()  # of the three that follow
+        self._trouble: str | None = None
+        self._restart_failed = False
         self._closed = False
-        self._process, self._pipe, self._opened = self._start()
+        self._ending = threading.Event()
         self.batches = 0  # as of `BatchingBackend`, since the process began ...
         self.rows = 0
         self.cpu_s = 0.0  # ... and its processor time, both as last heard of
+        sweep()
+        self._process, self._pipe, self._opened = self._start()
+        self._heartbeat = Heartbeat(self._pipe, beat_s)
+        self._keeper = threading.Thread(target=self._keep, name="s2v-keeper", daemon=True)
+        self._keeper.start()
 
     @property
     def spec(self) -> LipSyncSpec:
@@ -67,6 +81,16 @@ class RenderClient:
     @property
     def pid(self) -> int:
         return self._opened.pid
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing can be drawn now, in one line."""
+        return self._trouble or ("the process that draws does not answer" if self._heartbeat.late else None)
+
+    @property
+    def restart_failed(self) -> bool:
+        """There is no process, and the last attempt to start one has failed."""
+        return self._restart_failed
 
     def enrol(self, photo: Photo, name: str = "the photo", face_index: int | None = None) -> Avatar:
         """See `AvatarFactory.enrol`. Raises: BackendError, the process has ended and cannot be begun anew, too."""
@@ -87,35 +111,79 @@ class RenderClient:
 
     def close(self) -> None:
         """End the process and join it; engines that are still in use end with BackendError. Safe to call twice."""
-        with self._starting:
+        with self._changed:
             self._closed = True
-            _stop(self._process, self._pipe)
+            self._changed.notify_all()
+            self._process.kill()  # nothing is worth finishing; and one that is only just starting ends, too
+        self._ending.set()
+        self._keeper.join()
+        _end(self._process, self._pipe)
 
     def call(self) -> Connection:
-        """A line to the process, which is begun anew if it has ended.
+        """A line to the process; waits for one that is being started in the place of another.
 
-        Raises: BackendError, it cannot be, or this is closed.
+        Raises: UnavailableError, there is none in time. BackendError, this is closed.
         """
-        failure: Exception | None = None
-        for _ in range(2):
-            process, address = self._alive()
-            try:
-                return Client(address, authkey=self._authkey)
-            except (OSError, EOFError, multiprocessing.AuthenticationError) as error:
-                failure = error
-                process.join(ENDING_S)  # perhaps it is just dying: then another can be started
-        raise BackendError(f"the process that draws does not answer ({failure!r:.100}): try again")
+        until_s = time.monotonic() + CALL_WITHIN_S
+        failed: Opened | None = None
+        while True:
+            failed = opened = self._wait_for_process(failed, until_s)
+            with contextlib.suppress(OSError, EOFError, multiprocessing.AuthenticationError):
+                return _shake_hands(Client(opened.address), self._authkey)
 
-    def _alive(self) -> tuple[BaseProcess, str]:
-        """The process, and where it listens."""
-        with self._starting:
+    def _wait_for_process(self, failed: Opened | None, until_s: float) -> Opened:
+        """The process that can be called, another than `failed`."""
+
+        def settled() -> bool:
+            there = self._trouble is None and self._opened is not failed
+            return there or self._closed or self._restart_failed
+
+        with self._changed:
+            self._changed.wait_for(settled, max(until_s - time.monotonic(), 0.0))
             if self._closed:
                 raise BackendError("the renderer is closed: open another")
-            if not self._process.is_alive():
-                log.warning("the process that draws has ended (exit code %s): starting another", self._process.exitcode)
-                _stop(self._process, self._pipe)
+            if self._trouble is not None or self._opened is failed:
+                raise UnavailableError(
+                    f"{self._trouble or 'the process that draws does not answer'}: try again in a minute"
+                )
+            return self._opened
+
+    def _keep(self) -> None:
+        """The life of the thread that looks after the process."""
+        while not self._ending.is_set():
+            if (wrong := self._heartbeat.look()) is None:
+                if self._heartbeat.answered:
+                    self._process.join(self._beat_s)  # returns at once when it ends
+            elif not self._ending.is_set():
+                self._replace(wrong)
+
+    def _replace(self, wrong: str) -> None:
+        """End the process and start another, again and again until it starts or this is closed."""
+        with self._changed:
+            self._trouble = f"the process that draws {wrong}, another is being started"
+        self._process.kill()  # also one that is stopped
+        _end(self._process, self._pipe)
+        log.warning("the process that draws %s (exit code %s): starting another", wrong, self._process.exitcode)
+        pause_s = 1.0
+        while not self._ending.is_set():
+            try:
                 self._process, self._pipe, self._opened = self._start()
-            return self._process, self._opened.address
+                self._heartbeat = Heartbeat(self._pipe, self._beat_s)
+            except (S2vError, OSError) as error:
+                if self._ending.is_set():
+                    return
+                log.warning("the process that draws does not start, next attempt in %g s: %s", pause_s, error)
+                with self._changed:
+                    self._trouble = f"the process that draws {wrong} and cannot be started ({str(error)[:200]})"
+                    self._restart_failed = True
+                    self._changed.notify_all()
+                self._ending.wait(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            else:
+                with self._changed:
+                    self._trouble, self._restart_failed = None, False
+                    self._changed.notify_all()
+                return
 
     def _start(self) -> tuple[BaseProcess, Connection, Opened]:
         context = multiprocessing.get_context("spawn")  # a fork would carry threads and locks along
@@ -123,16 +191,39 @@ class RenderClient:
         level = logging.getLogger("s2v").getEffectiveLevel()
         arguments = (self._options, level, self._authkey, theirs)
         process = context.Process(target=serve_renderer, args=arguments, name="s2v-render", daemon=True)
-        with _signals_wait():
+        with self._changed, _signals_wait():
+            if self._closed:
+                raise BackendError("the renderer is closed: open another")
             process.start()
+            self._process = process  # `close` ends it
         theirs.close()
         try:
+            if not ours.poll(START_WITHIN_S):
+                raise BackendError(f"the process that draws has not started within {START_WITHIN_S:g} s: {TOO_SLOW}")
             opened = answer(ours, START_WITHIN_S)
-        except BaseException:
-            _stop(process, ours)
+        except BaseException as error:
+            process.kill()
+            _end(process, ours)
+            if isinstance(error, UnavailableError):
+                raise BackendError(
+                    f"the process that draws ended while it started (exit code {process.exitcode})"
+                ) from None
             raise
         assert isinstance(opened, Opened)
         return process, ours, opened
+
+
+def _shake_hands(line: Connection, authkey: bytes) -> Connection:
+    """As `Client` does with a key, but not for ever. Raises: OSError, EOFError, AuthenticationError."""
+    try:
+        if not line.poll(HANDSHAKE_WITHIN_S):
+            raise TimeoutError
+        answer_challenge(line, authkey)
+        deliver_challenge(line, authkey)
+    except BaseException:
+        line.close()
+        raise
+    return line
 
 
 @contextlib.contextmanager
@@ -148,11 +239,8 @@ def _signals_wait() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _stop(process: BaseProcess, pipe: Connection) -> None:
-    with contextlib.suppress(OSError):
-        pipe.close()  # it ends by itself then
-    ends_s = time.monotonic() + STOP_WITHIN_S
+def _end(process: BaseProcess, pipe: Connection) -> None:
+    """Of one that was killed; one that hangs in a driver cannot be waited for."""
     process.join(STOP_WITHIN_S)
-    if process.exitcode is None:
-        process.kill()
-        process.join(max(ends_s - time.monotonic(), 1.0))
+    with contextlib.suppress(OSError):
+        pipe.close()

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from s2v.engine.avatar import CALL_PIXELS
 from s2v.engine.compositor.pixel_format import to_i420
 from s2v.errors import BackendError, S2vError
+from s2v.streaming.render.heartbeat import Deadlines
 
 if TYPE_CHECKING:
     from s2v.engine.avatar import Avatar, AvatarOptions
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 SLOTS = 2  # frames that an engine hands over at once: as many as a live chunk gives
 KEPT_AVATARS = 8  # besides those that engines hold
 BACKLOG = 64
+DRAW_WITHIN_S = 3.0  # some hundred times what a frame takes
+PREPARE_WITHIN_S = 45.0  # a face
 
 log = logging.getLogger(__name__)
 
@@ -127,9 +130,9 @@ def serve_renderer(options: AvatarOptions, log_level: int, authkey: bytes, pipe:
     except S2vError as error:
         pipe.send(error)
         return  # whatever is open ends with the process
-    threading.Thread(target=_end_with_parent, args=(pipe,), daemon=True).start()
-    pipe.send(Opened(address, os.getpid(), backend.spec, backend.name, backend.row_s))
     handler = RequestHandler(factory, backend, authkey)
+    pipe.send(Opened(address, os.getpid(), backend.spec, backend.name, backend.row_s))
+    threading.Thread(target=_answer_parent, args=(pipe, handler.deadlines), daemon=True).start()
     while True:
         try:
             line = listener.accept()
@@ -146,6 +149,7 @@ class RequestHandler:
         self._factory = factory
         self._backend = backend
         self._authkey = authkey
+        self.deadlines = Deadlines()
         self._lock = threading.Lock()
         self._avatars: OrderedDict[str, Avatar] = OrderedDict()
 
@@ -169,20 +173,24 @@ class RequestHandler:
                 line.send(BackendError(f"drawing failed: {error!r:.300}"))
 
     def _find(self, request: FindFace) -> FoundFace:
-        avatar = self._factory.enrol(request.photo, request.name, request.face_index)
-        return FoundFace(avatar.face, avatar.still_bgr)
+        with self.deadlines.within(PREPARE_WITHIN_S):
+            avatar = self._factory.enrol(request.photo, request.name, request.face_index)
+            return FoundFace(avatar.face, avatar.still_bgr)
 
     def _serve_engine(self, line: Connection, request: OpenEngine) -> None:
         memory = SharedMemory(request.memory)
         try:
-            engine = self._avatar(line, request.avatar_id).engine(CALL_PIXELS, request.mood)
+            avatar = self._avatar(line, request.avatar_id)
+            with self.deadlines.within(PREPARE_WITHIN_S):
+                engine = avatar.engine(CALL_PIXELS, request.mood)
             try:
                 slots = np.ndarray(slots_shape(engine.frame_size), np.uint8, memory.buf)
                 line.send(None)
                 while True:
                     asked: Draw = line.recv()
                     engine.articulation, engine.liveliness = asked.articulation, asked.liveliness
-                    frames = engine.flush() if asked.pcm is None else engine.push(asked.pcm, asked.heard)
+                    with self.deadlines.within(DRAW_WITHIN_S):
+                        frames = engine.flush() if asked.pcm is None else engine.push(asked.pcm, asked.heard)
                     self._hand_over(line, slots, frames)
             finally:
                 engine.close()
@@ -206,7 +214,9 @@ class RequestHandler:
             avatar = self._avatars.get(avatar_id)
         if avatar is None:
             line.send(WantsFace())
-            avatar = self._factory.avatar_of(line.recv())
+            face = line.recv()
+            with self.deadlines.within(PREPARE_WITHIN_S):
+                avatar = self._factory.avatar_of(face)
         with self._lock:
             self._avatars[avatar_id] = avatar
             self._avatars.move_to_end(avatar_id)
@@ -229,10 +239,12 @@ def put(pixels: NDArray[np.uint8], slot: NDArray[np.uint8]) -> None:
         to_i420(pixels, slot)
 
 
-def _end_with_parent(pipe: Connection) -> None:
-    """Nothing is worth finishing when there is nobody to draw for; runtimes are slow to leave."""
-    with contextlib.suppress(EOFError, ConnectionError):
-        pipe.recv()
+def _answer_parent(pipe: Connection, deadlines: Deadlines) -> None:
+    """See `Heartbeat`. Nothing is worth finishing when there is nobody to draw for; runtimes are slow to leave."""
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            pipe.recv()
+            pipe.send(deadlines.overdue)
     os._exit(0)
 
 

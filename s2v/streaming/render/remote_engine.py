@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from multiprocessing.connection import Connection
 from multiprocessing.shared_memory import SharedMemory
-from pathlib import Path
 from typing import Any, Protocol, Self
 
 import cv2
@@ -19,13 +17,14 @@ from s2v.engine.compositor.pixel_format import PixelFormat
 from s2v.engine.face.articulation import check_articulation
 from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.lipsync import DrawnFrame
-from s2v.errors import BackendError, S2vError
+from s2v.errors import BackendError, S2vError, UnavailableError
 from s2v.spec import LipSyncSpec
+from s2v.streaming.render.frame_memory import reserve
 from s2v.streaming.render.process import Draw, Drawn, OpenEngine, WantsFace, slots_shape
 
 ANSWER_WITHIN_S = 15.0  # an engine; more than `batcher.PATIENCE_S`, whose reason is the better one
 OPEN_WITHIN_S = 60.0  # a face that is new to the process is prepared first
-SHARED_MEMORY = Path("/dev/shm")
+ENDED = "the process that draws has ended, another is being started: call again"
 
 
 class RenderProcess(Protocol):
@@ -70,7 +69,7 @@ class RemoteEngine:
         height_px, width_px = face.photo.shape[:2]
         self.frame_size = width_px, height_px
         slots = slots_shape(self.frame_size)
-        memory = _shared_memory(int(np.prod(slots)))
+        memory = reserve(int(np.prod(slots)))
         try:
             self._line = renderer.call()
         except BaseException:
@@ -167,7 +166,7 @@ def send(line: Connection, what: Any) -> None:
     try:
         line.send(what)
     except OSError:
-        raise BackendError("the process that draws has ended: call again") from None
+        raise UnavailableError(ENDED) from None
 
 
 def answer(line: Connection, within_s: float) -> Any:
@@ -177,19 +176,7 @@ def answer(line: Connection, within_s: float) -> Any:
             raise BackendError(f"the process that draws has not answered within {within_s:g} s: serve fewer sessions")
         said = line.recv()
     except (EOFError, OSError):
-        raise BackendError("the process that draws has ended: call again") from None
+        raise UnavailableError(ENDED) from None
     if isinstance(said, S2vError):
         raise said
     return said
-
-
-def _shared_memory(size: int) -> SharedMemory:
-    """Raises: BackendError, there is not as much left: the system would say so by killing who writes there."""
-    if SHARED_MEMORY.is_dir() and hasattr(os, "statvfs"):
-        space = os.statvfs(SHARED_MEMORY)
-        if (left := space.f_bavail * space.f_frsize) < size:
-            raise BackendError(
-                f"{SHARED_MEMORY} has {left >> 10} KiB left, a session needs {size >> 10}: make it larger "
-                "(docker run --shm-size), or serve fewer sessions"
-            )
-    return SharedMemory(create=True, size=size)

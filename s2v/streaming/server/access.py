@@ -3,7 +3,7 @@
     without a token   the server listens on loopback only; the Host header must name loopback, because a foreign
                       name that was made to point here (DNS rebinding) would make its page ours
     with a token      `Authorization: Bearer TOKEN`, or a visit to /?token=TOKEN, which leaves a cookie;
-                      open are only /health, the icon and the page's own files
+                      open are only /health, /ready, the icon and the page's own files
 
 Whatever changes something, and every WebSocket, must come from our own page or from no page at all (Origin).
 """
@@ -26,7 +26,7 @@ from aiohttp import web
 from s2v.errors import StreamError
 
 STATIC = Path(__file__).parents[1] / "static"
-OPEN_PATHS = ("/health", "/favicon.ico")
+OPEN_PATHS = ("/health", "/ready", "/favicon.ico")
 OPEN_FOLDER = "/static/"
 READING = ("GET", "HEAD", "OPTIONS")
 COOKIE_NAME_CHARACTERS = 8  # of the digest: two servers on one host (cookies know no ports) need two names

@@ -10,9 +10,10 @@ from typing import get_args
 from aiohttp import web
 
 from s2v.engine.behaviour.mood import Mood
-from s2v.errors import S2vError, StreamError
+from s2v.errors import S2vError, StreamError, UnavailableError
+from s2v.streaming.server import health
 from s2v.streaming.server.access import STATIC, guard
-from s2v.streaming.server.call_manager import CALL_MANAGER, CallManager, LiveOptions
+from s2v.streaming.server.call_manager import BUSY_FOR_S, CALL_MANAGER, CallManager, LiveOptions
 from s2v.streaming.server.face_routes import STORE, config_of, tend
 from s2v.streaming.server.face_routes import routes as face_routes
 from s2v.streaming.server.face_store import ONE_FACE, FaceStore, UnknownFaceError
@@ -36,7 +37,7 @@ def create_app(options: LiveOptions) -> web.Application:
     middlewares = [call_manager.metrics.middleware(), _one_line_errors, guard(options.access)]
     app = web.Application(client_max_size=OFFER_BYTES, middlewares=middlewares)
     app[STORE], app[CALL_MANAGER] = store, call_manager
-    app.cleanup_ctx.append(tend)
+    app.cleanup_ctx.extend([tend, health.watch])
     app.on_response_prepare.append(_add_headers)
     speech = PushSocket(app[CALL_MANAGER].broadcast if options.shared and options.shared.kind == "push" else None)
     app.on_startup.append(_start_broadcast)
@@ -47,9 +48,9 @@ def create_app(options: LiveOptions) -> web.Application:
             web.get("/favicon.ico", _icon),
             web.get("/still.jpg", _still),
             web.get("/config", _config),
-            web.get("/health", _health),
             web.get("/state", _state),
             web.post("/offer", _offer),
+            *health.routes(),
             *face_routes(),
             *speech.routes(),
             *call_manager.metrics.routes(),
@@ -87,10 +88,6 @@ async def _config(request: web.Request) -> web.Response:
     )
 
 
-async def _health(request: web.Request) -> web.Response:
-    return web.json_response({"status": "ok", "sessions": len(request.app[CALL_MANAGER])})
-
-
 async def _state(request: web.Request) -> web.Response:
     return web.json_response(request.app[CALL_MANAGER].state())
 
@@ -101,8 +98,7 @@ async def _offer(request: web.Request) -> web.Response:
     call_manager = request.app[CALL_MANAGER]
     offer = Offer.from_json(await text_of(request, call_manager.options.connect_within_s))
     if refusal := call_manager.refusal():  # nothing is awaited from here until the call is counted: two cannot share
-        text, retry_after_s = refusal  # the last place
-        return web.json_response({"error": text}, status=503, headers={"Retry-After": str(retry_after_s)})
+        return health.refused(refusal)  # the last place
     return web.json_response(await call_manager.answer(offer))
 
 
@@ -110,13 +106,16 @@ async def _offer(request: web.Request) -> web.Response:
 async def _one_line_errors(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Every refusal is one line of JSON: 400 for a bad request, 500 when our own engine cannot be used."""
+    """Every refusal is one line of JSON: 400 for a bad request, 500 when our own engine cannot be used, 503 not now."""
     try:
         return await handler(request)
     except UnknownFaceError as error:
         return web.json_response({"error": str(error)}, status=404)
     except StreamError as error:
         return web.json_response({"error": str(error)}, status=400)
+    except UnavailableError as error:
+        log.warning("%s", error)
+        return health.refused((str(error), BUSY_FOR_S))
     except S2vError as error:
         log.warning("%s", error)
         return web.json_response({"error": str(error)}, status=500)

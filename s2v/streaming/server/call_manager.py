@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import statistics
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -21,7 +24,9 @@ from s2v.machine import give_memory_back
 from s2v.media.audio_file import ENGINE_HZ, PLAYBACK_HZ, AudioClip
 from s2v.streaming.broadcast.broadcast import Broadcast, BroadcastSource
 from s2v.streaming.server.access import LOOPBACK_ONLY, Access
+from s2v.streaming.server.capacity import Capacity
 from s2v.streaming.server.face_store import ONE_FACE, FaceOptions, FaceStore
+from s2v.streaming.server.machine_load import MachineLoad
 from s2v.streaming.server.metrics import Metrics, RuntimeCounters
 from s2v.streaming.session.session import Session
 from s2v.streaming.sources.file import FileSource
@@ -31,6 +36,8 @@ from s2v.streaming.webrtc.ice import IceServer
 from s2v.streaming.webrtc.offer import Offer
 
 SILENCE = AudioClip(np.zeros(PLAYBACK_HZ, np.float32), np.zeros(ENGINE_HZ, np.float32))  # a second, to be repeated
+BUSY_FOR_S = 10  # whoever is refused shall ask again then
+SETTLED_AFTER_S = 5.0  # until then, a caller who was taken beyond the places does not show in how idle the machine is
 STRAINED_S = 0.1  # faces drawn later than this after their audio: another caller would make it worse for all
 
 
@@ -43,6 +50,9 @@ class LiveOptions:
     sample_clip: AudioClip | None = None  # what the page offers beside the caller's microphone
     loop: bool = False  # begin `clip` again when it ends
     max_sessions: int = 4
+    capacity: Capacity | None = (
+        None  # where it was measured, more than `max_sessions` are taken when less else is to do
+    )
     connect_within_s: float = 8.0  # half a second is usual; whoever closes the page meanwhile holds a place
     silent_after_s: float = 8.0  # a living peer sends receiver reports about every second, also from a hidden page
     access: Access = LOOPBACK_ONLY
@@ -73,8 +83,18 @@ class LiveOptions:
 class CallManager:
     """All calls of one server: opens them, counts them, joins them at the end."""
 
-    def __init__(self, options: LiveOptions, faces: FaceStore) -> None:
+    def __init__(
+        self,
+        options: LiveOptions,
+        faces: FaceStore,
+        load: MachineLoad | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.options = options
+        self.places = options.max_sessions
+        self.load = load or MachineLoad()
+        self._now = now
+        self._stretched_s = -math.inf
         self.metrics = Metrics(options.runtime, options.max_sessions)
         self._faces = faces
         self.broadcast = self._make_broadcast(options.shared) if options.shared is not None else None
@@ -119,15 +139,37 @@ class CallManager:
 
     def refusal(self) -> tuple[str, int] | None:
         """Why no further call can be taken now, and after how many seconds to ask again."""
-        calls, places = [call for call in self._calls if not call.ending], self.options.max_sessions
-        if len(calls) >= places or len(self) >= 2 * places:  # who rings and hangs up all the time must wait as well
-            taken = "the only place is" if places == 1 else f"all {places} places are"
-            return f"{taken} taken by other callers: try again in a minute", 60
+        if (runtime := self.options.runtime) is not None and runtime.trouble is not None:
+            return f"{runtime.trouble}: try again in ten seconds", BUSY_FOR_S
+        calls = [call for call in self._calls if not call.ending]
         # one that has not drawn yet says nothing
-        lags_s = [lag_s for call in calls if call.session is not None and (lag_s := call.session.lag_s) > 0]
-        if lags_s and (lag_s := statistics.median(lags_s)) > STRAINED_S:
-            return f"this machine is busy, its faces are {1000 * lag_s:.0f} ms behind: try again in ten seconds", 10
+        lags_s = [lag_s for call in calls if (lag_s := _lag_s(call)) > 0]
+        lag_s = max(statistics.median(lags_s), self.load.loop_lag_s) if lags_s else 0.0
+        full = len(calls) >= self.places and not self._stretch(len(calls), lag_s)
+        if full or len(self) >= 2 * self.places:  # who rings and hangs up all the time must wait as well
+            taken = "the only place is" if self.places == 1 else f"all {self.places} places are"
+            return f"{taken} taken by other callers: try again in a minute", 60
+        if lag_s > STRAINED_S:
+            text = f"this machine is busy, its faces are {1000 * lag_s:.0f} ms behind: try again in ten seconds"
+            return text, BUSY_FOR_S
         return None
+
+    def tell_who_is_behind(self) -> None:
+        """Callers who are in see slow pictures: tell them why; said again as long as it lasts."""
+        for call in self._calls:
+            if (behind_s := max(_lag_s(call), self.load.loop_lag_s)) > STRAINED_S:
+                call.tell_busy(f"the server's machine is busy, the face is {1000 * behind_s:.0f} ms behind")
+
+    def _stretch(self, calls: int, lag_s: float) -> bool:
+        """Make another place, if the machine is less busy now than when the places were counted."""
+        capacity = self.options.capacity
+        if capacity is None or lag_s > STRAINED_S or self._now() - self._stretched_s < SETTLED_AFTER_S:
+            return False
+        if not capacity.has_room(calls, self.load.idle_cores, lag_s):
+            return False
+        self._stretched_s = self._now()
+        self.places = self.metrics.max_sessions = calls + 1
+        return True
 
     def state(self) -> dict[str, Any]:
         calls = [{"state": call.state, **call.session.stats()} for call in self._calls if call.session is not None]
@@ -168,6 +210,10 @@ class CallManager:
         if self.options.sample_clip is None:
             raise StreamError("this server has no voice to play: use the microphone, or start it with --audio FILE")
         return FileSource(self.options.sample_clip)
+
+
+def _lag_s(call: Call) -> float:
+    return 0.0 if call.session is None else call.session.lag_s
 
 
 CALL_MANAGER = web.AppKey("call_manager", CallManager)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
+import socket
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -15,6 +19,7 @@ from s2v.errors import StreamError
 IDLE_S = 30.0  # a connection that has no request, or not all of its head, is cut then; aiohttp waits an hour
 LINGER_S = 10.0  # after a refusal before the body is there, or a browser that still sends would not see the answer
 OPEN_FILES = 65_536  # more than one address can have connections
+WAITING = 128  # connections that nobody has taken yet
 SHUTDOWN_S = 2.0  # for requests under way when the server ends
 
 
@@ -41,6 +46,68 @@ def make_runner(app: web.Application, idle_s: float = IDLE_S, linger_s: float = 
         lingering_time=linger_s,
         auto_decompress=False,
     )
+
+
+@contextlib.contextmanager
+def listening(host: str, port: int) -> Iterator[list[socket.socket]]:
+    """Every address of this host, to be taken before anything is loaded; who connects early waits until it is served.
+
+    Args: port: 0 takes any free one, the same for all addresses.
+    Raises: StreamError, host and port cannot be bound.
+    """
+    found: list[socket.socket] = []
+    try:
+        _bind(host, port, found)
+        yield found
+    finally:
+        for each in found:
+            each.close()
+
+
+def _bind(host: str, port: int, found: list[socket.socket]) -> None:
+    missing: OSError | None = None
+    try:
+        addresses = _addresses(host, port)
+        for family, kind, protocol, _, address in addresses:
+            found.append(socket.socket(family, kind, protocol))
+            place = (address[0], found[0].getsockname()[1] if len(found) > 1 else port, *address[2:])
+            try:
+                _listen(found[-1], place, alone=len(addresses) == 1)
+            except OSError as error:
+                if error.errno != errno.EADDRNOTAVAIL:
+                    raise
+                found.pop().close()  # "localhost" is ::1 too, also where there is no IPv6
+                missing = error
+        if not found and missing is not None:
+            raise missing
+    except OverflowError:
+        reason = f"port {port} does not exist: pass --port with 0 (any free one) to 65535"
+    except UnicodeError:
+        reason = f"{host!r} is not a host name: check --host"
+    except OSError as error:
+        reason = f"cannot listen on {host}, port {port} ({error.strerror}): check --host"
+        if error.errno == errno.EADDRINUSE:
+            reason = f"port {port} on {host} is in use: stop the other server or pass --port"
+        elif error.errno == errno.EACCES:
+            reason = f"port {port} needs administrator rights: pass --port with 1024 or more"
+    else:
+        return
+    raise StreamError(reason)
+
+
+def _addresses(host: str, port: int) -> list[tuple[int, int, int, str, tuple[Any, ...]]]:
+    """What `socket.getaddrinfo` finds, each once."""
+    flags = socket.AI_PASSIVE
+    return list(dict.fromkeys(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)))
+
+
+def _listen(wanted: socket.socket, address: tuple[Any, ...], alone: bool) -> None:
+    if sys.platform != "win32":  # there it would let two servers have one port
+        wanted.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if wanted.family == socket.AF_INET6:
+        wanted.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not alone)  # "::" is for IPv4 as well
+    wanted.bind(address)
+    wanted.listen(WAITING)  # at once: until somebody listens, others may bind the same
 
 
 def allow_many_files() -> None:

@@ -38,6 +38,12 @@ class RuntimeCounters(Protocol):
     @property
     def pid(self) -> int: ...
 
+    @property
+    def trouble(self) -> str | None: ...  # why nothing can be drawn now
+
+    @property
+    def restart_failed(self) -> bool: ...  # and it does not come back by itself
+
 
 class Metrics(Collector):
     """Of one application, with a registry of its own: two in one process do not meet.
@@ -48,7 +54,7 @@ class Metrics(Collector):
 
     def __init__(self, runtime: RuntimeCounters | None = None, max_sessions: int | None = None) -> None:
         self._runtime = runtime
-        self._max_sessions = max_sessions
+        self.max_sessions = max_sessions
         self.registry = prometheus.CollectorRegistry()
         self._live: set[Session] = set()
         self._ended: Counter[str] = Counter()
@@ -93,8 +99,8 @@ class Metrics(Collector):
         for status, count in self._refused.items():
             refused.add_metric([status], count)
         yield refused
-        if self._max_sessions is not None:
-            yield GaugeMetricFamily("s2v_sessions_max", "Sessions that may be open at a time.", self._max_sessions)
+        if self.max_sessions is not None:
+            yield GaugeMetricFamily("s2v_sessions_max", "Sessions that may be open at a time.", self.max_sessions)
         if self._runtime is not None:
             yield CounterMetricFamily("s2v_network_batches", "Runs of the frame network.", self._runtime.batches)
             yield CounterMetricFamily("s2v_network_frames", "Frames in these runs.", self._runtime.rows)

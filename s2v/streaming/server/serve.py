@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import signal
+import socket
 import ssl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,10 +13,9 @@ from functools import partial
 
 from aiohttp import web
 
-from s2v.errors import StreamError
 from s2v.streaming.server.app import create_app
 from s2v.streaming.server.call_manager import LiveOptions
-from s2v.streaming.server.http_runner import allow_many_files, make_runner
+from s2v.streaming.server.http_runner import allow_many_files, listening, make_runner
 from s2v.streaming.webrtc.aiortc_internals import host_addresses
 from s2v.streaming.webrtc.ice import offer_loopback_when_alone
 
@@ -31,6 +30,7 @@ def run_live(
     port: int = 8080,
     on_ready: Callable[[str], None] | None = None,
     tls: ssl.SSLContext | None = None,
+    bound: Sequence[socket.socket] | None = None,
 ) -> signal.Signals:
     """Serve the page and its calls until SIGINT or SIGTERM; call it from the main thread.
 
@@ -39,10 +39,11 @@ def run_live(
         port: 0 takes any free one.
         on_ready: called with the page's address, the token in it, once it can be opened.
         tls: serve https with this certificate.
+        bound: what `listening` gave for host and port, where it was called before.
     Returns: the signal that ended it; by then every call, task and thread has been joined.
     Raises: StreamError, host and port cannot be bound.
     """
-    return asyncio.run(serve(options, host, port, on_ready, tls))
+    return asyncio.run(serve(options, host, port, on_ready, tls, bound))
 
 
 async def serve(
@@ -51,6 +52,7 @@ async def serve(
     port: int,
     on_ready: Callable[[str], None] | None,
     tls: ssl.SSLContext | None = None,
+    bound: Sequence[socket.socket] | None = None,
 ) -> signal.Signals:
     """What `run_live` runs, for callers with an event loop of their own."""
     options.access.refuse_open_host(host)
@@ -62,10 +64,13 @@ async def serve(
         )
     allow_many_files()
     runner = make_runner(create_app(options))
-    with _handling(ENDING, partial(_end, ended)):
+    with ExitStack() as stack:
+        sockets = stack.enter_context(listening(host, port)) if bound is None else bound
+        stack.enter_context(_handling(ENDING, partial(_end, ended)))
         try:
             await runner.setup()
-            await _bind(runner, host, port, tls)
+            for each in sockets:
+                await web.SockSite(runner, each, ssl_context=tls).start()
             if on_ready is not None:
                 on_ready(_address(runner, tls) + options.access.entrance)
             return await ended
@@ -94,21 +99,6 @@ def _handling(signals: Sequence[signal.Signals], handle: Callable[[signal.Signal
 def _end(ended: asyncio.Future[signal.Signals], number: signal.Signals) -> None:
     if not ended.done():
         ended.set_result(number)
-
-
-async def _bind(runner: web.AppRunner, host: str, port: int, tls: ssl.SSLContext | None) -> None:
-    try:
-        await web.TCPSite(runner, host, port, ssl_context=tls).start()
-    except OverflowError:
-        raise StreamError(f"port {port} does not exist: pass --port with 0 (any free one) to 65535") from None
-    except UnicodeError:
-        raise StreamError(f"{host!r} is not a host name: check --host") from None
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise StreamError(f"port {port} on {host} is in use: stop the other server or pass --port") from None
-        if error.errno == errno.EACCES:
-            raise StreamError(f"port {port} needs administrator rights: pass --port with 1024 or more") from None
-        raise StreamError(f"cannot listen on {host}, port {port} ({error.strerror}): check --host") from None
 
 
 def _address(runner: web.AppRunner, tls: ssl.SSLContext | None) -> str:

@@ -28,8 +28,9 @@ export class Call {
 
   // `wishes`: what else the offer asks for, {face, mood, articulation, liveliness}, each may lack. `audio`: a track that
   // the face says or hears, or null to listen only. `patient`: a full server is asked again, because the place it will
-  // give is the one we have just left. Rejects with the server's reason.
-  async open(input, wishes, audio, patient = false) {
+  // give is the one we have just left. `sendFace`: called when the server has forgotten the face; resolves to its new id, or
+  // to undefined. Rejects with the server's reason.
+  async open(input, wishes, audio, patient = false, sendFace = async () => undefined) {
     const { pc } = this;
     if (audio) this.#sender = pc.addTransceiver(audio, { direction: "sendrecv", streams: [new MediaStream([audio])] }).sender;
     else pc.addTransceiver("audio", { direction: "recvonly" });
@@ -48,7 +49,7 @@ export class Call {
     await gathered(pc);
     if (this.#closed) return;
     const offer = { type: "offer", sdp: pc.localDescription.sdp, input, ...wishes }; // JSON leaves out what is undefined
-    const answer = await this.#ask(offer, patient ? performance.now() + LEAVING_MS : 0);
+    const answer = await this.#ask(offer, patient ? performance.now() + LEAVING_MS : 0, sendFace);
     if (this.#closed) return;
     await pc.setRemoteDescription(answer);
     this.#timer = setTimeout(() => {
@@ -72,11 +73,18 @@ export class Call {
     this.pc.close();
   }
 
-  async #ask(offer, untilMs) {
-    for (;;) {
+  async #ask(offer, untilMs, sendFace) {
+    for (let sent = false; ; ) {
       try {
         return await askServer("/offer", "POST", JSON.stringify(offer), "application/json");
       } catch (error) {
+        if (error.status === 404 && !sent && !this.#closed) {
+          sent = true;
+          const face = await sendFace();
+          if (face === undefined) throw error;
+          offer.face = face;
+          continue;
+        }
         if (error.status !== 503 || performance.now() > untilMs || this.#closed) throw error;
         await new Promise((done) => setTimeout(done, ASK_AGAIN_MS));
       }
@@ -94,7 +102,7 @@ export class Call {
       this.#tell("live");
     }
     if (state === "disconnected") this.#tell("weak");
-    if (state === "failed" || state === "closed") this.#tell("lost", this.#wasLive ? "The connection was lost. Start again." : NO_WAY);
+    if (state === "failed" || state === "closed") this.#tell("lost", this.#wasLive ? "The connection was lost." : NO_WAY);
   }
 }
 
@@ -108,7 +116,7 @@ export async function askServer(path, method = "GET", body = undefined, type = u
 }
 
 // The server's reasons are written as in its log: no capital, no full stop.
-function sentence(text = "The server refused without a reason.") {
+export function sentence(text = "The server refused without a reason.") {
   return text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
 }
 

@@ -10,9 +10,9 @@ export class Faces {
   #config;
   #parts;
   #onChoice;
-  #mine = new Set(); // ids of photos added here
+  #mine = new Map(); // radio of each photo added here -> {photo, name}, to be sent again when the server has forgotten it
 
-  // parts: {panel, list, add, file, remove, hint, error, stage}; onChoice(still address, shape) after every choice.
+  // parts: {panel, list, add, file, remove, hint, error, stage}; onChoice(still address, picture, first) after every choice.
   constructor(config, parts, onChoice) {
     this.#config = config;
     this.#parts = parts;
@@ -62,7 +62,7 @@ export class Faces {
   #chosen(first = false) {
     const id = this.chosen;
     const picture = this.#radio?.parentElement.querySelector("img");
-    this.#parts.remove.hidden = !this.#mine.has(id);
+    this.#parts.remove.hidden = !this.#mine.has(this.#radio);
     this.#say("");
     this.#onChoice(id ? still(id) : "/still.jpg", picture, first);
   }
@@ -100,10 +100,10 @@ export class Faces {
     add.ariaBusy = "true";
     this.#say("");
     try {
-      const photo = await shrink(file, this.#config);
-      const face = await askServer(`/faces?name=${encodeURIComponent(nameOf(file))}`, "POST", photo, photo.type);
-      this.#mine.add(face.id);
+      const mine = { photo: await shrink(file, this.#config), name: nameOf(file) };
+      const face = await send(mine);
       const radio = this.#append(face, true);
+      this.#mine.set(radio, mine);
       await radio.parentElement.querySelector("img").decode().catch(() => {});
       radio.parentElement.scrollIntoView({ block: "nearest", inline: "nearest" });
       this.#chosen();
@@ -114,9 +114,23 @@ export class Faces {
     }
   }
 
+  // The server does not know the chosen face any more: send its photo again. Resolves to the new id; to undefined, if it
+  // was no photo of this visitor.
+  async sendAgain() {
+    const radio = this.#radio;
+    const mine = this.#mine.get(radio);
+    if (!mine) return undefined;
+    const { id } = await send(mine);
+    const picture = radio.parentElement.querySelector("img");
+    radio.value = id;
+    picture.src = still(id);
+    if (radio === this.#radio) this.#onChoice(still(id), picture, true);
+    return id;
+  }
+
   async #forget() {
     const radio = this.#radio;
-    this.#mine.delete(radio.value);
+    this.#mine.delete(radio);
     radio.parentElement.remove();
     const next = this.#parts.list.querySelector("input[type=radio]");
     if (next) next.checked = true;
@@ -135,6 +149,10 @@ export class Faces {
 function nameOf(file) {
   const name = file.name.replace(/\.[^.]*$/, "");
   return name && name !== "image" ? name : "Your photo";
+}
+
+function send({ photo, name }) {
+  return askServer(`/faces?name=${encodeURIComponent(name)}`, "POST", photo, photo.type);
 }
 
 function still(id) {

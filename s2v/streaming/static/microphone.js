@@ -21,6 +21,11 @@ export class Microphone {
     return this.#stream !== null;
   }
 
+  // What goes to the server; null while it is closed.
+  get track() {
+    return this.#stream?.getAudioTracks()[0] ?? null;
+  }
+
   get muted() {
     return !(this.#stream?.getAudioTracks()[0].enabled ?? false);
   }

@@ -1,22 +1,15 @@
 // The page: what can be chosen, one call at a time, and what the visitor is told about it.
 
-import { Call, askServer } from "./call.js";
+import { Call, askServer, sentence } from "./call.js";
 import { Faces } from "./faces.js";
 import { Microphone, listMicrophones } from "./microphone.js";
 import { ReadOut } from "./readout.js";
+import { Reconnect } from "./reconnect.js";
+import { HEARS_YOU, STATES, TROUBLES, WELCOME, explain } from "./texts.js";
 
 const byId = (id) => document.getElementById(id);
-const STATES = { idle: "Ready", connecting: "Connecting", live: "Live", lost: "Connection lost", stopped: "Stopped", ended: "Finished" };
 const SAY_EVERY_MS = 200;
 const LOOK_ONLY_MS = 60000; // a face that only idles, its microphone never on, gives its place back
-const WELCOME = {
-  mic: ["Give a photo your voice", "Talk, and the face says it with you."],
-  voice: ["Hear the face speak", "It says a recording, drawn as it plays."],
-  clip: ["Hear the face speak", "A recording drives it. All who watch see and hear the same."],
-  shared: ["One face for everybody", "All who watch see and hear the same."],
-  listening: ["A face that listens", "Talk to it: it says nothing, but moves as one who hears you."],
-};
-const HEARS_YOU = " Turn your microphone on in the call and the face hears you; nobody else does.";
 const SLIDERS = ["articulation", "liveliness"];
 
 let config = { inputs: [] };
@@ -24,14 +17,14 @@ let faces = null;
 let faceTimer = 0;
 let sayTimer = 0;
 let unsaid = {}; // new values of sliders, by name, that are still to be sent
-let call = null; // the one in progress: {input, link, microphone, lookOnly}
+let call = null; // the one in progress: {input, link, microphone, lookOnly, comeBack}
+const reconnect = new Reconnect();
 const readOut = new ReadOut({ fps: byId("fps"), delay: byId("delay"), missed: byId("missed"), bar: byId("bar"), list: byId("stages") });
 
 function show(state, error = "") {
-  const running = state === "connecting" || state === "live";
+  const running = state === "connecting" || state === "live" || state === "waiting";
   document.body.dataset.state = state;
-  document.body.classList.remove("weak");
-  byId("state").textContent = STATES[state];
+  showTroubles({});
   byId("choices").hidden = running;
   byId("running").hidden = !running;
   byId("face").ariaHidden = String(!running); // between calls, only a picture that decorates
@@ -54,38 +47,53 @@ function showMicrophone() {
 }
 
 // `talk`: open the microphone too; without, the face idles until the visitor turns it on.
-// `again`: in place of a call that has just been ended.
-async function start(input, talk = true, again = false) {
-  if (call) return;
-  const mine = { input, link: null, microphone: null, lookOnly: 0 };
-  mine.microphone = new Microphone((level) => (byId("level").value = level), () => onMicrophoneLost(mine));
+// `again`: in place of a call that has just been ended. `lost`: the call to come back from, its microphone as it is.
+async function start(input, talk = true, again = false, lost = null) {
+  if (call !== lost) return;
+  const mine = { input, link: null, microphone: lost?.microphone, lookOnly: 0, comeBack: lost !== null };
+  mine.microphone ??= new Microphone((level) => (byId("level").value = level), onMicrophoneLost);
   mine.link = new Call(config.ice_servers ?? [], {
     track: onTrack,
     live: () => onLive(mine),
     channelOpen: () => mine.link.say(places()), // sliders may have moved since the offer
-    weak: () => showWeak(true),
+    weak: () => showTroubles({ weak: true }),
     message: onMessage,
-    lost: (text) => finish("lost", text),
+    lost: (text) => lose(mine, text),
   });
   call = mine;
   const focusGoes = byId("choices").contains(document.activeElement);
-  show("connecting");
+  show("connecting", lost ? byId("error").textContent : "");
   if (focusGoes) byId("stop").focus({ preventScroll: true });
   try {
     // The face comes first and idles, while the browser still asks for the microphone.
     // Where it only listens beside another voice, the microphone waits to be turned on.
-    const silence = input === "mic" || (input === "shared" && config.listens) ? await mine.microphone.silence() : null;
+    const { track } = mine.microphone;
+    const sends = input === "mic" || (input === "shared" && config.listens);
+    const silence = sends && !track ? await mine.microphone.silence() : null;
     if (call !== mine) return;
-    const opened = input === "mic" && (talk || !silence) ? openMicrophone(mine) : null;
+    const opened = input === "mic" && !track && (talk || !silence) ? openMicrophone(mine) : null;
     opened?.catch(() => {}); // it is awaited below; meanwhile nobody listens
     const wishes = { face: faces?.chosen, mood: mood(), ...places() };
-    await mine.link.open(input, wishes, silence ?? (await opened), again);
+    await mine.link.open(input, wishes, track ?? silence ?? (await opened), again, async () => faces?.sendAgain());
     if (call === mine) showMicrophone();
     if (silence && opened) await mine.link.replaceAudio(await opened); // else it may be on already, by its button
     if (!mine.microphone.isOpen && input === "mic") mine.lookOnly = setTimeout(() => finish("idle"), LOOK_ONLY_MS);
   } catch (error) {
-    if (call === mine) finish("stopped", explain(error));
+    if (call !== mine) return;
+    if (mine.comeBack && (error instanceof TypeError || error.status >= 500)) lose(mine, explain(error));
+    else finish("stopped", explain(error));
   }
+}
+
+// The call broke off, and not because the visitor wanted it: come back to it, unless it had never come about.
+function lose(mine, text) {
+  if (call !== mine) return;
+  const seconds = mine.comeBack ? reconnect.again(() => start(mine.input, false, false, mine)) : null;
+  if (seconds === null) return finish("lost", text);
+  clearTimeout(mine.lookOnly);
+  mine.link.close();
+  readOut.stop();
+  show("waiting", `${text} Connecting again in ${seconds} s.`); // the last picture stays
 }
 
 async function openMicrophone(mine) {
@@ -116,8 +124,9 @@ function toggleMicrophone() {
   showMicrophone();
 }
 
-async function onMicrophoneLost(mine) {
-  if (call !== mine) return;
+async function onMicrophoneLost() {
+  const mine = call;
+  if (!mine) return;
   tell("The microphone was unplugged or switched off. Turn it on again, or choose another.");
   const silence = await mine.microphone.silence();
   if (call === mine && silence && !mine.microphone.isOpen) await mine.link.replaceAudio(silence);
@@ -137,26 +146,35 @@ function onTrack(stream) {
 }
 
 function onLive(mine) {
-  show("live", byId("error").hidden ? "" : byId("error").textContent);
-  readOut.start(mine.link.pc, showWeak, () => finish("lost", "Nothing has come from the server for a while. Start again."));
+  show("live", mine.comeBack || byId("error").hidden ? "" : byId("error").textContent);
+  mine.comeBack = true;
+  reconnect.live();
+  readOut.start(mine.link.pc, showTroubles, () => lose(mine, "Nothing has come from the server for a while."));
 }
 
-function showWeak(weak) {
-  document.body.classList.toggle("weak", weak);
-  byId("state").textContent = weak ? "Connection weak" : STATES.live;
+// troubles: name -> whether it is there; the first of TROUBLES that is there is shown.
+function showTroubles(troubles) {
+  const name = Object.keys(TROUBLES).find((each) => troubles[each]);
+  const [label, text] = TROUBLES[name] ?? [STATES[document.body.dataset.state], ""];
+  document.body.classList.toggle("weak", name !== undefined);
+  byId("state").textContent = label;
+  byId("trouble").textContent = text;
+  byId("trouble").hidden = !text;
 }
 
 function onMessage(message) {
   if (message.state === "ended") return finish("ended");
-  if (message.state === "failed") return finish("lost", message.error);
-  if (message.state === "refused") return tell(message.error);
-  if (message.state === "closed") return finish("lost", "The server has ended the call.");
+  if (message.state === "failed") return lose(call, sentence(message.error));
+  if (message.state === "refused") return tell(sentence(message.error));
+  if (message.state === "closed") return lose(call, "The server has ended the call.");
+  if (message.state === "busy") return readOut.hearBusy();
   readOut.hear(message);
 }
 
 function finish(state, error = "") {
   const mine = call;
   call = null;
+  reconnect.stop();
   clearTimeout(mine?.lookOnly);
   mine?.link.close();
   mine?.microphone.close();
@@ -167,14 +185,6 @@ function finish(state, error = "") {
   const focusGone = byId("running").contains(document.activeElement);
   show(state, error);
   if (focusGone) [...byId("choices").children].find((button) => !button.hidden)?.focus({ preventScroll: true });
-}
-
-function explain(error) {
-  if (error.name === "NotAllowedError") return "The microphone was not allowed. Allow it for this page in the browser, then start again.";
-  if (error.name === "NotFoundError" || error.name === "OverconstrainedError") return "No microphone was found. Plug one in, or play the sample voice.";
-  if (error.name === "NotReadableError") return "Another program is using the microphone. Close it, then start again.";
-  if (error instanceof TypeError) return "The server cannot be reached. Is it still running?";
-  return error.message;
 }
 
 function mute() {

@@ -14,6 +14,9 @@ const NAMES = {
 const EVERY_MS = 1000;
 const WEAK_AFTER_MS = 2500; // the server reports twice a second
 const SILENT_AFTER_MS = 8000;
+const SLOW_FPS = 10; // the server sends 25
+const SLOW_LOOKS = 3;
+const BUSY_FOR_MS = 5000; // the server says so every two seconds
 
 // Of several pairs of addresses that would do. Chromium names it in the transport, Firefox marks the pair.
 function pairInUse(report) {
@@ -27,8 +30,10 @@ export class ReadOut {
   #pc = null;
   #timer = 0;
   #heardAt = 0;
-  #weak = false;
-  #onWeak = null;
+  #troubles = {}; // name -> whether it is there
+  #slowLooks = 0;
+  #busyAt = -Infinity;
+  #onTrouble = null;
   #onSilence = null;
   #stages = {}; // the server's
   #held = null; // a server that does not measure stages still says how long it holds back
@@ -39,11 +44,12 @@ export class ReadOut {
     this.#places = places;
   }
 
-  // onWeak(true) when the server has not been heard for a moment, onWeak(false) when it is again; onSilence() for good.
-  start(pc, onWeak, onSilence) {
+  // onTrouble(troubles) when one comes or goes: {weak: the server has not been heard for a moment, busy: its machine is,
+  // slow: few pictures come}; onSilence() when the server is heard no more.
+  start(pc, onTrouble, onSilence) {
     if (this.#pc) return; // connected again after a weak moment
     this.#pc = pc;
-    this.#onWeak = onWeak;
+    this.#onTrouble = onTrouble;
     this.#onSilence = onSilence;
     this.#heardAt = performance.now();
     this.#timer = setInterval(() => this.#look(), EVERY_MS);
@@ -57,10 +63,18 @@ export class ReadOut {
     this.#places.missed.textContent = (message.frames_late ?? 0) + (message.frames_dropped ?? 0);
   }
 
+  // The server says that its machine is busy.
+  hearBusy() {
+    this.#busyAt = performance.now();
+    this.#trouble("busy", true);
+  }
+
   stop() {
     clearInterval(this.#timer);
     this.#pc = this.#before = this.#held = null;
-    this.#weak = false;
+    this.#troubles = {};
+    this.#slowLooks = 0;
+    this.#busyAt = -Infinity;
     this.#stages = {};
     for (const place of ["fps", "delay", "missed"]) this.#places[place].textContent = "–";
     this.#places.bar.replaceChildren();
@@ -70,8 +84,8 @@ export class ReadOut {
   async #look() {
     const silentMs = performance.now() - this.#heardAt;
     if (silentMs > SILENT_AFTER_MS) return this.#onSilence();
-    const weak = silentMs > WEAK_AFTER_MS;
-    if (weak !== this.#weak) this.#onWeak((this.#weak = weak));
+    this.#trouble("weak", silentMs > WEAK_AFTER_MS);
+    this.#trouble("busy", performance.now() - this.#busyAt < BUSY_FOR_MS);
     const pc = this.#pc;
     const report = await pc.getStats();
     if (pc !== this.#pc) return; // the call has ended meanwhile
@@ -82,13 +96,22 @@ export class ReadOut {
     this.#write({ ...this.#stages, ...own }, own);
   }
 
+  #trouble(name, there) {
+    if (there === (this.#troubles[name] ?? false)) return;
+    this.#troubles[name] = there;
+    this.#onTrouble?.(this.#troubles);
+  }
+
   #video(now, own) {
     const before = this.#before;
     this.#before = now;
     if (!before) return;
     const frames = now.framesDecoded - before.framesDecoded;
     const emitted = now.jitterBufferEmittedCount - before.jitterBufferEmittedCount;
-    this.#places.fps.textContent = Math.round((frames * 1000) / (now.timestamp - before.timestamp));
+    const fps = (frames * 1000) / (now.timestamp - before.timestamp);
+    this.#places.fps.textContent = Math.round(fps);
+    this.#slowLooks = fps < SLOW_FPS && !document.hidden ? this.#slowLooks + 1 : 0; // hidden pages decode less
+    this.#trouble("slow", this.#slowLooks >= SLOW_LOOKS);
     if (emitted > 0) own.jitter = (1000 * (now.jitterBufferDelay - before.jitterBufferDelay)) / emitted;
     if (frames > 0 && now.totalDecodeTime !== undefined) own.decode = (1000 * (now.totalDecodeTime - before.totalDecodeTime)) / frames;
   }

@@ -134,6 +134,10 @@ class Call:
         self._life = asyncio.create_task(self._live(self.session))
         return self._pc.localDescription
 
+    def tell_busy(self, reason: str) -> None:
+        """Let the page know why its pictures come slowly."""
+        self._send({"state": "busy", "error": reason})
+
     async def close(self) -> None:
         """Hang up and join everything; safe to call at any time and twice."""
         self._hung_up.set()

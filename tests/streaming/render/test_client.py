@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from multiprocessing import AuthenticationError, Pipe
+from multiprocessing import AuthenticationError, Pipe, active_children
 from multiprocessing.connection import Client, Connection, answer_challenge, deliver_challenge
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
@@ -26,11 +26,21 @@ from s2v.engine.backends.batcher import BatchingBackend
 from s2v.engine.behaviour.mood import Mood
 from s2v.engine.compositor.pixel_format import PixelFormat, to_i420
 from s2v.engine.lipsync import DrawnFrame, Engine
-from s2v.errors import AudioError, BackendError, FaceError, ModelError, NoFaceError, S2vError, SeveralFacesError
+from s2v.errors import (
+    AudioError,
+    BackendError,
+    FaceError,
+    ModelError,
+    NoFaceError,
+    S2vError,
+    SeveralFacesError,
+    UnavailableError,
+)
 from s2v.streaming.render.client import RenderClient
 from s2v.streaming.render.process import (
     KEPT_AVATARS,
     SLOTS,
+    Draw,
     OpenEngine,
     RequestHandler,
     WantsFace,
@@ -54,7 +64,7 @@ def options() -> AvatarOptions:
 
 @pytest.fixture(scope="module")
 def renderer() -> Iterator[RenderClient]:
-    made = RenderClient(options())
+    made = RenderClient(options(), beat_s=0.5)
     yield made
     made.close()
     made.close()
@@ -189,6 +199,29 @@ def test_the_process_is_told_what_the_face_hears_and_how_it_shall_look() -> None
     backend.close()
 
 
+def test_drawing_that_hangs_is_told_to_the_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("s2v.streaming.render.process.DRAW_WITHIN_S", -1.0)
+    overdue: list[bool] = []
+    engine, key = FakeEngine(lambda: overdue.append(handler.deadlines.overdue)), b"shared"
+    backend = BatchingBackend(FakeBackend)
+    handler = RequestHandler(OneAvatar(fake_avatar(lambda: engine)), backend, key)  # type: ignore[arg-type]
+    memory = SharedMemory(create=True, size=int(np.prod(slots_shape(engine.frame_size))))
+    ours, theirs = Pipe()
+    conversation = threading.Thread(target=handler.serve, args=(theirs,))
+    conversation.start()
+    answer_challenge(ours, key)
+    deliver_challenge(ours, key)
+    for said in (OpenEngine("face", memory.name), fake_avatar().face, Draw(voice(0.04), None, 1.0, 1.0)):
+        ours.send(said)
+        ours.recv()
+    assert overdue == [True] and not handler.deadlines.overdue
+    ours.close()
+    conversation.join(10)
+    backend.close()
+    memory.close()
+    memory.unlink()
+
+
 def test_an_engine_is_private_and_leaves_nothing_behind(avatar: Avatar) -> None:
     names = sorted(SHARED_MEMORY.iterdir()) if SHARED_MEMORY.is_dir() else []
     one, other = avatar.engine("i420"), avatar.engine("i420")
@@ -265,6 +298,47 @@ def test_a_process_that_was_killed_ends_its_sessions_and_is_replaced(
     for frame, same in zip(talk(avatar.engine("i420")), wanted, strict=True):
         assert np.array_equal(frame.pixels, same.pixels), "the face was sent to the new process"
     assert renderer.pid != killed and "starting another" in caplog.text
+
+
+def test_a_process_that_stands_still_is_killed_and_replaced_and_whoever_waits_is_answered(
+    renderer: RenderClient, avatar: Avatar, caplog: pytest.LogCaptureFixture
+) -> None:
+    wanted = talk(avatar.engine("i420"))
+    engine, stopped = avatar.engine("i420"), renderer.pid
+    os.kill(stopped, signal.SIGSTOP)
+    with pytest.raises(UnavailableError, match="has ended, another is being started"):
+        while True:  # what is sent first finds room in the socket
+            engine.push(np.zeros(640, np.float32))
+    engine.close()
+    for frame, same in zip(talk(avatar.engine("i420")), wanted, strict=True):
+        assert np.array_equal(frame.pixels, same.pixels)
+    assert renderer.pid != stopped and not is_running(stopped)
+    assert renderer.trouble is None and "stands still (exit code -9): starting another" in caplog.text
+
+
+def test_a_process_that_cannot_be_started_again_is_told_of_and_closing_waits_for_nothing(
+    renderer: RenderClient, avatar: Avatar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = renderer._options
+    monkeypatch.setattr(renderer, "_options", replace(good, model=PHOTO))
+    os.kill(renderer.pid, signal.SIGKILL)
+    while not renderer.restart_failed:
+        time.sleep(0.05)
+    assert renderer.trouble is not None and "cannot be started" in renderer.trouble
+    with pytest.raises(UnavailableError, match=r"cannot be started .*: try again in a minute"):
+        avatar.engine("i420")
+    monkeypatch.setattr(renderer, "_options", good)
+    while renderer.trouble:  # it is tried again
+        time.sleep(0.05)
+    avatar.engine("i420").close()
+
+
+def test_a_process_that_never_gets_ready_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("s2v.streaming.render.client.START_WITHIN_S", 0.0)
+    before = set(active_children())
+    with pytest.raises(BackendError, match="has not started within 0 s: close other programs"):
+        RenderClient(options())
+    assert set(active_children()) <= before, "it was killed"
 
 
 def test_it_does_not_outlive_its_parent() -> None:

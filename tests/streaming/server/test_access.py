@@ -45,12 +45,23 @@ async def _no_content(_: web.Request) -> web.Response:
 
 def test_without_the_token_nothing_but_health_and_the_pages_own_files_is_answered() -> None:
     async def look(client: Client) -> None:
-        for path in ("/", "/config", "/state", "/still.jpg", "/nothing", "/metrics", "/health/", "/static", "/socket"):
+        for path in (
+            "/",
+            "/config",
+            "/state",
+            "/still.jpg",
+            "/nothing",
+            "/metrics",
+            "/health/",
+            "/ready/",
+            "/static",
+            "/socket",
+        ):
             reply = await client.get(path)
             assert reply.status == 401 and list(await reply.json()) == ["error"], path
         assert (await client.post("/offer", json={})).status == 401
         assert (await client.delete("/thing")).status == 401
-        for path in ("/health", "/favicon.ico", "/static/page.css"):
+        for path in ("/health", "/ready", "/favicon.ico", "/static/page.css"):
             assert (await client.get(path)).status == 200, path
 
     visit(Access(TOKEN), look)

@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from streaming.client import Client
 from streaming.fakes import SIDE_PX, FakeEngine, fake_avatar, tone_clip
 
-from s2v.errors import ModelError
+from s2v.errors import ModelError, UnavailableError
 from s2v.streaming.broadcast.broadcast import BroadcastSource
 from s2v.streaming.server.app import OFFER_BYTES, create_app
 from s2v.streaming.server.call_manager import CALL_MANAGER, LiveOptions
@@ -27,7 +27,7 @@ def visit(options: LiveOptions, test: Callable[[Client], Awaitable[None]]) -> No
         async with TestClient(TestServer(create_app(options))) as client:
             await test(client)
             assert len(client.app[CALL_MANAGER]) == 0, "a refused offer leaves no call"
-            assert len(asyncio.all_tasks()) < 10
+            assert len(asyncio.all_tasks()) < 11
 
     asyncio.run(asyncio.wait_for(run(), 30))
 
@@ -142,6 +142,14 @@ def test_real_offers_meet_a_full_server_or_a_broken_engine_with_a_reason() -> No
         await pc.close()
         return reply.status, await reply.json()
 
+    def not_now() -> FakeEngine:
+        raise UnavailableError("/dev/shm is full: make it larger")
+
+    async def unavailable(client: Client) -> None:
+        assert await post(client, "voice") == (503, {"error": "/dev/shm is full: make it larger"})
+        reply = await client.get("/ready")
+        assert reply.status == 200 and await reply.json() == {"status": "ready", "sessions": 0}
+
     async def broken(client: Client) -> None:
         assert await post(client, "voice") == (500, {"error": "no such model: export it again"})
 
@@ -174,6 +182,7 @@ def test_real_offers_meet_a_full_server_or_a_broken_engine_with_a_reason() -> No
         assert status == 503 and "behind" in answer["error"]
         await client.app[CALL_MANAGER].close()
 
+    visit(LiveOptions(fake_avatar(not_now), sample_clip=tone_clip(1.0)), unavailable)
     visit(LiveOptions(fake_avatar(refuse), sample_clip=tone_clip(1.0)), broken)
     clip, slow = tone_clip(30.0), partial(FakeEngine, lambda: time.sleep(0.16))
     visit(LiveOptions(fake_avatar(slow), broadcast_source=BroadcastSource("file", lambda: FileSource(clip))), strained)

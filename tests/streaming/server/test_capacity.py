@@ -11,6 +11,7 @@ from s2v.engine.compositor.pixel_format import PixelFormat
 from s2v.engine.lipsync import DrawnFrame
 from s2v.machine import usable_cores
 from s2v.streaming.server.capacity import MOST, Capacity, measure
+from s2v.streaming.server.machine_load import IdleCores
 
 
 def of(draw_ms: float, encode_ms: float, network_ms: float = 1.0, cores: float = 2.0, shared: bool = False) -> Capacity:
@@ -42,6 +43,21 @@ def test_what_it_says_has_the_figures() -> None:
     assert str(of(500.0, 5.0)).startswith("1 session: ")
 
 
+class Idle(IdleCores):
+    """Half a core is idle, and somebody else uses what we do not."""
+
+    def look(self) -> float:
+        return 0.5
+
+
+def test_what_was_used_before_the_first_frame_is_not_taken_for_our_own_use() -> None:
+    backend = BatchingBackend(FakeBackend)
+    used_s = iter([0.0, *[1000.0] * 1000])  # the process that draws tells it with the first frame
+    found = measure(fake_avatar(FakeEngine), backend, cpu_s=lambda: next(used_s), idle=Idle())
+    backend.close()
+    assert found.busy_cores == pytest.approx(found.cores - 0.5)
+
+
 def test_measuring_draws_encodes_and_closes_its_engine() -> None:
     def burn() -> None:
         np.linalg.svd(np.eye(60))
@@ -54,7 +70,7 @@ def test_measuring_draws_encodes_and_closes_its_engine() -> None:
 
     asked: list[PixelFormat] = []
     backend = BatchingBackend(FakeBackend)
-    found = measure(fake_avatar(make_engine, asked=asked), backend)
+    found = measure(fake_avatar(make_engine, asked=asked), backend, idle=Idle())
     backend.close()
     assert asked == ["i420"], "as in a call"
     assert len(engines) == 1 and engines[0].closed == 1
@@ -62,7 +78,7 @@ def test_measuring_draws_encodes_and_closes_its_engine() -> None:
     assert 0 < found.draw_s < 1 and 0 < found.encode_s < 1
     assert found.network_s == backend.row_s > 0
     assert found.cores == usable_cores() > 0 and found.fps == 25
-    assert found.sessions >= 1
+    assert found.sessions >= 1 and 0 < found.busy_cores <= found.cores - 0.5
 
     class Broken(FakeEngine):
         def push(self, pcm: Pcm, heard: Pcm | None = None) -> list[DrawnFrame]:

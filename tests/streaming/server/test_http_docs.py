@@ -38,7 +38,7 @@ from s2v.engine.behaviour import options as behaviour
 from s2v.engine.face.articulation import LEAST, MOST
 from s2v.media.audio_file import PLAYBACK_HZ
 from s2v.streaming.server import app as app_module
-from s2v.streaming.server import call_manager, face_routes, http_runner, push_socket
+from s2v.streaming.server import call_manager, face_routes, http_runner, machine_load, push_socket
 from s2v.streaming.server.app import create_app
 from s2v.streaming.server.face_store import UploadLimits
 from s2v.streaming.sources import push, speech_buffer
@@ -98,6 +98,9 @@ CASES: dict[tuple[str, int], tuple[str, str, dict[str, Any]]] = {
     ("GET /still.jpg", 200): ("plain", "/still.jpg", {}),
     ("GET /config", 200): ("plain", "/config", {}),
     ("GET /health", 200): ("token", "/health", {}),
+    ("GET /health", 503): ("not starting", "/health", {}),
+    ("GET /ready", 200): ("token", "/ready", {}),
+    ("GET /ready", 503): ("restarting", "/ready", {}),
     ("GET /state", 200): ("token", "/state", {"headers": {"Authorization": f"Bearer {TOKEN}"}}),
     ("GET /metrics", 200): ("plain", "/metrics", {}),
     ("POST /offer", 200): ("voice", "/offer", {"json": {}}),
@@ -219,6 +222,8 @@ PHRASES = {
         f"more than {1000 * call_manager.STRAINED_S:g} ms behind",
     ],
     "Data channel": [
+        f"more than {1000 * call_manager.STRAINED_S:g} ms behind",
+        f"every {'two' if machine_load.LOOK_EVERY_S * machine_load.LOOKS_FOR_CORES == 2 else '?'} seconds",
         f"{call_module.MESSAGE_BYTES} bytes for each message",
         f"{call_module.FORGIVEN_BYTES >> 10} KiB are forgiven every half second",
         f"that strongly, {LEAST} to {MOST}",

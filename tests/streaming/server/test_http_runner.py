@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import subprocess
 import sys
 import zlib
@@ -13,9 +14,10 @@ import pytest
 from aiohttp import ClientSession, web
 from streaming.fakes import fake_avatar
 
+from s2v.errors import StreamError
 from s2v.streaming.server.app import create_app
 from s2v.streaming.server.call_manager import LiveOptions
-from s2v.streaming.server.http_runner import make_runner
+from s2v.streaming.server.http_runner import listening, make_runner
 
 OFFER = b"POST /offer HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
@@ -113,3 +115,44 @@ def test_a_defect_of_ours_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     app.router.add_get("/", broken)
     serve(ask, app)
     assert "ZeroDivisionError: a defect" in caplog.text
+
+
+def test_all_addresses_of_a_host_are_taken_at_one_port_and_a_second_server_is_refused_at_once() -> None:
+    with listening("localhost", 0) as bound:
+        families = {family for family, *_ in socket.getaddrinfo("localhost", 0, type=socket.SOCK_STREAM)}
+        assert bound and {each.family for each in bound} <= families
+        (port,) = {each.getsockname()[1] for each in bound}
+        with socket.create_connection(("localhost", port), timeout=10):
+            pass  # who comes early waits
+        with (
+            pytest.raises(StreamError, match=f"port {port} on localhost is in use: .*--port"),
+            listening("localhost", port),
+        ):
+            pass
+    with listening("localhost", port):
+        pass  # it is free again
+
+
+def test_an_address_that_is_not_ours_is_left_out_unless_there_is_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, not_ours = (
+        (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, 0))
+        for address in ("127.0.0.1", "192.0.2.1")
+    )
+    found = [not_ours, ours, ours]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    with listening("two", 0) as bound:
+        assert [each.getsockname()[0] for each in bound] == ["127.0.0.1"]
+    del found[1:]
+    with pytest.raises(StreamError, match=r"cannot listen on two, port 0 .*--host"), listening("two", 0):
+        pass
+
+
+def test_a_server_on_all_addresses_of_ipv6_is_reached_by_ipv4_too() -> None:
+    try:
+        with (
+            listening("::", 0) as (bound,),
+            socket.create_connection(("127.0.0.1", bound.getsockname()[1]), timeout=10),
+        ):
+            pass
+    except StreamError as error:
+        pytest.skip(str(error))
