@@ -35,8 +35,11 @@ def filled_background(photo: Image, person: Matte, unit_px: float) -> Image:
     if not known.any():  # nothing to go by, and nothing that would be uncovered
         return np.asarray(cv2.blur(photo, (max(1, photo.shape[1] // 8),) * 2), np.uint8)
     share = 1 - smoothstep((away - _CLEAR_UNITS) / (_WHOLE_UNITS - _CLEAR_UNITS))
-    mixed = photo + share[..., None] * (carried_on(photo, known, without_spots=True) - photo)
-    return np.asarray(np.clip(mixed + 0.5, 0, 255), np.uint8)
+    made, filled = photo.copy(), share > 0
+    seen = photo[filled].astype(np.float32)
+    mixed = seen + share[filled][:, None] * (carried_on(photo, known, without_spots=True)[filled] - seen)
+    made[filled] = np.clip(mixed + 0.5, 0, 255)
+    return made
 
 
 def carried_on(photo: Image, known: NDArray[np.bool_], without_spots: bool = False) -> NDArray[np.float32]:
@@ -99,8 +102,10 @@ def _blurred_by_depth(
         coarse = cv2.pyrUp(result, dstsize=size)
         at = level if n == 0 else cv2.resize(level, size, interpolation=cv2.INTER_AREA)
         share = np.clip(n + 1 - at, 0, 1)[..., None].astype(np.float32)
-        share = share * np.minimum(finer[..., 3:] * 2, 1)
-        coarse = coarse / np.maximum(coarse[..., 3:], 1e-4)
-        fine = finer / np.maximum(finer[..., 3:], 1e-4)
-        result = coarse + share * (fine - coarse)
+        share *= np.minimum(finer[..., 3:] * 2, 1)
+        coarse /= np.maximum(coarse[..., 3:], 1e-4)
+        result = finer / np.maximum(finer[..., 3:], 1e-4)
+        result -= coarse
+        result *= share
+        result += coarse
     return np.asarray(result[..., :3] / np.maximum(result[..., 3:], 1e-4), np.float32)

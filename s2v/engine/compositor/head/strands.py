@@ -104,10 +104,11 @@ def _small_strands(photo: Image, person: Matte, places: _Places, unit_px: float)
     hair = carried_on(photo, cv2.distanceTransform(body.astype(np.uint8), cv2.DIST_L2, 5) > _DEEP_UNITS * unit_px)
     locks = places.locks
     if places.skin is not None:
-        locks = locks & (((hair - places.skin) ** 2).sum(-1) > _LIKE_SKIN**2)
+        off_skin = hair - places.skin
+        locks = locks & (np.einsum("hwc,hwc->hw", off_skin, off_skin) > _LIKE_SKIN**2)
     hair -= photo - away
-    apart = np.sqrt((hair**2).sum(-1))
-    like_hair = ((away * hair).sum(-1) > _ALONG * apart * length) & (apart > least)
+    apart = np.sqrt(np.einsum("hwc,hwc->hw", hair, hair))
+    like_hair = (np.einsum("hwc,hwc->hw", away, hair) > _ALONG * apart * length) & (apart > least)
     like_hair &= (length > _LEAST_HAIR * apart) & (length < _MOST_HAIR * apart) & locks
     fine &= _hangs(fine, like_hair, places.ears & (least < _PLAIN), unit_px)
     jewels = (fine & places.ears).astype(np.uint8)
@@ -147,7 +148,7 @@ def _off(photo: Image, where: NDArray[np.bool_], unit_px: float) -> tuple[NDArra
     """What differs from the background around it, (h, w, 3), by how much, and how much that must be: (h, w)."""
     mean, spread = _local_colour(photo, where, _AROUND_UNITS * unit_px)
     away = photo - mean
-    return away, np.sqrt((away**2).sum(-1)), np.asarray(_DIFFERENT + _SPREADS * spread, np.float32)
+    return away, np.sqrt(np.einsum("hwc,hwc->hw", away, away)), np.asarray(_DIFFERENT + _SPREADS * spread, np.float32)
 
 
 def _local_colour(
@@ -157,10 +158,10 @@ def _local_colour(
     height, width = where.shape
     scale = min(1.0, 4 / sigma_px)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    at = photo.astype(np.float32) * where[..., None]
-    sums = np.dstack([at, (at**2).sum(-1), where])
-    sums = np.dstack([cv2.resize(sums[..., n], size, interpolation=cv2.INTER_AREA) for n in range(5)])
-    sums = np.dstack([cv2.GaussianBlur(sums[..., n], (0, 0), sigma_px * scale) for n in range(5)])
+    at = np.where(where[..., None], photo, np.float32(0))
+    squares = np.einsum("hwc,hwc->hw", at, at)
+    parts = [cv2.resize(part, size, interpolation=cv2.INTER_AREA) for part in (at, squares, where.astype(np.float32))]
+    sums = np.dstack([cv2.GaussianBlur(part, (0, 0), sigma_px * scale) for part in parts])
     means = sums[..., :4] / np.maximum(sums[..., 4:], 1e-3)
     spread = np.sqrt(np.maximum(means[..., 3] - (means[..., :3] ** 2).sum(-1), 0))
     return cv2.resize(means[..., :3], (width, height)), cv2.resize(spread, (width, height))
