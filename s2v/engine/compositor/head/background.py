@@ -16,7 +16,7 @@ _WHOLE_UNITS = 0.08  # from the person: from here on the photo is kept as it is
 _WORK_PX = 384  # of the longer side: what is made up is blurred anyway
 _SPOT_PX, _MOST_TEXTURE = 19, 16  # what is smaller is mirrored with so many grey levels at most: a lamp stays single
 _TEXTURE_PX, _MORE_THAN_USUAL = 61, 2.0
-_BLUR_PER_PX = 0.18  # standard deviation of the blur for each pixel of depth behind the edge
+_BLUR_PER_PX = 0.08  # standard deviation of the blur for each pixel of depth behind the edge
 _SMOOTH_PX = 3.0
 _LEVELS = 7  # of the pyramid: what is deeper than its coarsest blur looks like that
 
