@@ -16,7 +16,7 @@ _WHOLE_UNITS = 0.08  # from the person: from here on the photo is kept as it is
 _WORK_PX = 384  # of the longer side: what is made up is blurred anyway
 _SPOT_PX, _MOST_TEXTURE = 19, 16  # what is smaller is mirrored with so many grey levels at most: a lamp stays single
 _TEXTURE_PX, _MORE_THAN_USUAL = 61, 2.0
-_BLUR_PER_PX = 0.08  # standard deviation of the blur for each pixel of depth behind the edge
+_BLUR_PER_PX = 0.10  # standard deviation of the blur for each pixel of depth behind the edge
 _SMOOTH_PX = 3.0
 _LEVELS = 7  # of the pyramid: what is deeper than its coarsest blur looks like that
 
@@ -102,10 +102,8 @@ def _blurred_by_depth(
         coarse = cv2.pyrUp(result, dstsize=size)
         at = level if n == 0 else cv2.resize(level, size, interpolation=cv2.INTER_AREA)
         share = np.clip(n + 1 - at, 0, 1)[..., None].astype(np.float32)
-        share *= np.minimum(finer[..., 3:] * 2, 1)
-        coarse /= np.maximum(coarse[..., 3:], 1e-4)
-        result = finer / np.maximum(finer[..., 3:], 1e-4)
-        result -= coarse
-        result *= share
-        result += coarse
+        share = share * np.minimum(finer[..., 3:] * 2, 1)
+        coarse = coarse / np.maximum(coarse[..., 3:], 1e-4)
+        fine = finer / np.maximum(finer[..., 3:], 1e-4)
+        result = coarse + share * (fine - coarse)
     return np.asarray(result[..., :3] / np.maximum(result[..., 3:], 1e-4), np.float32)

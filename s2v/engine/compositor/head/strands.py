@@ -164,4 +164,5 @@ def _local_colour(
     sums = np.dstack([cv2.GaussianBlur(part, (0, 0), sigma_px * scale) for part in parts])
     means = sums[..., :4] / np.maximum(sums[..., 4:], 1e-3)
     spread = np.sqrt(np.maximum(means[..., 3] - (means[..., :3] ** 2).sum(-1), 0))
-    return cv2.resize(means[..., :3], (width, height)), cv2.resize(spread, (width, height))
+    mean, spread = (cv2.resize(part, (width, height)) for part in (means[..., :3], spread))
+    return np.asarray(mean, np.float32), np.asarray(spread, np.float32)
