@@ -92,7 +92,7 @@ def moving_tables(face: EnrolledFace, cut: Layers) -> MovingTables:
     head = head_tables(cut, face.landmarks, face.pose, face.plane, lower_face_box(face), glasses)
     return MovingTables(
         head=head,
-        eyes=eye_tables(cut.at_rest, face.landmarks, pad_px=head.apart_px),
+        eyes=eye_tables(cut.at_rest, face.landmarks, pad_px=head.apart_px, glasses=glasses),
         expression=expression_tables(face, pad_px=head.apart_px),
         room=expression_room(face.canonical, glasses),
     )

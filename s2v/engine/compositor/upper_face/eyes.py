@@ -29,12 +29,16 @@ SKIN_REACH = 0.25  # eye widths beyond the lids' edges that go with them
 CHEEK_LID_SHARE = 0.22  # of the opening by which a raised cheek lifts the lower lid
 UPPER_FOLLOWS, LOWER_FOLLOWS = 0.7, 0.3  # of the iris's way up or down is the lids'
 STRETCH = 0.8  # of the opening, from the upper lid down: so much of the eyeball stretches under a lid that rises
-SHADE = 0.2  # a closing lid's shadow on the eyeball, and the fold's on the lid
-SHADE_REACH = 0.10  # eye widths from the fold, where it has faded to a third
+FOLD_REACH = 0.22  # eye widths above the fold that go with it
+# By how much more softly a shut lid comes out from behind a fold that goes all the way with it, eye widths, and which
+# share of all the softness is above the fold: times `EyeTables.fold_follows`.
+FOLD_SOFTER, SOFT_ABOVE = 0.30, 1.7
+EDGES_SHADE, BULGE = 0.12, 0.18  # a shut lid is darker along fold and lashes, lighter over the ball of the eye
 LASHES_TURN = (0.5, 0.9)  # of the way down: they begin and end to point down
 LASHES_TURNED = 0.6  # of their darkness, and of the skin that they covered
 LASHES_SHARE = 0.8  # of their length above the open eye: so long are they below the shut one
 _OVERLAP = 0.16  # a quarter of it, in eye widths: shut lids overlap in the middle, or a line of white stays
+_OVERLAP_FROM = 0.75  # of a blink: until then both eyes close by the same share of their openings
 _COARSE = 3  # pixels from one to the next that is asked where the eye is
 LEAST_OPENING = 1e-3  # eye widths: what an opening's height counts as at least
 _CORNER = 0.3  # of the eye's width from a corner: from there on the eyeball turns freely
@@ -79,7 +83,7 @@ class MovingEyes:
             s, t = _split(np.asarray(cv2.transform(part, eye.to_eye), np.float32))
             moved = _lids(eye, s, pose)
             if pose.closed > 0:
-                lids.append(Lid((left, top, right, bottom), *_blink(eye, s, t, part, moved)))
+                lids.append(Lid((left, top, right, bottom), *_blink(eye, s, t, part, moved, pose.closed)))
             part += _offset(eye, s, t, moved, pose)
         return lids
 
@@ -98,15 +102,19 @@ def gaze_freedom(s: NDArray[np.floating]) -> NDArray[np.floating]:
     return smoothstep(from_corner)
 
 
-def lid_drop(opening: NDArray[np.floating], s: NDArray[np.floating]) -> NDArray[np.floating]:
-    """How far a shut upper lid comes down at s, in eye widths. Args: opening: how far the lids are apart there."""
-    down: NDArray[np.floating] = (1 - LOWER_LID_SHARE) * opening + curve_at((0.0, _OVERLAP), s)
-    return down
+def lids_overlap(s: NDArray[np.floating]) -> NDArray[np.floating]:
+    """How far a shut upper lid goes beyond the lower one at s, in eye widths."""
+    return curve_at((0.0, _OVERLAP), s)
 
 
-def shut_share(eye: EyeTables, pose: FacePose) -> float:
-    """How far a blink has shut an eye, 0 to 1."""
-    return eye.strength * (pose.closed - eye.lag * pose.closed * (1 - pose.closed))
+def overlap_share(closed: float) -> float:
+    """How much of `lids_overlap` a blink has reached. Args: closed: 0 to 1."""
+    return float(smoothstep((closed - _OVERLAP_FROM) / (1 - _OVERLAP_FROM)))
+
+
+def lashes_turned(closed: float) -> float:
+    """How far the lashes of a blink point down, 0 to `LASHES_TURNED`. Args: closed: 0 to 1."""
+    return LASHES_TURNED * float(smoothstep((closed - LASHES_TURN[0]) / (LASHES_TURN[1] - LASHES_TURN[0])))
 
 
 def _lids_stay(pose: FacePose) -> bool:
@@ -121,19 +129,21 @@ class _Lids(NamedTuple):
     drop: NDArray[np.floating]  # of the upper lid, but for the blink
     rise: NDArray[np.floating]  # of the lower lid, with the blink
     free: NDArray[np.floating]  # of `gaze_freedom`
-    shut: float  # 0 to 1: this eye's share of a blink
+    blink: NDArray[np.floating] | None  # how far a blink brings the upper lid down besides; None without one
 
 
 def _lids(eye: EyeTables, s: Map, pose: FacePose) -> _Lids:
-    shut = shut_share(eye, pose)
     upper = curve_at(eye.upper, s)
     opening = curve_at(eye.lower, s) - upper
     awake = eye.strength * (1 - pose.closed)
     free = gaze_freedom(s)
     follow = awake * pose.gaze[1] * free
     drop = UPPER_FOLLOWS * follow - (awake * pose.widen) * opening
-    rise = (LOWER_LID_SHARE * shut + CHEEK_LID_SHARE * awake * pose.cheeks) * opening - LOWER_FOLLOWS * follow
-    return _Lids(upper, opening, drop, rise, free, shut)
+    rise = (LOWER_LID_SHARE * pose.closed + CHEEK_LID_SHARE * awake * pose.cheeks) * opening - LOWER_FOLLOWS * follow
+    blink = None
+    if pose.closed > 0:
+        blink = ((1 - LOWER_LID_SHARE) * pose.closed) * opening + overlap_share(pose.closed) * lids_overlap(s)
+    return _Lids(upper, opening, drop, rise, free, blink)
 
 
 def _offset(eye: EyeTables, s: Map, t: Map, lids: _Lids, pose: FacePose) -> Map:
@@ -156,30 +166,40 @@ def _offset(eye: EyeTables, s: Map, t: Map, lids: _Lids, pose: FacePose) -> Map:
     else:
         skin = np.where(t <= edge, -lids.drop, lids.rise)
         skin *= smoothstep(1 - np.maximum(edge - t, t - seam) / SKIN_REACH)
+        if lids.blink is not None:
+            folded = eye.fold_follows * lids.blink
+            skin -= folded * smoothstep(1 - (lids.upper - eye.strip + folded - t) / FOLD_REACH) * (t <= edge)
         # Over a pixel from one to the other, else the edge of a lid is a stair.
         eyeball = np.minimum(np.maximum(np.minimum(t - edge, seam - t) * eye.width_px + 0.5, 0), 1)
         down = skin + eyeball * (down - skin)
     return np.asarray(cv2.transform(cv2.merge([along, down]), eye.to_photo[:, :2]), np.float32)
 
 
-def _blink(eye: EyeTables, s: Map, t: Map, source: Map, lids: _Lids) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _blink(
+    eye: EyeTables, s: Map, t: Map, source: Map, lids: _Lids, closed: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The upper lid's pixels and how much they cover, (h, w, 3) and (h, w, 1)."""
-    fold = lids.upper - eye.strip
-    blink = lids.shut * lid_drop(lids.opening, s)
+    blink = lids.blink
+    assert blink is not None
+    folded = eye.fold_follows * blink
     drop = lids.drop + blink
     below = t - lids.upper - drop  # the edge
     down, corner = eye.to_photo[:, 1].astype(np.float32), np.array(eye.box[:2], np.float32)
     x, y = cv2.split(source)
     back = np.asarray(cv2.merge([x - (drop * down[0] + corner[0]), y - (drop * down[1] + corner[1])]), np.float32)
     # From half-way on the lashes point down: they leave the lid and cover, mirrored at its edge, what is below.
-    how_far = smoothstep((lids.shut - LASHES_TURN[0]) / (LASHES_TURN[1] - LASHES_TURN[0]))
-    turned = LASHES_TURNED * how_far * lids.free if how_far > 0 else None
+    how_far = lashes_turned(closed)
+    turned = how_far * lids.free if how_far > 0 else None
     paint = remap(eye.plates.half_open, back, cv2.INTER_CUBIC).astype(np.float32)
     if turned is not None:
         bare = remap(eye.plates.shut, back, cv2.INTER_CUBIC).astype(np.float32)
         paint = np.asarray(cv2.blendLinear(bare, paint, turned, 1 - turned), np.float32)
-    shade = 1 - SHADE * lids.shut * np.exp(-(((t - fold) / SHADE_REACH) ** 2))
-    over = np.clip(0.5 - below * eye.width_px, 0, 1) * smoothstep((t - fold) / FOLD_SOFT)
+    from_fold = t - (lids.upper - eye.strip) - folded
+    way = np.minimum(np.maximum(from_fold / np.maximum(eye.strip + drop - folded, LEAST_OPENING), 0), 1)
+    shade = 1 + closed * ((4 * BULGE) * (way * (1 - way)) * lids.free - EDGES_SHADE)
+    softer = closed * eye.fold_follows
+    fold = smoothstep(from_fold / (FOLD_SOFT + FOLD_SOFTER * softer) + SOFT_ABOVE * softer)
+    over = np.clip(0.5 - below * eye.width_px, 0, 1) * fold
     if turned is not None:
         beyond = (1 + 1 / LASHES_SHARE) * np.maximum(below, 0)
         mirrored = back - cv2.merge([beyond * down[0], beyond * down[1]])
@@ -207,7 +227,8 @@ def _lids_reach(eye: EyeTables, highest: float, lowest: float, pose: FacePose) -
     raised = eye.strength * (UPPER_FOLLOWS * abs(pose.gaze[1]) + max(pose.widen, 0.0) * (lowest - highest))
     # Lashes of a shut eye end nearer to its lower lid than the skin that goes with that.
     lowered = eye.strength * LOWER_FOLLOWS * abs(pose.gaze[1])
-    return highest - max(SKIN_REACH, eye.strip) - raised, lowest + SKIN_REACH + lowered
+    above = eye.strip + FOLD_REACH if pose.closed > 0 else SKIN_REACH
+    return highest - max(SKIN_REACH, above) - raised, lowest + SKIN_REACH + lowered
 
 
 def _where(source: Map, eye: EyeTables, rows: tuple[float, float]) -> Box | None:
