@@ -74,7 +74,7 @@ def _below(lab: Map, face: EnrolledFace) -> tuple[float, float]:
     found = []
     for mesh in EYES:
         lid = at[list(mesh.lower)]
-        u = np.linspace(*lid[[0, -1], 0], _COLUMNS + 2)[1:-1]
+        u = np.linspace(lid[0, 0], lid[-1, 0], _COLUMNS + 2)[1:-1]
         v = np.interp(u, lid[:, 0], lid[:, 1]) + np.array(_BELOW)[:, None]
         places = plane.to_photo(np.stack([np.broadcast_to(u, v.shape), v], -1))
         seen = _softly(lab, places, soft_px).reshape(-1, 3)
