@@ -13,20 +13,16 @@ from torch import Tensor
 from s2v.engine.compositor.torch.drawing.look_up import affine, look_up, smoothstep
 from s2v.engine.compositor.torch.tables.arrays import HALF
 from s2v.engine.compositor.torch.tables.eye_tensors import EyeTensors
+from s2v.engine.compositor.upper_face.eye_curves import LEAST_OPENING
 from s2v.engine.compositor.upper_face.eyes import (
-    BULGE,
-    EDGES_SHADE,
     FOLD_REACH,
-    FOLD_SOFTER,
-    LASHES_SHARE,
-    LEAST_OPENING,
     LOWER_FOLLOWS,
     LOWER_LID_SHARE,
     SKIN_REACH,
-    SOFT_ABOVE,
     STRETCH,
     UPPER_FOLLOWS,
 )
+from s2v.engine.compositor.upper_face.lid_paint import BULGE, EDGES_SHADE, FOLD_SOFTER, LASHES_SHARE, SOFT_ABOVE
 from s2v.engine.compositor.upper_face.lids import FOLD_SOFT
 
 Lids = tuple[Tensor, Tensor]  # (n, 2, 3, h, w) colours and (n, 2, 1, h, w) cover of the upper lids

@@ -12,15 +12,10 @@ from torch import Tensor
 from s2v.engine.behaviour.pose import FacePose
 from s2v.engine.compositor.torch.tables.arrays import HALF, as_float, unit_step
 from s2v.engine.compositor.torch.tables.layout import Layout, is_empty
+from s2v.engine.compositor.upper_face.eye_curves import gaze_freedom, lids_overlap
 from s2v.engine.compositor.upper_face.eye_tables import EyeTables
-from s2v.engine.compositor.upper_face.eyes import (
-    CHEEK_LID_SHARE,
-    LOWER_LID_SHARE,
-    gaze_freedom,
-    lashes_turned,
-    lids_overlap,
-    overlap_share,
-)
+from s2v.engine.compositor.upper_face.eyes import CHEEK_LID_SHARE, LOWER_LID_SHARE, overlap_share
+from s2v.engine.compositor.upper_face.lid_paint import lashes_turned
 from s2v.engine.compositor.upper_face.lids import Curve, curve_at
 from s2v.engine.face.geometry import Points
 
