@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from s2v.engine.behaviour.pose import FacePose
 from s2v.engine.compositor.upper_face.eye_curves import LEAST_OPENING, EyeCurves, entries
 from s2v.engine.compositor.upper_face.eye_tables import EyeTables
-from s2v.engine.compositor.upper_face.lid_paint import LidPlaces, painted_lid
+from s2v.engine.compositor.upper_face.lid_paint import LidPlaces, painted_lid, painted_rows
 from s2v.engine.face.maps import Box, Map, smoothstep
 from s2v.engine.face.photo import Image
 
@@ -73,8 +73,12 @@ class MovingEyes:
             part = source[top:bottom, left:right]
             s, t = _split(np.asarray(cv2.transform(part, eye.to_eye), np.float32))
             moved = _places(eye, curves, s, pose)
-            if pose.closed > 0:
-                lids.append(Lid((left, top, right, bottom), *painted_lid(eye, t, part, moved, float(pose.closed))))
+            rows = painted_rows(eye, curves)
+            if pose.closed > 0 and (there := _where(part, eye, rows)):
+                x, y, x_end, y_end = there
+                here = np.s_[y:y_end, x:x_end]
+                painted = painted_lid(eye, t[here], part[here], moved.part(here), float(pose.closed))
+                lids.append(Lid((left + x, top + y, left + x_end, top + y_end), *painted))
             cv2.add(part, _offset(eye, curves, s, t, moved, pose), dst=part)
         return lids
 

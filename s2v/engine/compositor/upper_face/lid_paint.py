@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.engine.compositor.upper_face.eye_curves import LEAST_OPENING
+from s2v.engine.compositor.upper_face.eye_curves import LEAST_OPENING, EyeCurves
 from s2v.engine.compositor.upper_face.eye_tables import EyeTables
 from s2v.engine.compositor.upper_face.lids import FOLD_SOFT
 from s2v.engine.face.maps import Map, remap, smoothstep
@@ -19,6 +19,7 @@ FOLD_SOFTER, SOFT_ABOVE = 0.30, 1.7
 EDGES_SHADE, BULGE = 0.12, 0.18  # a shut lid is darker along fold and lashes, lighter over the ball of the eye
 LASHES_TURN = (0.5, 0.9)  # of the way down: they begin and end to point down
 LASHES_TURNED = 0.6  # of their darkness, and of the skin that they covered
+_LASHES_BELOW = 0.20  # eye widths under the lower lid where those of a shut one may end
 LASHES_SHARE = 0.8  # of their length above the open eye: so long are they below the shut one
 
 
@@ -32,10 +33,22 @@ class LidPlaces(NamedTuple):
     free: Map  # of `gaze_freedom`
     blink: Map | None  # how far a blink brings the upper lid down besides; None without one
 
+    def part(self, where: tuple[slice, slice]) -> LidPlaces:
+        """Those of some of the rows and columns."""
+        upper, opening, drop, rise, free = (places[where] for places in self[:5])
+        return LidPlaces(upper, opening, drop, rise, free, None if self.blink is None else self.blink[where])
+
 
 def lashes_turned(closed: float) -> float:
     """How far the lashes of a blink point down, 0 to `LASHES_TURNED`. Args: closed: 0 to 1."""
     return LASHES_TURNED * float(smoothstep((closed - LASHES_TURN[0]) / (LASHES_TURN[1] - LASHES_TURN[0])))
+
+
+def painted_rows(eye: EyeTables, curves: EyeCurves) -> tuple[float, float]:
+    """From which t to which a lid may be painted."""
+    softer = eye.fold_follows
+    above = eye.strip + SOFT_ABOVE * softer * (FOLD_SOFT + FOLD_SOFTER * softer)
+    return curves.highest - above, curves.lowest + _LASHES_BELOW
 
 
 def painted_lid(
