@@ -33,6 +33,7 @@ _SOFT_EYE, _SOFT_SKIN = 0.03, 0.015  # eye widths, face units: fine detail does 
 _SKIN_POINTS = (50, 280, 205, 425, 36, 266, 101, 330, 4, 5)  # of the mesh: cheeks, nose
 _BELOW = (0.04, 0.06, 0.08, 0.10, 0.12, 0.14)  # face units under the lower lid: bare faces show skin there
 _COLUMNS = 21
+_ONE_SKIN = 20.0  # a and b of Lab: a face of many colours tells nothing either; 12 is the most of 383 photos
 _DARKEST_SKIN = 8.0  # L of Lab: a photo without light tells nothing
 # Thresholds were set on 383 photos, two of which show sunglasses, and on lenses and shade drawn on 64 of them.
 _DARK, _CERTAIN = 0.57, 0.37  # of the skin's light
@@ -68,8 +69,9 @@ def _below(lab: Map, face: EnrolledFace) -> tuple[float, float]:
     """Light under the lower lids as a share of the skin's, and how far its colour is from skin in that light (Lab)."""
     plane, at = face.plane, face.plane.to_plane(face.landmarks[:, :2])
     soft_px = _SOFT_SKIN * face.pose.unit_px
-    skin = np.median(_softly(lab, plane.to_photo(at[list(_SKIN_POINTS)])[None], soft_px)[0], axis=0)
-    if skin[0] < _DARKEST_SKIN:
+    points = _softly(lab, plane.to_photo(at[list(_SKIN_POINTS)])[None], soft_px)[0]
+    skin = np.median(points, axis=0)
+    if skin[0] < _DARKEST_SKIN or np.median(np.hypot(*(points - skin)[:, 1:].T)) > _ONE_SKIN:
         return 1.0, 0.0
     found = []
     for mesh in EYES:
