@@ -42,7 +42,13 @@ _NO_EYE, _STRANGE, _STRANGE_AT_LEAST, _PER_CONTRAST = 0.05, 14.0, 7.0, 40.0
 
 
 def dark_lenses(face: EnrolledFace) -> bool:
-    """Whether the eyes are hidden by what they are worn behind. Lenses that show the eyes do not count."""
+    """Whether the eyes are hidden by what they are worn behind. Lenses that show the eyes do not count.
+
+    False where the photo shows no two eyes to agree.
+    """
+    corners = face.landmarks[[point for mesh in EYES for point in (mesh.upper[0], mesh.upper[-1])], :2]
+    if (corners < 0).any() or (corners >= [face.photo.shape[1], face.photo.shape[0]]).any():
+        return False
     lab = np.asarray(cv2.cvtColor(face.photo.astype(np.float32) / 255, cv2.COLOR_BGR2Lab), np.float32)
     contrast = float(np.mean([_contrast(lab[..., 0], face.landmarks[:, :2], mesh) for mesh in EYES]))
     light, strange = _below(lab, face)
