@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol, Self
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -80,7 +80,8 @@ class Engine(Protocol):
     def __exit__(self, *ended: object) -> None: ...
 
 
-class _ToDraw(NamedTuple):
+@dataclass(frozen=True)
+class _ToDraw:
     """All that a frame is drawn of."""
 
     index: int
