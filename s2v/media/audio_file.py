@@ -20,18 +20,17 @@ import av
 import numpy as np
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
-from av.container import InputContainer
 from numpy.typing import NDArray
 
 from s2v.errors import AudioError
+from s2v.media.container import MediaFile, UnreadableError, opened
+from s2v.media.samples import Levels, cleaned
 from s2v.spec import LipSyncSpec
 
 PLAYBACK_HZ = 48_000
 ENGINE_HZ = LipSyncSpec.sample_rate_hz  # what every source delivers
 MAX_AUDIO_S = 3600
 _CHUNK_SAMPLES = 1 << 20
-# An odd file can point at other files or at the network (playlists): only plain files are opened.
-_OPEN_OPTIONS = {"protocol_whitelist": "file,pipe"}
 
 log = logging.getLogger(__name__)
 
@@ -58,49 +57,50 @@ class AudioClip:
 def read_audio(path: Path, max_s: float = MAX_AUDIO_S) -> AudioClip:
     """Decode the best sound track of any audio or video file, mixed to mono.
 
-    Duration is exact to the sample. Sound over full scale is turned down as a whole, NaN counts as
-    silence. Damaged packets are left out and a warning is logged.
+    Duration is exact to the sample. Sound over full scale is turned down as a whole, but for spikes, which are cut off;
+    NaN counts as silence. Damaged packets are left out. A warning is logged of what was cut off or left out.
 
-    Raises: AudioError, no such file, not a media file, no sound track, nothing in it, mostly
-        damaged, longer than `max_s`.
+    Raises: AudioError, no such file, no plain file, not a media file, no sound track, no decoder for it, nothing in it,
+        mostly damaged, longer than `max_s`, or the disk does not answer.
     """
     try:
-        _check_path(path)
-        with av.open(str(path.absolute()), options=dict(_OPEN_OPTIONS)) as container:
-            pcm_48k = _Decoding(path, container, max_s).run()
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise AudioError(
-            f"cannot read sound from {path} ({reason}): give an audio or video file, for example wav, mp3, m4a or mp4"
-        ) from error
+        pcm_48k = _decoded(path, max_s)
+    except UnreadableError as error:
+        raise AudioError(f"{path} {error}: give an audio or video file, for example wav, mp3, m4a or mp4") from error
+    except (OSError, ValueError) as error:
+        raise AudioError(f"cannot read sound from {path} ({error}): convert it, for example to wav") from error
     peak = float(np.abs(pcm_48k).max())
     if peak > 1:
         pcm_48k /= peak
     return AudioClip(pcm_48k, _to_16k(pcm_48k))
 
 
-def _check_path(path: Path) -> None:
-    if path.is_dir():
-        raise AudioError(f"{path} is a folder: give an audio file, for example wav, mp3 or m4a")
-    if not path.exists():
-        raise AudioError(f"there is no file {path}: give the path of an audio file, for example wav, mp3 or m4a")
-    if path.is_file() and path.stat().st_size == 0:
-        raise AudioError(f"{path} is empty (0 bytes): give an audio file, for example wav, mp3 or m4a")
+def _decoded(path: Path, max_s: float) -> NDArray[np.float32]:
+    """(n,) float32 at 48 kHz; a track with spikes is decoded twice: they must not reach the resampler's filter."""
+    with opened(path) as media:
+        first = _Decoding(path, media, max_s)
+        pcm_48k = first.run()
+    ceiling = first.levels.ceiling()
+    if ceiling is None:
+        return pcm_48k
+    log.warning("%s: a few samples are far louder than all others and were cut off", path)
+    with opened(path) as media:
+        return _Decoding(path, media, max_s, ceiling).run()
 
 
 class _Decoding:
     """One pass over a file: packets in, 48 kHz mono out, with the count of what was lost."""
 
-    def __init__(self, path: Path, container: InputContainer, max_s: float) -> None:
-        if not container.streams.audio:
+    def __init__(self, path: Path, media: MediaFile, max_s: float, ceiling: float | None = None) -> None:
+        stream: AudioStream | None = media.track("audio")
+        if stream is None:
             raise AudioError(f"{path} has no sound track: give a file with speech in it")
+        self.levels = Levels()
         self._path = path
-        self._container = container
+        self._media = media
         self._max_s = max_s
-        self._stream: AudioStream = container.streams.audio[0]
-        best = container.streams.best("audio")
-        if isinstance(best, AudioStream):
-            self._stream = best
+        self._stream = stream
+        self._ceiling = ceiling
         self._packets = 0
         self._damaged = 0
         self._length_48k = Fraction(0)  # exact, whatever the resampler's own rounding
@@ -117,8 +117,8 @@ class _Decoding:
             raise AudioError(f"the sound track of {self._path} is empty: give a file with speech in it")
         if length == 0 or 2 * self._damaged > self._packets:
             raise AudioError(
-                f"{self._path} is damaged: {self._damaged} of {self._packets} packets cannot be decoded; "
-                "convert or record it again"
+                f"{self._path} is damaged: {self._damaged} of {self._packets} packets of its sound, in codec "
+                f"{self._stream.codec_context.name}, cannot be decoded: convert or record it again"
             )
         self._warn_of_losses()
         pcm = np.zeros(length, np.float32)
@@ -131,7 +131,7 @@ class _Decoding:
 
     def _resampled(self) -> Iterator[NDArray[np.float32]]:
         resampler, shape = _resampler(PLAYBACK_HZ), None
-        for frame in self._frames():
+        for frame in self._media.each(self._frames()):
             if shape not in (None, (frame.sample_rate, frame.layout.name, frame.format.name)):
                 yield from _samples(resampler, None)  # the track changes its form half-way
                 resampler = _resampler(PLAYBACK_HZ)
@@ -146,13 +146,15 @@ class _Decoding:
             yield from _samples(resampler, None)
 
     def _frames(self) -> Iterator[av.AudioFrame]:
-        """Decoded frames; a packet that cannot be decoded is counted and passed over."""
-        packets = self._container.demux(self._stream)
+        """Decoded frames, clean; a packet that cannot be decoded is counted and passed over."""
+        packets = self._media.container.demux(self._stream)
         while True:
             try:
                 packet = next(packets)
             except StopIteration:
                 return
+            except av.error.ExitError:  # out of time
+                raise
             except (av.error.FFmpegError, OSError):
                 self._packets += 1
                 self._damaged += 1
@@ -163,16 +165,16 @@ class _Decoding:
             except av.error.EOFError:
                 continue
             except (av.error.FFmpegError, OSError, ValueError):
-                self._damaged += 1
+                self._damaged += packet.size > 0  # the last one is empty: it asks the decoder for what it still holds
                 continue
             for frame in frames:
                 if frame.samples > 0 and frame.sample_rate > 0:
-                    yield _finite(frame)
+                    yield cleaned(frame, self.levels, self._ceiling)
 
     def _cut_padding(self) -> None:
         """An mp4 says where the sound ends inside its last AAC frame; the decoder gives all of it."""
         stream = self._stream
-        if "mp4" in self._container.format.name and stream.duration and stream.time_base:
+        if "mp4" in self._media.container.format.name and stream.duration and stream.time_base:
             promised = Fraction(stream.duration * stream.time_base) * PLAYBACK_HZ
             frame = Fraction((stream.codec_context.frame_size or 1024) * PLAYBACK_HZ, stream.codec_context.sample_rate)
             if 0 < self._length_48k - promised < frame:
@@ -199,16 +201,6 @@ def _samples(resampler: AudioResampler, frame: av.AudioFrame | None) -> Iterator
         frame.pts = None  # stamps with gaps must not make the resampler insert or drop samples
     for out in resampler.resample(frame):
         yield out.to_ndarray()[0]
-
-
-def _finite(frame: av.AudioFrame) -> av.AudioFrame:
-    """The same frame, its NaN and infinities (float formats only) overwritten with silence."""
-    if frame.format.name.startswith(("flt", "dbl")):
-        kind = np.dtype(np.float32 if frame.format.name.startswith("flt") else np.float64)
-        for plane in frame.planes:
-            samples = np.frombuffer(memoryview(plane), kind)  # the frame's own memory
-            samples[~np.isfinite(samples)] = 0
-    return frame
 
 
 def _to_16k(pcm_48k: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -6,16 +6,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from s2v.errors import DataError
+from s2v.media.orientation import as_shown, pixel_elongation
 from s2v.spec import LipSyncSpec
+
+if TYPE_CHECKING:
+    from s2v.media.container import MediaFile
 
 MAX_SIDE_PX = 1280  # larger frames are scaled down: a face needs no more
 _MIN_HOLE_S = 0.04  # time stamps of whole sound are off by less
+_MAX_HOLE_S = 600.0  # nothing that was lost on the way is longer
+_SOUND_BATCH = 64  # packets or frames of sound that are read at a time
 
 
 @dataclass(frozen=True)
@@ -40,27 +46,26 @@ class Video:
 
         A picture that stays on the screen because the next one was dropped is given several times, with one moment.
         """
-        import av
-
         wanted = self.spec.frame_count(len(self.pcm))
         given, starts_s, shown_s = 0, 0.0, 0.0
-        shown: av.VideoFrame | None = None
-        with _opened(self.path) as container:
-            for frame in container.decode(container.streams.video[0]):
+        shown: Any = None
+        with _opened(self.path) as media:
+            elongation = pixel_elongation(media.track("video"))
+            for frame in _decoded(media, "video"):
                 # A container without a stamp for this picture: it follows the one before.
                 time_s = float(frame.time) if frame.pts is not None else shown_s + self.picture_s * (shown is not None)
                 if shown is None:
                     starts_s = time_s
                 # What is shown stays on the screen until this one comes.
                 while shown is not None and given < wanted and starts_s + (given + 0.5) / self.spec.fps < time_s:
-                    yield _bgr(shown), shown_s - starts_s + self.picture_s / 2
+                    yield _bgr(shown, elongation), shown_s - starts_s + self.picture_s / 2
                     given += 1
                 if given == wanted:
                     return
                 shown, shown_s = frame, time_s
             wanted = min(wanted, max(given + 1, round((shown_s - starts_s + self.picture_s) * self.spec.fps)))
             while shown is not None and given < wanted:
-                yield _bgr(shown), shown_s - starts_s + self.picture_s / 2
+                yield _bgr(shown, elongation), shown_s - starts_s + self.picture_s / 2
                 given += 1
 
 
@@ -70,14 +75,14 @@ def read_video(path: Path, spec: LipSyncSpec | None = None) -> Video:
     Raises: DataError, cannot be decoded, no picture or no sound.
     """
     spec = spec or LipSyncSpec()
-    with _opened(path) as container:
-        if not container.streams.video or not container.streams.audio:
+    with _opened(path) as media:
+        if media.track("video") is None or media.track("audio") is None:
             raise DataError("needs both a picture and a sound track")
-        first = next(container.decode(container.streams.video[0]), None)
-    with _opened(path) as container:
-        picture_s = _picture_interval_s(container, spec.fps)
-    with _opened(path) as container:
-        sound, sound_from_s = _sound(container, spec.sample_rate_hz)
+        first = next(_decoded(media, "video"), None)
+    with _opened(path) as media:
+        picture_s = _picture_interval_s(media, spec.fps)
+    with _opened(path) as media:
+        sound, sound_from_s = _sound(media, spec.sample_rate_hz)
     if first is None or not len(sound):
         raise DataError("holds no picture or no sound")
     # The two may start at different times, as recordings made in browsers and by phones do.
@@ -91,8 +96,8 @@ def read_video(path: Path, spec: LipSyncSpec | None = None) -> Video:
 def read_sound(path: Path, rate_hz: int = 16_000) -> NDArray[np.int16]:
     """A recording as mono int16. Raises: DataError, cannot be decoded or no sound."""
     try:
-        with _opened(path) as container:
-            sound = _sound(container, rate_hz)[0] if container.streams.audio else np.zeros(0, np.int16)
+        with _opened(path) as media:
+            sound = _sound(media, rate_hz)[0]
     except DataError as error:
         raise DataError(f"{path} {error}") from None
     if not len(sound):
@@ -101,36 +106,49 @@ def read_sound(path: Path, rate_hz: int = 16_000) -> NDArray[np.int16]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """An open container; what FFmpeg cannot do with it, now or later, is a DataError."""
-    import av
-    from av.error import FFmpegError
+def _opened(path: Path) -> Iterator[MediaFile]:
+    """An open file; what cannot be done with it, now or later, is a DataError."""
+    from s2v.media.container import UnreadableError, opened
 
     try:
-        with av.open(str(path)) as container:
-            yield container
-    except FFmpegError as error:
-        raise DataError(f"cannot be decoded ({error.strerror})") from None
+        with opened(path) as media:
+            yield media
+    except UnreadableError as error:
+        raise DataError(str(error)) from None
 
 
-def _picture_interval_s(container: Any, fps: int) -> float:
+def _decoded(media: MediaFile, kind: Literal["audio", "video"]) -> Iterator[Any]:
+    """All frames of the best track; none if there is no such track. Of pictures, only one is held."""
+    track = media.track(kind)
+    if track is None:
+        return iter(())
+    batch = _SOUND_BATCH if kind == "audio" else 1
+    return media.each(media.container.decode(track), batch)
+
+
+def _picture_interval_s(media: MediaFile, fps: int) -> float:
     """Median distance of the pictures' time stamps, whatever a container says of its rate; 1 / fps of a single one."""
-    stream = container.streams.video[0]
-    stamps = sorted(packet.pts for packet in container.demux(stream) if packet.pts is not None)
+    stream = media.track("video")
+    packets = media.each(media.container.demux(stream), _SOUND_BATCH)
+    stamps = sorted(packet.pts for packet in packets if packet.pts is not None)
     if len(stamps) > 1 and (between := float(np.median(np.diff(stamps)) * stream.time_base)) > 0:
         return between
     return 1 / fps
 
 
-def _sound(container: Any, rate_hz: int) -> tuple[NDArray[np.int16], float]:
-    """All of the first sound track, mono, and the time of its first sample in seconds.
+def _sound(media: MediaFile, rate_hz: int) -> tuple[NDArray[np.int16], float]:
+    """All of the best sound track, mono, and the time of its first sample in seconds.
 
     What a recording lost on the way (its time stamps jump) is silence here, so that what follows keeps its time.
     """
     import av
 
+    from s2v.media.samples import Levels, cleaned
+
     parts: list[NDArray[np.int16]] = []
+    levels = Levels()
     resampler: av.AudioResampler | None = None
+    shape: tuple[str, str, int] | None = None
     given = 0  # samples so far
     from_s, next_s = 0.0, 0.0
 
@@ -141,10 +159,14 @@ def _sound(container: Any, rate_hz: int) -> tuple[NDArray[np.int16], float]:
             parts.append(part.to_ndarray()[0])
             given += len(parts[-1])
 
-    for frame in container.decode(container.streams.audio[0]):
-        time_s = float(frame.time) if frame.pts is not None else next_s
+    for raw in _decoded(media, "audio"):
+        frame = cleaned(raw, levels, ceiling=1.0)  # 16 bits hold no more
+        time_s = next_s if frame.time is None else frame.time
+        form = (frame.format.name, frame.layout.name, frame.sample_rate)
         if resampler is None:
             from_s = time_s
+        elif time_s > next_s + _MAX_HOLE_S:
+            raise DataError(f"leaves out {time_s - next_s:.0f} s: its time stamps are damaged")
         elif time_s > next_s + _MIN_HOLE_S:
             take(None)
             parts.append(np.zeros(max(0, round((time_s - from_s) * rate_hz) - given), np.int16))
@@ -152,7 +174,11 @@ def _sound(container: Any, rate_hz: int) -> tuple[NDArray[np.int16], float]:
             resampler = None
         else:
             time_s = next_s  # stamps are rounded, often to a millisecond
+        if resampler is not None and form != shape:  # the track changes its form half-way
+            take(None)
+            resampler = None
         if resampler is None:
+            shape = form
             resampler = av.AudioResampler(format="s16", layout="mono", rate=rate_hz)
         next_s = time_s + frame.samples / frame.sample_rate
         take(frame)
@@ -161,12 +187,12 @@ def _sound(container: Any, rate_hz: int) -> tuple[NDArray[np.int16], float]:
     return np.concatenate(parts) if parts else np.zeros(0, np.int16), from_s
 
 
-def _bgr(frame: Any) -> NDArray[np.uint8]:
+def _bgr(frame: Any, elongation: float) -> NDArray[np.uint8]:
     import cv2
 
-    picture = frame.to_ndarray(format="bgr24")
+    picture = as_shown(frame, elongation)
     scale = MAX_SIDE_PX / max(picture.shape[:2])
     if scale < 1:
         size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
-        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    return np.asarray(picture, np.uint8)
+        picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return picture

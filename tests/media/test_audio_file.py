@@ -193,14 +193,14 @@ def _headless_mp4(path: Path) -> Path:
 
 
 UNUSABLE: dict[str, tuple[Callable[[Path], Path], str]] = {
-    "missing": (lambda d: d / "no.wav", "there is no file"),
+    "missing": (lambda d: d / "no.wav", "is not there"),
     "folder": (lambda d: _folder(d / "dir.wav"), "is a folder"),
     "empty": (lambda d: _written(d / "a.wav", b""), "0 bytes"),
-    "text": (lambda d: _written(d / "a.wav", b"these are words, not sounds\n" * 50), "cannot read sound"),
+    "text": (lambda d: _written(d / "a.wav", b"these are words, not sounds\n" * 50), "cannot be decoded"),
     "noise": (lambda d: _written(d / "a.mp3", np.random.default_rng(5).bytes(30_000)), "a.mp3"),
     "no track": (lambda d: _picture_only(d / "v.mp4"), "no sound track"),
     "no samples": (lambda d: _no_samples(d / "a.wav"), "is empty"),
-    "no index": (lambda d: _headless_mp4(d / "a.m4a"), "cannot read sound"),
+    "no index": (lambda d: _headless_mp4(d / "a.m4a"), "cannot be decoded"),
 }
 
 
