@@ -24,9 +24,9 @@ from s2v.media.patience import PATIENCE_S, PatientThread
 
 # FFmpeg's names of its demuxers. What is not here is no recording of a person that anybody has.
 FORMATS = (
-    "3dostr,aa,aac,ac3,ac4,aiff,amr,amrnb,amrwb,ape,apng,asf,ast,au,avi,bonk,caf,codec2,dirac,dsf,dss,dts,dtshd,dv,"
-    "eac3,flac,flv,gif,gsm,gxf,h261,h263,h264,hevc,iamf,iff,ircam,ivf,kux,lc3,loas,m4v,matroska,mjpeg,mlp,mmf,"
-    "mov,mp3,mpc,mpc8,mpeg,mpegts,mpegtsraw,mpegvideo,mxf,nistsphere,nsv,nut,obu,ogg,oma,paf,pvf,qcp,qoa,rka,rm,rso,"
+    "3dostr,aa,aac,ac3,ac4,aiff,alaw,amr,amrnb,amrwb,ape,apng,asf,ast,au,avi,bonk,caf,codec2,dirac,dsf,dss,dts,dtshd,dv,"
+    "eac3,flac,flv,g722,g723_1,g729,gif,gsm,gxf,h261,h263,h264,hevc,iamf,iff,ircam,ivf,kux,lc3,loas,m4v,matroska,mjpeg,mlp,mmf,"
+    "mov,mp3,mpc,mpc8,mpeg,mpegts,mpegtsraw,mpegvideo,mulaw,mxf,nistsphere,nsv,nut,obu,ogg,oma,paf,pvf,qcp,qoa,rka,rm,rso,"
     "sbc,shn,sln,smjpeg,sox,spdif,swf,tak,truehd,tta,ty,vc1,vivo,voc,vvc,w64,wav,wsd,wtv,wv,xwma,yuv4mpegpipe"
 )
 _BATCH = 64  # frames decoded at a time: a change of threads costs as much as a frame of sound
@@ -57,9 +57,9 @@ class MediaFile:
             if one.codec_context is not None:
                 return one
         if tracks:
-            names = " and ".join(dict.fromkeys(map(self._codec_name, tracks)))
+            codecs = " and ".join(dict.fromkeys(self.described(one).partition(",")[0] for one in tracks))
             thing = "sound" if kind == "audio" else "picture"
-            raise UnreadableError(f"has {thing} in codec {names}, for which there is no decoder here")
+            raise UnreadableError(f"has {thing} in codec {codecs}, for which there is no decoder here")
         return None
 
     def each(self, values: Iterator[Value], batch: int = _BATCH) -> Iterator[Value]:
@@ -85,16 +85,21 @@ class MediaFile:
         """Raises: UnreadableError, it did not come back in time. Whatever else the call raises."""
         return _in_time(self._thread, call)
 
-    def _codec_name(self, stream: Stream) -> str:
-        """As FFmpeg calls it, or the letters and the number by which the file does. Only a dump tells."""
+    def described(self, stream: Stream) -> str:
+        """Codec, rate and channels of a track as FFmpeg writes them; it knows those also that it cannot decode."""
         level = av.logging.get_level()
-        av.logging.set_level(av.logging.INFO)
+        av.logging.set_level(av.logging.INFO)  # else the dump is empty
         try:
             dump = self.container.dumps_format()  # type: ignore[attr-defined]  # its stub leaves it out
         finally:
             av.logging.set_level(level)
-        told = re.search(rf"Stream #0:{stream.index}\D.*?: \w+: (?:none \()?([^,\n]*?)\)?(?:,|\n)", dump)
-        return told[1] if told else "unknown"
+        told = re.search(rf"Stream #0:{stream.index}(?!\d)[^\n]*?: \w+: ([^\n]*)", dump)
+        return _plain(told[1]) if told else "unknown"
+
+
+def _plain(described: str) -> str:
+    """FFmpeg's words where they would mislead: it has no number for more channels than it takes."""
+    return re.sub("^none", "unknown", described).replace(", 0 channels", ", no channels, or more than 512")
 
 
 def refuse_special(path: Path) -> None:
@@ -141,7 +146,7 @@ def opened(path: Path, patience_s: float = PATIENCE_S) -> Iterator[MediaFile]:
         what FFmpeg finds wrong while it is read.
     """
     refuse_special(path)
-    thread = PatientThread(patience_s + 1)  # FFmpeg stops by itself where it can
+    thread = PatientThread(patience_s)
     # "file:" and the whole path: a colon in a name makes no protocol of what is before it
     url, options = f"file:{path.absolute()}", {"protocol_whitelist": "file", "format_whitelist": FORMATS}
     held: list[InputContainer] = []

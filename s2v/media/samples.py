@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import av
 import numpy as np
+from av.audio.resampler import AudioResampler
 from numpy.typing import NDArray
 
 SPIKE = 2.0  # so many times louder than nearly all of the rest, and than full scale
 _SPIKES_S, _SPIKES_SHARE, _MOST_SPIKES = 0.001, 1e-4, 4096  # no more of them: then it is simply loud
+_LOUDEST = 1e30  # a float64 holds more than a float32
 _MOST_MIXED = 8  # channels that libswresample knows places for
 
 
@@ -25,7 +27,7 @@ class Levels:
         self._rate_hz = rate_hz
         if len(samples) and max(float(samples.max()), -float(samples.min())) > 1:
             loud = np.abs(samples)
-            over = np.concatenate([self._over, loud[loud > 1].astype(np.float32)])
+            over = np.concatenate([self._over, np.minimum(loud[loud > 1], _LOUDEST).astype(np.float32)])
             surplus = len(over) - _MOST_SPIKES - 1
             self._over = np.partition(over, surplus)[surplus:] if surplus > 0 else over
 
@@ -35,6 +37,19 @@ class Levels:
         over = np.sort(self._over)[::-1]
         ordinary = float(over[spikes]) if len(over) > spikes else 1.0
         return ordinary if len(over) and over[0] > SPIKE * ordinary else None
+
+
+def mono_resampler(rate_hz: int) -> AudioResampler:
+    """To mono float32 at a rate; the mix is no louder than its loudest channel."""
+    return AudioResampler(format="fltp", layout="mono", rate=rate_hz, options={"rematrix_maxval": "1.0"})
+
+
+def turned_down(pcm: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Sound, (n,), over full scale is turned down as a whole, in its own memory."""
+    peak = max(float(pcm.max()), -float(pcm.min())) if len(pcm) else 0.0
+    if peak > 1:
+        pcm /= peak
+    return pcm
 
 
 def cleaned(frame: av.AudioFrame, levels: Levels, ceiling: float | None = None) -> av.AudioFrame:

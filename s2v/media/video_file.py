@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,13 @@ from s2v.media.orientation import as_shown, pixel_elongation
 from s2v.spec import LipSyncSpec
 
 if TYPE_CHECKING:
+    import av
+
     from s2v.media.container import MediaFile
 
 MAX_SIDE_PX = 1280  # larger frames are scaled down: a face needs no more
 _MIN_HOLE_S = 0.04  # time stamps of whole sound are off by less
 _MAX_HOLE_S = 600.0  # nothing that was lost on the way is longer
-_SOUND_BATCH = 64  # packets or frames of sound that are read at a time
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Video:
         shown: Any = None
         with _opened(self.path) as media:
             elongation = pixel_elongation(media.track("video"))
-            for frame in _decoded(media, "video"):
+            for frame in _pictures(media):
                 # A container without a stamp for this picture: it follows the one before.
                 time_s = float(frame.time) if frame.pts is not None else shown_s + self.picture_s * (shown is not None)
                 if shown is None:
@@ -78,11 +79,10 @@ def read_video(path: Path, spec: LipSyncSpec | None = None) -> Video:
     with _opened(path) as media:
         if media.track("video") is None or media.track("audio") is None:
             raise DataError("needs both a picture and a sound track")
-        first = next(_decoded(media, "video"), None)
+        first = next(_pictures(media), None)
     with _opened(path) as media:
         picture_s = _picture_interval_s(media, spec.fps)
-    with _opened(path) as media:
-        sound, sound_from_s = _sound(media, spec.sample_rate_hz)
+    sound, sound_from_s = _sound(path, spec.sample_rate_hz)
     if first is None or not len(sound):
         raise DataError("holds no picture or no sound")
     # The two may start at different times, as recordings made in browsers and by phones do.
@@ -96,8 +96,7 @@ def read_video(path: Path, spec: LipSyncSpec | None = None) -> Video:
 def read_sound(path: Path, rate_hz: int = 16_000) -> NDArray[np.int16]:
     """A recording as mono int16. Raises: DataError, cannot be decoded or no sound."""
     try:
-        with _opened(path) as media:
-            sound = _sound(media, rate_hz)[0]
+        sound = _sound(path, rate_hz)[0]
     except DataError as error:
         raise DataError(f"{path} {error}") from None
     if not len(sound):
@@ -117,36 +116,46 @@ def _opened(path: Path) -> Iterator[MediaFile]:
         raise DataError(str(error)) from None
 
 
-def _decoded(media: MediaFile, kind: Literal["audio", "video"]) -> Iterator[Any]:
-    """All frames of the best track; none if there is no such track. Of pictures, only one is held."""
-    track = media.track(kind)
-    if track is None:
-        return iter(())
-    batch = _SOUND_BATCH if kind == "audio" else 1
-    return media.each(media.container.decode(track), batch)
+def _pictures(media: MediaFile) -> Iterator[Any]:
+    """All frames of the best video track; none if there is no such track. Only one is held."""
+    track = media.track("video")
+    return iter(()) if track is None else media.each(media.container.decode(track), batch=1)
 
 
 def _picture_interval_s(media: MediaFile, fps: int) -> float:
     """Median distance of the pictures' time stamps, whatever a container says of its rate; 1 / fps of a single one."""
     stream = media.track("video")
-    packets = media.each(media.container.demux(stream), _SOUND_BATCH)
+    packets = media.each(media.container.demux(stream))
     stamps = sorted(packet.pts for packet in packets if packet.pts is not None)
     if len(stamps) > 1 and (between := float(np.median(np.diff(stamps)) * stream.time_base)) > 0:
         return between
     return 1 / fps
 
 
-def _sound(media: MediaFile, rate_hz: int) -> tuple[NDArray[np.int16], float]:
-    """All of the best sound track, mono, and the time of its first sample in seconds.
+def _sound(path: Path, rate_hz: int) -> tuple[NDArray[np.int16], float]:
+    """All of the best sound track, mono, and the time of its first sample in seconds; see `samples` for what is cut."""
+    from s2v.media.samples import turned_down
+
+    with _opened(path) as media:
+        pcm, from_s, ceiling = _heard(media, rate_hz)
+    if ceiling is not None:
+        with _opened(path) as media:
+            pcm, from_s, _ = _heard(media, rate_hz, ceiling)
+    return np.clip(np.rint(turned_down(pcm) * 32768), -32768, 32767).astype(np.int16), from_s
+
+
+def _heard(
+    media: MediaFile, rate_hz: int, ceiling: float | None = None
+) -> tuple[NDArray[np.float32], float, float | None]:
+    """Mono float32, the time of its first sample, and where to cut it if it has spikes.
 
     What a recording lost on the way (its time stamps jump) is silence here, so that what follows keeps its time.
     """
-    import av
+    from s2v.media.samples import mono_resampler
+    from s2v.media.sound_track import SoundTrack
 
-    from s2v.media.samples import Levels, cleaned
-
-    parts: list[NDArray[np.int16]] = []
-    levels = Levels()
+    parts: list[NDArray[np.float32]] = []
+    track = SoundTrack(media, ceiling)
     resampler: av.AudioResampler | None = None
     shape: tuple[str, str, int] | None = None
     given = 0  # samples so far
@@ -159,8 +168,7 @@ def _sound(media: MediaFile, rate_hz: int) -> tuple[NDArray[np.int16], float]:
             parts.append(part.to_ndarray()[0])
             given += len(parts[-1])
 
-    for raw in _decoded(media, "audio"):
-        frame = cleaned(raw, levels, ceiling=1.0)  # 16 bits hold no more
+    for frame in track.frames():
         time_s = next_s if frame.time is None else frame.time
         form = (frame.format.name, frame.layout.name, frame.sample_rate)
         if resampler is None:
@@ -169,7 +177,7 @@ def _sound(media: MediaFile, rate_hz: int) -> tuple[NDArray[np.int16], float]:
             raise DataError(f"leaves out {time_s - next_s:.0f} s: its time stamps are damaged")
         elif time_s > next_s + _MIN_HOLE_S:
             take(None)
-            parts.append(np.zeros(max(0, round((time_s - from_s) * rate_hz) - given), np.int16))
+            parts.append(np.zeros(max(0, round((time_s - from_s) * rate_hz) - given), np.float32))
             given += len(parts[-1])
             resampler = None
         else:
@@ -179,12 +187,12 @@ def _sound(media: MediaFile, rate_hz: int) -> tuple[NDArray[np.int16], float]:
             resampler = None
         if resampler is None:
             shape = form
-            resampler = av.AudioResampler(format="s16", layout="mono", rate=rate_hz)
+            resampler = mono_resampler(rate_hz)
         next_s = time_s + frame.samples / frame.sample_rate
         take(frame)
     if resampler is not None:
         take(None)
-    return np.concatenate(parts) if parts else np.zeros(0, np.int16), from_s
+    return np.concatenate(parts) if parts else np.zeros(0, np.float32), from_s, track.levels.ceiling()
 
 
 def _bgr(frame: Any, elongation: float) -> NDArray[np.uint8]:
