@@ -21,6 +21,7 @@ from av.container import InputContainer
 from av.stream import Disposition, Stream
 
 from s2v.media.patience import PATIENCE_S, PatientThread
+from s2v.media.wav_header import ends_too_early
 
 # FFmpeg's names of its demuxers. What is not here is no recording of a person that anybody has.
 FORMATS = (
@@ -102,10 +103,14 @@ def _plain(described: str) -> str:
     return re.sub("^none", "unknown", described).replace(", 0 channels", ", no channels, or more than 512")
 
 
-def refuse_special(path: Path) -> None:
-    """Raises: UnreadableError, there is nothing of that name, or no plain file with something in it."""
+def _look_at(path: Path) -> bool:
+    """Whether a header gives a wrong length, see `wav_header`.
+
+    Raises: UnreadableError, there is nothing of that name, or no plain file with something in it.
+    """
     try:
         status = path.stat()
+        ends_early = stat.S_ISREG(status.st_mode) and ends_too_early(path)
     except FileNotFoundError:
         raise UnreadableError("is not there") from None
     except OSError as error:
@@ -116,6 +121,7 @@ def refuse_special(path: Path) -> None:
         raise UnreadableError("is no plain file but a pipe, a socket or a device")
     if status.st_size == 0:
         raise UnreadableError("is empty (0 bytes)")
+    return ends_early
 
 
 def _take(values: Iterator[Value], most: int, into: list[Value]) -> bool:
@@ -145,13 +151,14 @@ def opened(path: Path, patience_s: float = PATIENCE_S) -> Iterator[MediaFile]:
     Raises: UnreadableError, it is no plain file, in no format that holds media, damaged, or does not answer; also for
         what FFmpeg finds wrong while it is read.
     """
-    refuse_special(path)
     thread = PatientThread(patience_s)
     # "file:" and the whole path: a colon in a name makes no protocol of what is before it
     url, options = f"file:{path.absolute()}", {"protocol_whitelist": "file", "format_whitelist": FORMATS}
     held: list[InputContainer] = []
 
     def open_it() -> InputContainer:
+        if _look_at(path):
+            options["ignore_length"] = "1"  # of the WAV demuxer
         held.append(av.open(url, options=options, timeout=patience_s))
         return held[0]
 

@@ -52,7 +52,7 @@ def turned_down(pcm: NDArray[np.float32]) -> NDArray[np.float32]:
     return pcm
 
 
-def cleaned(frame: av.AudioFrame, levels: Levels, ceiling: float | None = None) -> av.AudioFrame:
+def cleaned(frame: av.AudioFrame, levels: Levels | None = None, ceiling: float | None = None) -> av.AudioFrame:
     """The frame with NaN and infinities as silence and, beyond `ceiling`, cut off; of many channels their mean.
 
     Integer formats hold no such values. Changes the frame's own memory.
@@ -65,7 +65,8 @@ def cleaned(frame: av.AudioFrame, levels: Levels, ceiling: float | None = None) 
         for plane in frame.planes:
             samples = np.frombuffer(memoryview(plane), kind)[:length]
             np.nan_to_num(samples, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
-            levels.hear(samples, frame.sample_rate)
+            if levels is not None:
+                levels.hear(samples, frame.sample_rate)
             if ceiling is not None:
                 np.clip(samples, -ceiling, ceiling, out=samples)
     return frame
@@ -83,5 +84,7 @@ def _mean(frame: av.AudioFrame) -> av.AudioFrame:
         mean /= 2.0 ** (8 * values.itemsize - 1)
     with np.errstate(over="ignore"):  # becomes infinity, and so silence
         mono = av.AudioFrame.from_ndarray(mean[None].astype(np.float32), format="fltp", layout="mono")
-    mono.sample_rate, mono.pts, mono.time_base = frame.sample_rate, frame.pts, frame.time_base
+    mono.sample_rate, mono.pts = frame.sample_rate, frame.pts
+    if frame.time_base is not None:
+        mono.time_base = frame.time_base
     return mono
