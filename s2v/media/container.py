@@ -112,7 +112,8 @@ def _look_at(path: Path) -> bool:
         status = path.stat()
         ends_early = stat.S_ISREG(status.st_mode) and ends_too_early(path)
     except FileNotFoundError:
-        raise UnreadableError("is not there") from None
+        hint = "; of an address, download it first" if re.match(r"\w+:/", str(path)) else ""
+        raise UnreadableError(f"is not there{hint}") from None
     except OSError as error:
         raise UnreadableError(f"cannot be opened ({error.strerror})") from None
     if stat.S_ISDIR(status.st_mode):
