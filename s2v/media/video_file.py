@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MAX_SIDE_PX = 1280  # larger frames are scaled down: a face needs no more
 _MIN_HOLE_S = 0.04  # time stamps of whole sound are off by less
+_MAX_S = 7200  # its sound is held in memory
 _MAX_HOLE_S = 600.0  # nothing that was lost on the way is longer
 
 
@@ -189,6 +190,8 @@ def _heard(
             shape = form
             resampler = mono_resampler(rate_hz)
         next_s = time_s + frame.samples / frame.sample_rate
+        if next_s - from_s > _MAX_S:
+            raise DataError(f"is longer than {_MAX_S} s, the most this reads: cut it in pieces")
         take(frame)
     if resampler is not None:
         take(None)

@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from streaming.media import chirp
+from streaming.media import chirp, write_sound
 
 from s2v.errors import DataError
 from s2v.media.orientation import upright
@@ -154,3 +154,10 @@ def test_a_colon_in_a_folder_makes_no_protocol(tmp_path: Path, monkeypatch: pyte
     _film(tmp_path / "b:c" / "x:y.mp4")
     monkeypatch.chdir(tmp_path)
     assert len(list(read_video(Path("b:c/x:y.mp4")).frames())) == 3
+
+
+def test_sound_without_an_end_in_sight_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("s2v.media.video_file._MAX_S", 1)
+    write_sound(tmp_path / "a.wav", chirp(1.2, RATE_HZ), RATE_HZ)
+    with pytest.raises(DataError, match="longer than 1 s, the most this reads: cut it in pieces"):
+        read_sound(tmp_path / "a.wav")
