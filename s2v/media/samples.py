@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 SPIKE = 2.0  # so many times louder than nearly all of the rest, and than full scale
 _SPIKES_S, _SPIKES_SHARE, _MOST_SPIKES = 0.001, 1e-4, 4096  # no more of them: then it is simply loud
-_LOUDEST = 1e30  # a float64 holds more than a float32
+_LOUDEST = 1e10  # whole numbers of 32 bits, written as floats, are below it: what is above is no sound
 _MOST_MIXED = 8  # channels that libswresample knows places for
 
 
@@ -27,7 +27,7 @@ class Levels:
         self._rate_hz = rate_hz
         if len(samples) and max(float(samples.max()), -float(samples.min())) > 1:
             loud = np.abs(samples)
-            over = np.concatenate([self._over, np.minimum(loud[loud > 1], _LOUDEST).astype(np.float32)])
+            over = np.concatenate([self._over, loud[loud > 1].astype(np.float32)])
             surplus = len(over) - _MOST_SPIKES - 1
             self._over = np.partition(over, surplus)[surplus:] if surplus > 0 else over
 
@@ -64,7 +64,7 @@ def cleaned(frame: av.AudioFrame, levels: Levels | None = None, ceiling: float |
         length = frame.samples * (1 if frame.format.is_planar else frame.layout.nb_channels)
         for plane in frame.planes:
             samples = np.frombuffer(memoryview(plane), kind)[:length]
-            np.nan_to_num(samples, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+            samples[~(np.abs(samples) <= _LOUDEST)] = 0  # NaN is not, either
             if levels is not None:
                 levels.hear(samples, frame.sample_rate)
             if ceiling is not None:

@@ -115,10 +115,10 @@ def test_silence_is_allowed(tmp_path: Path) -> None:
 def test_nan_and_infinity_become_silence_and_spread_no_further(tmp_path: Path) -> None:
     voice = chirp(1.0, 48_000)
     broken = voice.copy()
-    broken[[1000, 20_000]] = np.nan, np.inf
+    broken[[1000, 20_000, 30_000]] = np.nan, np.inf, -1e30
     clip = read_audio(write_sound(tmp_path / "a.wav", broken, 48_000, "pcm_f32le"))
     assert np.isfinite(clip.pcm_48k).all() and np.isfinite(clip.pcm_16k).all()
-    assert np.flatnonzero(np.abs(clip.pcm_48k - voice) > 1e-5).tolist() == [1000, 20_000]
+    assert np.flatnonzero(np.abs(clip.pcm_48k - voice) > 1e-5).tolist() == [1000, 20_000, 30_000]
 
 
 def test_sound_over_full_scale_is_turned_down_not_clipped(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_sound_over_full_scale_is_turned_down_not_clipped(tmp_path: Path) -> Non
     np.testing.assert_allclose(clip.pcm_48k, loud / np.abs(loud).max(), atol=1e-5)
 
 
-@pytest.mark.parametrize("spike", [3.0, 1e30, -1e38])
+@pytest.mark.parametrize("spike", [3.0, 1e9, -1e6])
 def test_one_spike_does_not_silence_a_clip(tmp_path: Path, spike: float, caplog: pytest.LogCaptureFixture) -> None:
     voice = chirp(0.5, 48_000)
     broken = voice.copy()
