@@ -120,7 +120,8 @@ def _add_served_options(parser: argparse.ArgumentParser) -> None:
         default="auto",
         metavar="NAME",
         help="auto (default: tensorrt or torch-cuda on an NVIDIA GPU, else openvino or onnxruntime), one of these, "
-        "torch-cpu, torch-cuda-fp32, torch-cuda-compiled",
+        "torch-cpu, torch-cuda-fp32, torch-cuda-compiled; openvino in the faster precision, as in a call "
+        "(openvino-f32, openvino-bf16: in that one)",
     )
 
 

@@ -31,7 +31,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         default="auto",
         metavar="NAME",
         help="auto (default: tensorrt or torch-cuda on an NVIDIA GPU, else openvino or onnxruntime), one of these, "
-        "torch-cpu, torch-cuda-fp32, torch-cuda-compiled",
+        "torch-cpu, torch-cuda-fp32, torch-cuda-compiled; openvino computes in float32 (also: openvino-bf16)",
     )
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder for report, plots and contact sheets")
     parser.add_argument(

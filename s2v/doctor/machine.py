@@ -189,7 +189,7 @@ def check_drawing() -> Finding:
 
     if not BUNDLED_FACE.is_file():
         return Finding("drawing", "fail", f"{BUNDLED_FACE.name} is not there", REINSTALL)
-    backend = open_backend()
+    backend = open_backend(fastest=True)
     try:
         engine = LipSyncEngine(enrol(load_photo(BUNDLED_FACE, 640), backend.spec), backend, idle_seed=0)
         noise = np.random.default_rng(0).normal(0, 0.1, backend.spec.sample_rate_hz).astype(np.float32)

@@ -87,7 +87,7 @@ def open_shared_backend(options: AvatarOptions) -> BatchingBackend:
     Raises: BackendError, the runtime cannot be used. ModelError, the model cannot.
     """
     threads = max(DEFAULT_THREADS, int(usable_cores() / CORES_PER_THREAD))
-    return BatchingBackend(lambda: open_backend(options.model, options.backend, threads))
+    return BatchingBackend(lambda: open_backend(options.model, options.backend, threads, fastest=True))
 
 
 class LocalAvatarFactory:

@@ -32,6 +32,7 @@ class Runtime(NamedTuple):
     library: str  # what must be installed for it
     options: Mapping[str, str | bool] = MappingProxyType({})
     needs_gpu: bool = False
+    fastest: Mapping[str, str | bool] = MappingProxyType({})  # options instead, where speed counts and not sameness
 
     @property
     def in_float32(self) -> bool:
@@ -46,7 +47,7 @@ class Runtime(NamedTuple):
 
 _TENSORRT, _TORCH = ("tensorrt.backend", "tensorrt"), ("torch.backend", "torch")
 RUNTIMES: Mapping[str, Runtime] = {
-    "openvino": Runtime("openvino", "openvino"),
+    "openvino": Runtime("openvino", "openvino", fastest={"precision": "auto"}),
     "openvino-f32": Runtime("openvino", "openvino", {"precision": "f32"}),
     "openvino-bf16": Runtime("openvino", "openvino", {"precision": "bf16"}),
     "onnxruntime": Runtime("onnx", "onnxruntime"),
@@ -68,17 +69,21 @@ _ON_A_GPU = {  # the fastest first; what each needs: one module of each group
 BACKEND_NAMES = ("auto", *RUNTIMES)
 
 
-def open_backend(model_path: Path | None = None, name: str = "auto", threads: int | None = None) -> Backend:
+def open_backend(
+    model_path: Path | None = None, name: str = "auto", threads: int | None = None, fastest: bool = False
+) -> Backend:
     """Read a model file and make it ready to run.
 
     Args:
         model_path: what `s2v export` wrote; None is the model that comes with the package.
-        name: one of BACKEND_NAMES; "openvino" computes in bfloat16 where that is faster,
+        name: one of BACKEND_NAMES; "openvino" computes in float32, or see `fastest`,
             "tensorrt" computes in float16, and builds an engine for this GPU unless `s2v compile` has done so;
             "torch-cuda" computes in float16, too, and "torch-cuda-compiled" does so through torch.compile, which takes
             seconds for each batch size; "torch" takes a CUDA device if there is one. "auto" is what an NVIDIA GPU can
             be used with, else what is fastest on the CPU. `Backend.name` says what it became.
         threads: for one inference on the CPU; None is DEFAULT_THREADS.
+        fastest: "openvino" tries float32 against bfloat16 by the clock and takes the faster: for live pictures. Without
+            it a machine draws the same pictures each time.
     Raises: ModelError, see `read_model_file`. BackendError, an unknown name or a missing runtime.
     """
     threads = DEFAULT_THREADS if threads is None else threads
@@ -87,29 +92,31 @@ def open_backend(model_path: Path | None = None, name: str = "auto", threads: in
     if name not in BACKEND_NAMES:
         raise BackendError(f"no backend is called {name!r}: choose one of {', '.join(BACKEND_NAMES)}")
     model = bundled_model() if model_path is None else read_model_file(model_path)
-    return open_auto(model, threads, gpu_backends()) if name == "auto" else _open(name, model, threads)
+    if name == "auto":
+        return open_auto(model, threads, gpu_backends(), fastest)
+    return _open(name, model, threads, fastest)
 
 
-def open_auto(model: ModelFile, threads: int, on_a_gpu: Sequence[str]) -> Backend:
+def open_auto(model: ModelFile, threads: int, on_a_gpu: Sequence[str], fastest: bool = False) -> Backend:
     """The first of these that can be used; where none can, the log says why, and it is a CPU runtime."""
     for name in on_a_gpu:
         try:
-            backend = _open(name, model, threads)
+            backend = _open(name, model, threads, fastest)
         except S2vError as error:
             _log.warning("backend auto: %s cannot be used: %s", name, error)
         else:
             _log.info("backend auto: chose %s", name)
             return backend
-    return _open(_choose(), model, threads)
+    return _open(_choose(), model, threads, fastest)
 
 
-def _open(name: str, model: ModelFile, threads: int) -> Backend:
+def _open(name: str, model: ModelFile, threads: int, fastest: bool) -> Backend:
     runtime = RUNTIMES[name]
     try:
         module = import_module(f"{__package__}.{runtime.module}")
     except ImportError as error:
         raise BackendError(f"backend {name} cannot be loaded ({error}): {how_to_install(runtime.library)}") from error
-    backend: Backend = module.open_model(model, threads, **runtime.options)
+    backend: Backend = module.open_model(model, threads, **(runtime.fastest if fastest else {}) or runtime.options)
     return backend
 
 

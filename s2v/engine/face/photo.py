@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import stat
 from pathlib import Path
 
 import cv2
@@ -25,7 +26,10 @@ def load_photo(path: Path, max_side_px: int = MAX_SIDE_PX) -> Image:
     Raises: FaceError, the file is missing, empty, not an image or absurdly large.
     """
     try:
-        size_bytes = path.stat().st_size
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe may never begin, a device never end
+            raise FaceError(f"{path} is a folder, a pipe or a device and no file: give a jpg, png or webp")
+        size_bytes = status.st_size
         if size_bytes > MAX_FILE_BYTES:
             limit = MAX_FILE_BYTES >> 20
             raise FaceError(f"{path} has {size_bytes >> 20} MiB; a photo may have {limit}: scale it down first")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import stat
 from pathlib import Path
 
 from s2v.engine.face.photo import MAX_FILE_BYTES, MAX_PIXELS
@@ -31,7 +32,10 @@ def photos_of(folder: Path) -> list[Path]:
 def read_photo(path: Path) -> bytes:
     """The bytes of a photo. Raises: FaceError, too large or not to be read."""
     try:
-        if (size := path.stat().st_size) > MAX_FILE_BYTES:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe may never begin, a device never end
+            raise FaceError("it is a folder, a pipe or a device")
+        if (size := status.st_size) > MAX_FILE_BYTES:
             raise FaceError(f"it has {size >> 20} MiB; a photo may have {MAX_FILE_BYTES >> 20}")
         data = path.read_bytes()
     except OSError as error:

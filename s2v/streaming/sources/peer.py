@@ -12,6 +12,7 @@ from aiortc import MediaStreamError, MediaStreamTrack
 from numpy.typing import NDArray
 
 from s2v.media.audio_file import ENGINE_HZ, PLAYBACK_HZ
+from s2v.media.samples import cleaned
 from s2v.streaming.sources.source import AudioChunk, Pcm
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,11 @@ class VoiceResampler:
         self._engine_count = 0
 
     def push(self, frame: av.AudioFrame) -> AudioChunk:
-        """One decoded frame, any format, layout and rate; its pts counts samples of its own rate."""
+        """One decoded frame, any format, layout and rate; its pts counts samples of its own rate.
+
+        What is no number in it is silence, and it is cut at full scale before the resampler could ring with it.
+        """
+        frame = cleaned(frame, ceiling=1.0)
         shape = (frame.format.name, frame.layout.name, frame.sample_rate)
         if shape != self._input:  # the first frame, or the sender changed its codec
             self._to_voice = av.AudioResampler(format="fltp", rate=PLAYBACK_HZ)

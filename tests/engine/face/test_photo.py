@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -47,11 +48,13 @@ def test_a_damaged_photo_is_read_or_refused(at: int, value: int, end: int) -> No
     assert max(photo.shape) <= MAX_SIDE_PX
 
 
-def test_a_missing_photo_and_a_folder_are_refused(tmp_path: Path) -> None:
+def test_what_is_no_file_is_refused_unread(tmp_path: Path) -> None:
     with pytest.raises(FaceError, match=r"cannot read the photo .*nobody\.jpg: No such file"):
         load_photo(tmp_path / "nobody.jpg")
-    with pytest.raises(FaceError, match="Is a directory"):
-        load_photo(tmp_path)
+    os.mkfifo(tmp_path / "pipe.jpg")  # nobody will ever write to it
+    for path in (tmp_path, tmp_path / "pipe.jpg", Path("/dev/zero")):
+        with pytest.raises(FaceError, match=rf"{path} is a folder, a pipe or a device"):
+            load_photo(path)
 
 
 def png(width: int, height: int) -> bytes:

@@ -112,3 +112,26 @@ def test_a_telephone_codec_and_a_change_of_codec_keep_counting() -> None:
     chunks += [resampler.push(packet(tone(0.02), 960 * k)) for k in range(50)]
     voice, _ = check_counts(chunks)
     assert len(voice) == pytest.approx(96_000, abs=200)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, 1e30])
+def test_one_wrong_sample_of_a_peer_is_not_heard_around_it(wrong: float) -> None:
+    voice = tone(0.1)
+    broken = voice.copy()
+    broken[2407] = wrong
+
+    def heard(pcm: NDArray[np.float32]) -> NDArray[np.float32]:
+        resampler = VoiceResampler()
+        frame = av.AudioFrame.from_ndarray(pcm[None], format="fltp", layout="mono")
+        frame.sample_rate = 48_000
+        return resampler.push(frame).voice
+
+    changed = np.flatnonzero(np.abs(heard(broken) - heard(voice)) > 1e-6)
+    assert changed.tolist() == [2407]
+
+
+def test_a_peer_may_have_more_channels_than_anybody_has_names_for() -> None:
+    voice = (tone(0.1) * 32767).astype(np.int16)
+    frame = av.AudioFrame.from_ndarray(np.repeat(voice, 16)[None], format="s16", layout="hexadecagonal")
+    frame.sample_rate = 48_000
+    np.testing.assert_allclose(VoiceResampler().push(frame).voice, voice / 32768, atol=1e-4)
