@@ -46,6 +46,12 @@ class VoiceBuffer:
         self._data[where] = pcm[first:last]
         self._filled[where] = True
 
+    def stand_in(self, at: int, end: int) -> None:
+        """Silence from timeline sample `at` to `end` is no hole, where nothing was or will be written."""
+        first, last = max(at, self.position), min(end, self.position + self.capacity)
+        if first < last:
+            self._filled[np.arange(first, last) % self.capacity] = True
+
     def read(self, length: int) -> tuple[NDArray[np.float32], int]:
         """The next `length` samples, and how many of them are silence although the source was running."""
         end = self.position + length

@@ -14,6 +14,7 @@ STALL_S = 0.5  # no arrival in time for this long is a stall, not jitter
 EXCESS_S = 0.5  # held back this much longer than wanted: catch up at once, slewing would take minutes
 SETTLE_S = 0.04  # the same, once, half a second after the start, when the first packet had come late
 SLEW_TIME_S = 5.0  # an error is worked off over about this long
+COAST_AFTER_S = 0.5  # without an arrival: there is nothing to run after
 MAX_SLEW = 0.01  # slower, at most: far above any crystal (200 ppm); players stretch that much without being heard
 MAX_CATCH_UP = 0.04  # faster, at most, after a hiccup: players leave out pauses before they shorten sounds
 
@@ -90,6 +91,12 @@ class MediaClock:
         self._settled = True
         self._bend(now, best_s - self.playout_delay_s)
         return self._offset
+
+    def coast(self) -> None:
+        """No audio comes: after a while run at this machine's own speed, and not on towards where the last was due."""
+        now = self.now()
+        if self._speed != 1.0 and (not self._slacks or now - self._slacks[-1][0] > COAST_AFTER_S):
+            self._bend(now, 0.0)
 
     def due_of(self, source_sample: int) -> float:
         """The timeline position at which a sample of the source is released; now, before any has arrived."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import av
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from s2v.errors import StreamError
 from s2v.media.audio_file import ENGINE_HZ, PLAYBACK_HZ
 from s2v.streaming.sources.file import CHUNK_SAMPLES
-from s2v.streaming.sources.peer import VoiceResampler
+from s2v.streaming.sources.resampler import VoiceResampler
 from s2v.streaming.sources.source import RATIO, AudioChunk
 from s2v.streaming.sources.speech_buffer import SpeechBuffer
 
@@ -84,7 +85,7 @@ class PushSource:
         for utterance, at in taken.ended:
             if not (end := self._ends.pop(utterance)).done():
                 end.set_result((chunk.voice_start + at) // RATIO)
-        return AudioChunk(chunk.voice_start, chunk.voice, chunk.engine_start, chunk.engine, came_s)
+        return replace(chunk, came_s=came_s)
 
     def close(self) -> None:
         self._open = False

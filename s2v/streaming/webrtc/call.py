@@ -16,7 +16,7 @@ from s2v.streaming.session.session import Stats
 from s2v.streaming.session.wishes import Wishes
 from s2v.streaming.sources.peer import PeerSource
 from s2v.streaming.sources.source import AudioSource
-from s2v.streaming.webrtc.aiortc_internals import SessionDescription, replace_jitter_buffer
+from s2v.streaming.webrtc.aiortc_internals import SessionDescription, ignore_goodbyes, replace_jitter_buffer
 from s2v.streaming.webrtc.ice import IceServer, configuration, resolve_mdns, without_mdns_candidates
 from s2v.streaming.webrtc.jitter_buffer import InOrderJitterBuffer
 from s2v.streaming.webrtc.offer import Offer, refuse_unusable
@@ -286,6 +286,7 @@ class Call:
             receiver = next(receiver for receiver in self._pc.getReceivers() if receiver.track is track)
             self._packets = InOrderJitterBuffer(self._now)
             replace_jitter_buffer(receiver, self._packets)
+            ignore_goodbyes(receiver)
 
     def _on_state(self) -> None:
         if self._pc.connectionState == "connected":

@@ -21,8 +21,8 @@ from s2v.errors import ModelError
 from s2v.streaming.broadcast.broadcast import Broadcast, BroadcastSource
 from s2v.streaming.server.app import create_app
 from s2v.streaming.server.call_manager import CALL_MANAGER, LiveOptions
-from s2v.streaming.sources.peer import VoiceResampler
 from s2v.streaming.sources.push import PushSource
+from s2v.streaming.sources.resampler import VoiceResampler
 
 PUSHED = BroadcastSource("push", PushSource, waits_for_subscribers=True)
 
