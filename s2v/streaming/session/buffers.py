@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+QUIET_POWER = 1e-5  # -50 dB of full scale: the noise of a room
+
 
 @dataclass(frozen=True)
 class DueFrame:
@@ -65,6 +67,11 @@ class VoiceBuffer:
         self._filled[where] = False
         self.position = end
         return pcm, missing
+
+    def is_quiet(self, length: int) -> bool:
+        """Whether nothing can be heard in the next `length` samples, as far as they have come."""
+        pcm = self._data[np.arange(self.position, self.position + length) % self.capacity]
+        return float(np.mean(pcm**2)) < QUIET_POWER
 
     def skip_to(self, position: int) -> None:
         """Give up everything before `position`."""

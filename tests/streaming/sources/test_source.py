@@ -98,7 +98,7 @@ def test_lost_packets_become_silence_and_the_count_does_not_slip() -> None:
 def silences(stamps: list[int], came_s: list[float] | None = None, held_up: bool = False) -> tuple[list[int], int]:
     """What lies before each packet of 20 ms, and how often its stamp was not believed."""
     sender, frame = SenderClock(), packet(tone(0.02), None)
-    moments = came_s or [None] * len(stamps)
+    moments: list[float | None] = [*came_s] if came_s else [None] * len(stamps)
     found = [sender.silence_before(s % 2**32, frame, m, held_up) for s, m in zip(stamps, moments, strict=True)]
     return found, sender.jumps
 
