@@ -188,7 +188,7 @@ def test_what_a_network_holds_up_is_late_and_no_pause() -> None:
     call = call_of(held_up(talk(0.0, 8.0, 7, 0), lambda k: 0.4 if k == 200 else 0.0))
     assert call.session.stats()["underruns"] > 5, "the voice had a hole ..."
     assert max(call.delays_s[8:]) < call.delays_s[7] + 0.005, "... and is where it was: nothing waits for the lost time"
-    assert max(b - a for a, b in pairwise(call.faces_s[10:])) < 0.043, "the face went on, silent"
+    assert max(b - a for a, b in pairwise(call.faces_s[10:])) < 0.05, "the face went on, silent"
 
 
 def test_a_voice_that_often_comes_late_is_held_back_longer_until_face_and_voice_have_it_in_time() -> None:
