@@ -29,6 +29,7 @@ MARGIN_S = 0.08  # beyond the look-ahead, at first; then what is needed
 MIN_MARGIN_S = 0.02  # a packet
 MAX_PLAYOUT_DELAY_S = 0.8  # a machine that needs more than this cannot hold a conversation
 ADAPT_EVERY_S = 1.0
+OVERSLEPT_S = 0.01
 TOO_MANY_LATE = 0.2  # of the frames of that time: where most needed longer, hold everything back at once
 TAIL_S = 0.3  # after the last sample: let the players finish
 
@@ -223,7 +224,10 @@ class Session:
             while not reading.done():
                 lead_s = self.face_track.lead_s
                 await asyncio.wait([reading], timeout=self._feed.patience_s(lead_s))
-                if not reading.done() and (self._feed.patience_s(lead_s) or 0.0) <= 0:
+                overdue_s = -(self._feed.patience_s(lead_s) or 0.0)
+                if not reading.done() and overdue_s > OVERSLEPT_S:  # we are late ourselves: it may be there already
+                    await asyncio.wait([reading], timeout=OVERSLEPT_S)
+                if not reading.done() and overdue_s >= 0:
                     begin, end = self._feed.conceal(lead_s, self.has_subscribers)
                     self._voice.stand_in(RATIO * begin, RATIO * end)
             return reading.result()
