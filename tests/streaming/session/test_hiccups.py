@@ -68,7 +68,7 @@ def heard(kind: str, seconds: float = 14.0) -> Heard:
             while True:
                 frames: list[AudioFrame] = []
                 await receive(session.voice_track, frames, time, 0.001)
-                out.voice.append((time.now_s, stamp_of(frames[0]), frames[0].to_ndarray()[0, ::2]))
+                out.voice.append((time.now_s, stamp_of(frames[0]), frames[0].to_ndarray()[0, ::2].astype(np.int16)))
 
         async def face() -> None:
             while True:
