@@ -28,7 +28,6 @@ from s2v.errors import (
     WindowLost,
     WindowNotReady,
 )
-from s2v.spec import LipSyncSpec
 from s2v.version import __version__
 
 __all__ = [
@@ -62,6 +61,7 @@ if TYPE_CHECKING:
     from s2v.engine.lipsync import DrawnFrame, LipSyncEngine
     from s2v.media.generate import GenerateReport, generate
     from s2v.media.mp4 import Encoding
+    from s2v.spec import LipSyncSpec
 else:  # a type checker that saw this function would believe in every name
     _LAZY = {
         "Avatar": "s2v.engine.avatar",
@@ -72,6 +72,7 @@ else:  # a type checker that saw this function would believe in every name
         "GenerateReport": "s2v.media.generate",
         "generate": "s2v.media.generate",
         "Encoding": "s2v.media.mp4",
+        "LipSyncSpec": "s2v.spec",
     }
 
     def __getattr__(name):

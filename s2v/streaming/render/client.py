@@ -11,15 +11,15 @@ import contextlib
 import logging
 import multiprocessing
 import secrets
-import signal
 import threading
 import time
-from collections.abc import Iterator
 from multiprocessing.connection import Client, Connection
 from multiprocessing.process import BaseProcess
 
 from s2v.engine.avatar import Avatar, AvatarOptions, Photo, picture_of
 from s2v.errors import BackendError
+from s2v.interrupts import signals_wait
+from s2v.logs import log_settings
 from s2v.spec import LipSyncSpec
 from s2v.streaming.render.process import FindFace, FoundFace, Opened, serve_renderer
 from s2v.streaming.render.remote_engine import RemoteEngine, answer, send
@@ -120,10 +120,9 @@ class RenderClient:
     def _start(self) -> tuple[BaseProcess, Connection, Opened]:
         context = multiprocessing.get_context("spawn")  # a fork would carry threads and locks along
         ours, theirs = context.Pipe()
-        level = logging.getLogger("s2v").getEffectiveLevel()
-        arguments = (self._options, level, self._authkey, theirs)
+        arguments = (self._options, log_settings(), self._authkey, theirs)
         process = context.Process(target=serve_renderer, args=arguments, name="s2v-render", daemon=True)
-        with _signals_wait():
+        with signals_wait():
             process.start()
         theirs.close()
         try:
@@ -133,19 +132,6 @@ class RenderClient:
             raise
         assert isinstance(opened, Opened)
         return process, ours, opened
-
-
-@contextlib.contextmanager
-def _signals_wait() -> Iterator[None]:
-    """Ctrl-C goes to a whole group: one that comes while the process begins must not end it with a traceback."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield  # what begins now inherits it
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _stop(process: BaseProcess, pipe: Connection) -> None:
