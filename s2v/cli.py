@@ -34,7 +34,7 @@ from s2v.commands import (
     compile as compile_command,
 )
 from s2v.commands.command import Command
-from s2v.errors import S2vError, UsageError
+from s2v.errors import S2vError
 from s2v.extras import how_to_mend
 from s2v.version import __version__
 
@@ -94,11 +94,15 @@ def _refuse(message: str) -> int:
     return INPUT_ERROR
 
 
+class _UsageError(S2vError):
+    """The command line cannot be understood."""
+
+
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, like everything else."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}: see {self.prog} --help")
+        raise _UsageError(f"{message}: see {self.prog} --help")
 
     def _print_message(self, message: str, file: object = None) -> None:
         """Help and version are what was asked for; argparse itself does not tell when they could not be written."""

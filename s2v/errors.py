@@ -11,8 +11,7 @@ S2vError                     the input or the machine is wrong: one line, exit c
 ├── BackendError             a runtime is missing, or was fed the wrong shape
 ├── DataError                training data cannot be used
 ├── OutputError              a result cannot be written
-├── StreamError              a live session cannot be opened or kept
-└── UsageError               the command line cannot be understood
+└── StreamError              a live session cannot be opened or kept
 
 Messages give the value found, the value wanted and the next step, in one line.
 """
@@ -73,7 +72,3 @@ class OutputError(S2vError):
 
 class StreamError(S2vError):
     """A live session cannot be opened or kept."""
-
-
-class UsageError(S2vError):
-    """The command line cannot be understood."""
