@@ -35,7 +35,7 @@ from s2v.commands import (
 )
 from s2v.commands.command import Command
 from s2v.errors import S2vError
-from s2v.extras import how_to_mend
+from s2v.loading import loading_failure
 from s2v.version import __version__
 
 INPUT_ERROR = 2  # argparse's own too
@@ -73,20 +73,27 @@ def _run(argv: Sequence[str] | None, commands: Sequence[Command] | None) -> int:
                 terminal.flush()
     except S2vError as error:
         return _refuse(str(error))
-    except ImportError as error:
-        if (error.name or "").startswith("s2v"):
-            raise
-        return _refuse(f"cannot load {error.name or 'a library'} ({error}): {how_to_mend(error)}")
     except KeyboardInterrupt:
         return 128 + (interrupts.asked() or signal.SIGINT)
     except BrokenPipeError:  # the reader of our output has left, as in `s2v ... | head`
         terminal.reader_has_left()
         return 128 + SIGPIPE
-    except OSError as error:  # a folder that may not be written, a name too long, a full disk: the machine's
-        if error.strerror is None:
+    except Exception as error:
+        if (said := _of_the_machine(error)) is None:
             raise
+        return _refuse(said)
+
+
+def _of_the_machine(error: Exception) -> str | None:
+    """What is wrong with this machine, if that is it: a library, a folder that may not be written, a full disk."""
+    if isinstance(error, ImportError) and (error.name or "").startswith("s2v"):
+        return None
+    if (failure := loading_failure(error)) is not None:
+        return ": ".join(failure)
+    if isinstance(error, OSError) and error.strerror is not None:
         where = f"{error.filename}: " if error.filename else ""
-        return _refuse(f"{where}{error.strerror}: check the path, its permissions and the space on its disk")
+        return f"{where}{error.strerror}: check the path, its permissions and the space on its disk"
+    return None
 
 
 def _refuse(message: str) -> int:

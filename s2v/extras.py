@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 REINSTALL = "install speech2vid again, from where it came"
-DISPLAY_LIBRARIES = "on Debian: apt-get install libgl1 libegl1 libgles2 libglib2.0-0"
 
 # Import name -> the extra of pyproject.toml that brings it; what is not here comes with the package itself.
 EXTRA_OF = {
@@ -41,7 +40,6 @@ _BESIDES = {
     "torch": " (for an NVIDIA GPU after a torch built for its CUDA)",
     "pyaudio": " (on Debian after apt-get install portaudio19-dev)",
 }
-_OF_THE_DISPLAY = ("libGL", "libEGL", "libglib", "libgthread")
 
 
 def how_to_install(module: str) -> str:
@@ -68,10 +66,3 @@ def _requirement(distribution: str) -> str:
         if one.lower().startswith(distribution) and bounds[:1] in "<>=~!":
             return distribution + ",".join(sorted(bounds.split(","), key=lambda bound: bound.startswith("<")))
     return distribution
-
-
-def how_to_mend(error: ImportError) -> str:
-    """What to do about an import that failed: the library is missing, or a system library that it needs."""
-    if any(name in str(error) for name in _OF_THE_DISPLAY):  # OpenCV's and mediapipe's
-        return DISPLAY_LIBRARIES
-    return how_to_install(error.name or "")

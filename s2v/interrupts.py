@@ -2,7 +2,7 @@
 
 Before a command works there is nothing to clean up, and the process ends at once. Later the main thread raises
 `Interrupted`, so that half-written files go; never in the middle of an import, whose machinery swallows it or ends
-with a traceback of its own.
+with a traceback of its own, nor in a library that it would break: then a moment later.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from types import FrameType
 ENDING = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
 AGAIN_AFTER_S = 0.05
 CLEAN_UP_S = 5.0  # who asks again after as long does not want to wait any more; a closing terminal asks twice at once
-_LOADER = "<frozen importlib"
+# Modules, or packages, that an exception from outside leaves broken: the loader; and mediapipe, which waits in Python for
+# a thread of its own that goes on with memory of ours, so that the process hangs or crashes.
+_FRAGILE = ("importlib._bootstrap", "importlib._bootstrap_external", "mediapipe")
 
 _working = False
 _asked = 0  # the signal that came first
@@ -85,16 +87,17 @@ def _end(number: int, frame: FrameType | None) -> None:
         os._exit(128 + number)
     if _raised_s is not None:
         return
-    if _is_loading(frame):
+    if _is_fragile(frame):
         _ask_again(number)
     else:
         _raised_s = time.monotonic()
         raise Interrupted(number)
 
 
-def _is_loading(frame: FrameType | None) -> bool:
+def _is_fragile(frame: FrameType | None) -> bool:
     while frame is not None:
-        if frame.f_code.co_filename.startswith(_LOADER):
+        name = str(frame.f_globals.get("__name__", ""))
+        if name in _FRAGILE or name.partition(".")[0] in _FRAGILE:
             return True
         frame = frame.f_back
     return False

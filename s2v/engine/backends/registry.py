@@ -19,6 +19,7 @@ from s2v.engine.backends.base import Backend
 from s2v.engine.backends.model_file import ModelFile, read_model_file
 from s2v.errors import BackendError, ModelError, S2vError
 from s2v.extras import how_to_install
+from s2v.loading import unloadable
 
 DEFAULT_THREADS = 1  # a frame takes a few of its 40 ms; more threads would take the cores of other sessions
 
@@ -107,8 +108,11 @@ def _open(name: str, model: ModelFile, threads: int) -> Backend:
     runtime = RUNTIMES[name]
     try:
         module = import_module(f"{__package__}.{runtime.module}")
-    except ImportError as error:
-        raise BackendError(f"backend {name} cannot be loaded ({error}): {how_to_install(runtime.library)}") from error
+    except (ImportError, OSError) as error:
+        _, advice = unloadable(error) or ("", how_to_install(runtime.library))
+        raise BackendError(
+            f"backend {name} cannot be loaded ({' '.join(str(error).split())[:300]}): {advice}"
+        ) from error
     backend: Backend = module.open_model(model, threads, **runtime.options)
     return backend
 
@@ -135,12 +139,14 @@ def bundled_model() -> ModelFile:
 @cache
 def _choose() -> str:
     """The first of _AUTO_ORDER that this machine can import; says so in the log, once per process."""
+    unusable = []
     for name in _AUTO_ORDER:
         try:
             import_module(name)
-        except ImportError as error:
+        except (ImportError, OSError) as error:
             _log.info("backend %s is not available: %s", name, error)
+            unusable.append(": ".join(unloadable(error) or (f"{name} is not installed", how_to_install(name))))
         else:
             _log.info("backend auto: chose %s", name)
             return name
-    raise BackendError("no runtime is installed for backend auto: " + " or ".join(map(how_to_install, _AUTO_ORDER)))
+    raise BackendError(f"no runtime can be used for backend auto; {'; '.join(unusable)}")
