@@ -19,8 +19,8 @@ from types import FrameType
 ENDING = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
 AGAIN_AFTER_S = 0.05
 CLEAN_UP_S = 5.0  # who asks again after as long does not want to wait any more; a closing terminal asks twice at once
-# Modules, or packages, that an exception from outside leaves broken: the loader; and mediapipe, which waits in Python for
-# a thread of its own that goes on with memory of ours, so that the process hangs or crashes.
+# Modules, or packages, that an exception from outside leaves broken: the loader; and mediapipe, which waits in Python
+# for a thread of its own that goes on with memory of ours, so that the process hangs or crashes.
 _FRAGILE = ("importlib._bootstrap", "importlib._bootstrap_external", "mediapipe")
 
 _working = False

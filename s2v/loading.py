@@ -6,10 +6,11 @@ its own part through ctypes, others by an import; the loader's words are the sam
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import PurePath
 
@@ -18,10 +19,10 @@ from s2v.extras import how_to_install
 
 # Package manager -> how it installs, installs again, and finds out which package holds a file.
 _MANAGERS = {
-    "apt-get": ("apt-get install", "apt-get install --reinstall", "apt-file search"),
-    "dnf": ("dnf install", "dnf reinstall", "dnf provides"),
-    "zypper": ("zypper install", "zypper install --force", "zypper search --provides"),
-    "pacman": ("pacman -S", "pacman -S", "pacman -F"),
+    "apt-get": ("apt-get install", "apt-get install --reinstall", "apt-file search "),
+    "dnf": ("dnf install", "dnf reinstall", "dnf provides */"),
+    "zypper": ("zypper install", "zypper install --force", "zypper search --provides "),
+    "pacman": ("pacman -S", "pacman -S", "pacman -F "),
     "apk": ("apk add", "apk fix", "apk search so:"),
 }
 # Library -> its package for each of _MANAGERS, in their order.
@@ -51,6 +52,8 @@ _PACKAGES = {
     "libOpenCL": ("ocl-icd-libopencl1", "ocl-icd", "libOpenCL1", "ocl-icd", "opencl-icd-loader"),
     "libnuma": ("libnuma1", "numactl-libs", "libnuma1", "numactl", "numactl"),
 }
+# What OpenCV and mediapipe need, and a slim container has not.
+_TOGETHER = ("libGL.so.1", "libEGL.so.1", "libGLESv2.so.2", "libglib-2.0.so.0", "libgthread-2.0.so.0", "libxcb.so.1")
 _SYMBOLS = {"egl": "libEGL.so.1", "gl": "libGLESv2.so.2", "Pa_": "libportaudio.so.2", "g_": "libglib-2.0.so.0"}
 _OPEN = "cannot open shared object file"
 _BROKEN = (
@@ -75,11 +78,10 @@ def unloadable(error: BaseException) -> tuple[str, str] | None:
     found = next((found for one in _COMPLAINTS if (found := one.search(str(error)))), None)
     if found is None:
         return None
-    reason = " ".join(found["reason"].split())[:120].strip(" :,")
+    library, reason = found["library"], " ".join(found["reason"].split())[:120].strip(" :,")
     module = error.name if isinstance(error, ImportError) else None
-    return f"the library {found['library']} cannot be loaded ({reason or 'not there'})", _advice(
-        found["library"], reason, module or ""
-    )
+    why = "it is not there" if not reason or "No such file" in reason else reason
+    return f"the library {library} cannot be loaded ({why})", _advice(library, reason, module or "")
 
 
 def loading_failure(error: BaseException) -> tuple[str, str] | None:
@@ -115,7 +117,9 @@ def _advice(library: str, reason: str, module: str) -> str:
         return _of_a_symbol(symbol[1], library)
     if _IN_A_WHEEL.search(library) or name.startswith(("libcu", "libnv", "libtorch", "libc10")):
         return _of_a_wheel(library, module)
-    return from_the_system(name, again=_OPEN not in reason or "Permission" in reason)
+    if _OPEN not in reason or "Permission" in reason:
+        return from_the_system([name], again=True)
+    return from_the_system([name, *_missing_besides(name)])
 
 
 def _of_a_wheel(library: str, module: str) -> str:
@@ -129,20 +133,33 @@ def _of_a_symbol(symbol: str, library: str) -> str:
     for prefix, needed in _SYMBOLS.items():
         if symbol.startswith(prefix):
             return (
-                f"{needed} is not what it should be: {from_the_system(needed, again=True)}, and check LD_LIBRARY_PATH"
+                f"{needed} is not what it should be: {from_the_system([needed], again=True)}, and check LD_LIBRARY_PATH"
             )
     return f"a library that it needs is of another version: see `ldd {library}`, and check LD_LIBRARY_PATH"
 
 
-def from_the_system(library: str, again: bool = False) -> str:
-    """How this system's package manager brings a library, by the file's name. Args: again: it is there, but broken."""
+def _missing_besides(name: str) -> list[str]:
+    """Where one library of a group is missing, mostly all are: told at once, they are installed at once."""
+    return [other for other in _TOGETHER if other != name and not _loads(other)] if name in _TOGETHER else []
+
+
+def _loads(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
+
+
+def from_the_system(libraries: Sequence[str], again: bool = False) -> str:
+    """How this system's package manager brings libraries, by the files' names. Args: again: there, but broken."""
     manager = next((name for name in _MANAGERS if shutil.which(name)), None)
-    stem = re.split(r"\.so|\.\d+\.dylib|\.dylib", library)[0]
-    packages = _PACKAGES.get(stem)
     if manager is None:
-        return f"install this system's package with {library}"
+        return f"install this system's package with {' and '.join(libraries)}"
     install, reinstall, search = _MANAGERS[manager]
-    if packages is None:
-        return f"install the package that `{search} {library}` names".replace("so: ", "so:")
-    package = packages[list(_MANAGERS).index(manager)]
-    return f"{reinstall if again else install} {package}"
+    stems = [re.split(r"\.so|\.\d+\.dylib|\.dylib", library)[0] for library in libraries]
+    if stems[0] not in _PACKAGES:
+        return f"install the package that `{search}{libraries[0]}` names"
+    place = list(_MANAGERS).index(manager)
+    packages = dict.fromkeys(_PACKAGES[stem][place] for stem in stems if stem in _PACKAGES)
+    return f"{reinstall if again else install} {' '.join(packages)}"

@@ -87,7 +87,7 @@ def open_audio_system() -> AudioSystem:
             import pyaudio
     except ImportError as error:
         if (unloaded := unloadable(error)) is not None:
-            raise StreamError(f"PyAudio reads microphones: {': '.join(unloaded)}") from None
+            raise StreamError(f"PyAudio cannot read microphones, {': '.join(unloaded)}") from None
         why = "is not installed" if error.name == "pyaudio" else f"cannot be loaded ({error})"
         raise StreamError(f"PyAudio, which reads microphones, {why}: {how_to_install('pyaudio')}") from None
     _silence_probing()
