@@ -42,13 +42,16 @@ _BESIDES = {
 }
 
 
-def how_to_install(module: str) -> str:
-    """What to do where a module, by its import name, is missing, ready to stand behind a colon."""
-    name = module.partition(".")[0]
+def how_to_install(module: str, again: bool = False) -> str:
+    """What to do where a module, by its import name, is missing, ready to stand behind a colon.
+
+    Args: again: it is there, but broken.
+    """
+    name, install = module.partition(".")[0], "pip install --force-reinstall" if again else "pip install"
     if name in EXTRA_OF:
-        return f"pip install 'speech2vid[{EXTRA_OF[name]}]'{_BESIDES.get(name, '')}"
+        return f"{install} 'speech2vid[{EXTRA_OF[name]}]'{_BESIDES.get(name, '')}"
     if name in COMES_ALONG:
-        return f"pip install '{_requirement(COMES_ALONG[name])}'"
+        return f"{install} '{_requirement(COMES_ALONG[name])}'"
     return _ALONE.get(name, REINSTALL)
 
 

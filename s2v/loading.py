@@ -125,7 +125,7 @@ def _advice(library: str, reason: str, module: str) -> str:
 def _of_a_wheel(library: str, module: str) -> str:
     if not module and (inside := re.search(r"site-packages/(\w+)", library)):
         module = inside[1]
-    return how_to_install(module or "torch").replace("pip install", "pip install --force-reinstall")
+    return how_to_install(module or "torch", again=True)
 
 
 def _of_a_symbol(symbol: str, library: str) -> str:
