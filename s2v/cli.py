@@ -101,15 +101,11 @@ def _refuse(message: str) -> int:
     return INPUT_ERROR
 
 
-class _UsageError(S2vError):
-    """The command line cannot be understood."""
-
-
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, like everything else."""
 
     def error(self, message: str) -> NoReturn:
-        raise _UsageError(f"{message}: see {self.prog} --help")
+        raise SystemExit(_refuse(f"{message}: see {self.prog} --help"))
 
     def _print_message(self, message: str, file: object = None) -> None:
         """Help and version are what was asked for; argparse itself does not tell when they could not be written."""

@@ -80,7 +80,7 @@ def unloadable(error: BaseException) -> tuple[str, str] | None:
         return None
     library, reason = found["library"], " ".join(found["reason"].split())[:120].strip(" :,")
     module = error.name if isinstance(error, ImportError) else None
-    why = "it is not there" if not reason or "No such file" in reason else reason
+    why = "it is not there" if reason in ("", _OPEN) or "No such file" in reason else reason
     return f"the library {library} cannot be loaded ({why})", _advice(library, reason, module or "")
 
 

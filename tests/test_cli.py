@@ -129,7 +129,10 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert re.search(r": see s2v( \w+)? --help\n$", _refused(argv, capsys))
+    with pytest.raises(SystemExit) as end:
+        main(argv)
+    assert end.value.code == 2
+    assert re.fullmatch(r"s2v: .+: see s2v( \w+)? --help\n", capsys.readouterr().err)
 
 
 def test_looping_nothing_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
