@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import parent_process
+from multiprocessing import parent_process, resource_tracker
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import NoReturn
 
@@ -29,6 +29,8 @@ def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     threads, and torch and OpenCV have threads.
     Raises: DataError, a worker was killed.
     """
+    with signals_wait():  # the standard library's own helper ignores Ctrl-C and SIGTERM, but not a closing terminal
+        resource_tracker.ensure_running()
     with ProcessPoolExecutor(max(1, workers), _Spawn(), _begin, (log_settings(),)) as pool:
         try:
             yield pool
