@@ -56,7 +56,7 @@ class _Spawn(SpawnContext):
 def _begin(logged: LogSettings) -> None:
     # Signals reach the workers too: they leave them to their parent, or each would end with a traceback ...
     ignore_ending()
-    if hasattr(signal, "SIGALRM"):  # ... but the pool ends those that are left with SIGTERM when one has been killed
+    if hasattr(signal, "pthread_sigmask"):  # ... but the pool itself ends with SIGTERM those that are left
         signal.signal(signal.SIGTERM, _clean_up)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     guard_streams()
@@ -65,7 +65,8 @@ def _begin(logged: LogSettings) -> None:
 
 
 def _clean_up(number: int, _: object) -> NoReturn:
-    signal.alarm(END_WITHIN_S)  # the pool takes what ends a job for its result, and waits for the next one
+    if hasattr(signal, "alarm"):  # the pool takes what ends a job for its result, and waits for the next one
+        signal.alarm(END_WITHIN_S)
     raise SystemExit(128 + number)
 
 
