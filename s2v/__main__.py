@@ -9,8 +9,10 @@ import sys
 
 def start() -> int:
     """Run the command that the process was started with; returns its exit code."""
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, lambda number, _: os._exit(128 + number))  # until `interrupts` has its own
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda number, _: os._exit(128 + number))  # until `interrupts` has its own
     from s2v.cli import main
 
     return main()
