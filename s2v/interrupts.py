@@ -23,6 +23,7 @@ CLEAN_UP_S = 5.0  # who asks again after as long does not want to wait any more;
 # for a thread of its own that goes on with memory of ours, so that the process hangs or crashes.
 _FRAGILE = ("importlib._bootstrap", "importlib._bootstrap_external", "mediapipe")
 
+_watched = 0  # the process that called `watch`; what a library forks from it inherits its handlers
 _working = False
 _asked = 0  # the signal that came first
 _raised_s: float | None = None
@@ -34,6 +35,8 @@ class Interrupted(KeyboardInterrupt):
 
 def watch() -> None:
     """Let these signals end this process; to be called from the main thread. What it was told to ignore stays so."""
+    global _watched
+    _watched = os.getpid()
     for name in ENDING:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # nohup; a shell's `&`
@@ -83,7 +86,7 @@ def signals_wait() -> Iterator[None]:
 def _end(number: int, frame: FrameType | None) -> None:
     global _asked, _raised_s
     _asked = _asked or number
-    if not _working or (_raised_s is not None and time.monotonic() - _raised_s > CLEAN_UP_S):
+    if not _working or os.getpid() != _watched or (_raised_s is not None and time.monotonic() - _raised_s > CLEAN_UP_S):
         os._exit(128 + number)
     if _raised_s is not None:
         return

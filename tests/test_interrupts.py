@@ -97,3 +97,10 @@ sys.exit(start())
 """
     done = ends(code, tmp_path)
     assert (done.returncode, done.stdout) == (130, "")
+
+
+def test_what_a_library_forks_ends_without_a_word(tmp_path: Path) -> None:
+    """OpenVINO does so, and its child would tell a traceback."""
+    body = "import os, signal; child = os.fork(); child or (os.kill(os.getpid(), signal.SIGTERM), time.sleep(60))"
+    done = ends(COMMAND.format(body=f"{body}; return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])"), tmp_path)
+    assert (done.returncode, done.stdout) == (143, "cleaned up\n"), "the parent's words, once"
