@@ -6,6 +6,7 @@ A runtime asked for by name is used, or refused with the reason. "auto" chooses 
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module
@@ -60,6 +61,8 @@ RUNTIMES: Mapping[str, Runtime] = {
     "torch-cuda-fp32": Runtime(*_TORCH, {"device": "cuda", "precision": "fp32"}, needs_gpu=True),
     "torch-cuda-compiled": Runtime(*_TORCH, {"device": "cuda", "compiled": True}, needs_gpu=True),
 }
+# OpenVINO reports to its maker, from a forked process, that it was imported; without this it takes its own stand-in.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 _AUTO_ORDER = ("openvino", "onnxruntime")  # the fastest on a CPU first
 _DRIVER_FILES = ("/proc/driver/nvidia/version", "/dev/dxg")  # Linux; Linux inside Windows
 _ON_A_GPU = {  # the fastest first; what each needs: one module of each group
