@@ -14,6 +14,7 @@ from s2v.engine.backends.base import Backend, Tensors
 from s2v.engine.backends.graphs import GraphBackend, Shape, one_line
 from s2v.engine.backends.model_file import ModelFile
 from s2v.errors import BackendError, ModelError
+from s2v.loading import unloadable
 
 Precision = Literal["auto", "f32", "bf16"]
 GAIN = 0.8  # bfloat16 costs digits: it must take at most this share of float32's time
@@ -78,6 +79,8 @@ def open_model(model: ModelFile, threads: int, precision: Precision = "f32") -> 
         chosen = _tried[key] if precision == "auto" else precision
         frame = OpenVinoGraph(core, model.frame_graph, threads, chosen)
     except Exception as error:  # it raises plain RuntimeError and others
+        if (unloaded := unloadable(error)) is not None:  # a plugin of its own that needs what the system lacks
+            raise BackendError(": ".join(unloaded)) from error
         raise ModelError(f"openvino cannot compile {model.path}: {one_line(error)}") from error
     if frame.precision != chosen:
         raise BackendError(f"this processor computes in {frame.precision}, not {chosen}: choose openvino")

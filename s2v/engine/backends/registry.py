@@ -6,6 +6,7 @@ A runtime asked for by name is used, or refused with the reason. "auto" chooses 
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module
@@ -19,6 +20,7 @@ from s2v.engine.backends.base import Backend
 from s2v.engine.backends.model_file import ModelFile, read_model_file
 from s2v.errors import BackendError, ModelError, S2vError
 from s2v.extras import how_to_install
+from s2v.loading import unloadable
 
 DEFAULT_THREADS = 1  # a frame takes a few of its 40 ms; more threads would take the cores of other sessions
 
@@ -60,6 +62,8 @@ RUNTIMES: Mapping[str, Runtime] = {
     "torch-cuda-fp32": Runtime(*_TORCH, {"device": "cuda", "precision": "fp32"}, needs_gpu=True),
     "torch-cuda-compiled": Runtime(*_TORCH, {"device": "cuda", "compiled": True}, needs_gpu=True),
 }
+# OpenVINO reports to its maker, from a forked process, that it was imported; without this it takes its own stand-in.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 _AUTO_ORDER = ("openvino", "onnxruntime")  # the fastest on a CPU first
 _DRIVER_FILES = ("/proc/driver/nvidia/version", "/dev/dxg")  # Linux; Linux inside Windows
 _ON_A_GPU = {  # the fastest first; what each needs: one module of each group
@@ -114,8 +118,11 @@ def _open(name: str, model: ModelFile, threads: int, fastest: bool) -> Backend:
     runtime = RUNTIMES[name]
     try:
         module = import_module(f"{__package__}.{runtime.module}")
-    except ImportError as error:
-        raise BackendError(f"backend {name} cannot be loaded ({error}): {how_to_install(runtime.library)}") from error
+    except (ImportError, OSError) as error:
+        _, advice = unloadable(error) or ("", how_to_install(runtime.library))
+        raise BackendError(
+            f"backend {name} cannot be loaded ({' '.join(str(error).split())[:300]}): {advice}"
+        ) from error
     backend: Backend = module.open_model(model, threads, **(runtime.fastest if fastest else {}) or runtime.options)
     return backend
 
@@ -142,12 +149,14 @@ def bundled_model() -> ModelFile:
 @cache
 def _choose() -> str:
     """The first of _AUTO_ORDER that this machine can import; says so in the log, once per process."""
+    unusable = []
     for name in _AUTO_ORDER:
         try:
             import_module(name)
-        except ImportError as error:
+        except (ImportError, OSError) as error:
             _log.info("backend %s is not available: %s", name, error)
+            unusable.append(": ".join(unloadable(error) or (f"{name} is not installed", how_to_install(name))))
         else:
             _log.info("backend auto: chose %s", name)
             return name
-    raise BackendError("no runtime is installed for backend auto: " + " or ".join(map(how_to_install, _AUTO_ORDER)))
+    raise BackendError(f"no runtime can be used for backend auto; {'; '.join(unusable)}")

@@ -14,6 +14,7 @@ from s2v.bundled import FACE_LANDMARKER
 from s2v.engine.face.geometry import Points
 from s2v.engine.face.photo import Image
 from s2v.errors import NoFaceError
+from s2v.loading import named_libraries
 
 # A face this much smaller than the largest is somebody in the background.
 _BACKGROUND_SHARE = 0.4
@@ -36,9 +37,13 @@ def detect_faces(photo: Image) -> list[Points]:
 
 @contextlib.contextmanager
 def face_detector(max_faces: int) -> Iterator[Callable[[Image], list[Points]]]:
-    """A function from a picture (h, w, 3) BGR to the landmarks, (478, 3) in pixels, of each face on it."""
-    import mediapipe as mp
-    from mediapipe.tasks.python import BaseOptions, vision
+    """A function from a picture (h, w, 3) BGR to the landmarks, (478, 3) in pixels, of each face on it.
+
+    Raises: BackendError, a library of the system is missing.
+    """
+    with named_libraries():
+        import mediapipe as mp
+        from mediapipe.tasks.python import BaseOptions, vision
 
     model = FACE_LANDMARKER.read_bytes()
     options = vision.FaceLandmarkerOptions(base_options=BaseOptions(model_asset_buffer=model), num_faces=max_faces)
@@ -53,7 +58,7 @@ def face_detector(max_faces: int) -> Iterator[Callable[[Image], list[Points]]]:
             for points in result.face_landmarks
         ]
 
-    with _quiet_stderr():
+    with named_libraries(), _quiet_stderr():  # only here it loads libEGL and libGLESv2
         landmarker = vision.FaceLandmarker.create_from_options(options)
     with landmarker:
         yield find
@@ -63,8 +68,12 @@ def face_detector(max_faces: int) -> Iterator[Callable[[Image], list[Points]]]:
 def _quiet_stderr() -> Iterator[None]:
     """Swallow what native code writes to stderr: mediapipe logs half a dozen lines that are no user's business."""
     with _stderr_lock:  # two at once could leave it swallowed for good
-        sys.stderr.flush()
-        kept = os.dup(2)
+        try:
+            sys.stderr.flush()
+            kept = os.dup(2)
+        except (OSError, AttributeError):  # a program without one: what opens there next is no place to write to
+            yield
+            return
         nowhere = os.open(os.devnull, os.O_WRONLY)
         try:
             os.dup2(nowhere, 2)

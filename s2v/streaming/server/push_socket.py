@@ -22,6 +22,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from numpy.typing import NDArray
 
 from s2v.errors import S2vError, StreamError
+from s2v.logs import enter_session, new_session_id
 from s2v.streaming.broadcast.broadcast import Broadcast
 from s2v.streaming.sources.push import PushSource, Said
 from s2v.streaming.sources.speech_buffer import MAX_BUFFERED_S, MAX_RATE_HZ, MIN_RATE_HZ
@@ -61,6 +62,7 @@ class PushSocket:
             await socket.close(code=WSCloseCode.TRY_AGAIN_LATER, message=b"taken")
             return socket
         self._socket = socket
+        enter_session(new_session_id())  # to the end of this connection
         try:
             await _Speaker(self._broadcast, socket, rate_hz).listen()
         except S2vError as error:  # an HTTP answer would be noise on a socket that has been opened

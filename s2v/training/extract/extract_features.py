@@ -22,7 +22,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.errors import DataError, S2vError
+from s2v.errors import BackendError, DataError, S2vError
 from s2v.files import written_whole
 from s2v.media.video_file import read_video
 from s2v.spec import LipSyncSpec
@@ -120,6 +120,8 @@ def _extract_one(clip: Path, target: Path) -> str | None:
 
             landmarks = detect_landmarks(pictures())
             save_features(target, video.frames(), landmarks, video.pcm, person, np.array(times_s))
+    except BackendError:  # this machine's, and not the clip's
+        raise
     except (S2vError, OSError, ValueError, cv2.error, MemoryError) as error:
         return " ".join(str(error).split()) or type(error).__name__
     return None
