@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2v.engine.face.detection import detect_faces
+from s2v.engine.face.face_search import detect_faces
 from s2v.engine.face.photo import MAX_SIDE_PX, Image, decode_photo, fit_photo, load_photo, shrunk
 from s2v.errors import FaceError
 
@@ -65,10 +65,10 @@ def png(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
-@pytest.mark.parametrize(("width", "height"), [(15_000, 15_000), (60_000, 60_000), (2**31 - 1, 2**31 - 1)])
+@pytest.mark.parametrize(("width", "height"), [(9_000, 9_000), (15_000, 15_000), (2**31 - 1, 2**31 - 1)])
 def test_a_small_file_that_claims_to_be_huge_is_refused_by_its_header(width: int, height: int) -> None:
     # By its size, not because the pixels are missing: nothing was unpacked.
-    with pytest.raises(FaceError, match=f"{width}x{height} px; scale it below 80 MP"):
+    with pytest.raises(FaceError, match=r"the photo (has 9000x9000 px|is far too large); scale it below 80 MP"):
         decode_photo(png(width, height))
 
 
@@ -89,11 +89,10 @@ def test_jpg_png_and_webp_are_read(tmp_path: Path, closed_photo: Image, suffix: 
     assert np.abs(photo.astype(int) - closed_photo).mean() < 3
 
 
-def test_grey_transparent_and_deep_pictures_become_bgr(closed_photo: Image) -> None:
+def test_grey_and_deep_pictures_become_bgr(closed_photo: Image) -> None:
     grey = cv2.cvtColor(closed_photo, cv2.COLOR_BGR2GRAY)
-    alpha = np.dstack([closed_photo, np.full(closed_photo.shape[:2], 128, np.uint8)])
-    deep = closed_photo.astype(np.uint16) * 257
-    for picture, wanted in ((grey, grey[..., None]), (alpha, closed_photo), (deep, closed_photo)):
+    deep, deep_grey = closed_photo.astype(np.uint16) * 257, grey.astype(np.uint16) * 257
+    for picture, wanted in ((grey, grey[..., None]), (deep, closed_photo), (deep_grey, grey[..., None])):
         photo = decode_photo(cv2.imencode(".png", picture)[1].tobytes())
         assert photo.dtype == np.uint8
         np.testing.assert_array_equal(photo, np.broadcast_to(wanted, closed_photo.shape))
