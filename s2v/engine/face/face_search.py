@@ -8,7 +8,7 @@ on how it is turned, and its landmarks are sought on it set upright.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -20,11 +20,16 @@ from s2v.errors import NoFaceError
 
 # A face this much smaller than the largest is somebody in the background, or on a poster.
 _BACKGROUND_SHARE = 0.4
-_VIEW_PX = 320  # a view is shrunk to that: the network itself sees 128
+_VIEW_PX = 256  # a view is shrunk to that: the network itself sees 128
 _SEEN_SHARE = 0.15  # of a view's side: smaller faces may be missed
-_LEAST_VIEW_PX = 480  # a face that is small even there has too few pixels to talk
-_MOST_VIEWS = 400  # of one size, some 2 s
-_MOST_TURNED_VIEWS = 16
+_VIEW_STEP = 0.6  # of its side, from one view to the next: faces that both would cut are seen whole in larger views
+_LEAST_VIEW_PX = 400  # what is too small even there has too few pixels to talk
+_MOST_VIEWS = 200  # of one size, about a second
+_MOST_TURNED_VIEWS = 12
+_MOST_LOOKS = 40  # at places that may hold a face, in views of one size
+_SURELY_UPRIGHT = 0.92  # a box's score; faces upside down are scored less
+_LEAST_UPRIGHT = 0.7  # and of an upright face; what is less is foliage or a cloth
+_BOX_UNITS = 2.0  # eye distances from side to side of a box
 _AROUND = 2.4  # sides of a face's box that are shown around it
 _CUT_PX = 512
 _UPRIGHT_DEGREES = 30.0  # what a mesh may be turned on a face that was set upright
@@ -42,14 +47,18 @@ def detect_faces(picture: Picture) -> list[Points]:
 
 def find_faces(picture: Image, detector: FaceDetector) -> list[Points]:
     """See `detect_faces`."""
-    boxes = _boxes(picture, detector, thorough=True)
-    near = [box for box in boxes if box.size_px >= _BACKGROUND_SHARE * max(other.size_px for other in boxes)]
-    faces = _apart([mesh for box in near if (mesh := _mesh_at(picture, box, detector)) is not None])
+    faces: list[Points] = []
+    for side in _sides(picture):
+        faces = _apart(faces + _faces_in_views(picture, side, (0,), detector))
+        if faces and side * _SEEN_SHARE <= _BACKGROUND_SHARE * max(_size_px(face) for face in faces):
+            break  # what is not found by now is in the background
+    for side in () if faces else _sides(picture):  # on its side, upside down: most are found above, and these here
+        faces = faces or _faces_in_views(picture, side, (1, 2, 3), detector, _MOST_TURNED_VIEWS)
     if not faces:
         raise NoFaceError("no face found on the photo: use one where a face looks at the camera, well lit")
-    sizes = [head_pose(face).unit_px for face in faces]
-    near_faces = [face for face, size in zip(faces, sizes, strict=True) if size >= _BACKGROUND_SHARE * max(sizes)]
-    return sorted(near_faces, key=lambda face: float(face[:, 0].mean()))
+    largest_px = max(_size_px(face) for face in faces)
+    near = [face for face in faces if _size_px(face) >= _BACKGROUND_SHARE * largest_px]
+    return sorted(near, key=lambda face: float(face[:, 0].mean()))
 
 
 def landmarks_on(photo: Image, known: Points, detector: FaceDetector) -> Points:
@@ -74,9 +83,8 @@ def film_detector() -> Iterator[Callable[[Image], Points | None]]:
         nonlocal last
         found = detector.landmarks(frame)
         if found is None or last is None or not _is_near(found, last):
-            boxes = _boxes(frame, detector, thorough=False)
-            largest = max(boxes, key=lambda box: box.size_px, default=None)
-            searched = None if largest is None else _mesh_at(frame, largest, detector)
+            faces = _faces_in_views(frame, max(frame.shape[:2]), (0,), detector)
+            searched = max(faces, key=_size_px, default=None)
             found = found if found is not None and searched is not None and _is_same(found, searched) else searched
         last = found
         return found
@@ -85,63 +93,57 @@ def film_detector() -> Iterator[Callable[[Image], Points | None]]:
         yield find
 
 
-def _boxes(picture: Image, detector: FaceDetector, thorough: bool) -> list[FaceBox]:
-    """Where faces seem to be, upright or not, each once."""
-    found: list[FaceBox] = []
-    for views in _levels(picture, thorough):
-        for x, y, side in views:
-            found = _merged(found, _seen(picture, x, y, side, 0, detector))
-        if found and views[0][2] * _SEEN_SHARE <= _BACKGROUND_SHARE * max(box.size_px for box in found):
-            return found  # what is not found by now is in the background
-    if not found and thorough:  # upside down, on its side: the network sees most of them all the same
-        for views in _levels(picture, thorough):
-            for x, y, side in views if len(views) <= _MOST_TURNED_VIEWS else ():
-                for turns in (1, 2, 3):
-                    found = _merged(found, _seen(picture, x, y, side, turns, detector))
-    return found
-
-
-def _levels(picture: Image, thorough: bool) -> list[list[tuple[int, int, int]]]:
-    """Squares (left, top, side) that cover the picture, from one around it all to many small ones."""
+def _sides(picture: Image) -> list[int]:
+    """Of the squares in which faces are sought, in pixels: one around the whole picture, then smaller and smaller."""
     height, width = picture.shape[:2]
     sides = [max(height, width)]
     if min(height, width) < 0.75 * sides[0]:
         sides.append(min(height, width))
-    while thorough and sides[-1] / 2 >= _LEAST_VIEW_PX:
-        sides.append(sides[-1] // 2)
-    levels = [[(x, y, side) for y in _starts(height, side) for x in _starts(width, side)] for side in sides]
-    return [views for views in levels if len(views) <= _MOST_VIEWS]
+    while sides[-1] > _LEAST_VIEW_PX:
+        sides.append(max(_LEAST_VIEW_PX, sides[-1] // 2))
+    return sides
+
+
+def _faces_in_views(
+    picture: Image, side: int, all_turns: Sequence[int], detector: FaceDetector, most_views: int = _MOST_VIEWS
+) -> list[Points]:
+    """Landmarks of the faces, each once, that squares of this side show when each is turned so and so often."""
+    height, width = picture.shape[:2]
+    corners = [(x, y) for y in _starts(height, side) for x in _starts(width, side)]
+    if len(corners) > most_views:
+        return []
+    small, scale = shrunk(picture, max(1, round(max(height, width) * min(1.0, _VIEW_PX / side))))
+    boxes: list[FaceBox] = []
+    for x, y in corners:
+        left, top = (round(max(0, start) * scale) for start in (x, y))
+        view = small[top : round((y + side) * scale), left : round((x + side) * scale)]
+        for turns in all_turns:
+            boxes = _merged(boxes, _seen(view, (left, top), scale, turns, detector))
+    surest = sorted(boxes, key=lambda box: -box.score)[:_MOST_LOOKS]
+    return _apart([mesh for box in surest if (mesh := _mesh_at(picture, box, detector)) is not None])
 
 
 def _starts(length: int, side: int) -> list[int]:
-    """Where squares begin that overlap by half and cover a length; a longer one lies around its middle."""
+    """Where squares begin that cover a length; a longer one lies around its middle."""
     if side >= length:
         return [(length - side) // 2]
-    steps = int(np.ceil(2 * (length - side) / side))
+    steps = int(np.ceil((length - side) / (_VIEW_STEP * side)))
     return [round(n * (length - side) / steps) for n in range(steps + 1)]
 
 
-def _seen(picture: Image, x: int, y: int, side: int, turns: int, detector: FaceDetector) -> list[FaceBox]:
-    """Faces in a square of the picture that is shown in quarter turns counter-clockwise; as they are on the picture."""
-    left, top = max(x, 0), max(y, 0)
-    view, scale = shrunk(picture[top : y + side, left : x + side], _VIEW_PX)
+def _seen(view: Image, corner: tuple[int, int], scale: float, turns: int, detector: FaceDetector) -> list[FaceBox]:
+    """Faces in a view that is shown in quarter turns counter-clockwise; as they are on the picture.
+
+    Args: corner: of the view, left and top, on the picture shrunk by `scale`.
+    """
     height, width = view.shape[:2]
-    # a pixel of the turned view -> the view's own
-    back = {
-        0: lambda p: p,
-        1: lambda p: np.array([width - p[1], p[0]]),
-        2: lambda p: np.array([width - p[0], height - p[1]]),
-        3: lambda p: np.array([p[1], height - p[0]]),
-    }[turns]
-    return [
-        FaceBox(
-            back(box.centre_px) / scale + np.array([left, top]),
-            box.size_px / scale,
-            (box.roll_degrees + 90 * turns + 180) % 360 - 180,
-            box.score,
-        )
-        for box in detector.boxes(np.rot90(view, turns))
-    ]
+    found = []
+    for box in detector.boxes(np.rot90(view, turns)):
+        x, y = box.centre_px
+        back = ((x, y), (width - y, x), (width - x, height - y), (y, height - x))[turns]
+        roll = (box.roll_degrees + 90 * turns + 180) % 360 - 180
+        found.append(FaceBox((np.array(back) + corner) / scale, box.size_px / scale, roll, box.score))
+    return found
 
 
 def _merged(boxes: list[FaceBox], more: list[FaceBox]) -> list[FaceBox]:
@@ -194,14 +196,18 @@ def _roll_at(picture: Image, box: FaceBox, detector: FaceDetector) -> float | No
     Seen upside down a face is found, too, with eyes somewhere about the mouth; but two neighbouring quarter turns that
     see it rightly say the same of it, and are surer.
     """
-    side = round(_AROUND * box.size_px)
-    x, y = (round(float(middle) - side / 2) for middle in box.centre_px)
+    if box.score >= _SURELY_UPRIGHT and abs(box.roll_degrees) < _UPRIGHT_DEGREES:
+        return box.roll_degrees
+    left, top = (round(max(0.0, middle - _AROUND * box.size_px / 2)) for middle in box.centre_px)
+    right, bottom = (round(middle + _AROUND * box.size_px / 2) for middle in box.centre_px)
+    view, scale = shrunk(picture[top:bottom, left:right], _VIEW_PX)
+    corner = round(left * scale), round(top * scale)
     seen = [
         max(here, key=lambda one: one.score)
         for turns in range(4)
-        if (here := [one for one in _seen(picture, x, y, side, turns, detector) if _overlap(one, box)])
+        if (here := [one for one in _seen(view, corner, scale, turns, detector) if _overlap(one, box)])
     ]
-    if not seen:
+    if max((one.score for one in seen), default=0.0) < _LEAST_UPRIGHT:
         return None
     rolls = np.radians([one.roll_degrees for one in seen])
     sure = np.array([one.score for one in seen]) ** 2
@@ -218,10 +224,15 @@ def _apart(meshes: list[Points]) -> list[Points]:
     return kept
 
 
+def _size_px(mesh: Points) -> float:
+    """Of a face, comparable to a box's."""
+    return float(np.hypot(*np.ptp(mesh[list(OUTER_EYES), :2], axis=0))) * _BOX_UNITS
+
+
 def _distance(one: Points, other: Points) -> float:
     """How far two meshes lie apart on the picture, the mean of their points, in eye distances of the larger."""
-    width = max(float(np.linalg.norm(np.ptp(mesh[list(OUTER_EYES), :2], axis=0))) for mesh in (one, other))
-    return float(np.linalg.norm(one[:N_MESH, :2] - other[:N_MESH, :2], axis=1).mean()) / max(width, 1e-6)
+    unit_px = max(1e-6, _size_px(one), _size_px(other)) / _BOX_UNITS
+    return float(np.linalg.norm(one[:N_MESH, :2] - other[:N_MESH, :2], axis=1).mean()) / unit_px
 
 
 def _is_same(one: Points, other: Points) -> bool:
