@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.engine.face.background import Background
+from s2v.engine.face.covered_mouth import is_mouth_covered
 from s2v.engine.face.detection import FaceDetector, open_detector
 from s2v.engine.face.face_search import find_faces, landmarks_on
 from s2v.engine.face.geometry import FACE_OVAL, N_MESH, FacePlane, Points, Pose, head_pose
@@ -180,3 +181,5 @@ def _refuse_unusable(photo: Image, landmarks: Points, pose: Pose) -> None:
     margin = 0.06 * pose.unit_px
     if (oval < -margin).any() or (oval > np.array([width, height]) + margin).any():
         raise FaceError("the face is cut off by the edge of the photo: use one that shows the whole face and chin")
+    if is_mouth_covered(photo, landmarks):
+        raise FaceError("something is before the mouth (a mask, a hand, a microphone): use a photo that shows the lips")

@@ -30,7 +30,17 @@ BEHIND_TRANSPARENT = 255  # white: what a page shows it on
 _FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP")  # by Pillow's names
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 # What Pillow and libheif raise on a file that is cut short or has a damaged byte.
-_DAMAGE = (OSError, ValueError, SyntaxError, LookupError, TypeError, EOFError, ArithmeticError, RuntimeError, MemoryError)
+_DAMAGE = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    LookupError,
+    TypeError,
+    EOFError,
+    ArithmeticError,
+    RuntimeError,
+    MemoryError,
+)
 
 
 def load_photo(path: Path, max_side_px: int = MAX_SIDE_PX) -> Image:
