@@ -167,7 +167,8 @@ def _mesh_at(picture: Image, box: FaceBox, detector: FaceDetector) -> Points | N
         return None
     side = _AROUND * box.size_px
     cut_px = min(_CUT_PX, round(side))
-    to_cut = cv2.getRotationMatrix2D((float(box.centre_px[0]), float(box.centre_px[1])), roll, cut_px / side)
+    centre = float(box.centre_px[0]), float(box.centre_px[1])
+    to_cut = np.asarray(cv2.getRotationMatrix2D(centre, roll, cut_px / side), np.float64)
     to_cut[:, 2] += cut_px / 2 - box.centre_px
     mesh = detector.landmarks(_cut(picture, box, to_cut, cut_px))
     if mesh is None or abs(head_pose(mesh).roll_degrees) > _UPRIGHT_DEGREES:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from s2v.errors import FaceError
 
 if TYPE_CHECKING:
-    from PIL import Image as pillow
+    import PIL.Image
 
 Image = NDArray[np.uint8]  # (h, w, 3) BGR
 Picture = NDArray[np.uint8]  # (h, w, 3) BGR, or (h, w, 4) with alpha where some of it is transparent
@@ -124,30 +124,34 @@ def _unreadable(data: bytes, name: str) -> FaceError:
     return FaceError(f"{name} is not an image that can be read ({len(data)} bytes): give {PHOTO_KINDS}")
 
 
-def _opened(data: bytes, name: str, max_pixels: int) -> pillow.Image:
+def _opened(data: bytes, name: str, max_pixels: int) -> PIL.Image.Image:
     """The picture of a file, of which nothing but the head is unpacked. Raises: FaceError, it has too many pixels."""
-    from PIL import Image as pillow
+    import PIL.Image
 
     try:
         image = _image_file(data)
-    except pillow.DecompressionBombError:  # it does not say how many, only that they are more than it would ever read
+    except (
+        PIL.Image.DecompressionBombError
+    ):  # it does not say how many, only that they are more than it would ever read
         raise FaceError(f"{name} is far too large; scale it below {max_pixels // 10**6} MP") from None
     if image.width * image.height > max_pixels:
         raise FaceError(f"{name} has {image.width}x{image.height} px; scale it below {max_pixels // 10**6} MP")
     return image
 
 
-def _image_file(data: bytes) -> pillow.Image:
-    from PIL import Image as pillow
+def _image_file(data: bytes) -> PIL.Image.Image:
+    import PIL.Image
 
     if _is_heif(data):
         from pi_heif import HeifImageFile
 
-        heif: pillow.Image = HeifImageFile(io.BytesIO(data))  # turned as the file says, and its orientation taken out
+        heif: PIL.Image.Image = HeifImageFile(
+            io.BytesIO(data)
+        )  # turned as the file says, and its orientation taken out
         return heif
     with warnings.catch_warnings():  # Pillow's own limit is a setting of the whole process
-        warnings.simplefilter("ignore", pillow.DecompressionBombWarning)
-        return pillow.open(io.BytesIO(data), formats=_FORMATS)
+        warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
+        return PIL.Image.open(io.BytesIO(data), formats=_FORMATS)
 
 
 def _is_heif(data: bytes) -> bool:
@@ -157,7 +161,7 @@ def _is_heif(data: bytes) -> bool:
     return data[4:8] == b"ftyp" and b"avif" not in brands and any(brand in brands for brand in _HEIF_BRANDS)
 
 
-def _srgb(image: pillow.Image) -> pillow.Image:
+def _srgb(image: PIL.Image.Image) -> PIL.Image.Image:
     """The picture in the colours of the web, where it says that it has others; else as it is."""
     from PIL import ImageCms
 
@@ -171,7 +175,7 @@ def _srgb(image: pillow.Image) -> pillow.Image:
     return image
 
 
-def _pixels(image: pillow.Image) -> Picture:
+def _pixels(image: PIL.Image.Image) -> Picture:
     """BGR; with alpha if some pixel is not wholly opaque."""
     if image.mode.startswith("I"):  # grey of 16 bits, which Pillow would clip
         grey = (np.asarray(image, np.uint32) >> 8).clip(0, 255).astype(np.uint8)

@@ -50,7 +50,7 @@ def photos_in(folder: Path) -> list[Path]:
     """Sorted photos below a folder. Raises: DataError, none there."""
     photos = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PHOTO_SUFFIXES) if folder.is_dir() else []
     if not photos:
-        raise DataError(f"no photos in {folder}: give a folder of jpg, png or webp")
+        raise DataError(f"no photos in {folder}: give a folder of jpg, png, webp, ...")
     return photos
 
 

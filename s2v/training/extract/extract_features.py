@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.engine.face.photo import PHOTO_SUFFIXES
-from s2v.errors import DataError, S2vError
+from s2v.errors import DataError, S2vError, SeveralFacesError
 from s2v.files import written_whole
 from s2v.media.video_file import read_video
 from s2v.spec import LipSyncSpec
@@ -108,8 +108,8 @@ def _extract_one(clip: Path, target: Path) -> str | None:
     try:
         person = clip.stem.split("_")[0]
         if clip.suffix.lower() in PHOTO_SUFFIXES:
-            photo, landmarks = prepared_photo(load_picture(clip))
-            save_features(target, [photo], landmarks[None].astype(np.float32), np.zeros(0, np.int16), person)
+            photo, mesh = prepared_photo(load_picture(clip))
+            save_features(target, [photo], mesh[None].astype(np.float32), np.zeros(0, np.int16), person)
         else:
             # Decoded twice rather than kept: a minute of raw frames takes gigabytes.
             video, times_s = read_video(clip), []
@@ -121,6 +121,8 @@ def _extract_one(clip: Path, target: Path) -> str | None:
 
             landmarks = detect_landmarks(pictures())
             save_features(target, video.frames(), landmarks, video.pcm, person, np.array(times_s))
+    except SeveralFacesError as error:
+        return f"{error.count} faces on the photo: cut it to one person"
     except (S2vError, OSError, ValueError, cv2.error, MemoryError) as error:
         return " ".join(str(error).split()) or type(error).__name__
     return None
