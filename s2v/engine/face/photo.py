@@ -130,9 +130,7 @@ def _opened(data: bytes, name: str, max_pixels: int) -> PIL.Image.Image:
 
     try:
         image = _image_file(data)
-    except (
-        PIL.Image.DecompressionBombError
-    ):  # it does not say how many, only that they are more than it would ever read
+    except PIL.Image.DecompressionBombError:  # it does not say how many they are
         raise FaceError(f"{name} is far too large; scale it below {max_pixels // 10**6} MP") from None
     if image.width * image.height > max_pixels:
         raise FaceError(f"{name} has {image.width}x{image.height} px; scale it below {max_pixels // 10**6} MP")
@@ -145,9 +143,8 @@ def _image_file(data: bytes) -> PIL.Image.Image:
     if _is_heif(data):
         from pi_heif import HeifImageFile
 
-        heif: PIL.Image.Image = HeifImageFile(
-            io.BytesIO(data)
-        )  # turned as the file says, and its orientation taken out
+        # turned as the file says, and its orientation taken out
+        heif: PIL.Image.Image = HeifImageFile(io.BytesIO(data))
         return heif
     with warnings.catch_warnings():  # Pillow's own limit is a setting of the whole process
         warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
