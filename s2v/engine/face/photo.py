@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +31,17 @@ BEHIND_TRANSPARENT = 255  # white: what a page shows it on
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP")  # by Pillow's names
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_HEIF_WITHIN_S = 30.0
+# From stdin to stdout: "width height mode bytes-of-profile", the profile, and the pixels if they are not too many.
+_UNPACK_HEIF = """
+import io, sys
+from pi_heif import HeifImageFile
+image = HeifImageFile(io.BytesIO(sys.stdin.buffer.read()))
+pixels = image.tobytes() if image.width * image.height <= int(sys.argv[1]) else b""
+profile = image.info.get("icc_profile") or b""
+head = f"{image.width} {image.height} {image.mode} {len(profile)}\\n".encode()
+sys.stdout.buffer.write(head + profile + pixels)
+"""
 # What Pillow and libheif raise on a file that is cut short or has a damaged byte.
 _DAMAGE = (
     OSError,
@@ -79,14 +92,20 @@ def decode_picture(data: bytes, name: str = "the photo") -> Picture:
     from PIL import ImageOps
 
     try:
-        with _opened(data, name, MAX_PIXELS) as image:
+        with warnings.catch_warnings(), _opened(data, name, MAX_PIXELS) as image:
+            warnings.simplefilter("ignore")  # Pillow's about damaged notes beside the pixels
             return _pixels(_srgb(ImageOps.exif_transpose(image)))
     except _DAMAGE:
         raise _unreadable(data, name) from None
 
 
 def refuse_too_large(data: bytes, name: str, max_pixels: int) -> None:
-    """Raises: FaceError, the file's head says more pixels, or is none that can be read. Nothing is unpacked."""
+    """Raises: FaceError, the file's head says more pixels, or is none that can be read. Nothing is unpacked.
+
+    Of HEIF nothing is told.
+    """
+    if _is_heif(data):  # its head is not read here, see `_heif`
+        return
     try:
         _opened(data, name, max_pixels).close()
     except _DAMAGE:
@@ -141,14 +160,32 @@ def _image_file(data: bytes) -> PIL.Image.Image:
     import PIL.Image
 
     if _is_heif(data):
-        from pi_heif import HeifImageFile
-
-        # turned as the file says, and its orientation taken out
-        heif: PIL.Image.Image = HeifImageFile(io.BytesIO(data))
-        return heif
+        return _heif(data)
     with warnings.catch_warnings():  # Pillow's own limit is a setting of the whole process
         warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
         return PIL.Image.open(io.BytesIO(data), formats=_FORMATS)
+
+
+def _heif(data: bytes) -> PIL.Image.Image:
+    """Unpacked by a process of its own: a damaged file can end libheif's. Raises: OSError, it cannot be read."""
+    import pi_heif  # noqa: F401 - told here if it is missing
+    import PIL.Image
+
+    command = [sys.executable, "-c", _UNPACK_HEIF, str(MAX_PIXELS)]
+    try:
+        done = subprocess.run(command, input=data, capture_output=True, timeout=_HEIF_WITHIN_S, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise OSError(str(error)) from None
+    head, _, rest = done.stdout.partition(b"\n")
+    if done.returncode != 0 or not head:
+        raise OSError(f"libheif ended with {done.returncode}")
+    width, height, mode, profile_bytes = head.decode().split()
+    size, profile, pixels = (int(width), int(height)), rest[: int(profile_bytes)], rest[int(profile_bytes) :]
+    if not pixels:
+        raise FaceError(f"the photo has {width}x{height} px; scale it below {MAX_PIXELS // 10**6} MP")
+    image = PIL.Image.frombytes(mode, size, pixels)
+    image.info["icc_profile"] = profile
+    return image
 
 
 def _is_heif(data: bytes) -> bool:

@@ -17,8 +17,9 @@ SPEC = LipSyncSpec()
 def turned(photo: Image, clockwise_degrees: float) -> tuple[Image, Points]:
     """The whole photo on a larger grey one, and the map (2, 3) from its pixels to there."""
     side = round(1.42 * photo.shape[0])
-    there = np.asarray(cv2.getRotationMatrix2D((photo.shape[1] / 2, photo.shape[0] / 2), -clockwise_degrees, 1.0))
-    there[:, 2] += (side - np.array(photo.shape[1::-1])) / 2
+    middle = photo.shape[1] / 2, photo.shape[0] / 2
+    there = np.array(cv2.getRotationMatrix2D(middle, -clockwise_degrees, 1.0), np.float64)
+    there[:, 2] += (side - np.array(photo.shape[1::-1], np.float64)) / 2
     return np.asarray(cv2.warpAffine(photo, there, (side, side), borderValue=(120, 120, 120)), np.uint8), there
 
 

@@ -105,6 +105,12 @@ def test_a_photo_of_a_phone_is_read_turned_and_without_what_it_hides(closed_phot
     assert photo[:16].min() > 250
 
 
+def test_a_damaged_photo_of_a_phone_ends_no_process_but_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("s2v.engine.face.photo._UNPACK_HEIF", "import os; os.abort()")  # as libheif does on some files
+    with pytest.raises(FaceError, match="not an image that can be read"):
+        decode_photo((DATA / "on_its_side.heic").read_bytes())
+
+
 def encoded(photo: Image, suffix: str, **options: object) -> bytes:
     file = io.BytesIO()
     PIL.Image.fromarray(np.ascontiguousarray(photo[..., ::-1])).save(file, KINDS[suffix], **options)
