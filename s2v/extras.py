@@ -24,6 +24,8 @@ COMES_ALONG = {
     "numpy": "numpy",
     "mediapipe": "mediapipe",
     "cv2": "opencv-contrib-python",
+    "PIL": "pillow",
+    "pi_heif": "pi-heif",
     "av": "av",
     "aiortc": "aiortc",
     "aioice": "aioice",

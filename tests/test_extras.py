@@ -21,6 +21,8 @@ DISTRIBUTION_OF = {
     "tensorrt_rtx": "tensorrt-rtx",
     "prometheus_client": "prometheus-client",
     "cv2": "opencv-contrib-python",
+    "PIL": "pillow",
+    "pi_heif": "pi-heif",
 }
 
 

@@ -20,7 +20,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="the speech: audio files, or videos whose sound is used; each becomes a video",
     )  # fmt: skip
     parser.add_argument(
-        "-f", "--face", type=Path, default=BUNDLED_FACE, metavar="PHOTO", help="jpg, png or webp (default: bundled)"
+        "-f", "--face", type=Path, default=BUNDLED_FACE, metavar="PHOTO", help="jpg, png, ... (default: bundled)"
     )
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FILE.mp4", help="the video to write (default: beside each target)"

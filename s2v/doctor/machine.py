@@ -165,7 +165,7 @@ def check_gpu() -> Finding:
 
 def check_face_finder() -> Finding:
     """The face landmark model, on the bundled photo."""
-    from s2v.engine.face.detection import detect_faces
+    from s2v.engine.face.face_search import detect_faces
     from s2v.engine.face.photo import load_photo
 
     if missing := [path.name for path in (FACE_LANDMARKER, BUNDLED_FACE) if not path.is_file()]:

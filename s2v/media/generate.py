@@ -71,7 +71,7 @@ def generate(
     """Make a face say a recording.
 
     Args:
-        face: an avatar, or its photo: the path of a jpg, png or webp, its bytes, or a picture (h, w, 3) uint8 BGR.
+        face: an avatar, or its photo, as `load_avatar` takes it: a path, the bytes of a file, or a picture.
         audio: any audio or video file that `read_audio` reads.
         output: the .mp4 to write; it appears whole or not at all.
         options: what drives and draws the face of a photo; an avatar has its own.

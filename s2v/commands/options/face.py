@@ -21,7 +21,11 @@ MOODS = ("neutral", "friendly", "serious")
 def add_face_options(parser: argparse.ArgumentParser, max_side_px: int) -> None:
     """Whose face, and what draws it: the same for all commands that show one."""
     parser.add_argument(
-        "--face", type=Path, default=BUNDLED_FACE, metavar="PHOTO", help="jpg, png or webp (default: a bundled one)"
+        "--face",
+        type=Path,
+        default=BUNDLED_FACE,
+        metavar="PHOTO",
+        help="jpg, png, webp, avif, heic, gif or bmp; transparent parts become white (default: a bundled one)",
     )
     parser.add_argument(
         "--max-side",

@@ -95,7 +95,7 @@ class RenderClient:
     def enrol(self, photo: Photo, name: str = "the photo", face_index: int | None = None) -> Avatar:
         """See `AvatarFactory.enrol`. Raises: BackendError, the process has ended and cannot be begun anew, too."""
         if not isinstance(photo, bytes):  # they are unpacked over there: where a decoder ends, calls here do not
-            photo = picture_of(photo, name, self._options.max_side_px)
+            photo = picture_of(photo, name)
         with self.call() as line:
             send(line, FindFace(photo, name, face_index))
             found = answer(line, FIND_WITHIN_S)
