@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 import signal
 import threading
+from functools import partial
 
 import pytest
 
@@ -12,7 +14,7 @@ from s2v.media.patience import PatientThread
 
 def test_results_and_failures_come_back_in_order() -> None:
     thread = PatientThread()
-    assert [thread.run(lambda n=n: n * n) for n in range(4)] == [0, 1, 4, 9]
+    assert [thread.run(partial(operator.mul, n, n)) for n in range(4)] == [0, 1, 4, 9]
     with pytest.raises(ZeroDivisionError):
         thread.run(lambda: 1 // 0)
     assert thread.run(threading.current_thread) is not threading.current_thread()

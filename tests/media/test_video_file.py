@@ -47,6 +47,7 @@ def _film(
     """Three pictures and 0.2 s of sound, with what a camera says of how to show them."""
     with av.open(str(path), "w") as container:
         video = container.add_stream(codec, rate=25)
+        assert isinstance(video, av.VideoStream)
         video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
         if pixel is not None:
             video.codec_context.sample_aspect_ratio = pixel
@@ -69,7 +70,7 @@ def _film(
 def _corners(picture: NDArray[np.uint8]) -> str:
     height, width = picture.shape[:2]
     at = [(y, x) for y in (height // 4, 3 * height // 4) for x in (width // 4, 3 * width // 4)]
-    names = {RED: "R", GREEN: "G", BLUE: "B", WHITE: "W"}
+    names: dict[tuple[int, ...], str] = {RED: "R", GREEN: "G", BLUE: "B", WHITE: "W"}
     return "".join(names[tuple(255 * int(value > 128) for value in picture[place])] for place in at)
 
 

@@ -188,7 +188,7 @@ def test_what_is_not_mono_float_audio_is_refused(pcm: np.ndarray, complaint: str
 
 def test_what_is_no_number_is_silence_and_spikes_are_cut() -> None:
     given = np.array([0.5, np.nan, -np.inf, 1e300, 1e30, -1e30, -2.0])
-    np.testing.assert_array_equal(as_mono(given), np.float32([0.5, 0, 0, 0, LOUDEST, -LOUDEST, -2.0]))
+    np.testing.assert_array_equal(as_mono(given), np.array([0.5, 0, 0, 0, LOUDEST, -LOUDEST, -2.0], np.float32))
     assert np.isnan(given[1])  # the caller's own stays as it is
 
 
