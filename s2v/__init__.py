@@ -33,6 +33,7 @@ __all__ = [
     "S2vError",
     "SeveralFacesError",
     "StreamError",
+    "UnavailableError",
     "WindowLost",
     "WindowNotReady",
     "__version__",
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
         S2vError,
         SeveralFacesError,
         StreamError,
+        UnavailableError,
         WindowLost,
         WindowNotReady,
     )

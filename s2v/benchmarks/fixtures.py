@@ -36,8 +36,8 @@ def face_of(photo: Path, size_px: int, spec: LipSyncSpec, notes: list[str]) -> E
         notes.append(f"{photo.name} has only {width}x{height}")
     try:
         return enrol(picture, spec)
-    except ImportError as error:
-        notes.append(f"no {error.name} here: the mean face is laid over the photo")
+    except ImportError:
+        notes.append("no mediapipe here: the mean face is laid over the photo")
         middle = np.array([_EYES_AT[0] * width, _EYES_AT[1] * height, 0.0])
         mesh = canonical_face() * (_EYES_WIDE * width) + middle
         irises = np.repeat(mesh[list(OUTER_EYES)], 5, axis=0)

@@ -18,6 +18,7 @@ def test_results_and_failures_come_back_in_order() -> None:
     with pytest.raises(ZeroDivisionError):
         thread.run(lambda: 1 // 0)
     assert thread.run(threading.current_thread) is not threading.current_thread()
+    thread.finish(int)
 
 
 def test_what_stands_still_is_left_behind_and_closed_when_it_comes_back() -> None:
@@ -41,4 +42,5 @@ def test_ctrl_c_cuts_the_wait() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         thread.run(interrupted_while_it_reads)
+    thread.finish(int)
     goes_on.set()

@@ -12,7 +12,7 @@ STREAMING = Path(__file__).parents[2] / "s2v" / "streaming"
 CLOCKS = {"monotonic", "monotonic_ns", "time", "time_ns", "perf_counter", "perf_counter_ns", "sleep"}  # of `time`
 MACHINE_TIME = {  # who reads the machine's clock, and why that is right
     "server/capacity.py": "measures what a frame costs on the real machine",
-    "render/client.py": "joins a real process",
+    "render/client.py": "joins a real process, and sweeps real files",
 }
 FILES = [path for path in sorted(STREAMING.rglob("*.py")) if path.relative_to(STREAMING).as_posix() not in MACHINE_TIME]
 

@@ -58,7 +58,7 @@ class RenderClient:
         self.batches = 0  # as of `BatchingBackend`, since the process began ...
         self.rows = 0
         self.cpu_s = 0.0  # ... and its processor time, both as last heard of
-        sweep()
+        sweep(time.time())
         self._process, self._pipe, self._opened = self._start()
         self._heartbeat = Heartbeat(self._pipe, beat_s)
         self._keeper = threading.Thread(target=self._keep, name="s2v-keeper", daemon=True)

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import secrets
-import time
+import shutil
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 
@@ -37,9 +37,9 @@ def reserve(size: int) -> SharedMemory:
     return memory
 
 
-def sweep(folder: Path = FOLDER, now_s: float | None = None) -> int:
-    """Remove what processes that were killed have left behind; how many pieces that were."""
-    before_s = (time.time() if now_s is None else now_s) - LEFT_BEHIND_S
+def sweep(now_s: float, folder: Path = FOLDER) -> int:
+    """Remove what processes that were killed have left behind before `now_s` (epoch). How many pieces that were."""
+    before_s = now_s - LEFT_BEHIND_S
     swept = 0
     for path in folder.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):  # another server sweeps too, or it is another user's
@@ -64,9 +64,8 @@ def _refusal(error: OSError, size: int) -> BackendError:
     if error.errno not in NO_ROOM:
         return BackendError(f"processes cannot share memory here ({error.strerror}): mount {FOLDER}, for all to write")
     left = ""
-    with contextlib.suppress(OSError, AttributeError):
-        space = os.statvfs(FOLDER)
-        left = f" has {space.f_bavail * space.f_frsize >> 10} KiB left and"
+    with contextlib.suppress(OSError):
+        left = f" has {shutil.disk_usage(FOLDER).free >> 10} KiB left and"
     return UnavailableError(
         f"{FOLDER}{left} is too full for another session, which needs {-(-size // 1024)} KiB: make it larger "
         "(docker run --shm-size=1g), or serve fewer sessions"

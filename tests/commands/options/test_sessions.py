@@ -58,7 +58,7 @@ def test_the_stage_measures_what_the_machine_carries_and_is_closed_after_any_end
     own = ["--max-sessions", "7", "--no-uploads", "--faces", str(DATA)]
     with pytest.raises(StreamError), open_served_faces(parsed(*model, *own), shared=True) as served:
         assert served.max_sessions == 7 and served.faces.uploads is None
-        assert {path.name for path in served.faces.gallery} == {"open_smile.jpg", "closed_lips.jpg"}
+        assert {path.name for path in served.faces.gallery} == {"open_smile.jpg", "closed_lips.jpg", "on_its_side.heic"}
         raise StreamError("the port is taken")
     with pytest.raises(FaceError), open_served_faces(parsed(*model, "--face-index", "3"), shared=True):
         pass

@@ -86,6 +86,6 @@ def test_what_killed_processes_left_behind_is_swept_and_what_others_just_make_is
     for name in (f"{PREFIX}1-old", f"{PREFIX}2-new", "another-program"):
         (tmp_path / name).write_bytes(b"frames")
         os.utime(tmp_path / name, (1000.0, 1000.0 if "new" not in name else 1000.0 + LEFT_BEHIND_S))
-    assert sweep(tmp_path, now_s=1000.0 + LEFT_BEHIND_S + 1) == 1
+    assert sweep(1000.0 + LEFT_BEHIND_S + 1, tmp_path) == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["another-program", f"{PREFIX}2-new"]
-    assert sweep(tmp_path / "none") == 0
+    assert sweep(1e9, tmp_path / "none") == 0
