@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -38,7 +37,7 @@ class Offer:
             raise StreamError('the offer lacks "type": "offer" or "sdp": send {sdp, type, input}')
         if body.get("input") not in get_args(Input):
             raise StreamError(f'"input" is {str(body.get("input"))[:20]!r}: send one of {", ".join(get_args(Input))}')
-        if (sections := len(re.findall("[\r\n]m=", body["sdp"]))) > MAX_SECTIONS:
+        if (sections := sum(line.startswith("m=") for line in body["sdp"].splitlines())) > MAX_SECTIONS:
             raise StreamError(f"the offer has {sections} media sections: send one audio, one video, one data channel")
         if not isinstance(face := body.get("face"), str | None):
             raise StreamError(f'"face" is {str(face)[:20]}: send the id of a face, or leave it out')

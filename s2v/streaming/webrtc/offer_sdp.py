@@ -54,7 +54,7 @@ class OfferSdp:
     """An offer in the form that aiortc reads, and how the answer to it becomes one to what was sent."""
 
     text: str
-    sections: tuple[Section, ...]  # as sent ...
+    sections: tuple[Section, ...]  # all that were sent, in their order ...
     answered: tuple[Section, ...]  # ... and those of them that `text` has
 
     @classmethod
@@ -88,10 +88,9 @@ class OfferSdp:
 
 
 def _cut(sdp: str) -> tuple[list[str], list[Section]]:
-    lines = [line for line in re.split(r"\r\n|\n|\r", sdp) if line]
     session: list[str] = []
     sections: list[Section] = []
-    for line in lines:
+    for line in filter(None, sdp.splitlines()):  # as aiortc does: it must not find sections that nobody has checked
         if line.startswith("m="):
             if (match := _KIND.fullmatch(line)) is None:
                 raise StreamError(f"the offer's line {line[:60]!r} cannot be read: send m=KIND PORT PROTOCOL FORMATS")

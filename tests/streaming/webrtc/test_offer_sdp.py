@@ -15,6 +15,7 @@ from streaming.webrtc.test_offer import real_offer
 
 from s2v.errors import StreamError
 from s2v.streaming.server.call_manager import LiveOptions
+from s2v.streaming.webrtc.aiortc_internals import SessionDescription
 from s2v.streaming.webrtc.offer_sdp import OfferSdp
 
 pytestmark = pytest.mark.usefixtures("loopback_ice")
@@ -146,6 +147,14 @@ REFUSED: dict[str, tuple[Callable[[str], str], str]] = {
     "no names": (lambda sdp: without(sdp, "a=mid:"), "a=mid of its own"),
     "a line that is none": (lambda sdp: sdp.replace("m=video ", "m=video x "), "'m=video x .* cannot be read"),
 }
+
+
+@pytest.mark.parametrize("end", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028"])
+def test_no_section_reaches_the_peer_connection_unchecked(end: str) -> None:
+    """Whatever ends a line for aiortc ends one here."""
+    hidden = EXTRA_VIDEO.replace("m=video", f"a=tool:x{end}m=video")
+    offer = OfferSdp.read(asyncio.run(real_offer()) + hidden)
+    assert len(offer.sections) == 4 and len(SessionDescription.parse(offer.text).media) == len(offer.answered) == 3
 
 
 @pytest.mark.parametrize("name", REFUSED)
