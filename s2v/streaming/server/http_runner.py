@@ -69,15 +69,13 @@ def _bind(host: str, port: int, found: list[socket.socket]) -> None:
     try:
         addresses = _addresses(host, port)
         for family, kind, protocol, _, address in addresses:
-            found.append(socket.socket(family, kind, protocol))
-            place = (address[0], found[0].getsockname()[1] if len(found) > 1 else port, *address[2:])
+            place = (address[0], found[0].getsockname()[1] if found else port, *address[2:])
             try:
-                _listen(found[-1], place, alone=len(addresses) == 1)
+                found.append(_listener((family, kind, protocol), place, alone=len(addresses) == 1))
             except OSError as error:
-                if error.errno != errno.EADDRNOTAVAIL:
+                if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                     raise
-                found.pop().close()  # "localhost" is ::1 too, also where there is no IPv6
-                missing = error
+                missing = error  # "localhost" is ::1 too, also where there is no IPv6
         if not found and missing is not None:
             raise missing
     except OverflowError:
@@ -99,6 +97,17 @@ def _addresses(host: str, port: int) -> list[tuple[int, int, int, str, tuple[Any
     """What `socket.getaddrinfo` finds, each once."""
     flags = socket.AI_PASSIVE
     return list(dict.fromkeys(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)))
+
+
+def _listener(kind: tuple[int, int, int], address: tuple[Any, ...], alone: bool) -> socket.socket:
+    """Args: kind: family, type and protocol. alone: the host has no other address. Raises: OSError."""
+    wanted = socket.socket(*kind)
+    try:
+        _listen(wanted, address, alone)
+    except BaseException:
+        wanted.close()
+        raise
+    return wanted
 
 
 def _listen(wanted: socket.socket, address: tuple[Any, ...], alone: bool) -> None:

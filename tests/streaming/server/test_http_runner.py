@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import socket
 import subprocess
@@ -145,6 +146,22 @@ def test_an_address_that_is_not_ours_is_left_out_unless_there_is_no_other(monkey
     del found[1:]
     with pytest.raises(StreamError, match=r"cannot listen on two, port 0 .*--host"), listening("two", 0):
         pass
+
+
+def test_a_kernel_without_ipv6_serves_the_other_addresses_of_a_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    make = socket.socket
+
+    def without_ipv6(family: int, *kind: int) -> socket.socket:
+        if family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+        return make(family, *kind)
+
+    places = {socket.AF_INET6: ("::1", 0, 0, 0), socket.AF_INET: ("127.0.0.1", 0)}
+    found = [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", place) for family, place in places.items()]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    monkeypatch.setattr(socket, "socket", without_ipv6)
+    with listening("localhost", 0) as bound:
+        assert [each.getsockname()[0] for each in bound] == ["127.0.0.1"]
 
 
 def test_a_server_on_all_addresses_of_ipv6_is_reached_by_ipv4_too() -> None:
