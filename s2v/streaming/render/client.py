@@ -50,19 +50,18 @@ class RenderClient:
         self._options = options
         self._beat_s = beat_s
         self._authkey = secrets.token_bytes(32)
-        self._changed = threading.Condition()  # of the three that follow
+        self._changed = threading.Condition()  # of all that is waited for: `_trouble`, `_restart_failed`, `_opened`, `_closed`
         self._trouble: str | None = None
         self._restart_failed = False
-        self._closed = False
-        self._ending = threading.Event()
+        self._closed = threading.Event()
         self.batches = 0  # as of `BatchingBackend`, since the process began ...
         self.rows = 0
         self.cpu_s = 0.0  # ... and its processor time, both as last heard of
         sweep(time.time())
         self._process, self._pipe, self._opened = self._start()
         self._heartbeat = Heartbeat(self._pipe, beat_s)
-        self._keeper = threading.Thread(target=self._keep, name="s2v-keeper", daemon=True)
-        self._keeper.start()
+        self._watchdog = threading.Thread(target=self._watch, name="s2v-watchdog", daemon=True)
+        self._watchdog.start()
 
     @property
     def spec(self) -> LipSyncSpec:
@@ -112,11 +111,10 @@ class RenderClient:
     def close(self) -> None:
         """End the process and join it; engines that are still in use end with BackendError. Safe to call twice."""
         with self._changed:
-            self._closed = True
+            self._closed.set()  # first, or the watchdog would tell of a process that has ended
             self._changed.notify_all()
             self._process.kill()  # nothing is worth finishing; and one that is only just starting ends, too
-        self._ending.set()
-        self._keeper.join()
+        self._watchdog.join()
         _end(self._process, self._pipe)
 
     def call(self) -> Connection:
@@ -136,11 +134,11 @@ class RenderClient:
 
         def settled() -> bool:
             there = self._trouble is None and self._opened is not failed
-            return there or self._closed or self._restart_failed
+            return there or self._closed.is_set() or self._restart_failed
 
         with self._changed:
             self._changed.wait_for(settled, max(until_s - time.monotonic(), 0.0))
-            if self._closed:
+            if self._closed.is_set():
                 raise BackendError("the renderer is closed: open another")
             if self._trouble is not None or self._opened is failed:
                 raise UnavailableError(
@@ -148,13 +146,13 @@ class RenderClient:
                 )
             return self._opened
 
-    def _keep(self) -> None:
-        """The life of the thread that looks after the process."""
-        while not self._ending.is_set():
+    def _watch(self) -> None:
+        """The watchdog's life: replace a process that has ended or does not answer."""
+        while not self._closed.is_set():
             if (wrong := self._heartbeat.look()) is None:
                 if self._heartbeat.answered:
                     self._process.join(self._beat_s)  # returns at once when it ends
-            elif not self._ending.is_set():
+            elif not self._closed.is_set():
                 self._replace(wrong)
 
     def _replace(self, wrong: str) -> None:
@@ -165,19 +163,19 @@ class RenderClient:
         _end(self._process, self._pipe)
         log.warning("the process that draws %s (exit code %s): starting another", wrong, self._process.exitcode)
         pause_s = 1.0
-        while not self._ending.is_set():
+        while not self._closed.is_set():
             try:
                 self._process, self._pipe, self._opened = self._start()
                 self._heartbeat = Heartbeat(self._pipe, self._beat_s)
             except (S2vError, OSError) as error:
-                if self._ending.is_set():
+                if self._closed.is_set():
                     return
                 log.warning("the process that draws does not start, next attempt in %g s: %s", pause_s, error)
                 with self._changed:
                     self._trouble = f"the process that draws {wrong} and cannot be started ({str(error)[:200]})"
                     self._restart_failed = True
                     self._changed.notify_all()
-                self._ending.wait(pause_s)
+                self._closed.wait(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             else:
                 with self._changed:
@@ -191,7 +189,7 @@ class RenderClient:
         arguments = (self._options, log_settings(), self._authkey, theirs)
         process = context.Process(target=serve_renderer, args=arguments, name="s2v-render", daemon=True)
         with self._changed, signals_wait():
-            if self._closed:
+            if self._closed.is_set():
                 raise BackendError("the renderer is closed: open another")
             process.start()
             self._process = process  # `close` ends it
