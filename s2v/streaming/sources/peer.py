@@ -58,11 +58,13 @@ class PeerSource:
         self._next = None
         frame, arrival = received
         came_s = arrival.came_s if arrival is not None else None
-        held_up = False
-        if came_s is not None and frame.pts is not None and self.sender.is_behind(frame.pts, frame, came_s):
-            held_up = await self._more_comes_at_once(came_s)
         silence = 0
         if frame.pts is not None:
+            held_up = (
+                came_s is not None
+                and self.sender.is_behind(frame.pts, frame, came_s)
+                and await self._is_burst(came_s)
+            )
             silence = self.sender.silence_before(frame.pts, frame, came_s, held_up)
         chunk = self._resampler.push(frame, silence, sent=arrival is None or not arrival.lost)
         return replace(chunk, came_s=came_s)
@@ -76,10 +78,11 @@ class PeerSource:
     async def _receive(self) -> _Received:
         frame = await self._track.recv()
         assert isinstance(frame, av.AudioFrame)
-        known = self._packets is not None and frame.pts is not None
-        return _Received(frame, self._packets.arrival(frame.pts) if known else None)  # type: ignore[union-attr,arg-type]
+        pts = frame.pts
+        return _Received(frame, self._packets.arrival(pts) if self._packets is not None and pts is not None else None)
 
-    async def _more_comes_at_once(self, came_s: float) -> bool:
+    async def _is_burst(self, came_s: float) -> bool:
+        """Whether another packet came with the one of this moment."""
         try:
             async with asyncio.timeout(BURST_S):
                 self._next = await self._receive()

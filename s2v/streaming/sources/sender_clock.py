@@ -11,8 +11,8 @@ from s2v.media.audio_file import PLAYBACK_HZ
 RTP_WRAP = 1 << 32  # RTP stamps count modulo this
 MAX_GAP_S = 5.0  # a longer jump of the stamps is not believed: two crystals part, and some senders count anew
 PAUSE_S = 0.04  # nothing came for so much longer than a packet lasts: a pause, or something was held up on the way
-LEAP_S = 0.1  # stamps that lead so far before the packets' arrival have leapt
-WAYS = 50  # packets, of which the quickest says how long the way is
+JUMP_S = 0.1  # stamps that lead so far before the packets' arrival have jumped
+TRANSITS = 50  # packets, of which the quickest says how long the way is
 
 
 class SenderClock:
@@ -29,7 +29,7 @@ class SenderClock:
         self._rate_hz = 0
         self._count = 0  # at PLAYBACK_HZ
         self._came_s: float | None = None  # the newest packet
-        self._ways: deque[float] = deque(maxlen=WAYS)  # arrival minus end of the packet, each on an axis of its own
+        self._transits_s: deque[float] = deque(maxlen=TRANSITS)  # arrival minus end of the packet, plus a constant
 
     def is_behind(self, stamp: int, frame: av.AudioFrame, came_s: float) -> bool:
         """Whether nothing came for a while, and the stamp does not say that there was nothing to say."""
@@ -48,22 +48,22 @@ class SenderClock:
         self._rate_hz = frame.sample_rate
         self._count += silence + _length(frame)
         if came_s is not None:
-            self._ways.append(came_s - self._count / PLAYBACK_HZ)
+            self._transits_s.append(came_s - self._count / PLAYBACK_HZ)
             self._came_s = came_s
         return silence
 
     def _silence(self, stamp: int, frame: av.AudioFrame, came_s: float | None, held_up: bool) -> int:
         gap = self._gap_by_stamp(stamp, frame)
-        if came_s is None or not self._ways:
+        if came_s is None or not self._transits_s:
             return gap or 0
         by_arrival = self._gap_by_arrival(frame, came_s)
-        if gap is None or (gap > 0 and gap > by_arrival + LEAP_S * PLAYBACK_HZ):
+        if gap is None or (gap > 0 and gap > by_arrival + JUMP_S * PLAYBACK_HZ):
             self.jumps += 1
             return by_arrival
         return by_arrival if not held_up and self.is_behind(stamp, frame, came_s) else gap
 
     def _gap_by_stamp(self, stamp: int, frame: av.AudioFrame) -> int | None:
-        """None: the stamp leapt, or counts in another rate than the last."""
+        """None: the stamp jumped, or counts in another rate than the last."""
         if self._next_stamp is None or (missing := (stamp - self._next_stamp) % RTP_WRAP) == 0:
             return 0
         if frame.sample_rate != self._rate_hz:
@@ -73,7 +73,7 @@ class SenderClock:
         return round(missing * PLAYBACK_HZ / frame.sample_rate)
 
     def _gap_by_arrival(self, frame: av.AudioFrame, came_s: float) -> int:
-        return max(round((came_s - min(self._ways)) * PLAYBACK_HZ) - self._count - _length(frame), 0)
+        return max(round((came_s - min(self._transits_s)) * PLAYBACK_HZ) - self._count - _length(frame), 0)
 
 
 def _length(frame: av.AudioFrame) -> int:

@@ -116,7 +116,7 @@ def test_a_jump_of_the_senders_clock_is_no_hour_of_silence(stamp: int) -> None:
 
 def test_a_silence_is_as_long_as_the_stamps_say_when_they_agree_with_the_arrivals() -> None:
     assert silences([0, 960 + 4801], [5.0, 5.13]) == ([0, 4801], 0), "to the sample, whatever the network does"
-    assert silences([0, 960 + 48_000], [5.0, 5.02]) == ([0, 0], 1), "stamps that lead before time have leapt"
+    assert silences([0, 960 + 48_000], [5.0, 5.02]) == ([0, 0], 1), "stamps that lead before time have jumped"
 
 
 def test_a_pause_that_the_stamps_leave_out_is_as_long_as_nothing_came_unless_all_of_it_comes_at_once() -> None:
