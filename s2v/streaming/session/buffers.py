@@ -48,8 +48,8 @@ class VoiceBuffer:
         self._data[where] = pcm[first:last]
         self._filled[where] = True
 
-    def stand_in(self, at: int, end: int) -> None:
-        """Silence from timeline sample `at` to `end` is no hole, where nothing was or will be written."""
+    def mark_silent(self, at: int, end: int) -> None:
+        """Do not count timeline samples [at, end) as missing where nothing is written: silence is meant there."""
         first, last = max(at, self.position), min(end, self.position + self.capacity)
         if first < last:
             self._filled[np.arange(first, last) % self.capacity] = True

@@ -24,7 +24,7 @@ class Fed(NamedTuple):
 
     late: int  # its first samples at 16 kHz, which silence had stood in for: the engine does not hear them
     end: int  # timeline sample at which these end
-    stood_in: tuple[int, int]  # timeline samples [from, to) of silence since the audio before
+    concealed: tuple[int, int]  # timeline samples [from, to) of silence since the audio before
 
 
 class EngineFeed:
@@ -36,7 +36,6 @@ class EngineFeed:
 
     def __init__(self, clock: MediaClock, worker: EngineWorker, heard: HeardVoices) -> None:
         self.look_ahead_s = 0.0  # known once the model is open
-        self.stood_in = 0  # samples of silence that stood in for audio that came too late
         self._clock = clock
         self._worker = worker
         self._heard = heard
@@ -55,7 +54,7 @@ class EngineFeed:
         if self._end is None or offset != self._offset:  # moved: what lies between was never meant to be heard
             self._end, self._offset = max(at, self._end or at), offset
         self._end = max(self._end, at - round(self._clock.playout_delay_s * self._clock.rate_hz))
-        stood_in = (self._end if self._heard_until is None else self._heard_until, self._end)
+        concealed = (self._end if self._heard_until is None else self._heard_until, self._end)
         self._lengths.append(len(pcm))
         if at > self._end:
             self._silence(at, draws)
@@ -63,16 +62,15 @@ class EngineFeed:
         if late < len(pcm):
             self._feed(at + late, pcm[late:], draws)
         self._heard_until = self._end
-        self.stood_in += late
-        return Fed(late, at + late, stood_in)
+        return Fed(late, at + late, concealed)
 
     def conceal(self, lead_s: float, draws: bool) -> tuple[int, int]:
-        """Let silence stand in for what has become due: `patience_s` has passed.
+        """Let silence stand in for what has become due: `timeout_s` has passed.
 
         Returns: the timeline samples [from, to) that it stands in for.
         """
         assert self._end is not None
-        missed = -(self.patience_s(lead_s) or 0.0) - GIVEN_UP_S
+        missed = -(self.timeout_s(lead_s) or 0.0) - GIVEN_UP_S
         begin = self._end
         if missed > 0:
             self._end += round(missed * self._clock.rate_hz)
@@ -80,8 +78,8 @@ class EngineFeed:
         self._clock.coast()
         return begin, self._end
 
-    def patience_s(self, lead_s: float) -> float | None:
-        """How long the next audio can be waited for; negative when that has passed; None before any has come.
+    def timeout_s(self, lead_s: float) -> float | None:
+        """How long to wait for the next audio; negative when that has passed; None, without end, before any has come.
 
         Args: lead_s: a frame is handed over so long before its moment.
         """
@@ -92,7 +90,7 @@ class EngineFeed:
         expected_s = self._clock.until(self._end + max(self._lengths)) - self._clock.actual_delay_s
         return max(frame_s, expected_s + OVERDUE_S)
 
-    def was_silent(self, frame_at: int) -> bool:
+    def was_concealed(self, frame_at: int) -> bool:
         """Whether the last that was heard for the frame at this timeline sample was no audio of the source."""
         last = frame_at + round(self.look_ahead_s * self._clock.rate_hz)
         return any(start < last <= end for start, end in reversed(self._silences))

@@ -43,7 +43,7 @@ class PlayoutDelay:
         """What would have done, with a little reserve; None before enough was seen."""
         if len(self._frames) < SEEN_ENOUGH or not self._packets:
             return None
-        needed = max(_lasting(self._frames, FRAMES_IN_TIME), _lasting(self._packets, PACKETS_IN_TIME))
+        needed = max(_needed(self._frames, FRAMES_IN_TIME), _needed(self._packets, PACKETS_IN_TIME))
         return min(max(needed + RESERVE_S, self.lowest_s), self.highest_s)
 
     def lasting_s(self, frames: int) -> float:
@@ -74,16 +74,16 @@ def _place(count: int, share: float) -> int:
     return min(int(share * count), count - 1)
 
 
-def _lasting(values: deque[float], share: float) -> float:
+def _needed(values: deque[float], share: float) -> float:
     """The least of `values` that `share` of all are within, not counting those beyond it in their worst stretch."""
     array = np.array(values)
     stretch = max(round(HICCUP * (values.maxlen or 0)), 1)
-    excused_at_most = len(array) - 1 - _place(len(array), share)
+    may_be_late = len(array) - 1 - _place(len(array), share)
 
-    def does(value: float) -> bool:
+    def suffices(value: float) -> bool:
         beyond = np.concatenate([[0], np.cumsum(array > value)])
         worst = (beyond[stretch:] - beyond[:-stretch]).max() if len(array) > stretch else beyond[-1]
-        return bool(beyond[-1] - worst <= excused_at_most)
+        return bool(beyond[-1] - worst <= may_be_late)
 
     ordered = sorted(values)
-    return ordered[bisect_left(ordered, True, key=does)]
+    return ordered[bisect_left(ordered, True, key=suffices)]

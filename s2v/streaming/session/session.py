@@ -207,7 +207,7 @@ class Session:
             waits_s = self.clock.until(chunk.voice_end // RATIO + offset)
             self._playout_delay.packet_needed(self.clock.actual_delay_s - waits_s + PACKET_SAMPLES / PLAYBACK_HZ)
             at = chunk.voice_start + RATIO * offset
-            self._voice.stand_in(at - chunk.pause, at)
+            self._voice.mark_silent(at - chunk.pause, at)
             self._voice.write(at, chunk.voice)
             fed = self._feed.put(chunk.engine_start, offset, chunk.engine, self.has_subscribers)
             if not chunk.pause:
@@ -223,13 +223,13 @@ class Session:
         try:
             while not reading.done():
                 lead_s = self.face_track.lead_s
-                await asyncio.wait([reading], timeout=self._feed.patience_s(lead_s))
-                overdue_s = -(self._feed.patience_s(lead_s) or 0.0)
+                await asyncio.wait([reading], timeout=self._feed.timeout_s(lead_s))
+                overdue_s = -(self._feed.timeout_s(lead_s) or 0.0)
                 if not reading.done() and overdue_s > OVERSLEPT_S:  # we are late ourselves: it may be there already
                     await asyncio.wait([reading], timeout=OVERSLEPT_S)
                 if not reading.done() and overdue_s >= 0:
                     begin, end = self._feed.conceal(lead_s, self.has_subscribers)
-                    self._voice.stand_in(RATIO * begin, RATIO * end)
+                    self._voice.mark_silent(RATIO * begin, RATIO * end)
             return reading.result()
         finally:
             if not reading.done():
@@ -238,16 +238,16 @@ class Session:
 
     def _came_late(self, fed: Fed) -> None:
         """Count what came after silence had stood in for it, or never: silence that nobody meant."""
-        begin, end = RATIO * fed.stood_in[0], min(RATIO * fed.stood_in[1], self._voice.position)
+        begin, end = RATIO * fed.concealed[0], min(RATIO * fed.concealed[1], self._voice.position)
         self._holes += math.ceil(max(end - begin, 0) / PACKET_SAMPLES)
-        late_s = self._worker.draw_s + self.face_track.lead_s
-        late_s -= self.clock.until(fed.end - round(self._feed.look_ahead_s * self.clock.rate_hz))
         if fed.late:
+            late_s = self._worker.draw_s + self.face_track.lead_s
+            late_s -= self.clock.until(fed.end - round(self._feed.look_ahead_s * self.clock.rate_hz))
             self._playout_delay.frame_needed(self.clock.actual_delay_s + late_s)
 
     def _frame_ready(self, frame: DueFrame) -> None:
         spare_s = self.clock.until(frame.at) - self.face_track.lead_s
-        if not self._feed.was_silent(frame.at):
+        if not self._feed.was_concealed(frame.at):
             self._playout_delay.frame_needed(self.clock.actual_delay_s - spare_s)
         self._frames.put(frame)
 

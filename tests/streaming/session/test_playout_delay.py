@@ -37,7 +37,7 @@ def test_nothing_changes_before_a_packet_has_come() -> None:
     assert playout_delay.wanted_s() is None and playout_delay.next(0.3) == 0.3
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=30)  # sixty steps each
 @given(frame_s=st.floats(0, 0.5), packet_s=st.floats(0, 0.5), start_s=st.floats(0.05, 0.8))
 def test_the_playout_delay_arrives_at_the_larger_need_in_small_steps_and_stays(
     frame_s: float, packet_s: float, start_s: float
