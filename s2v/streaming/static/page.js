@@ -75,9 +75,10 @@ async function start(input, talk = true, again = false, lost = null) {
     opened?.catch(() => {}); // it is awaited below; meanwhile nobody listens
     const wishes = { face: faces?.chosen, mood: mood(), ...places() };
     await mine.link.open(input, wishes, track ?? silence ?? (await opened), again, async () => faces?.sendAgain());
-    if (call === mine) showMicrophone();
+    if (call !== mine) return; // hung up meanwhile: a timer of this call would end the next
+    showMicrophone();
     if (silence && opened) await mine.link.replaceAudio(await opened); // else it may be on already, by its button
-    if (!mine.microphone.isOpen && input === "mic") mine.lookOnly = setTimeout(() => finish("idle"), LOOK_ONLY_MS);
+    if (call === mine && !mine.microphone.isOpen && input === "mic") mine.lookOnly = setTimeout(() => finish("idle"), LOOK_ONLY_MS);
   } catch (error) {
     if (call !== mine) return;
     if (mine.comeBack && (error instanceof TypeError || error.status >= 500)) lose(mine, explain(error));
