@@ -26,7 +26,7 @@ class IdleCores:
     def look(self) -> float | None:
         """How many since the look before; None: nobody tells."""
         before, self._before = self._before, self._read()
-        if before is None or self._before is None or self._before[1] <= before[1]:
+        if before is None or self._before is None or self._before[1] <= before[1] or self._before[0] < before[0]:
             return None
         return min((self._before[0] - before[0]) / (self._before[1] - before[1]), float(self.bound))
 
@@ -39,9 +39,10 @@ class IdleCores:
                 name, *fields = line.split()
                 if name[:3] == "cpu" and name[3:].isdecimal() and (allowed is None or int(name[3:]) in allowed):
                     ticks += sum(int(fields[field]) for field in IDLE_FIELDS)
-            return ticks / os.sysconf("SC_CLK_TCK"), self._now()
+            hertz = os.sysconf("SC_CLK_TCK")
         except (OSError, ValueError, IndexError, AttributeError):  # not Linux, or a container that hides it
             return None
+        return (ticks / hertz, self._now()) if ticks else None  # a sandbox may count nothing
 
 
 class MachineLoad:

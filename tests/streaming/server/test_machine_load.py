@@ -45,10 +45,20 @@ def test_cores_are_idle_that_nobody_uses_or_only_waits_with(tmp_path: Path) -> N
     write_stat(tmp_path, 200.0)
     assert idle.look() == idle.bound, "counters jump"
     assert idle.look() is None, "no time has passed"
-    (tmp_path / "proc/stat").write_text("nothing of the kind")
     time.now_s += 2.0
-    assert idle.look() == 0.0 or idle.look() is None
-    assert IdleCores(tmp_path / "none").look() is None
+    write_stat(tmp_path, 0.0, 1.0)
+    assert idle.look() is None, "counters begin anew"
+
+
+@pytest.mark.parametrize("stat", [None, "nothing of the kind", "cpu0 1 2 3", "cpu0 a b c d e", "cpu0 0 0 0 0 0 0 0 0 0 0"])
+def test_where_nobody_counts_idle_cores_none_are_told(stat: str | None, tmp_path: Path) -> None:
+    time = VirtualTime()
+    (tmp_path / "proc").mkdir()
+    if stat is not None:
+        (tmp_path / "proc/stat").write_text(stat)
+    idle = IdleCores(tmp_path, time.now)
+    time.now_s += 2.0
+    assert idle.look() is None
 
 
 def test_a_loop_that_comes_late_is_noticed_and_forgotten_again(tmp_path: Path) -> None:
