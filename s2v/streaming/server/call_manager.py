@@ -51,9 +51,7 @@ class LiveOptions:
     sample_clip: AudioClip | None = None  # what the page offers beside the caller's microphone
     loop: bool = False  # begin `clip` again when it ends
     max_sessions: int = 4
-    capacity: Capacity | None = (
-        None  # where it was measured, more than `max_sessions` are taken when less else is to do
-    )
+    capacity: Capacity | None = None  # as measured: more than `max_sessions` are taken when the machine does less else
     connect_within_s: float = 8.0  # half a second is usual; whoever closes the page meanwhile holds a place
     silent_after_s: float = 8.0  # a living peer sends receiver reports about every second, also from a hidden page
     access: Access = LOOPBACK_ONLY
@@ -95,7 +93,7 @@ class CallManager:
         self.places = options.max_sessions
         self.load = load or MachineLoad()
         self._now = now
-        self._stretched_s = -math.inf
+        self._grown_s = -math.inf
         self.metrics = Metrics(options.runtime, options.max_sessions)
         self._faces = faces
         self.broadcast = self._make_broadcast(options.shared) if options.shared is not None else None
@@ -129,7 +127,7 @@ class CallManager:
             options.silent_after_s,
             options.ice_servers,
         )
-        self._calls.add(call)  # before anything is awaited
+        self._take(call)  # before anything is awaited
         try:
             with in_session(new_session_id()):
                 answer = await call.answer(offer, voice, subscribe, options.listens)
@@ -147,9 +145,11 @@ class CallManager:
         # one that has not drawn yet says nothing
         lags_s = [lag_s for call in calls if (lag_s := _lag_s(call)) > 0]
         lag_s = max(statistics.median(lags_s), self.load.loop_lag_s) if lags_s else 0.0
-        full = len(calls) >= self.places and not self._stretch(len(calls), lag_s)
-        if full or len(self) >= 2 * self.places:  # who rings and hangs up all the time must wait as well
-            taken = "the only place is" if self.places == 1 else f"all {self.places} places are"
+        places = self.places
+        if len(calls) >= places and self._has_room(len(calls), lag_s):
+            places = len(calls) + 1
+        if len(calls) >= places or len(self) >= 2 * places:  # who rings and hangs up all the time must wait as well
+            taken = "the only place is" if places == 1 else f"all {places} places are"
             return f"{taken} taken by other callers: try again in a minute", 60
         if lag_s > STRAINED_S:
             text = f"this machine is busy, its faces are {1000 * lag_s:.0f} ms behind: try again in ten seconds"
@@ -162,16 +162,19 @@ class CallManager:
             if (behind_s := max(_lag_s(call), self.load.loop_lag_s)) > STRAINED_S:
                 call.tell_busy(f"the server's machine is busy, the face is {1000 * behind_s:.0f} ms behind")
 
-    def _stretch(self, calls: int, lag_s: float) -> bool:
-        """Make another place, if the machine is less busy now than when the places were counted."""
+    def _has_room(self, calls: int, lag_s: float) -> bool:
+        """Whether the machine is so much less busy now than when the places were counted that it carries one more."""
         capacity = self.options.capacity
-        if capacity is None or lag_s > STRAINED_S or self._now() - self._stretched_s < SETTLED_AFTER_S:
+        if capacity is None or lag_s > STRAINED_S or self._now() - self._grown_s < SETTLED_AFTER_S:
             return False
-        if not capacity.has_room(calls, self.load.idle_cores, lag_s):
-            return False
-        self._stretched_s = self._now()
-        self.places = self.metrics.max_sessions = calls + 1
-        return True
+        return capacity.has_room(calls, self.load.idle_cores, lag_s)
+
+    def _take(self, call: Call) -> None:
+        """Count it; where `refusal` found room beyond the places, there is one more from now on."""
+        self._calls.add(call)
+        if self.options.capacity is not None and (calls := sum(not each.ending for each in self._calls)) > self.places:
+            self.places = self.metrics.max_sessions = calls
+            self._grown_s = self._now()
 
     def state(self) -> dict[str, Any]:
         calls = [{"state": call.state, **call.session.stats()} for call in self._calls if call.session is not None]

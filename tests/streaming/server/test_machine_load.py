@@ -139,8 +139,10 @@ def test_a_full_server_looks_again_whether_the_machine_is_idle_now() -> None:
     manager, _ = manager_of([0.05], time, max_sessions=1, capacity=capacity(busy_cores=2.0))
     assert manager.refusal() == ("the only place is taken by other callers: try again in a minute", 60)
     manager.load.idle_cores = 1.5
-    assert manager.refusal() is None and manager.places == 2 == manager.metrics.max_sessions
-    manager._calls.add(FakeCall(0.05))  # type: ignore[arg-type]
+    assert manager.refusal() is None and manager.refusal() is None
+    assert manager.places == 1 == manager.metrics.max_sessions, "whoever only asks, as /ready does, takes no place"
+    manager._take(FakeCall(0.05))  # type: ignore[arg-type]
+    assert manager.places == 2 == manager.metrics.max_sessions
     assert manager.refusal() == ("all 2 places are taken by other callers: try again in a minute", 60)
     time.now_s += SETTLED_AFTER_S
     assert manager.refusal() is None, "and it idles still"
