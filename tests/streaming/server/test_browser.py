@@ -84,6 +84,18 @@ REMEMBER_PEER = """
 """
 
 
+REMEMBER_TIMERS = """
+  const set = window.setTimeout, clear = window.clearTimeout;
+  window.s2vTimers = new Map();
+  window.setTimeout = (work, ms, ...given) => {
+    const id = set(work, ms, ...given);
+    window.s2vTimers.set(id, ms);
+    return id;
+  };
+  window.clearTimeout = (id) => { window.s2vTimers.delete(id); clear(id); };
+"""
+
+
 @pytest.fixture
 def microphone(tmp_path: Path) -> Path:
     """48 kHz WAV, which Chromium plays over and over: 3 s of speech, 3 s of silence."""
@@ -136,6 +148,7 @@ def page(microphone: Path) -> Iterator[Any]:
 @pytest.mark.browser
 def test_a_microphone_makes_the_face_talk_and_silence_keeps_it_still(page: Any, tmp_path: Path) -> None:
     refused: list[str] = []
+    page.add_init_script(REMEMBER_TIMERS)
     page.on("response", lambda response: refused.append(response.url) if response.status >= 400 else None)
     page.on("pageerror", lambda error: refused.append(str(error)))
     with live(tmp_path / "server.log", "--no-idle") as address:  # a head that moves would carry the mouth along
@@ -166,6 +179,17 @@ def test_a_microphone_makes_the_face_talk_and_silence_keeps_it_still(page: Any, 
         page.wait_for_selector("body[data-state=stopped]")
         page.wait_for_timeout(1500)
         assert page.evaluate("async () => (await (await fetch('/health')).json()).sessions") == 0
+
+        asked: list[Any] = []
+        page.route("**/offer", lambda route: asked.append(route))
+        page.get_by_role("button", name="Use my microphone").click()
+        while not asked:
+            page.wait_for_timeout(20)
+        page.get_by_role("button", name="Stop").click()  # before the answer
+        with page.expect_response("**/offer"):
+            asked[0].continue_()
+        page.wait_for_timeout(300)
+        assert 60_000 not in page.evaluate("[...window.s2vTimers.values()]"), "it would end the call after this one"
     assert refused == []
 
 
