@@ -13,6 +13,7 @@ from functools import partial
 
 from aiohttp import web
 
+from s2v.interrupts import ENDING
 from s2v.streaming.server.app import create_app
 from s2v.streaming.server.call_manager import LiveOptions
 from s2v.streaming.server.http_runner import allow_many_files, listening, make_runner
@@ -21,7 +22,7 @@ from s2v.streaming.webrtc.ice import offer_loopback_when_alone
 
 log = logging.getLogger(__name__)
 
-ENDING = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
+SIGNALS = tuple(getattr(signal, name) for name in ENDING if hasattr(signal, name))
 
 
 def run_live(
@@ -66,7 +67,7 @@ async def serve(
     runner = make_runner(create_app(options))
     with ExitStack() as stack:
         sockets = stack.enter_context(listening(host, port)) if bound is None else bound
-        stack.enter_context(_handling(ENDING, partial(_end, ended)))
+        stack.enter_context(_handling(SIGNALS, partial(_end, ended)))
         try:
             await runner.setup()
             for each in sockets:
