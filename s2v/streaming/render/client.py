@@ -50,7 +50,9 @@ class RenderClient:
         self._options = options
         self._beat_s = beat_s
         self._authkey = secrets.token_bytes(32)
-        self._changed = threading.Condition()  # of all that is waited for: `_trouble`, `_restart_failed`, `_opened`, `_closed`
+        self._changed = (
+            threading.Condition()
+        )  # of all that is waited for: `_trouble`, `_restart_failed`, `_opened`, `_closed`
         self._trouble: str | None = None
         self._restart_failed = False
         self._closed = threading.Event()

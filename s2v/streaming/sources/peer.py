@@ -61,9 +61,7 @@ class PeerSource:
         silence = 0
         if frame.pts is not None:
             held_up = (
-                came_s is not None
-                and self.sender.is_behind(frame.pts, frame, came_s)
-                and await self._is_burst(came_s)
+                came_s is not None and self.sender.is_behind(frame.pts, frame, came_s) and await self._is_burst(came_s)
             )
             silence = self.sender.silence_before(frame.pts, frame, came_s, held_up)
         chunk = self._resampler.push(frame, silence, sent=arrival is None or not arrival.lost)

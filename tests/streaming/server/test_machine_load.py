@@ -50,7 +50,9 @@ def test_cores_are_idle_that_nobody_uses_or_only_waits_with(tmp_path: Path) -> N
     assert idle.look() is None, "counters begin anew"
 
 
-@pytest.mark.parametrize("stat", [None, "nothing of the kind", "cpu0 1 2 3", "cpu0 a b c d e", "cpu0 0 0 0 0 0 0 0 0 0 0"])
+@pytest.mark.parametrize(
+    "stat", [None, "nothing of the kind", "cpu0 1 2 3", "cpu0 a b c d e", "cpu0 0 0 0 0 0 0 0 0 0 0"]
+)
 def test_where_nobody_counts_idle_cores_none_are_told(stat: str | None, tmp_path: Path) -> None:
     time = VirtualTime()
     (tmp_path / "proc").mkdir()
