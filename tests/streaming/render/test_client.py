@@ -6,23 +6,22 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from multiprocessing import AuthenticationError, Pipe, active_children
-from multiprocessing.connection import Client, Connection, answer_challenge, deliver_challenge
+from multiprocessing import AuthenticationError, active_children
+from multiprocessing.connection import Client
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import FakeBackend, voice
+from fakes import voice
 from streaming.fakes import FakeEngine, fake_avatar
+from streaming.render_thread import render_thread
 
 from s2v.engine.avatar import Avatar, AvatarOptions
 from s2v.engine.avatar_factory import LocalAvatarFactory
-from s2v.engine.backends.batcher import BatchingBackend
 from s2v.engine.behaviour.mood import Mood
 from s2v.engine.compositor.pixel_format import PixelFormat, to_i420
 from s2v.engine.lipsync import DrawnFrame, Engine
@@ -40,9 +39,7 @@ from s2v.streaming.render.client import RenderClient
 from s2v.streaming.render.process import (
     KEPT_AVATARS,
     SLOTS,
-    Draw,
     OpenEngine,
-    RequestHandler,
     WantsFace,
     put,
     slots_shape,
@@ -137,30 +134,16 @@ def test_a_frame_lands_in_its_slot_as_i420_whatever_it_was_drawn_as() -> None:
     assert np.array_equal(slots[0], slots[1]) and slots[0].any() and not slots[2].any()
 
 
-class OneAvatar:
-    """What `RequestHandler` asks of its factory; its face is not looked at."""
-
-    def __init__(self, avatar: Avatar) -> None:
-        self.avatar_of = lambda face: avatar
-
-
 def test_the_process_draws_what_calls_are_encoded_from() -> None:
     asked: list[PixelFormat] = []
-    avatar, key = fake_avatar(asked=asked), b"shared"
+    avatar = fake_avatar(asked=asked)
     memory = SharedMemory(create=True, size=int(np.prod(slots_shape(avatar.frame_size))))
-    ours, theirs = Pipe()
-    backend = BatchingBackend(FakeBackend)
-    handler = RequestHandler(OneAvatar(avatar), backend, key)  # type: ignore[arg-type]
-    conversation = threading.Thread(target=handler.serve, args=(theirs,))
-    conversation.start()
-    answer_challenge(ours, key)
-    deliver_challenge(ours, key)
-    for said, answer in ((OpenEngine("face", memory.name), WantsFace()), (avatar.face, None)):
-        ours.send(said)
-        assert ours.recv() == answer
-    ours.close()
-    conversation.join(10)
-    backend.close()
+    with render_thread(avatar) as process:
+        line = process.call()
+        for said, answer in ((OpenEngine("face", memory.name), WantsFace()), (avatar.face, None)):
+            line.send(said)
+            assert line.recv() == answer
+        line.close()
     memory.close()
     memory.unlink()
     assert asked == ["i420"]
@@ -168,27 +151,12 @@ def test_the_process_draws_what_calls_are_encoded_from() -> None:
 
 def test_the_process_is_told_what_the_face_hears_and_how_it_shall_look() -> None:
     moods: list[Mood | None] = []
-    engine = FakeEngine()
-    backend, key = BatchingBackend(FakeBackend), b"shared"
-    handler = RequestHandler(OneAvatar(fake_avatar(lambda: engine, moods=moods)), backend, key)  # type: ignore[arg-type]
-    face = fake_avatar().face
-
-    class Process:
-        """A render process that is a thread."""
-
-        batches = rows = 0
-        cpu_s = 0.0
-        spec, name = engine.spec, "fake"
-
-        def call(self) -> Connection:
-            ours, theirs = Pipe()
-            threading.Thread(target=handler.serve, args=(theirs,), daemon=True).start()
-            answer_challenge(ours, key)
-            deliver_challenge(ours, key)
-            return ours
-
+    engine, face = FakeEngine(), fake_avatar().face
     said, heard = voice(0.2), voice(0.2, seed=1)
-    with RemoteEngine(Process(), face, "face", AvatarOptions(liveliness=0.5), mood="serious") as remote:
+    with (
+        render_thread(fake_avatar(lambda: engine, moods=moods)) as process,
+        RemoteEngine(process, face, "face", AvatarOptions(liveliness=0.5), mood="serious") as remote,
+    ):
         remote.push(said[:640])
         remote.push(said[640:], heard[640:])
         remote.liveliness = 0.25
@@ -196,30 +164,16 @@ def test_the_process_is_told_what_the_face_hears_and_how_it_shall_look() -> None
     assert moods == ["serious"] and set(engine.livelinesses) == {0.5, 0.25}
     assert np.array_equal(engine.heard, said) and engine.alone == 640
     assert np.array_equal(engine.said_to_it[640:], heard[640:])
-    backend.close()
 
 
 def test_drawing_that_hangs_is_told_to_the_parent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("s2v.streaming.render.process.DRAW_WITHIN_S", -1.0)
     overdue: list[bool] = []
-    engine, key = FakeEngine(lambda: overdue.append(handler.deadlines.overdue)), b"shared"
-    backend = BatchingBackend(FakeBackend)
-    handler = RequestHandler(OneAvatar(fake_avatar(lambda: engine)), backend, key)  # type: ignore[arg-type]
-    memory = SharedMemory(create=True, size=int(np.prod(slots_shape(engine.frame_size))))
-    ours, theirs = Pipe()
-    conversation = threading.Thread(target=handler.serve, args=(theirs,))
-    conversation.start()
-    answer_challenge(ours, key)
-    deliver_challenge(ours, key)
-    for said in (OpenEngine("face", memory.name), fake_avatar().face, Draw(voice(0.04), None, 1.0, 1.0)):
-        ours.send(said)
-        ours.recv()
-    assert overdue == [True] and not handler.deadlines.overdue
-    ours.close()
-    conversation.join(10)
-    backend.close()
-    memory.close()
-    memory.unlink()
+    engine = FakeEngine(lambda: overdue.append(process.handler.deadlines.overdue))
+    with render_thread(fake_avatar(lambda: engine)) as process:
+        with RemoteEngine(process, fake_avatar().face, "face", AvatarOptions()) as remote:
+            remote.push(voice(0.04))
+        assert overdue == [True] and not process.handler.deadlines.overdue
 
 
 def test_an_engine_is_private_and_leaves_nothing_behind(avatar: Avatar) -> None:

@@ -10,36 +10,16 @@ import numpy as np
 import pytest
 from av import AudioFrame, VideoFrame
 from numpy.typing import NDArray
-from streaming.fakes import FakeEngine, session_of, stamp_of, tone
-from streaming.packets import PACKET_S, receive
+from streaming.fakes import FakeEngine, session_of, stamp_of
+from streaming.packets import PACKET_S, PacketSource, receive
 from streaming.virtual_time import VirtualTime
-
-from s2v.streaming.sources.source import AudioChunk
 
 HICCUP_AT_S = 7.0
 
 
-class Talker:
-    """Words of 0.7 s and pauses of 0.3 s, in packets of 20 ms; what is due while the machine stands still is late."""
-
-    def __init__(self, time: VirtualTime, seconds: float, late_s: dict[int, float]) -> None:
-        self._time, self._began_s = time, time.now_s - 0.001
-        self._packets = iter(range(round(seconds / PACKET_S)))
-        self._late_s = late_s
-
-    async def read(self) -> AudioChunk | None:
-        if (k := next(self._packets, None)) is None:
-            return None
-        due_s = self._began_s + PACKET_S * (k + 1) + self._late_s.get(k, 0.0)
-        await asyncio.sleep(max(due_s - self._time.now_s, 0.0))
-        level = 0.3 if k % 50 < 35 else 0.0
-        return AudioChunk(960 * k, tone(PACKET_S, level=level), 320 * k, tone(PACKET_S, 220, 16_000, level), due_s)
-
-    def close(self) -> None:
-        pass
-
-    async def wait_closed(self) -> None:
-        pass
+def word_or_pause(k: int) -> float:
+    """Words of 0.7 s and pauses of 0.3 s."""
+    return 0.3 if k % 50 < 35 else 0.0
 
 
 class Heard(NamedTuple):
@@ -56,7 +36,8 @@ def heard(kind: str, seconds: float = 14.0) -> Heard:
         time.now_s += 0.5
 
     async def play() -> None:
-        session = session_of(Talker(time, seconds, late_s), FakeEngine, time, margin_s=0.04)
+        source = PacketSource(time, round(seconds / PACKET_S), late_s, level_of=word_or_pause)
+        session = session_of(source, FakeEngine, time, margin_s=0.04)
         running = asyncio.create_task(session.run())
         loop = asyncio.get_running_loop()
         if kind == "machine":

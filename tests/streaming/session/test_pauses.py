@@ -13,7 +13,7 @@ from aiortc import MediaStreamTrack
 from av import AudioFrame, VideoFrame
 from numpy.typing import NDArray
 from streaming.fakes import FakeEngine, session_of, tone
-from streaming.packets import receive
+from streaming.packets import PACKET_S, receive
 from streaming.virtual_time import VirtualTime
 
 from s2v.streaming.session.session import Session
@@ -21,7 +21,6 @@ from s2v.streaming.sources.peer import PeerSource
 from s2v.streaming.webrtc.aiortc_internals import RtpPacket
 from s2v.streaming.webrtc.jitter_buffer import InOrderJitterBuffer
 
-PACKET_S = 0.02
 FIRST_STAMP = (1 << 32) - 960 * 100  # they wrap after two seconds
 TALK_S = 3.0  # before and after a pause
 TONE = tone(PACKET_S)  # of 220 Hz: 4.4 periods

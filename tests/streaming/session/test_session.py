@@ -75,7 +75,7 @@ def test_the_first_sound_is_heard_one_playout_delay_after_it_was_said() -> None:
     time = VirtualTime()
 
     async def play() -> None:
-        session = session_of(PacketSource(time, 50, {}, frozenset()), FakeEngine, time, margin_s=0.1)
+        session = session_of(PacketSource(time, 50, {}), FakeEngine, time, margin_s=0.1)
         await session.open()
         began_s, running = time.now_s, asyncio.create_task(session.run())
         while not np.abs((await session.voice_track.recv()).to_ndarray()).max() > 1000:
@@ -107,7 +107,7 @@ def test_whoever_waits_for_a_sample_is_told_when_it_is_heard() -> None:
     time = VirtualTime()
 
     async def play() -> None:
-        session = session_of(PacketSource(time, 50, {}, frozenset()), FakeEngine, time, margin_s=0.3)
+        session = session_of(PacketSource(time, 50, {}), FakeEngine, time, margin_s=0.3)
         running = asyncio.create_task(session.run())
         await asyncio.sleep(0.1)
         began_s = time.now_s - 0.1
@@ -145,7 +145,7 @@ class ReluctantSource(PacketSource):
     """Whoever cancels a read waits a second for it."""
 
     def __init__(self, time: VirtualTime) -> None:
-        super().__init__(time, 0, {}, frozenset())
+        super().__init__(time, 0, {})
         self.left = False
 
     async def read(self) -> AudioChunk | None:

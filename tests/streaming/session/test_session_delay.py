@@ -22,7 +22,7 @@ def needs(late_s: dict[int, float], margin_s: float = 0.3) -> tuple[list[float],
     time, engine, sessions = VirtualTime(), FakeEngine(), list[Session]()
 
     async def play() -> None:
-        session = session_of(PacketSource(time, 50, late_s, frozenset()), lambda: engine, time, margin_s)
+        session = session_of(PacketSource(time, 50, late_s), lambda: engine, time, margin_s)
         sessions.append(session)
         await session.run()
         await session.close()
@@ -57,7 +57,7 @@ def after(seconds: float, draw_s: float) -> Stats:
         def slow() -> FakeEngine:
             return FakeEngine(lambda: time.wait(threading.Event(), draw_s))
 
-        session = session_of(PacketSource(time, 1500, {}, frozenset()), slow, time)
+        session = session_of(PacketSource(time, 1500, {}), slow, time)
         running = asyncio.create_task(session.run())
         await receive(session.face_track, [], time, seconds)
         stats.append(session.stats())
@@ -81,7 +81,7 @@ def test_what_is_not_needed_is_given_back_until_a_packet_is_left_beyond_the_look
     time = VirtualTime()
 
     async def play() -> None:
-        session = session_of(PacketSource(time, 1800, {}, frozenset()), FakeEngine, time, margin_s=0.3)
+        session = session_of(PacketSource(time, 1800, {}), FakeEngine, time, margin_s=0.3)
         running = asyncio.create_task(session.run())
         receiving = asyncio.create_task(receive(session.voice_track, [], time, 36.0))
         await receive(session.face_track, [], time, 3.5)
@@ -107,7 +107,7 @@ def test_two_late_frames_of_five_are_too_many_to_wait_until_ten_seconds_have_bee
         def hesitant() -> FakeEngine:  # the two after each long draw have waited for it
             return FakeEngine(lambda: next(pushes) % 5 == 0 and time.wait(threading.Event(), 0.13))
 
-        session = session_of(PacketSource(time, 500, {}, frozenset()), hesitant, time, margin_s=0.03)
+        session = session_of(PacketSource(time, 500, {}), hesitant, time, margin_s=0.03)
         running = asyncio.create_task(session.run())
         await receive(session.face_track, [], time, 1.9)
         late = session.face_track.counts.late
@@ -157,7 +157,7 @@ def test_a_frame_needs_its_encoding_as_well() -> None:
             await asyncio.sleep(0.03)
 
     async def play() -> None:
-        session = session_of(PacketSource(time, 100, {}, frozenset()), FakeEngine, time, margin_s=0.3)
+        session = session_of(PacketSource(time, 100, {}), FakeEngine, time, margin_s=0.3)
         encoding = asyncio.create_task(encode(session.face_track))
         await session.run()
         encoding.cancel()
