@@ -182,7 +182,7 @@ function still(id) {
 function unread(file, { max_upload_bytes: maxBytes = Infinity }) {
   const ending = file.name.split(".").pop().toLowerCase();
   const type = UNREAD_HERE[ending] ?? Object.values(UNREAD_HERE).find((known) => known === file.type);
-  if (!type) throw new Error("This is not a picture that can be read. Give a jpg, png or webp.");
+  if (!type) throw new Error("This is not a picture that can be read. Give a jpg, png, webp, avif, heic, gif or bmp.");
   if (file.size > maxBytes) throw new Error(TOO_LARGE);
   return new Blob([file], { type });
 }

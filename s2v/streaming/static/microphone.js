@@ -5,6 +5,7 @@ const WANTED = { echoCancellation: true, noiseSuppression: true, autoGainControl
 const AWAKE_WITHIN_MS = 600;
 
 export class Microphone {
+  opening = null; // while the browser asks for it: a promise of its track
   #context = null;
   #stream = null;
   #closed = false;
@@ -42,8 +43,16 @@ export class Microphone {
     return out.stream.getAudioTracks()[0];
   }
 
-  // Open this device (any, without an id), in place of the one before; returns its track.
-  async open(deviceId) {
+  // Open this device (any, without an id), in place of the one before; resolves to its track, as `opening` does meanwhile.
+  open(deviceId) {
+    const opening = this.#ask(deviceId).finally(() => {
+      if (this.opening === opening) this.opening = null;
+    });
+    this.opening = opening;
+    return opening;
+  }
+
+  async #ask(deviceId) {
     if (!navigator.mediaDevices) throw new Error("Browsers give the microphone only to https or localhost: open this page there.");
     const stream = await navigator.mediaDevices.getUserMedia({ audio: deviceId ? { ...WANTED, deviceId: { exact: deviceId } } : WANTED });
     if (this.#closed) {

@@ -71,13 +71,15 @@ async function start(input, talk = true, again = false, lost = null) {
     const sends = input === "mic" || (input === "shared" && config.listens);
     const silence = sends && !track ? await mine.microphone.silence() : null;
     if (call !== mine) return;
-    const opened = input === "mic" && !track && (talk || !silence) ? openMicrophone(mine) : null;
+    const wanted = input === "mic" && !track && (talk || !silence);
+    // The call that this one comes back from may still be asking for it.
+    const opened = mine.microphone.opening ?? (wanted ? openMicrophone(mine) : null);
     opened?.catch(() => {}); // it is awaited below; meanwhile nobody listens
     const wishes = { face: faces?.chosen, mood: mood(), ...places() };
     await mine.link.open(input, wishes, track ?? silence ?? (await opened), again, async () => faces?.sendAgain());
     if (call !== mine) return; // hung up meanwhile: a timer of this call would end the next
     showMicrophone();
-    if (silence && opened) await mine.link.replaceAudio(await opened); // else it may be on already, by its button
+    if (silence && opened) await giveAudio(mine.microphone, await opened); // else it may be on already, by its button
     if (call === mine && !mine.microphone.isOpen && input === "mic") mine.lookOnly = setTimeout(() => finish("idle"), LOOK_ONLY_MS);
   } catch (error) {
     if (call !== mine) return;
@@ -97,13 +99,19 @@ function lose(mine, text) {
   show("waiting", `${text} Connecting again in ${seconds} s.`); // the last picture stays
 }
 
+// While the browser asked for the microphone, its call may have been lost and come back to: what is heard goes to that one.
+async function giveAudio(microphone, track) {
+  if (call?.microphone !== microphone) return;
+  clearTimeout(call.lookOnly);
+  await call.link.replaceAudio(track);
+}
+
 async function openMicrophone(mine) {
   const track = await mine.microphone.open(byId("device").value);
-  clearTimeout(mine.lookOnly);
   await listMicrophones(byId("device")); // only now does the browser tell their names
   const used = track.getSettings().deviceId;
   if ([...byId("device").options].some((option) => option.value === used)) byId("device").value = used;
-  if (call === mine) showMicrophone();
+  if (call?.microphone === mine.microphone) showMicrophone();
   return track;
 }
 
@@ -113,9 +121,9 @@ async function switchMicrophone() {
   if (!mine?.link.sends) return;
   byId("error").hidden = true;
   try {
-    await mine.link.replaceAudio(await openMicrophone(mine));
+    await giveAudio(mine.microphone, await openMicrophone(mine));
   } catch (error) {
-    if (call === mine) tell(explain(error));
+    if (call?.microphone === mine.microphone) tell(explain(error));
   }
 }
 
