@@ -54,8 +54,8 @@ def main(argv: Sequence[str] | None = None, commands: Sequence[Command] | None =
         with interrupts.working():
             code = _run(argv, commands)
     except BaseException as error:
-        if interrupts.asked() and not isinstance(error, SystemExit):  # whatever a library has made of it
-            return 128 + interrupts.asked()
+        if interrupts.received_signal() and not isinstance(error, SystemExit):  # whatever a library has made of it
+            return 128 + interrupts.received_signal()
         raise
     return code
 
@@ -74,7 +74,7 @@ def _run(argv: Sequence[str] | None, commands: Sequence[Command] | None) -> int:
     except S2vError as error:
         return _refuse(str(error))
     except KeyboardInterrupt:
-        return 128 + (interrupts.asked() or signal.SIGINT)
+        return 128 + (interrupts.received_signal() or signal.SIGINT)
     except BrokenPipeError:  # the reader of our output has left, as in `s2v ... | head`
         terminal.reader_has_left()
         return 128 + SIGPIPE

@@ -17,15 +17,15 @@ from contextlib import contextmanager
 from types import FrameType
 
 ENDING = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
-AGAIN_AFTER_S = 0.05
-CLEAN_UP_S = 5.0  # who asks again after as long does not want to wait any more; a closing terminal asks twice at once
+RETRY_AFTER_S = 0.05
+CLEAN_UP_TIMEOUT_S = 5.0  # a signal after as long ends at once; but a closing terminal sends two together
 # Modules, or packages, that an exception from outside leaves broken: the loader; and mediapipe, which waits in Python
 # for a thread of its own that goes on with memory of ours, so that the process hangs or crashes.
 _FRAGILE = ("importlib._bootstrap", "importlib._bootstrap_external", "mediapipe")
 
-_watched = 0  # the process that called `watch`; what a library forks from it inherits its handlers
+_watched_pid = 0  # the process that called `watch`; what a library forks from it inherits its handlers
 _working = False
-_asked = 0  # the signal that came first
+_received = 0  # the signal that came first
 _raised_s: float | None = None
 
 
@@ -35,13 +35,13 @@ class Interrupted(KeyboardInterrupt):
 
 def watch() -> None:
     """Let these signals end this process; to be called from the main thread. What it was told to ignore stays so."""
-    global _watched
-    _watched = os.getpid()
+    global _watched_pid
+    _watched_pid = os.getpid()
     for name in ENDING:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # nohup; a shell's `&`
             signal.signal(number, _end)
-    sys.unraisablehook = _keep
+    sys.unraisablehook = _keep_interrupt
 
 
 def ignore_ending() -> None:
@@ -62,9 +62,9 @@ def working() -> Iterator[None]:
         _working = False
 
 
-def asked() -> int:
+def received_signal() -> int:
     """The signal that asked this process to end; 0, none did."""
-    return _asked
+    return _received
 
 
 @contextmanager
@@ -84,14 +84,15 @@ def signals_wait() -> Iterator[None]:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    global _asked, _raised_s
-    _asked = _asked or number
-    if not _working or os.getpid() != _watched or (_raised_s is not None and time.monotonic() - _raised_s > CLEAN_UP_S):
+    global _received, _raised_s
+    _received = _received or number
+    overdue = _raised_s is not None and time.monotonic() - _raised_s > CLEAN_UP_TIMEOUT_S
+    if not _working or os.getpid() != _watched_pid or overdue:
         os._exit(128 + number)
     if _raised_s is not None:
         return
     if _is_fragile(frame):
-        _ask_again(number)
+        _send_again(number)
     else:
         _raised_s = time.monotonic()
         raise Interrupted(number)
@@ -106,8 +107,8 @@ def _is_fragile(frame: FrameType | None) -> bool:
     return False
 
 
-def _ask_again(number: int) -> None:
-    timer = threading.Timer(AGAIN_AFTER_S, _send_to_ourselves, (number,))
+def _send_again(number: int) -> None:
+    timer = threading.Timer(RETRY_AFTER_S, _send_to_ourselves, (number,))
     timer.daemon = True
     timer.start()
 
@@ -120,11 +121,11 @@ def _send_to_ourselves(number: int) -> None:
         signal.raise_signal(number)
 
 
-def _keep(unraisable: sys.UnraisableHookArgs) -> None:
+def _keep_interrupt(unraisable: sys.UnraisableHookArgs) -> None:
     """An interrupt that came inside a finalizer or a library's callback would be lost, with a traceback."""
     global _raised_s
     if isinstance(unraisable.exc_value, Interrupted):
         _raised_s = None
-        _ask_again(_asked)
+        _send_again(_received)
     else:
         sys.__unraisablehook__(unraisable)

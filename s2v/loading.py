@@ -65,9 +65,8 @@ _COMPLAINTS = (
     re.compile(r"Error (?:loading shared library |relocating )(?P<library>[^\s:]+): (?P<reason>.*)", re.DOTALL),  # musl
     re.compile(r"(?:Library not loaded: |dlopen\()(?P<library>[^\s,]+\.dylib)(?P<reason>.*)", re.DOTALL),  # macOS
 )
-_IN_A_WHEEL = re.compile(
-    r"-[0-9a-f]{8}\.so|\.libs/|site-packages"
-)  # what auditwheel renames, or lies beside Python code
+# What auditwheel renames, or lies beside Python code.
+_IN_A_WHEEL = re.compile(r"-[0-9a-f]{8}\.so|\.libs/|site-packages")
 
 
 def unloadable(error: BaseException) -> tuple[str, str] | None:

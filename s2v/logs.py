@@ -111,13 +111,14 @@ class Flood:
         """What is to be written now: counts that are due, and the record unless it is one too many."""
         now_s = self._now()
         lines = self.counts(now_s - WINDOW_S)
-        text, place = (record.name, record.getMessage()), (record.pathname, record.lineno)
-        for key, most in ((text, 1.0), (place, self._burst)):
-            seen = self._seen.setdefault(key, _Seen(now_s, record))
-            if seen.passed >= most:
+        message = record.getMessage()
+        keys = (record.name, message), (record.pathname, record.lineno)
+        for key, most in zip(keys, (1.0, self._burst), strict=True):
+            if (seen := self._seen.get(key)) is not None and seen.passed >= most:
                 seen.more += 1
                 return lines
-            seen.passed += 1
+        for key in keys:
+            self._seen.setdefault(key, _Seen(now_s, _line(record, message))).passed += 1
         return [*lines, record]
 
     def counts(self, until_s: float = math.inf) -> list[logging.LogRecord]:
@@ -128,20 +129,20 @@ class Flood:
                 break
             del self._seen[key]
             if seen.more:
-                lines.append(_count(seen.record, seen.more))
+                lines.append(_line(seen.line, f"{seen.line.getMessage()} ... {seen.more} more"))
         return lines
 
 
 @dataclass
 class _Seen:
     since_s: float
-    record: logging.LogRecord
+    line: logging.LogRecord
     passed: int = 0
     more: int = 0
 
 
-def _count(record: logging.LogRecord, more: int) -> logging.LogRecord:
-    message = f"{record.getMessage()} ... {more} more"
+def _line(record: logging.LogRecord, message: str) -> logging.LogRecord:
+    """Of the same place and level; without arguments and exception, whose frames would keep a whole session alive."""
     return logging.LogRecord(record.name, record.levelno, record.pathname, record.lineno, "%s", (message,), None)
 
 

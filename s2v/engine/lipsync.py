@@ -8,11 +8,12 @@ eyes do meanwhile.
 
 from __future__ import annotations
 
+import operator
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, Self
 
 import numpy as np
@@ -80,16 +81,6 @@ class Engine(Protocol):
     def __exit__(self, *ended: object) -> None: ...
 
 
-@dataclass(frozen=True)
-class _ToDraw:
-    """All that a frame is drawn of."""
-
-    index: int
-    outputs: Outputs  # of the network, a batch of one
-    pose: FacePose
-    articulation: float
-
-
 class LipSyncEngine:
     """One face, one stream of audio, its frames. Made, used and closed by one thread.
 
@@ -137,7 +128,6 @@ class LipSyncEngine:
         if isinstance(backend, DeviceOutputsBackend) and self._compositor.draws_from(backend.device):
             self._resident = backend
         self._closed = False
-        self._opened = ExitStack()
         self._drawing: ThreadPoolExecutor | None = None  # None: the calling thread draws
 
     def draw_on(self, threads: int) -> None:
@@ -145,11 +135,10 @@ class LipSyncEngine:
 
         For files; of a live stream one frame at a time is due. A GPU goes on drawing on the calling thread.
         """
-        self._opened.close()
-        self._drawing = None
+        self._end_drawing()
         # What these compositors draw depends on what they are given alone.
         if threads > 1 and isinstance(self._compositor, MotionCompositor | PixelCompositor):
-            self._drawing = self._opened.enter_context(ThreadPoolExecutor(min(threads, MAX_BATCH), "s2v-drawing"))
+            self._drawing = ThreadPoolExecutor(min(threads, MAX_BATCH), "s2v-drawing")
 
     @property
     def articulation(self) -> float:
@@ -221,8 +210,13 @@ class LipSyncEngine:
     def close(self) -> None:
         """Free the face's features; safe to call twice. The backend stays open."""
         self._closed = True
-        self._opened.close()
+        self._end_drawing()
         self._identity = {}
+
+    def _end_drawing(self) -> None:
+        if self._drawing is not None:
+            self._drawing.shutdown()
+            self._drawing = None
 
     def __enter__(self) -> Self:
         return self
@@ -240,26 +234,25 @@ class LipSyncEngine:
         began_s = time.perf_counter()
         mfcc = np.stack([window for _, window in due])[:, None]
         identity = {name: rows[: len(due)] for name, rows in self._identity.items()}
-        outputs: Outputs = (
-            self._backend.infer(mfcc, identity)
-            if self._resident is None
-            else self._resident.infer_resident(mfcc, identity)
-        )
+        infer = self._backend.infer if self._resident is None else self._resident.infer_resident
+        outputs: Outputs = infer(mfcc, identity)
         network_s = time.perf_counter() - began_s
-        asked = []
+        frames = []
         for row, (index, _) in enumerate(due):  # poses and effort are asked for in order
             one = {name: rows[row : row + 1] for name, rows in outputs.items()}
             pose = AT_REST if self._behaviour is None else self._behaviour.pose(index)
-            asked.append(_ToDraw(index, one, pose, self._articulation * self._effort.at(index)))
-        drawn = map(self._draw_one, asked) if self._drawing is None else self._drawing.map(self._draw_one, asked)
-        return [replace(frame, network_s=network_s) for frame in drawn]
+            articulation = self._articulation * self._effort.at(index)
+            frames.append(partial(self._draw_one, index, one, pose, articulation, network_s))
+        run = map if self._drawing is None else self._drawing.map
+        return list(run(operator.call, frames))
 
-    def _draw_one(self, asked: _ToDraw) -> DrawnFrame:
-        """On any thread."""
+    def _draw_one(
+        self, index: int, outputs: Outputs, pose: FacePose, articulation: float, network_s: float
+    ) -> DrawnFrame:
+        """On any thread. Args: outputs: a batch of one."""
         began_s = time.perf_counter()
-        pixels = self._compositor.draw(asked.outputs, asked.pose, asked.articulation)
-        compose_s = time.perf_counter() - began_s
-        return DrawnFrame(asked.index, self.spec.frame_centre(asked.index), pixels, compose_s=compose_s)
+        pixels = self._compositor.draw(outputs, pose, articulation)
+        return DrawnFrame(index, self.spec.frame_centre(index), pixels, network_s, time.perf_counter() - began_s)
 
     def _refuse_if_closed(self) -> None:
         if self._closed:

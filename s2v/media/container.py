@@ -20,7 +20,7 @@ import av
 from av.container import InputContainer
 from av.stream import Disposition, Stream
 
-from s2v.media.patience import PATIENCE_S, PatientThread
+from s2v.media.reader_thread import READ_TIMEOUT_S, ReaderThread
 from s2v.media.wav_header import ends_too_early
 
 # FFmpeg's names of its demuxers. What is not here is no recording of a person that anybody has.
@@ -40,9 +40,9 @@ class UnreadableError(Exception):
 
 
 class MediaFile:
-    """An open container, all of whose work is done on a thread of its own: see `patience`."""
+    """An open container, all of whose work is done on a thread of its own: see `reader_thread`."""
 
-    def __init__(self, container: InputContainer, thread: PatientThread) -> None:
+    def __init__(self, container: InputContainer, thread: ReaderThread) -> None:
         self.container = container
         self._thread = thread
 
@@ -137,7 +137,7 @@ def _close_all(containers: list[InputContainer]) -> None:
         one.close()
 
 
-def _in_time(thread: PatientThread, call: Callable[[], Value]) -> Value:
+def _in_time(thread: ReaderThread, call: Callable[[], Value]) -> Value:
     try:
         return thread.run(call)
     except TimeoutError as error:
@@ -145,14 +145,14 @@ def _in_time(thread: PatientThread, call: Callable[[], Value]) -> Value:
 
 
 @contextmanager
-def opened(path: Path, patience_s: float = PATIENCE_S) -> Iterator[MediaFile]:
+def opened(path: Path, timeout_s: float = READ_TIMEOUT_S) -> Iterator[MediaFile]:
     """A media file, closed at the end.
 
-    Args: patience_s: the longest that opening it, or one step of reading it, may take.
+    Args: timeout_s: the longest that opening it, or one step of reading it, may take.
     Raises: UnreadableError, it is no plain file, in no format that holds media, damaged, or does not answer; also for
         what FFmpeg finds wrong while it is read.
     """
-    thread = PatientThread(patience_s)
+    thread = ReaderThread(timeout_s)
     # "file:" and the whole path: a colon in a name makes no protocol of what is before it
     url, options = f"file:{path.absolute()}", {"protocol_whitelist": "file", "format_whitelist": FORMATS}
     held: list[InputContainer] = []
@@ -160,13 +160,13 @@ def opened(path: Path, patience_s: float = PATIENCE_S) -> Iterator[MediaFile]:
     def open_it() -> InputContainer:
         if _look_at(path):
             options["ignore_length"] = "1"  # of the WAV demuxer
-        held.append(av.open(url, options=options, timeout=patience_s))
+        held.append(av.open(url, options=options, timeout=timeout_s))
         return held[0]
 
     try:
         yield MediaFile(_in_time(thread, open_it), thread)
     except av.error.ExitError:  # the timeout of FFmpeg
-        raise UnreadableError(f"cannot be read: nothing came for {patience_s:g} s") from None
+        raise UnreadableError(f"cannot be read: nothing came for {timeout_s:g} s") from None
     except av.error.FFmpegError as error:
         if not held and error.errno == errno.EINVAL:  # how it calls a format that is not on the list
             raise UnreadableError("is in no format of sound or video that this reads") from None

@@ -18,7 +18,7 @@ from s2v.interrupts import ignore_ending, signals_wait
 from s2v.logs import LogSettings, log_settings, start_logging
 from s2v.terminal import guard_streams
 
-END_WITHIN_S = 1  # half-written files are removed by then
+CLEAN_UP_TIMEOUT_S = 1  # half-written files are removed by then
 
 
 @contextmanager
@@ -66,7 +66,7 @@ def _begin(logged: LogSettings) -> None:
 
 def _clean_up(number: int, _: object) -> NoReturn:
     if hasattr(signal, "alarm"):  # the pool takes what ends a job for its result, and waits for the next one
-        signal.alarm(END_WITHIN_S)
+        signal.alarm(CLEAN_UP_TIMEOUT_S)
     raise SystemExit(128 + number)
 
 

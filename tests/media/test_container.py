@@ -24,7 +24,7 @@ def test_what_reads_elsewhere_is_not_on_the_list(elsewhere: str) -> None:
     assert elsewhere not in FORMATS.split(",")
 
 
-def test_a_step_that_stands_still_ends_the_reading(tmp_path: Path) -> None:
+def test_a_step_that_hangs_ends_the_reading(tmp_path: Path) -> None:
     goes_on = threading.Event()
 
     def frames() -> Iterator[int]:
@@ -33,7 +33,7 @@ def test_a_step_that_stands_still_ends_the_reading(tmp_path: Path) -> None:
         yield 2
 
     path = write_sound(tmp_path / "a.wav", chirp(0.1, 16_000), 16_000)
-    with pytest.raises(UnreadableError, match="nothing came"), opened(path, patience_s=0.5) as media:
+    with pytest.raises(UnreadableError, match="nothing came"), opened(path, timeout_s=0.5) as media:
         steps = media.each(frames(), batch=1)
         assert next(steps) == 1
         next(steps)

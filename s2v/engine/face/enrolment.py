@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from s2v.engine.face.background import Background
 from s2v.engine.face.covered_mouth import is_mouth_covered
-from s2v.engine.face.detection import FaceDetector, open_detector
+from s2v.engine.face.detection import open_detector
 from s2v.engine.face.face_search import find_faces, landmarks_on
 from s2v.engine.face.geometry import FACE_OVAL, N_MESH, FacePlane, Points, Pose, head_pose
 from s2v.engine.face.photo import MAX_SIDE_PX, Image, Picture, fit_photo, flattened
@@ -54,8 +54,7 @@ def enrol(
         face_index: which face to take, counted from the left, when there are several.
     Raises: NoFaceError; SeveralFacesError; FaceError: too small, cut off, turned away, transparent, covered.
     """
-    with open_detector() as detector:
-        photo, landmarks = _prepared(picture, face_index, max_side_px, detector)
+    photo, landmarks = prepared_photo(picture, face_index, max_side_px)
     return face_from_landmarks(photo, landmarks, spec)
 
 
@@ -64,20 +63,14 @@ def prepared_photo(
 ) -> tuple[Image, Points]:
     """The photo of `EnrolledFace` and its landmarks, (478, 3) in pixels: see `enrol`, which raises the same."""
     with open_detector() as detector:
-        return _prepared(picture, face_index, max_side_px, detector)
-
-
-def _prepared(
-    picture: Picture, face_index: int | None, max_side_px: int, detector: FaceDetector
-) -> tuple[Image, Points]:
-    whole = flattened(picture)
-    known = _chosen(find_faces(whole, detector), face_index)
-    _refuse_transparent(picture, known)
-    photo, known = _upright(whole, known)
-    photo, known = _cut_to_face(photo, known, max_side_px)
-    large, photo = photo, fit_photo(photo, max_side_px)
-    known = known * min(1.0, max_side_px / max(large.shape[:2]))
-    landmarks = landmarks_on(photo, known, detector)
+        whole = flattened(picture)
+        known = _chosen(find_faces(whole, detector), face_index)
+        _refuse_transparent(picture, known)
+        photo, known = _upright(whole, known)
+        photo, known = _cut_to_face(photo, known, max_side_px)
+        large, photo = photo, fit_photo(photo, max_side_px)
+        known = known * min(1.0, max_side_px / max(large.shape[:2]))
+        landmarks = landmarks_on(photo, known, detector)
     _refuse_unusable(photo, landmarks, head_pose(landmarks))
     return photo, landmarks
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import stat
+import struct
 import subprocess
 import sys
 import warnings
@@ -32,7 +34,8 @@ BEHIND_TRANSPARENT = 255  # white: what a page shows it on
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP")  # by Pillow's names
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-_HEIF_WITHIN_S = 30.0
+_HEIF_TIMEOUT_S = 30.0
+_ISPE = re.compile(rb"ispe\0{4}(.{8})", re.DOTALL)
 # From stdin to stdout: "width height mode bytes-of-profile", the profile, and the pixels if they are not too many.
 _UNPACK_HEIF = """
 import io, sys
@@ -76,7 +79,7 @@ def read_photo(path: Path) -> bytes:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # a pipe may never begin, a device never end
-            raise FaceError(f"{path} is a folder, a pipe or a device and no file: give a jpg, png or webp")
+            raise FaceError(f"{path} is a folder, a pipe or a device and no file: give {PHOTO_KINDS}")
         size_bytes = status.st_size
         if size_bytes > MAX_FILE_BYTES:
             limit = MAX_FILE_BYTES >> 20
@@ -104,11 +107,13 @@ def decode_picture(data: bytes, name: str = "the photo") -> Picture:
 
 
 def refuse_too_large(data: bytes, name: str, max_pixels: int) -> None:
-    """Raises: FaceError, the file's head says more pixels, or is none that can be read. Nothing is unpacked.
-
-    Of HEIF nothing is told.
-    """
-    if _is_heif(data):  # its head is not read here, see `_heif`
+    """Raises: FaceError, the file's head says more pixels, or is none that can be read. Nothing is unpacked."""
+    if _is_heif(data):  # which `_opened` would unpack
+        sizes = _heif_sizes(data)
+        if not sizes:
+            raise _unreadable(data, name)
+        for width, height in sizes:
+            _refuse_pixels(width, height, name, max_pixels)
         return
     try:
         _opened(data, name, max_pixels).close()
@@ -155,9 +160,13 @@ def _opened(data: bytes, name: str, max_pixels: int) -> PIL.Image.Image:
         image = _image_file(data)
     except PIL.Image.DecompressionBombError:  # it does not say how many they are
         raise FaceError(f"{name} is far too large; scale it below {max_pixels // 10**6} MP") from None
-    if image.width * image.height > max_pixels:
-        raise FaceError(f"{name} has {image.width}x{image.height} px; scale it below {max_pixels // 10**6} MP")
+    _refuse_pixels(image.width, image.height, name, max_pixels)
     return image
+
+
+def _refuse_pixels(width: int, height: int, name: str, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise FaceError(f"{name} has {width}x{height} px; scale it below {max_pixels // 10**6} MP")
 
 
 def _image_file(data: bytes) -> PIL.Image.Image:
@@ -175,9 +184,10 @@ def _heif(data: bytes) -> PIL.Image.Image:
     import pi_heif  # noqa: F401 - told here if it is missing
     import PIL.Image
 
-    command = [sys.executable, "-c", _UNPACK_HEIF, str(MAX_PIXELS)]
+    # -P: no module of the folder that a user happens to be in
+    command = [sys.executable, "-P", "-c", _UNPACK_HEIF, str(MAX_PIXELS)]
     try:
-        done = subprocess.run(command, input=data, capture_output=True, timeout=_HEIF_WITHIN_S, check=False)
+        done = subprocess.run(command, input=data, capture_output=True, timeout=_HEIF_TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired as error:
         raise OSError(str(error)) from None
     head, _, rest = done.stdout.partition(b"\n")
@@ -197,6 +207,23 @@ def _is_heif(data: bytes) -> bool:
     length = min(int.from_bytes(data[:4], "big"), 256)
     brands = data[8:length]
     return data[4:8] == b"ftyp" and b"avif" not in brands and any(brand in brands for brand in _HEIF_BRANDS)
+
+
+def _heif_sizes(data: bytes) -> list[tuple[int, int]]:
+    """Width and height in pixels of all pictures in a HEIF file, tiles and thumbnails too, as its head says.
+
+    Sources: ISO 14496-12, 4.2 (boxes); ISO 23008-12, 6.5.3 (ispe).
+    """
+    sizes, start = [], 0
+    while start + 8 <= len(data):
+        length = int.from_bytes(data[start : start + 4], "big")
+        if length == 1:
+            length = int.from_bytes(data[start + 8 : start + 16], "big")
+        end = start + length if length >= 8 else len(data)  # 0: the last box
+        if data[start + 4 : start + 8] == b"meta":
+            sizes += [struct.unpack(">II", found[1]) for found in _ISPE.finditer(data, start, end)]
+        start = end
+    return sizes
 
 
 def _srgb(image: PIL.Image.Image) -> PIL.Image.Image:

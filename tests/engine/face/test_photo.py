@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from s2v.engine.face.face_search import detect_faces
-from s2v.engine.face.photo import MAX_SIDE_PX, Image, decode_photo, fit_photo, load_photo, shrunk
+from s2v.engine.face.photo import MAX_SIDE_PX, Image, decode_photo, fit_photo, load_photo, refuse_too_large, shrunk
 from s2v.errors import FaceError
 
 DATA = Path(__file__).parents[2] / "data"
@@ -112,6 +112,26 @@ def test_a_damaged_photo_of_a_phone_ends_no_process_but_its_own(monkeypatch: pyt
     monkeypatch.setattr("s2v.engine.face.photo._UNPACK_HEIF", "import os; os.abort()")  # as libheif does on some files
     with pytest.raises(FaceError, match="not an image that can be read"):
         decode_photo((DATA / "on_its_side.heic").read_bytes())
+
+
+def test_a_photo_of_a_phone_is_unpacked_by_no_module_of_the_folder_that_one_is_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pi_heif.py").write_text("raise SystemExit('somebody else')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONPATH", raising=False)  # which may well name it
+    assert decode_photo((DATA / "on_its_side.heic").read_bytes()).shape == (256, 192, 3)
+
+
+@pytest.mark.parametrize("suffix", [".heic", ".jpg", ".avif"])
+def test_too_many_pixels_are_refused_by_the_head_alone(closed_photo: Image, suffix: str) -> None:
+    whole = (DATA / "on_its_side.heic").read_bytes() if suffix == ".heic" else encoded(closed_photo[:192, :256], suffix)
+    head = whole if suffix == ".avif" else whole[:700]  # with none of the pixels
+    refuse_too_large(head, "it", 256 * 192)
+    with pytest.raises(FaceError, match=r"it has (256x192|192x256) px"):
+        refuse_too_large(head, "it", 256 * 192 - 1)
+    with pytest.raises(FaceError, match="not an image that can be read"):
+        refuse_too_large(whole[:30], "it", 256 * 192)
 
 
 def encoded(photo: Image, suffix: str, **options: object) -> bytes:

@@ -36,7 +36,7 @@ _DOUBT_UNITS, _BESIDE_DOUBT_UNITS = 0.03, 0.05  # half the width of what is more
 _THIN_UNITS = 0.04  # half the width of what is no sure person: bridges to a bystander
 _COLOUR, _AROUND_UNITS = 9.0, 0.25  # standard deviations, of CIELAB and of place, within which colours are compared
 _SAMPLES = 400  # of each side
-_RARE, _MOST_TOLD = 0.01, 4.0  # a density that says nothing; the logarithm of odds that colours tell at most
+_RARE, _MOST_LOG_ODDS = 0.01, 4.0  # a density that says nothing; what colours may weigh at most
 
 
 def person_matte(photo: Image, landmarks: Points, plane: FacePlane) -> Matte:
@@ -159,10 +159,10 @@ def settled_by_colour(photo: Image, likely: Matte, unit_px: float) -> Matte:
     place = np.stack(np.meshgrid(np.arange(small.shape[1]), np.arange(small.shape[0])), -1) / (_AROUND_UNITS * unit)
     at = np.dstack([colour, place]).astype(np.float32)
     own, other = (_density(at[asked], at[side & near]) for side in (person, behind))
-    told = np.clip(np.log((own + _RARE) / (other + _RARE)), -_MOST_TOLD, _MOST_TOLD)
+    log_odds = np.clip(np.log((own + _RARE) / (other + _RARE)), -_MOST_LOG_ODDS, _MOST_LOG_ODDS)
     before = np.clip(word[asked], 1 - _SURE, _SURE)
     more = np.zeros_like(word)
-    more[asked] = 1 / (1 + (1 - before) / before * np.exp(-told)) - word[asked]
+    more[asked] = 1 / (1 + (1 - before) / before * np.exp(-log_odds)) - word[asked]
     return np.asarray(np.clip(likely + cv2.resize(more, (width, height)), 0, 1), np.float32)
 
 
@@ -172,18 +172,14 @@ def _density(at: NDArray[np.float32], samples: NDArray[np.float32]) -> NDArray[n
     Source: Parzen, "On estimation of a probability density function and mode" (1962).
     """
     samples = samples[:: -(-len(samples) // _SAMPLES)]
-    colour, place = (
-        np.exp(
-            -0.5
-            * (
-                (at[:, part] ** 2).sum(1)[:, None]
-                + (samples[:, part] ** 2).sum(1)
-                - 2 * at[:, part] @ samples[:, part].T
-            )
-        )
-        for part in (np.s_[:3], np.s_[3:])
-    )
+    colour, place = (_gaussian(at[:, part], samples[:, part]) for part in (np.s_[:3], np.s_[3:]))
     return np.asarray((colour * place).sum(1) / (place.sum(1) + 1e-3), np.float32)
+
+
+def _gaussian(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Of the distances between all of one and the other, (n, k) and (m, k), in standard deviations: (n, m)."""
+    squared = (one**2).sum(1)[:, None] + (other**2).sum(1) - 2 * one @ other.T
+    return np.asarray(np.exp(-0.5 * squared), np.float32)
 
 
 def _disc(radius_px: float) -> NDArray[np.uint8]:

@@ -33,25 +33,21 @@ _LIKE_SKIN = 40.0  # BGR grey levels from the cheeks' colour: an ear and a neck 
 _EARS = (0.65, 1.45, 0.1, 0.8)  # face units from the middle, least and most, to a side and down: lobes and jewels
 
 
-def strands(photo: Image, person: Matte, unit_px: float, plane: FacePlane | None = None) -> Matte:
+def strands(photo: Image, person: Matte, unit_px: float, plane: FacePlane) -> Matte:
     """Fine things beside the person that touch it and stand out from the background around them: (h, w) in [0, 1].
 
     Hair is told by its colour, which is not skin's, and by its place; what has another colour is an ear-ring if it is
     small, hangs where ears are and has a plain background, else it is the background's.
 
     Args:
-        photo: (h, w, 3) BGR. person: (h, w) of `person_matte`. unit_px: pixels of a face unit.
-        plane: of the face; None: no ear-rings, and hair wherever its colour is.
+        photo: (h, w, 3) BGR. person: (h, w) of `person_matte`. unit_px: pixels of a face unit. plane: of the face.
     """
     height, width = person.shape
     small, scale = shrunk(photo, WORK_PX)
     size = small.shape[:2]
     cover = np.asarray(cv2.resize(person, size[::-1], interpolation=cv2.INTER_AREA), np.float32)
-    if plane is None:
-        places = _Places(np.zeros(size, bool), np.ones(size, bool), None)
-    else:
-        here = FacePlane(plane.matrix * scale)
-        places = _Places(ears(here, size), above_shoulders(here, size), _skin(small, here))
+    here = FacePlane(plane.matrix * scale)
+    places = _Places(ears(here, size), above_shoulders(here, size), _skin(small, here))
     found = _small_strands(small, cover, places, unit_px * scale)
     return np.asarray(cv2.resize(found, (width, height)), np.float32)
 
@@ -59,7 +55,7 @@ def strands(photo: Image, person: Matte, unit_px: float, plane: FacePlane | None
 class _Places(NamedTuple):
     ears: NDArray[np.bool_]  # (h, w)
     locks: NDArray[np.bool_]  # (h, w)
-    skin: NDArray[np.float32] | None  # (3,) BGR
+    skin: NDArray[np.float32]  # (3,) BGR
 
 
 def ears(plane: FacePlane, size: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -102,10 +98,8 @@ def _small_strands(photo: Image, person: Matte, places: _Places, unit_px: float)
     leaving = outside_px > (_REACH_UNITS - 0.03) * unit_px
     fine = _pieces(near & (off > _FAINT), different & (share < _BUSY), leaving) & (share < _BUSY)
     hair = carried_on(photo, cv2.distanceTransform(body.astype(np.uint8), cv2.DIST_L2, 5) > _DEEP_UNITS * unit_px)
-    locks = places.locks
-    if places.skin is not None:
-        off_skin = hair - places.skin
-        locks = locks & (np.einsum("hwc,hwc->hw", off_skin, off_skin) > _LIKE_SKIN**2)
+    off_skin = hair - places.skin
+    locks = places.locks & (np.einsum("hwc,hwc->hw", off_skin, off_skin) > _LIKE_SKIN**2)
     hair -= photo - away
     apart = np.sqrt(np.einsum("hwc,hwc->hw", hair, hair))
     like_hair = (np.einsum("hwc,hwc->hw", away, hair) > _ALONG * apart * length) & (apart > least)

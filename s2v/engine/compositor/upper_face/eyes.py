@@ -73,8 +73,7 @@ class MovingEyes:
             part = source[top:bottom, left:right]
             s, t = _split(np.asarray(cv2.transform(part, eye.to_eye), np.float32))
             moved = _places(eye, curves, s, pose)
-            rows = painted_rows(eye, curves)
-            if pose.closed > 0 and (there := _where(part, eye, rows)):
+            if pose.closed > 0 and (there := _where(part, eye, painted_rows(eye, curves))):
                 x, y, x_end, y_end = there
                 here = np.s_[y:y_end, x:x_end]
                 painted = painted_lid(eye, t[here], part[here], moved.part(here), float(pose.closed))

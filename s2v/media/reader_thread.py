@@ -1,4 +1,4 @@
-"""Calls into a library that may stand still: whoever waits for one can be interrupted, and waits only so long.
+"""Calls into a library that may hang: whoever waits for one can be interrupted, and waits only so long.
 
 A thread inside C takes no Ctrl-C: Python handles signals between its own steps only. So such calls are made on a thread
 of their own, and the caller waits in Python.
@@ -12,17 +12,17 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-PATIENCE_S = 30.0
-_LOOK_EVERY_S = 0.2  # Windows handles Ctrl-C only between two waits
+READ_TIMEOUT_S = 30.0
+_POLL_S = 0.2  # Windows handles Ctrl-C only between two waits
 
 Result = TypeVar("Result")
 
 
-class PatientThread:
+class ReaderThread:
     """Runs calls one after the other on a thread of its own, which does not keep the process from ending."""
 
-    def __init__(self, patience_s: float = PATIENCE_S) -> None:
-        self._patience_s = patience_s
+    def __init__(self, timeout_s: float = READ_TIMEOUT_S) -> None:
+        self._timeout_s = timeout_s
         self._calls: queue.SimpleQueue[tuple[Callable[[], Any], queue.SimpleQueue[Any]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="s2v-media", daemon=True)
         self._thread.start()
@@ -34,13 +34,13 @@ class PatientThread:
         """
         answer: queue.SimpleQueue[tuple[Result | None, BaseException | None]] = queue.SimpleQueue()
         self._calls.put((call, answer))
-        until_s = time.monotonic() + self._patience_s
+        until_s = time.monotonic() + self._timeout_s
         while True:
             try:
-                result, error = answer.get(timeout=min(_LOOK_EVERY_S, max(0.0, until_s - time.monotonic())))
+                result, error = answer.get(timeout=min(_POLL_S, max(0.0, until_s - time.monotonic())))
             except queue.Empty:
                 if time.monotonic() >= until_s:
-                    raise TimeoutError(f"nothing came for {self._patience_s:g} s") from None
+                    raise TimeoutError(f"nothing came for {self._timeout_s:g} s") from None
                 continue
             if error is not None:
                 raise error

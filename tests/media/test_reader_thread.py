@@ -1,4 +1,4 @@
-"""Waiting for a library that stands still."""
+"""Waiting for a library that hangs."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from functools import partial
 
 import pytest
 
-from s2v.media.patience import PatientThread
+from s2v.media.reader_thread import ReaderThread
 
 
 def test_results_and_failures_come_back_in_order() -> None:
-    thread = PatientThread()
+    thread = ReaderThread()
     assert [thread.run(partial(operator.mul, n, n)) for n in range(4)] == [0, 1, 4, 9]
     with pytest.raises(ZeroDivisionError):
         thread.run(lambda: 1 // 0)
@@ -21,8 +21,8 @@ def test_results_and_failures_come_back_in_order() -> None:
     thread.finish(int)
 
 
-def test_what_stands_still_is_left_behind_and_closed_when_it_comes_back() -> None:
-    thread, goes_on, closed = PatientThread(patience_s=0.01), threading.Event(), threading.Event()
+def test_what_hangs_is_left_behind_and_closed_when_it_comes_back() -> None:
+    thread, goes_on, closed = ReaderThread(timeout_s=0.01), threading.Event(), threading.Event()
     with pytest.raises(TimeoutError, match=r"nothing came for 0\.01 s"):
         thread.run(goes_on.wait)
     thread.finish(closed.set)
@@ -32,7 +32,7 @@ def test_what_stands_still_is_left_behind_and_closed_when_it_comes_back() -> Non
 
 
 def test_ctrl_c_cuts_the_wait() -> None:
-    thread, goes_on = PatientThread(), threading.Event()
+    thread, goes_on = ReaderThread(), threading.Event()
     waiting = threading.main_thread().ident
     assert waiting is not None
 
