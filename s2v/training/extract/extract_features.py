@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.errors import DataError, S2vError
-from s2v.files import written_whole
+from s2v.files import remove_leftovers, written_whole
 from s2v.media.video_file import read_video
 from s2v.spec import LipSyncSpec
 from s2v.training.extract.time_axis import frame_middles_s, on_frames
@@ -62,6 +62,8 @@ def extract_features(
     if not clips:
         raise DataError(f"no videos or photos below {data}: -d takes a folder of talking videos (mp4, mpg, mov, ...)")
     jobs, failed = _jobs(clips, data, out)
+    for folder in {target.parent for target in jobs}:
+        remove_leftovers(folder)  # of a run that was killed
     todo = {clip: target for target, clip in jobs.items() if not target.exists()}
     done = 0
     for clip, reason in failed.items():
