@@ -15,7 +15,7 @@ import s2v
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("photo", type=Path, help="jpg, png or webp of somebody who looks at the camera")
+    parser.add_argument("photo", type=Path, help="of somebody who looks at the camera")
     parser.add_argument("recordings", type=Path, nargs="+", help="audio files, or videos for their sound")
     parser.add_argument("--folder", type=Path, default=Path(), help="where the videos go, by the recordings' names")
     parser.add_argument("--face-index", type=int, metavar="N", help="which face of several, from the left")

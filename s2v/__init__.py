@@ -7,29 +7,13 @@
         for frame in engine.push(chunk):  # mono float32 at 16 kHz, any length
             show(frame.pixels)  # belongs to audio sample frame.centre_sample
 
-Nothing heavy is imported here: `import s2v` costs milliseconds, and each name loads what it needs when it is used.
+Nothing is imported here, so that the command can catch Ctrl-C from its first moment; each name loads what it needs when
+it is used.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from s2v.errors import (
-    AudioError,
-    BackendError,
-    DataError,
-    FaceError,
-    ModelError,
-    NoFaceError,
-    OutputError,
-    S2vError,
-    SeveralFacesError,
-    StreamError,
-    WindowLost,
-    WindowNotReady,
-)
-from s2v.spec import LipSyncSpec
-from s2v.version import __version__
+TYPE_CHECKING = False  # type checkers take it for true; `typing` takes as long to load as all that is here
 
 __all__ = [
     "AudioError",
@@ -60,10 +44,28 @@ if TYPE_CHECKING:
     from s2v.engine.avatar import Avatar, AvatarOptions
     from s2v.engine.avatar_factory import load_avatar
     from s2v.engine.lipsync import DrawnFrame, LipSyncEngine
+    from s2v.errors import (
+        AudioError,
+        BackendError,
+        DataError,
+        FaceError,
+        ModelError,
+        NoFaceError,
+        OutputError,
+        S2vError,
+        SeveralFacesError,
+        StreamError,
+        WindowLost,
+        WindowNotReady,
+    )
     from s2v.media.generate import GenerateReport, generate
     from s2v.media.mp4 import Encoding
+    from s2v.spec import LipSyncSpec
+    from s2v.version import __version__
 else:  # a type checker that saw this function would believe in every name
-    _LAZY = {
+    _LAZY = dict.fromkeys(
+        [name for name in __all__ if name.endswith("Error") or name.startswith("Window")], "s2v.errors"
+    ) | {
         "Avatar": "s2v.engine.avatar",
         "AvatarOptions": "s2v.engine.avatar",
         "load_avatar": "s2v.engine.avatar_factory",
@@ -72,6 +74,8 @@ else:  # a type checker that saw this function would believe in every name
         "GenerateReport": "s2v.media.generate",
         "generate": "s2v.media.generate",
         "Encoding": "s2v.media.mp4",
+        "LipSyncSpec": "s2v.spec",
+        "__version__": "s2v.version",
     }
 
     def __getattr__(name):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 REINSTALL = "install speech2vid again, from where it came"
-DISPLAY_LIBRARIES = "on Debian: apt-get install libgl1 libegl1 libgles2 libglib2.0-0"
 
 # Import name -> the extra of pyproject.toml that brings it; what is not here comes with the package itself.
 EXTRA_OF = {
@@ -25,6 +24,8 @@ COMES_ALONG = {
     "numpy": "numpy",
     "mediapipe": "mediapipe",
     "cv2": "opencv-contrib-python",
+    "PIL": "pillow",
+    "pi_heif": "pi-heif",
     "av": "av",
     "aiortc": "aiortc",
     "aioice": "aioice",
@@ -41,16 +42,18 @@ _BESIDES = {
     "torch": " (for an NVIDIA GPU after a torch built for its CUDA)",
     "pyaudio": " (on Debian after apt-get install portaudio19-dev)",
 }
-_OF_THE_DISPLAY = ("libGL", "libEGL", "libglib", "libgthread")
 
 
-def how_to_install(module: str) -> str:
-    """What to do where a module, by its import name, is missing, ready to stand behind a colon."""
-    name = module.partition(".")[0]
+def how_to_install(module: str, again: bool = False) -> str:
+    """What to do where a module, by its import name, is missing, ready to stand behind a colon.
+
+    Args: again: it is there, but broken.
+    """
+    name, install = module.partition(".")[0], "pip install --force-reinstall" if again else "pip install"
     if name in EXTRA_OF:
-        return f"pip install 'speech2vid[{EXTRA_OF[name]}]'{_BESIDES.get(name, '')}"
+        return f"{install} 'speech2vid[{EXTRA_OF[name]}]'{_BESIDES.get(name, '')}"
     if name in COMES_ALONG:
-        return f"pip install '{_requirement(COMES_ALONG[name])}'"
+        return f"{install} '{_requirement(COMES_ALONG[name])}'"
     return _ALONE.get(name, REINSTALL)
 
 
@@ -68,10 +71,3 @@ def _requirement(distribution: str) -> str:
         if one.lower().startswith(distribution) and bounds[:1] in "<>=~!":
             return distribution + ",".join(sorted(bounds.split(","), key=lambda bound: bound.startswith("<")))
     return distribution
-
-
-def how_to_mend(error: ImportError) -> str:
-    """What to do about an import that failed: the library is missing, or a system library that it needs."""
-    if any(name in str(error) for name in _OF_THE_DISPLAY):  # OpenCV's and mediapipe's
-        return DISPLAY_LIBRARIES
-    return how_to_install(error.name or "")

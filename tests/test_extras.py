@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from s2v import extras
-from s2v.extras import EXTRA_OF, how_to_install, how_to_mend
+from s2v.extras import EXTRA_OF, how_to_install
+from s2v.loading import loading_failure
 
 ROOT = Path(__file__).parents[1]
 DISTRIBUTION_OF = {
@@ -20,6 +21,8 @@ DISTRIBUTION_OF = {
     "tensorrt_rtx": "tensorrt-rtx",
     "prometheus_client": "prometheus-client",
     "cv2": "opencv-contrib-python",
+    "PIL": "pillow",
+    "pi_heif": "pi-heif",
 }
 
 
@@ -74,13 +77,8 @@ def test_every_other_library_comes_with_the_package() -> None:
 )
 def test_what_to_install_is_said_in_the_same_words_everywhere(module: str, advice: str) -> None:
     assert how_to_install(module) == advice
-    assert how_to_mend(ImportError(f"No module named {module!r}", name=module or None)) == advice
-
-
-def test_a_system_library_is_not_mended_with_pip() -> None:
-    loading = ImportError("libGL.so.1: cannot open shared object file", name="cv2")
-    assert how_to_mend(loading) == extras.DISPLAY_LIBRARIES
-    assert "pip" in how_to_mend(ImportError("libcublas.so.12: cannot open shared object file", name="torch"))
+    failure = loading_failure(ImportError(f"No module named {module!r}", name=module or None))
+    assert failure is not None and failure[1] == advice
 
 
 def test_nobody_else_spells_out_what_to_install() -> None:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from s2v.bundled import BUNDLED_VOICE
 from s2v.engine.face.enrolment import EnrolledFace, enrol, face_from_landmarks
 from s2v.engine.face.geometry import OUTER_EYES, canonical_face
-from s2v.engine.face.photo import load_photo
+from s2v.engine.face.photo import fit_photo, load_photo
 from s2v.spec import LipSyncSpec
 
 _EYES_AT, _EYES_WIDE = (0.5, 0.42), 0.27  # of the photo's sides and width: where a portrait has its eyes
@@ -26,7 +27,10 @@ def face_of(photo: Path, size_px: int, spec: LipSyncSpec, notes: list[str]) -> E
         notes: extended by what is not as asked for.
     Raises: FaceError, the photo cannot be used.
     """
-    picture = load_photo(photo, size_px)
+    try:
+        picture = load_photo(photo, size_px)
+    except ImportError:  # a machine with OpenCV and nothing else
+        picture = fit_photo(np.asarray(cv2.imread(str(photo)), np.uint8), size_px)
     height, width = picture.shape[:2]
     if max(height, width) < size_px - 1:  # odd sides lose a pixel
         notes.append(f"{photo.name} has only {width}x{height}")

@@ -115,7 +115,7 @@ def measure(config: StagesConfig, progress: Callable[[int], object] = lambda _: 
     Raises: S2vError, face, model or runtime cannot be used.
     """
     busy = machine()  # before this benchmark is a part of the load
-    with closing(open_backend(config.model, config.backend)) as backend:
+    with closing(open_backend(config.model, config.backend, fastest=True)) as backend:  # as a call has it
         notes: list[str] = []
         face = face_of(config.face, config.size_px, backend.spec, notes)
         pcm = speech(backend.spec.ready_at(config.frames + WARM_UP - 1), notes)

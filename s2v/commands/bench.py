@@ -11,6 +11,7 @@ from s2v.bundled import BUNDLED_FACE
 from s2v.commands.bench_gpu import add_gpu, add_peers
 from s2v.commands.command import Command
 from s2v.commands.options.bench import add_kind, number, progress_bar, several, side_px, whole
+from s2v.terminal import print_result
 
 if TYPE_CHECKING:
     from s2v.benchmarks.live.end_to_end import EndToEndReport
@@ -120,7 +121,8 @@ def _add_served_options(parser: argparse.ArgumentParser) -> None:
         default="auto",
         metavar="NAME",
         help="auto (default: tensorrt or torch-cuda on an NVIDIA GPU, else openvino or onnxruntime), one of these, "
-        "torch-cpu, torch-cuda-fp32, torch-cuda-compiled",
+        "torch-cpu, torch-cuda-fp32, torch-cuda-compiled; openvino in the faster precision, as in a call "
+        "(openvino-f32, openvino-bf16: in that one)",
     )
 
 
@@ -132,7 +134,7 @@ def _run(args: argparse.Namespace) -> int:
     report = args.measure(args)
     if plotter is not None:
         plotter.plot(report, args.plot)
-    print(report.as_json() if args.json else report.as_text())
+    print_result(report.as_json() if args.json else report.as_text())
     return 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import re
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from s2v.commands.command import Command
+from s2v.commands.options.common import report_done
 from s2v.errors import BackendError
 
 if TYPE_CHECKING:
@@ -72,8 +72,7 @@ def _run(args: argparse.Namespace) -> int:
     options = BuildOptions(args.precision, args.max_batch, args.gpu)
     with tqdm(unit="step", desc="building", disable=None, file=sys.stderr, leave=False) as bar:
         compiled = compile_model(model, tensorrt, device, options, EngineCache(args.output), _shown_on(bar), args.force)
-    print(json.dumps(compiled.as_dict()) if args.json else _as_text(compiled))
-    return 0
+    return report_done(args, _as_text(compiled), compiled.as_dict())
 
 
 def _gpu() -> Device | None:

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 from s2v.commands.command import Command
 from s2v.commands.options.access import add_ice_options, ice_servers_of
 from s2v.errors import StreamError
+from s2v.terminal import print_result
 
 if TYPE_CHECKING:
     from s2v.doctor.finding import Finding
 
 NAME_COLUMNS = 13
 INDENT = " " * (6 + NAME_COLUMNS)
+NARROWEST = 2 * len(INDENT)  # below it there is no column left to wrap in
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -46,12 +48,12 @@ def report(examined: Iterable[Finding], as_json: bool) -> None:
     for finding in examined:
         findings.append(finding)
         if not as_json:
-            print(_as_text(finding), flush=True)  # as it comes: some take a second
+            print_result(_as_text(finding))  # as it comes: some take a second
     failed = [finding.name for finding in findings if finding.state == "fail"]
     if as_json:
-        print(json.dumps({"ok": not failed, "findings": [asdict(finding) for finding in findings]}))
+        print_result(json.dumps({"ok": not failed, "findings": [asdict(finding) for finding in findings]}))
     else:
-        print(f"\n{_summary(findings)}")
+        print_result(f"\n{_summary(findings)}")
     if failed:
         raise StreamError(
             f"{len(failed)} of {len(findings)} checks failed ({', '.join(failed)}): do what they say next"
@@ -59,7 +61,7 @@ def report(examined: Iterable[Finding], as_json: bool) -> None:
 
 
 def _as_text(finding: Finding) -> str:
-    width = min(shutil.get_terminal_size((120, 24)).columns, 120)
+    width = max(min(shutil.get_terminal_size((120, 24)).columns, 120), NARROWEST)
     head = f"{finding.state:<6}{finding.name:<{NAME_COLUMNS}}"
     lines = textwrap.wrap(finding.found, width, initial_indent=head, subsequent_indent=INDENT, break_on_hyphens=False)
     if finding.next_step:

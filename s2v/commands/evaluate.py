@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from s2v.commands.command import Command
-from s2v.commands.options.common import positive_number
+from s2v.commands.options.common import positive_number, report_done
+from s2v.logs import tell
+from s2v.terminal import print_note, print_result
 
 if TYPE_CHECKING:
     from s2v.training.evaluation.run import Evaluation
@@ -31,7 +34,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         default="auto",
         metavar="NAME",
         help="auto (default: tensorrt or torch-cuda on an NVIDIA GPU, else openvino or onnxruntime), one of these, "
-        "torch-cpu, torch-cuda-fp32, torch-cuda-compiled",
+        "torch-cpu, torch-cuda-fp32, torch-cuda-compiled; openvino computes in float32 (also: openvino-bf16)",
     )
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder for report, plots and contact sheets")
     parser.add_argument(
@@ -101,10 +104,10 @@ def report_on(found: Evaluation, output: Path | None, as_json: bool) -> int:
 
     if output:
         write_report(found, output)
-    print(json.dumps(as_dict(found)) if as_json else as_text(found))
+    _print(json.dumps(as_dict(found)) if as_json else as_text(found), output is not None and not as_json)
     if found.failed:
         names = "; ".join(probe.name for probe in found.failed)
-        print(f"s2v: {len(found.failed)} of {len(found.probes)} probes failed: {names}", file=sys.stderr)
+        tell(logging.WARNING, f"{len(found.failed)} of {len(found.probes)} probes failed: {names}")
         return PROBE_FAILED
     return 0
 
@@ -124,11 +127,8 @@ def _draw_portraits(args: argparse.Namespace) -> int:
             drawn = portrait_sheet(args.portraits, backend, args.output, args.rows, progress=sys.stderr.isatty())
         finally:
             backend.close()
-    if args.json:
-        print(json.dumps({"out": str(args.output), "portraits": drawn.rows, "refused": drawn.refused}))
-    else:
-        print(f"{args.output}: {drawn.rows} portraits")
-    return 0
+    values = {"out": str(args.output), "portraits": drawn.rows, "refused": drawn.refused}
+    return report_done(args, f"{args.output}: {drawn.rows} portraits", values)
 
 
 def _judge_languages(args: argparse.Namespace) -> int:
@@ -144,8 +144,16 @@ def _judge_languages(args: argparse.Namespace) -> int:
             backend.close()
     if args.output:
         write_languages(found, args.output)
-    print(json.dumps(as_dict(found)) if args.json else as_text(found))
+    _print(json.dumps(as_dict(found)) if args.json else as_text(found), args.output is not None and not args.json)
     return 0 if found.probe.passed else PROBE_FAILED
+
+
+def _print(text: str, written: bool) -> None:
+    """Args: written: the figures are in a file too."""
+    if written:
+        print_note(text)
+    else:
+        print_result(text)
 
 
 def _seconds(text: str) -> float:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from s2v.commands.command import Command
-from s2v.commands.options.common import add_json_option, print_result
+from s2v.commands.options.common import add_json_option, report_done
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +27,7 @@ def _run(args: argparse.Namespace) -> int:
         f"{report.path}: {report.n_bytes / 1e6:.1f} MB, {report.n_parameters / 1e6:.2f} M weights, "
         f"differs from torch by at most {report.max_difference:.1g}"
     )
-    return print_result(args, text, {**asdict(report), "path": str(report.path)})
+    return report_done(args, text, {**asdict(report), "path": str(report.path)})
 
 
 COMMAND = Command("export", "turn a checkpoint into a model file", _add_options, _run)

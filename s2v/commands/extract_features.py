@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from s2v.commands.command import Command
-from s2v.commands.options.common import add_json_option, positive_number, print_result
+from s2v.commands.options.common import add_json_option, positive_number, report_done
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +23,7 @@ def _run(args: argparse.Namespace) -> int:
 
     report = extract_features(args.data, args.output, args.workers, progress=sys.stderr.isatty())
     text = f"{report.done} extracted, {report.kept_from_before} there already, {len(report.failed)} skipped"
-    return print_result(args, text, asdict(report))
+    return report_done(args, text, asdict(report))
 
 
 COMMAND = Command("extract-features", "find faces and sound in talking videos", _add_options, _run)

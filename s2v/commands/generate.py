@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import signal
 from pathlib import Path
-from typing import NoReturn
 
 from s2v.commands.command import Command
 from s2v.commands.options.face import add_face_options, avatar_options, refuse_without_idle
+from s2v.terminal import print_note, print_result
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +38,6 @@ def _run(args: argparse.Namespace) -> int:
     from s2v.media.mp4 import Encoding
 
     refuse_without_idle(args, "listen_to")
-    interrupt_on("SIGTERM", "SIGHUP")  # whatever ends us, no half-written file stays
     report = generate(
         args.face,
         args.audio,
@@ -51,26 +49,15 @@ def _run(args: argparse.Namespace) -> int:
         progress=not (args.quiet or args.json),
     )
     if args.json:
-        print(report.as_json())
+        print_result(report.as_json())
     elif not args.quiet:
-        print(report.as_text())
+        print_note(report.as_text())
     return 0
 
 
 def _add_report_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the summary as one JSON object")
     parser.add_argument("--quiet", action="store_true", help="no progress bar, no summary; warnings and errors only")
-
-
-def interrupt_on(*names: str) -> None:
-    """Let these signals end the command like Ctrl-C does, with its clean-up; the exit code tells which it was."""
-
-    def interrupt(number: int, _: object) -> NoReturn:
-        raise SystemExit(128 + number)
-
-    for name in names:
-        if hasattr(signal, name):  # Windows has no SIGHUP
-            signal.signal(getattr(signal, name), interrupt)
 
 
 COMMAND = Command("generate", "make a video of the face saying a recording", _add_options, _run)

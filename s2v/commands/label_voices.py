@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from s2v.commands.command import Command
-from s2v.commands.options.common import add_json_option, positive_number, print_result, whole_number
+from s2v.commands.options.common import add_json_option, positive_number, report_done, whole_number
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +28,7 @@ def _run(args: argparse.Namespace) -> int:
 
     report = label_voices(args.shards, args.words, args.voices, args.workers, seed=args.seed)
     text = f"{report.voices_aligned} recordings ({report.voice_minutes} min) labelled, bridge {report.bridge_held}"
-    return print_result(args, text, asdict(report))
+    return report_done(args, text, asdict(report))
 
 
 COMMAND = Command("label-voices", "teach recordings without a face to the shards", _add_options, _run)

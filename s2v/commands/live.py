@@ -11,6 +11,8 @@ from s2v.commands.options.access import access_of, add_access_options, ice_serve
 from s2v.commands.options.face import add_face_options, avatar_options
 from s2v.commands.options.sessions import add_session_options, open_served_faces
 from s2v.commands.options.voice import add_voice_options, broadcast_source_of, print_microphones
+from s2v.logs import SERVED_BURST
+from s2v.terminal import print_note
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +24,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--open", action="store_true", help="open the page in this machine's browser")
     add_session_options(parser)
     add_access_options(parser)
+    parser.set_defaults(log_burst=SERVED_BURST)
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -36,7 +39,7 @@ def _run(args: argparse.Namespace) -> int:
     from s2v.streaming.server.serve import run_live
 
     def on_ready(url: str) -> None:
-        print(f"open {url} in a browser (Ctrl-C stops)", flush=True)
+        print_note(f"open {url} in a browser (Ctrl-C stops)")
         if args.open:
             import webbrowser
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from s2v.commands.command import Command
-from s2v.commands.options.common import add_json_option, positive_number, print_result, whole_number
+from s2v.commands.options.common import add_json_option, positive_number, report_done, whole_number
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +42,7 @@ def _run(args: argparse.Namespace) -> int:
     text = f"{args.output}: {len(report.voices)} voices, {report.recordings} recordings, {report.minutes} min"
     if report.missing:
         text += f"; {len(report.missing)} voices more with: {'; '.join(sorted(set(report.missing.values())))}"
-    return print_result(args, text, asdict(report))
+    return report_done(args, text, asdict(report))
 
 
 COMMAND = Command("make-voices", "synthesise voices to train on, by the engines installed", _add_options, _run)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from s2v.bundled import BUNDLED_FACE
 from s2v.commands.command import Command
-from s2v.commands.generate import interrupt_on
 from s2v.errors import OutputError
+from s2v.terminal import print_note
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +20,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="the speech: audio files, or videos whose sound is used; each becomes a video",
     )  # fmt: skip
     parser.add_argument(
-        "-f", "--face", type=Path, default=BUNDLED_FACE, metavar="PHOTO", help="jpg, png or webp (default: bundled)"
+        "-f", "--face", type=Path, default=BUNDLED_FACE, metavar="PHOTO", help="jpg, png, ... (default: bundled)"
     )
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FILE.mp4", help="the video to write (default: beside each target)"
@@ -35,7 +35,6 @@ def _run(args: argparse.Namespace) -> int:
     from s2v.media.generate import generate
     from s2v.media.mp4 import Encoding, check_output
 
-    interrupt_on("SIGTERM", "SIGHUP")
     outputs = [args.output or beside(target) for target in args.target]
     if twice := [str(output) for output in outputs if outputs.count(output) > 1]:
         raise OutputError(f"two targets would both become {twice[0]}: give them one by one, each with its own -o")
@@ -43,7 +42,8 @@ def _run(args: argparse.Namespace) -> int:
         check_output(output, args.force)
     avatar = load_avatar(args.face, model=args.model)
     for target, output in zip(args.target, outputs, strict=True):
-        print(generate(avatar, target, output, encoding=Encoding(overwrite=args.force), progress=True).as_text())
+        done = generate(avatar, target, output, encoding=Encoding(overwrite=args.force), progress=True)
+        print_note(done.as_text())
     return 0
 
 

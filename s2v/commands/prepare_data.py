@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from s2v.commands.command import Command
-from s2v.commands.options.common import add_json_option, print_result, whole_number
+from s2v.commands.options.common import add_json_option, report_done, whole_number
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +36,7 @@ def _run(args: argparse.Namespace) -> int:
         args.seed,
         progress=sys.stderr.isatty(),
     )
-    return print_result(args, ", ".join(f"{count} clips {split}" for split, count in clips.items()), clips)
+    return report_done(args, ", ".join(f"{count} clips {split}" for split, count in clips.items()), clips)
 
 
 COMMAND = Command("prepare-data", "turn features into training shards, split by speaker", _add_options, _run)

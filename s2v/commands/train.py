@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from pathlib import Path
 from typing import Any
 
 from s2v.commands.command import Command
-from s2v.commands.options.common import add_json_option, positive_number, print_result, whole_number
+from s2v.commands.options.common import add_json_option, positive_number, report_done, whole_number
+from s2v.logs import tell
 
 PROBE_FAILED = 1  # the result is there, but does not do what it must
 
@@ -54,13 +56,13 @@ def _run(args: argparse.Namespace) -> int:
     config = TrainConfig(**(settings | given | paths), gpu=args.gpu)
     checkpoint = train(config, progress=sys.stderr.isatty())
     failed = failed_probes(checkpoint)
-    print_result(
+    report_done(
         args,
         f"{checkpoint}: s2v export {checkpoint} -o model.onnx makes it a model",
         {"out": str(checkpoint), "failed_probes": failed},
     )
     if failed:
-        print(f"s2v: {checkpoint} is kept, but fails {len(failed)} probes: {'; '.join(failed)}", file=sys.stderr)
+        tell(logging.WARNING, f"{checkpoint} is kept, but fails {len(failed)} probes: {'; '.join(failed)}")
         return PROBE_FAILED
     return 0
 

@@ -20,7 +20,8 @@ from s2v.bundled import BUNDLED_FACE, FACE_LANDMARKER
 from s2v.doctor import network
 from s2v.doctor.finding import Finding
 from s2v.errors import S2vError
-from s2v.extras import COMES_ALONG, REINSTALL, how_to_install, how_to_mend
+from s2v.extras import COMES_ALONG, REINSTALL, how_to_install
+from s2v.loading import loading_failure
 from s2v.machine import usable_cores
 
 if TYPE_CHECKING:
@@ -65,9 +66,9 @@ def _guarded(name: str, check: Callable[[], Finding]) -> Finding:
     except S2vError as error:
         text, _, advice = str(error).rpartition(": ")
         return Finding(name, "fail", text or advice, advice if text else REINSTALL)
-    except ImportError as error:
-        return Finding(name, "fail", f"{error.name or 'a library'} cannot be loaded ({error})", how_to_mend(error))
     except Exception as error:
+        if (failure := loading_failure(error)) is not None:
+            return Finding(name, "fail", *failure)
         return Finding(name, "fail", f"{type(error).__name__}: {' '.join(str(error).split())[:200]}", REINSTALL)
 
 
@@ -164,7 +165,7 @@ def check_gpu() -> Finding:
 
 def check_face_finder() -> Finding:
     """The face landmark model, on the bundled photo."""
-    from s2v.engine.face.detection import detect_faces
+    from s2v.engine.face.face_search import detect_faces
     from s2v.engine.face.photo import load_photo
 
     if missing := [path.name for path in (FACE_LANDMARKER, BUNDLED_FACE) if not path.is_file()]:
@@ -189,7 +190,7 @@ def check_drawing() -> Finding:
 
     if not BUNDLED_FACE.is_file():
         return Finding("drawing", "fail", f"{BUNDLED_FACE.name} is not there", REINSTALL)
-    backend = open_backend()
+    backend = open_backend(fastest=True)
     try:
         engine = LipSyncEngine(enrol(load_photo(BUNDLED_FACE, 640), backend.spec), backend, idle_seed=0)
         noise = np.random.default_rng(0).normal(0, 0.1, backend.spec.sample_rate_hz).astype(np.float32)

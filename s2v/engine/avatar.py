@@ -20,15 +20,15 @@ from s2v.engine.behaviour.options import check_liveliness, check_mood
 from s2v.engine.compositor.pixel_format import PixelFormat
 from s2v.engine.face.articulation import USUAL
 from s2v.engine.face.enrolment import EnrolledFace
-from s2v.engine.face.photo import MAX_SIDE_PX, Image, decode_photo, fit_photo, load_photo
+from s2v.engine.face.photo import MAX_SIDE_PX, Image, Picture, decode_picture, load_picture
 from s2v.engine.lipsync import Engine
 from s2v.errors import FaceError, S2vError
 
 JPEG_QUALITY = 90
 CALL_PIXELS: PixelFormat = "i420"  # what calls are encoded from
 
-# a file's path, its bytes, or (h, w, 3) BGR: what a camera or `cv2.imread` gives
-Photo = str | os.PathLike[str] | bytes | Image
+# a file's path, its bytes, or (h, w, 3) BGR: what a camera or `cv2.imread` gives; (h, w, 4) with alpha
+Photo = str | os.PathLike[str] | bytes | Picture
 
 
 @dataclass(frozen=True)
@@ -121,14 +121,16 @@ class AvatarFactory(Protocol):
         """
 
 
-def picture_of(photo: Photo, name: str, max_side_px: int) -> Image:
+def picture_of(photo: Photo, name: str = "the photo") -> Picture:
     """A photo as `enrol` of `s2v.engine.face.enrolment` wants it. Raises: FaceError, it is none, or too large."""
     if isinstance(photo, str | os.PathLike):
-        return load_photo(Path(photo), max_side_px)
+        return load_picture(Path(photo))
     if isinstance(photo, bytes):
-        return decode_photo(photo, name, max_side_px)
+        return decode_picture(photo, name)
     if not isinstance(photo, np.ndarray):
         raise FaceError(f"{name} is a {type(photo).__name__}: give a path, the bytes of a file, or an array")
-    if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
-        raise FaceError(f"{name} is an array of {photo.dtype}, shape {photo.shape}: give uint8 BGR, (height, width, 3)")
-    return fit_photo(photo, max_side_px)
+    if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] not in (3, 4) or not photo.size:
+        raise FaceError(
+            f"{name} is an array of {photo.dtype}, shape {photo.shape}: give uint8 BGR or BGRA, (height, width, 3 or 4)"
+        )
+    return photo

@@ -51,7 +51,7 @@ def load_avatar(
     """Find the face on a photo and prepare it; no runtime is opened before its first engine is.
 
     Args:
-        photo: path of a jpg, png or webp, its bytes, or a picture (h, w, 3) uint8 BGR.
+        photo: path of a jpg, png, webp, avif, heic, gif or bmp, its bytes, or a picture (h, w, 3) uint8 BGR.
         model: a file of `s2v export`; None is the one that comes with the package.
         backend: one of `s2v.engine.backends.BACKEND_NAMES`.
         face_index: which face, from the left, if the photo shows several.
@@ -87,7 +87,7 @@ def open_shared_backend(options: AvatarOptions) -> BatchingBackend:
     Raises: BackendError, the runtime cannot be used. ModelError, the model cannot.
     """
     threads = max(DEFAULT_THREADS, int(usable_cores() / CORES_PER_THREAD))
-    return BatchingBackend(lambda: open_backend(options.model, options.backend, threads))
+    return BatchingBackend(lambda: open_backend(options.model, options.backend, threads, fastest=True))
 
 
 class LocalAvatarFactory:
@@ -122,7 +122,8 @@ class LocalAvatarFactory:
     def enrol(self, photo: Photo, name: str = "the photo", face_index: int | None = None) -> Avatar:
         """See `AvatarFactory.enrol`."""
         with self._detecting:
-            return self.avatar_of(enrol(picture_of(photo, name, self._options.max_side_px), self.spec, face_index))
+            picture = picture_of(photo, name)
+            return self.avatar_of(enrol(picture, self.spec, face_index, self._options.max_side_px))
 
     def avatar_of(self, face: EnrolledFace) -> Avatar:
         """The avatar of a face that was enrolled before, for the same model."""

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
 import numpy as np
@@ -24,8 +26,8 @@ from s2v.engine.behaviour.face_behaviour import FaceBehaviour, Pcm
 from s2v.engine.behaviour.mood import Mood
 from s2v.engine.behaviour.options import USUAL as USUAL_LIVELINESS
 from s2v.engine.behaviour.options import check_liveliness, check_mood
-from s2v.engine.behaviour.pose import AT_REST
-from s2v.engine.compositor.cpu import Compositor
+from s2v.engine.behaviour.pose import AT_REST, FacePose
+from s2v.engine.compositor.cpu import Compositor, MotionCompositor, PixelCompositor
 from s2v.engine.compositor_choice import composer_for
 from s2v.engine.face.articulation import USUAL, check_articulation
 from s2v.engine.face.enrolment import EnrolledFace
@@ -78,6 +80,16 @@ class Engine(Protocol):
     def __exit__(self, *ended: object) -> None: ...
 
 
+@dataclass(frozen=True)
+class _ToDraw:
+    """All that a frame is drawn of."""
+
+    index: int
+    outputs: Outputs  # of the network, a batch of one
+    pose: FacePose
+    articulation: float
+
+
 class LipSyncEngine:
     """One face, one stream of audio, its frames. Made, used and closed by one thread.
 
@@ -125,6 +137,19 @@ class LipSyncEngine:
         if isinstance(backend, DeviceOutputsBackend) and self._compositor.draws_from(backend.device):
             self._resident = backend
         self._closed = False
+        self._opened = ExitStack()
+        self._drawing: ThreadPoolExecutor | None = None  # None: the calling thread draws
+
+    def draw_on(self, threads: int) -> None:
+        """From now on draw the frames of one push on so many threads: the same frames, sooner where cores are free.
+
+        For files; of a live stream one frame at a time is due. A GPU goes on drawing on the calling thread.
+        """
+        self._opened.close()
+        self._drawing = None
+        # What these compositors draw depends on what they are given alone.
+        if threads > 1 and isinstance(self._compositor, MotionCompositor | PixelCompositor):
+            self._drawing = self._opened.enter_context(ThreadPoolExecutor(min(threads, MAX_BATCH), "s2v-drawing"))
 
     @property
     def articulation(self) -> float:
@@ -196,6 +221,7 @@ class LipSyncEngine:
     def close(self) -> None:
         """Free the face's features; safe to call twice. The backend stays open."""
         self._closed = True
+        self._opened.close()
         self._identity = {}
 
     def __enter__(self) -> Self:
@@ -219,16 +245,21 @@ class LipSyncEngine:
             if self._resident is None
             else self._resident.infer_resident(mfcc, identity)
         )
-        inferred_s = done_s = time.perf_counter()
-        frames = []
-        for row, (index, _) in enumerate(due):
+        network_s = time.perf_counter() - began_s
+        asked = []
+        for row, (index, _) in enumerate(due):  # poses and effort are asked for in order
             one = {name: rows[row : row + 1] for name, rows in outputs.items()}
             pose = AT_REST if self._behaviour is None else self._behaviour.pose(index)
-            pixels = self._compositor.draw(one, pose, self._articulation * self._effort.at(index))
-            before_s, done_s = done_s, time.perf_counter()
-            times = inferred_s - began_s, done_s - before_s
-            frames.append(DrawnFrame(index, self.spec.frame_centre(index), pixels, *times))
-        return frames
+            asked.append(_ToDraw(index, one, pose, self._articulation * self._effort.at(index)))
+        drawn = map(self._draw_one, asked) if self._drawing is None else self._drawing.map(self._draw_one, asked)
+        return [replace(frame, network_s=network_s) for frame in drawn]
+
+    def _draw_one(self, asked: _ToDraw) -> DrawnFrame:
+        """On any thread."""
+        began_s = time.perf_counter()
+        pixels = self._compositor.draw(asked.outputs, asked.pose, asked.articulation)
+        compose_s = time.perf_counter() - began_s
+        return DrawnFrame(asked.index, self.spec.frame_centre(asked.index), pixels, compose_s=compose_s)
 
     def _refuse_if_closed(self) -> None:
         if self._closed:

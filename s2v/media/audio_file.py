@@ -19,19 +19,18 @@ from pathlib import Path
 import av
 import numpy as np
 from av.audio.resampler import AudioResampler
-from av.audio.stream import AudioStream
-from av.container import InputContainer
 from numpy.typing import NDArray
 
 from s2v.errors import AudioError
+from s2v.media.container import MediaFile, UnreadableError, opened
+from s2v.media.samples import mono_resampler, turned_down
+from s2v.media.sound_track import SoundTrack
 from s2v.spec import LipSyncSpec
 
 PLAYBACK_HZ = 48_000
 ENGINE_HZ = LipSyncSpec.sample_rate_hz  # what every source delivers
 MAX_AUDIO_S = 3600
 _CHUNK_SAMPLES = 1 << 20
-# An odd file can point at other files or at the network (playlists): only plain files are opened.
-_OPEN_OPTIONS = {"protocol_whitelist": "file,pipe"}
 
 log = logging.getLogger(__name__)
 
@@ -58,51 +57,43 @@ class AudioClip:
 def read_audio(path: Path, max_s: float = MAX_AUDIO_S) -> AudioClip:
     """Decode the best sound track of any audio or video file, mixed to mono.
 
-    Duration is exact to the sample. Sound over full scale is turned down as a whole, NaN counts as
-    silence. Damaged packets are left out and a warning is logged.
+    Duration is exact to the sample. Sound over full scale is turned down as a whole, but for spikes, which are cut off;
+    NaN counts as silence. Damaged packets are left out. A warning is logged of what was cut off or left out.
 
-    Raises: AudioError, no such file, not a media file, no sound track, nothing in it, mostly
-        damaged, longer than `max_s`.
+    Raises: AudioError, no such file, no plain file, not a media file, no sound track, no decoder for it, nothing in it,
+        mostly damaged, longer than `max_s`, or the disk does not answer.
     """
     try:
-        _check_path(path)
-        with av.open(str(path.absolute()), options=dict(_OPEN_OPTIONS)) as container:
-            pcm_48k = _Decoding(path, container, max_s).run()
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise AudioError(
-            f"cannot read sound from {path} ({reason}): give an audio or video file, for example wav, mp3, m4a or mp4"
-        ) from error
-    peak = float(np.abs(pcm_48k).max())
-    if peak > 1:
-        pcm_48k /= peak
+        pcm_48k = _decoded(path, max_s)
+    except UnreadableError as error:
+        raise AudioError(f"{path} {error}: give an audio or video file, for example wav, mp3, m4a or mp4") from error
+    except (OSError, ValueError) as error:
+        raise AudioError(f"cannot read sound from {path} ({error}): convert it, for example to wav") from error
+    turned_down(pcm_48k)
     return AudioClip(pcm_48k, _to_16k(pcm_48k))
 
 
-def _check_path(path: Path) -> None:
-    if path.is_dir():
-        raise AudioError(f"{path} is a folder: give an audio file, for example wav, mp3 or m4a")
-    if not path.exists():
-        raise AudioError(f"there is no file {path}: give the path of an audio file, for example wav, mp3 or m4a")
-    if path.is_file() and path.stat().st_size == 0:
-        raise AudioError(f"{path} is empty (0 bytes): give an audio file, for example wav, mp3 or m4a")
+def _decoded(path: Path, max_s: float) -> NDArray[np.float32]:
+    """(n,) float32 at 48 kHz; a track with spikes is decoded twice: they must not reach the resampler's filter."""
+    with opened(path) as media:
+        first = _Decoding(path, media, max_s)
+        pcm_48k = first.run()
+    ceiling = first.track.levels.ceiling()
+    if ceiling is None:
+        return pcm_48k
+    log.warning("%s: a few samples are far louder than all others and were cut off", path)
+    with opened(path) as media:
+        return _Decoding(path, media, max_s, ceiling).run()
 
 
 class _Decoding:
     """One pass over a file: packets in, 48 kHz mono out, with the count of what was lost."""
 
-    def __init__(self, path: Path, container: InputContainer, max_s: float) -> None:
-        if not container.streams.audio:
-            raise AudioError(f"{path} has no sound track: give a file with speech in it")
+    def __init__(self, path: Path, media: MediaFile, max_s: float, ceiling: float | None = None) -> None:
+        self.track = SoundTrack(media, ceiling)
         self._path = path
-        self._container = container
+        self._is_mp4 = "mp4" in media.container.format.name
         self._max_s = max_s
-        self._stream: AudioStream = container.streams.audio[0]
-        best = container.streams.best("audio")
-        if isinstance(best, AudioStream):
-            self._stream = best
-        self._packets = 0
-        self._damaged = 0
         self._length_48k = Fraction(0)  # exact, whatever the resampler's own rounding
 
     def run(self) -> NDArray[np.float32]:
@@ -113,13 +104,8 @@ class _Decoding:
         chunks = list(self._resampled())
         self._cut_padding()
         length = -(-self._length_48k // 3) * 3
-        if length == 0 and self._damaged == 0:
+        if length == 0:
             raise AudioError(f"the sound track of {self._path} is empty: give a file with speech in it")
-        if length == 0 or 2 * self._damaged > self._packets:
-            raise AudioError(
-                f"{self._path} is damaged: {self._damaged} of {self._packets} packets cannot be decoded; "
-                "convert or record it again"
-            )
         self._warn_of_losses()
         pcm = np.zeros(length, np.float32)
         at = 0
@@ -130,11 +116,11 @@ class _Decoding:
         return pcm
 
     def _resampled(self) -> Iterator[NDArray[np.float32]]:
-        resampler, shape = _resampler(PLAYBACK_HZ), None
-        for frame in self._frames():
+        resampler, shape = mono_resampler(PLAYBACK_HZ), None
+        for frame in self.track.frames():
             if shape not in (None, (frame.sample_rate, frame.layout.name, frame.format.name)):
                 yield from _samples(resampler, None)  # the track changes its form half-way
-                resampler = _resampler(PLAYBACK_HZ)
+                resampler = mono_resampler(PLAYBACK_HZ)
             shape = (frame.sample_rate, frame.layout.name, frame.format.name)
             self._length_48k += Fraction(frame.samples * PLAYBACK_HZ, frame.sample_rate)
             if self._length_48k > self._max_s * PLAYBACK_HZ:
@@ -145,52 +131,24 @@ class _Decoding:
         if shape is not None:
             yield from _samples(resampler, None)
 
-    def _frames(self) -> Iterator[av.AudioFrame]:
-        """Decoded frames; a packet that cannot be decoded is counted and passed over."""
-        packets = self._container.demux(self._stream)
-        while True:
-            try:
-                packet = next(packets)
-            except StopIteration:
-                return
-            except (av.error.FFmpegError, OSError):
-                self._packets += 1
-                self._damaged += 1
-                return  # the container itself ends here
-            self._packets += packet.size > 0
-            try:
-                frames = self._stream.decode(packet)
-            except av.error.EOFError:
-                continue
-            except (av.error.FFmpegError, OSError, ValueError):
-                self._damaged += 1
-                continue
-            for frame in frames:
-                if frame.samples > 0 and frame.sample_rate > 0:
-                    yield _finite(frame)
-
     def _cut_padding(self) -> None:
         """An mp4 says where the sound ends inside its last AAC frame; the decoder gives all of it."""
-        stream = self._stream
-        if "mp4" in self._container.format.name and stream.duration and stream.time_base:
+        stream = self.track.stream
+        if self._is_mp4 and stream.duration and stream.time_base:
             promised = Fraction(stream.duration * stream.time_base) * PLAYBACK_HZ
             frame = Fraction((stream.codec_context.frame_size or 1024) * PLAYBACK_HZ, stream.codec_context.sample_rate)
             if 0 < self._length_48k - promised < frame:
                 self._length_48k = promised
 
     def _warn_of_losses(self) -> None:
-        if self._damaged:
-            log.warning("%s: %d of %d packets are damaged and were left out", self._path, self._damaged, self._packets)
-        if self._stream.duration and self._stream.time_base:
-            promised_s = float(self._stream.duration * self._stream.time_base)
+        track, stream = self.track, self.track.stream
+        if track.damaged:
+            log.warning("%s: %d of %d packets are damaged and were left out", self._path, track.damaged, track.packets)
+        if stream.duration and stream.time_base:
+            promised_s = float(stream.duration * stream.time_base)
             found_s = float(self._length_48k / PLAYBACK_HZ)
             if found_s < promised_s - max(1.0, 0.05 * promised_s):
                 log.warning("%s: only %.1f s of the promised %.1f s could be read", self._path, found_s, promised_s)
-
-
-def _resampler(rate_hz: int) -> AudioResampler:
-    # rematrix_maxval: the mix to mono may not be louder than its loudest channel
-    return AudioResampler(format="fltp", layout="mono", rate=rate_hz, options={"rematrix_maxval": "1.0"})
 
 
 def _samples(resampler: AudioResampler, frame: av.AudioFrame | None) -> Iterator[NDArray[np.float32]]:
@@ -201,19 +159,9 @@ def _samples(resampler: AudioResampler, frame: av.AudioFrame | None) -> Iterator
         yield out.to_ndarray()[0]
 
 
-def _finite(frame: av.AudioFrame) -> av.AudioFrame:
-    """The same frame, its NaN and infinities (float formats only) overwritten with silence."""
-    if frame.format.name.startswith(("flt", "dbl")):
-        kind = np.dtype(np.float32 if frame.format.name.startswith("flt") else np.float64)
-        for plane in frame.planes:
-            samples = np.frombuffer(memoryview(plane), kind)  # the frame's own memory
-            samples[~np.isfinite(samples)] = 0
-    return frame
-
-
 def _to_16k(pcm_48k: NDArray[np.float32]) -> NDArray[np.float32]:
     """(3 n,) at 48 kHz to (n,) at 16 kHz, without delay."""
-    resampler = _resampler(ENGINE_HZ)
+    resampler = mono_resampler(ENGINE_HZ)
     pcm_16k = np.zeros(len(pcm_48k) // 3, np.float32)
     at = 0
     for start in range(0, len(pcm_48k) + _CHUNK_SAMPLES, _CHUNK_SAMPLES):

@@ -1,6 +1,6 @@
 """Photo and recording to mp4, as fast as the machine can draw.
 
-recording -> engine (this thread) -> bounded queue -> encoder (second thread) -> file
+recording -> engine (this thread; frames on as many as there are cores) -> bounded queue -> encoder (its own) -> file
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from tqdm import tqdm
 
 from s2v.engine.avatar import Avatar, AvatarOptions, Photo
 from s2v.engine.avatar_factory import LocalAvatarFactory
-from s2v.engine.lipsync import DrawnFrame, Engine
+from s2v.engine.lipsync import DrawnFrame, Engine, LipSyncEngine
 from s2v.errors import OutputError
+from s2v.machine import core_count
 from s2v.media.audio_file import ENGINE_HZ, PLAYBACK_HZ, AudioClip, read_audio
 from s2v.media.mp4 import FILE_PIXELS, Encoding, Mp4Writer, check_output
 
@@ -70,7 +71,7 @@ def generate(
     """Make a face say a recording.
 
     Args:
-        face: an avatar, or its photo: the path of a jpg, png or webp, its bytes, or a picture (h, w, 3) uint8 BGR.
+        face: an avatar, or its photo, as `load_avatar` takes it: a path, the bytes of a file, or a picture.
         audio: any audio or video file that `read_audio` reads.
         output: the .mp4 to write; it appears whole or not at all.
         options: what drives and draws the face of a photo; an avatar has its own.
@@ -125,6 +126,8 @@ def render(
     started_s = time.perf_counter() if started_s is None else started_s
     with avatar.engine(FILE_PIXELS) as engine:
         width_px, height_px = engine.frame_size
+        if isinstance(engine, LipSyncEngine):  # others draw elsewhere
+            engine.draw_on(core_count())
         drawing_s = time.perf_counter()
         with Mp4Writer(output, width_px, height_px, engine.spec.fps, PLAYBACK_HZ, encoding) as writer:
             frames = _draw_all(engine, clip, heard, writer, progress)

@@ -6,16 +6,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from s2v.errors import DataError
+from s2v.media.orientation import as_shown, pixel_elongation
 from s2v.spec import LipSyncSpec
+
+if TYPE_CHECKING:
+    import av
+
+    from s2v.media.container import MediaFile
 
 MAX_SIDE_PX = 1280  # larger frames are scaled down: a face needs no more
 _MIN_HOLE_S = 0.04  # time stamps of whole sound are off by less
+_MAX_S = 7200  # its sound is held in memory
+_MAX_HOLE_S = 600.0  # nothing that was lost on the way is longer
 
 
 @dataclass(frozen=True)
@@ -40,27 +48,26 @@ class Video:
 
         A picture that stays on the screen because the next one was dropped is given several times, with one moment.
         """
-        import av
-
         wanted = self.spec.frame_count(len(self.pcm))
         given, starts_s, shown_s = 0, 0.0, 0.0
-        shown: av.VideoFrame | None = None
-        with _opened(self.path) as container:
-            for frame in container.decode(container.streams.video[0]):
+        shown: Any = None
+        with _opened(self.path) as media:
+            elongation = pixel_elongation(media.track("video"))
+            for frame in _pictures(media):
                 # A container without a stamp for this picture: it follows the one before.
                 time_s = float(frame.time) if frame.pts is not None else shown_s + self.picture_s * (shown is not None)
                 if shown is None:
                     starts_s = time_s
                 # What is shown stays on the screen until this one comes.
                 while shown is not None and given < wanted and starts_s + (given + 0.5) / self.spec.fps < time_s:
-                    yield _bgr(shown), shown_s - starts_s + self.picture_s / 2
+                    yield _bgr(shown, elongation), shown_s - starts_s + self.picture_s / 2
                     given += 1
                 if given == wanted:
                     return
                 shown, shown_s = frame, time_s
             wanted = min(wanted, max(given + 1, round((shown_s - starts_s + self.picture_s) * self.spec.fps)))
             while shown is not None and given < wanted:
-                yield _bgr(shown), shown_s - starts_s + self.picture_s / 2
+                yield _bgr(shown, elongation), shown_s - starts_s + self.picture_s / 2
                 given += 1
 
 
@@ -70,14 +77,13 @@ def read_video(path: Path, spec: LipSyncSpec | None = None) -> Video:
     Raises: DataError, cannot be decoded, no picture or no sound.
     """
     spec = spec or LipSyncSpec()
-    with _opened(path) as container:
-        if not container.streams.video or not container.streams.audio:
+    with _opened(path) as media:
+        if media.track("video") is None or media.track("audio") is None:
             raise DataError("needs both a picture and a sound track")
-        first = next(container.decode(container.streams.video[0]), None)
-    with _opened(path) as container:
-        picture_s = _picture_interval_s(container, spec.fps)
-    with _opened(path) as container:
-        sound, sound_from_s = _sound(container, spec.sample_rate_hz)
+        first = next(_pictures(media), None)
+    with _opened(path) as media:
+        picture_s = _picture_interval_s(media, spec.fps)
+    sound, sound_from_s = _sound(path, spec.sample_rate_hz)
     if first is None or not len(sound):
         raise DataError("holds no picture or no sound")
     # The two may start at different times, as recordings made in browsers and by phones do.
@@ -91,8 +97,7 @@ def read_video(path: Path, spec: LipSyncSpec | None = None) -> Video:
 def read_sound(path: Path, rate_hz: int = 16_000) -> NDArray[np.int16]:
     """A recording as mono int16. Raises: DataError, cannot be decoded or no sound."""
     try:
-        with _opened(path) as container:
-            sound = _sound(container, rate_hz)[0] if container.streams.audio else np.zeros(0, np.int16)
+        sound = _sound(path, rate_hz)[0]
     except DataError as error:
         raise DataError(f"{path} {error}") from None
     if not len(sound):
@@ -101,36 +106,59 @@ def read_sound(path: Path, rate_hz: int = 16_000) -> NDArray[np.int16]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """An open container; what FFmpeg cannot do with it, now or later, is a DataError."""
-    import av
-    from av.error import FFmpegError
+def _opened(path: Path) -> Iterator[MediaFile]:
+    """An open file; what cannot be done with it, now or later, is a DataError."""
+    from s2v.media.container import UnreadableError, opened
 
     try:
-        with av.open(str(path)) as container:
-            yield container
-    except FFmpegError as error:
-        raise DataError(f"cannot be decoded ({error.strerror})") from None
+        with opened(path) as media:
+            yield media
+    except UnreadableError as error:
+        raise DataError(str(error)) from None
 
 
-def _picture_interval_s(container: Any, fps: int) -> float:
+def _pictures(media: MediaFile) -> Iterator[Any]:
+    """All frames of the best video track; none if there is no such track. Only one is held."""
+    track = media.track("video")
+    return iter(()) if track is None else media.each(media.container.decode(track), batch=1)
+
+
+def _picture_interval_s(media: MediaFile, fps: int) -> float:
     """Median distance of the pictures' time stamps, whatever a container says of its rate; 1 / fps of a single one."""
-    stream = container.streams.video[0]
-    stamps = sorted(packet.pts for packet in container.demux(stream) if packet.pts is not None)
+    stream = media.track("video")
+    packets = media.each(media.container.demux(stream))
+    stamps = sorted(packet.pts for packet in packets if packet.pts is not None)
     if len(stamps) > 1 and (between := float(np.median(np.diff(stamps)) * stream.time_base)) > 0:
         return between
     return 1 / fps
 
 
-def _sound(container: Any, rate_hz: int) -> tuple[NDArray[np.int16], float]:
-    """All of the first sound track, mono, and the time of its first sample in seconds.
+def _sound(path: Path, rate_hz: int) -> tuple[NDArray[np.int16], float]:
+    """All of the best sound track, mono, and the time of its first sample in seconds; see `samples` for what is cut."""
+    from s2v.media.samples import turned_down
+
+    with _opened(path) as media:
+        pcm, from_s, ceiling = _heard(media, rate_hz)
+    if ceiling is not None:
+        with _opened(path) as media:
+            pcm, from_s, _ = _heard(media, rate_hz, ceiling)
+    return np.clip(np.rint(turned_down(pcm) * 32768), -32768, 32767).astype(np.int16), from_s
+
+
+def _heard(
+    media: MediaFile, rate_hz: int, ceiling: float | None = None
+) -> tuple[NDArray[np.float32], float, float | None]:
+    """Mono float32, the time of its first sample, and where to cut it if it has spikes.
 
     What a recording lost on the way (its time stamps jump) is silence here, so that what follows keeps its time.
     """
-    import av
+    from s2v.media.samples import mono_resampler
+    from s2v.media.sound_track import SoundTrack
 
-    parts: list[NDArray[np.int16]] = []
+    parts: list[NDArray[np.float32]] = []
+    track = SoundTrack(media, ceiling)
     resampler: av.AudioResampler | None = None
+    shape: tuple[str, str, int] | None = None
     given = 0  # samples so far
     from_s, next_s = 0.0, 0.0
 
@@ -141,32 +169,41 @@ def _sound(container: Any, rate_hz: int) -> tuple[NDArray[np.int16], float]:
             parts.append(part.to_ndarray()[0])
             given += len(parts[-1])
 
-    for frame in container.decode(container.streams.audio[0]):
-        time_s = float(frame.time) if frame.pts is not None else next_s
+    for frame in track.frames():
+        time_s = next_s if frame.time is None else frame.time
+        form = (frame.format.name, frame.layout.name, frame.sample_rate)
         if resampler is None:
             from_s = time_s
+        elif time_s > next_s + _MAX_HOLE_S:
+            raise DataError(f"leaves out {time_s - next_s:.0f} s: its time stamps are damaged")
         elif time_s > next_s + _MIN_HOLE_S:
             take(None)
-            parts.append(np.zeros(max(0, round((time_s - from_s) * rate_hz) - given), np.int16))
+            parts.append(np.zeros(max(0, round((time_s - from_s) * rate_hz) - given), np.float32))
             given += len(parts[-1])
             resampler = None
         else:
             time_s = next_s  # stamps are rounded, often to a millisecond
+        if resampler is not None and form != shape:  # the track changes its form half-way
+            take(None)
+            resampler = None
         if resampler is None:
-            resampler = av.AudioResampler(format="s16", layout="mono", rate=rate_hz)
+            shape = form
+            resampler = mono_resampler(rate_hz)
         next_s = time_s + frame.samples / frame.sample_rate
+        if next_s - from_s > _MAX_S:
+            raise DataError(f"is longer than {_MAX_S} s, the most this reads: cut it in pieces")
         take(frame)
     if resampler is not None:
         take(None)
-    return np.concatenate(parts) if parts else np.zeros(0, np.int16), from_s
+    return np.concatenate(parts) if parts else np.zeros(0, np.float32), from_s, track.levels.ceiling()
 
 
-def _bgr(frame: Any) -> NDArray[np.uint8]:
+def _bgr(frame: Any, elongation: float) -> NDArray[np.uint8]:
     import cv2
 
-    picture = frame.to_ndarray(format="bgr24")
+    picture = as_shown(frame, elongation)
     scale = MAX_SIDE_PX / max(picture.shape[:2])
     if scale < 1:
         size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
-        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    return np.asarray(picture, np.uint8)
+        picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return picture

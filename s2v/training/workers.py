@@ -9,9 +9,16 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context, parent_process
+from multiprocessing import parent_process, resource_tracker
+from multiprocessing.context import SpawnContext, SpawnProcess
+from typing import NoReturn
 
 from s2v.errors import DataError
+from s2v.interrupts import ignore_ending, signals_wait
+from s2v.logs import LogSettings, log_settings, start_logging
+from s2v.terminal import guard_streams
+
+END_WITHIN_S = 1  # half-written files are removed by then
 
 
 @contextmanager
@@ -22,7 +29,9 @@ def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     threads, and torch and OpenCV have threads.
     Raises: DataError, a worker was killed.
     """
-    with ProcessPoolExecutor(max(1, workers), get_context("spawn"), initializer=_begin) as pool:
+    with signals_wait():  # the standard library's own helper ignores Ctrl-C and SIGTERM, but not a closing terminal
+        resource_tracker.ensure_running()
+    with ProcessPoolExecutor(max(1, workers), _Spawn(), _begin, (log_settings(),)) as pool:
         try:
             yield pool
         except BrokenProcessPool:
@@ -32,10 +41,33 @@ def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
             raise
 
 
-def _begin() -> None:
-    # Ctrl-C reaches the workers too: they leave it to their parent, or each would end with a traceback.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+class _Process(SpawnProcess):
+    """A Ctrl-C that comes while it starts waits until it is ignored."""
+
+    def start(self) -> None:
+        with signals_wait():
+            super().start()
+
+
+class _Spawn(SpawnContext):
+    Process = _Process
+
+
+def _begin(logged: LogSettings) -> None:
+    # Signals reach the workers too: they leave them to their parent, or each would end with a traceback ...
+    ignore_ending()
+    if hasattr(signal, "pthread_sigmask"):  # ... but the pool itself ends with SIGTERM those that are left
+        signal.signal(signal.SIGTERM, _clean_up)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    guard_streams()
+    start_logging(logged)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _clean_up(number: int, _: object) -> NoReturn:
+    if hasattr(signal, "alarm"):  # the pool takes what ends a job for its result, and waits for the next one
+        signal.alarm(END_WITHIN_S)
+    raise SystemExit(128 + number)
 
 
 def _end_with_parent() -> None:

@@ -59,7 +59,7 @@ def test_an_output_that_cannot_be_is_refused_before_anything_is_drawn(
         ([*sounds, "-o", str(tmp_path / "one.mp4")], "2 targets do not fit in .*one.mp4: leave -o out"),
         ([sounds[0], str(tmp_path / "a.flac")], "two targets would both become .*a.mp4"),
         (sounds, "b.mp4 exists already: pass --force"),
-        ([*sounds, "--force"], "there is no file .*a.wav"),
+        ([*sounds, "--force"], "a.wav is not there"),
     ):
         assert main(["predict", "-m", model, "-f", str(DATA / "closed_lips.jpg"), "-t", *more]) == 2
         assert re.fullmatch(f"s2v: .*{told}.*\n", capsys.readouterr().err)

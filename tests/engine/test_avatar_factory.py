@@ -97,6 +97,19 @@ def test_sessions_at_the_same_time_draw_what_each_draws_alone(factory: LocalAvat
             assert difference.max() <= 3 and difference.mean() < 0.01, "a batch differs in a runtime's last bits only"
 
 
+def test_files_are_drawn_in_one_precision_whatever_the_clock_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    openvino = pytest.importorskip("s2v.engine.backends.openvino")
+    monkeypatch.setattr(openvino, "_faster", lambda *_: pytest.fail("a file was drawn by the clock"))
+    asked = replace(options(), backend="openvino")
+    with load_avatar(PHOTO, model=asked.model, backend="openvino", max_side_px=256).engine() as engine:
+        assert engine.backend_name == "openvino-f32"
+    monkeypatch.setattr(openvino, "_tried", {})
+    monkeypatch.setattr(openvino, "_faster", lambda *_: "f32")
+    opened = open_shared_backend(asked)
+    opened.close()
+    assert openvino._tried  # what calls share does race
+
+
 def test_the_engines_of_a_face_share_its_compositor_and_those_long_unused_are_freed(
     factory: LocalAvatarFactory,
 ) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
@@ -146,6 +147,38 @@ def test_streamed_equals_offline_through_a_real_network_and_compositor(network: 
         # batches of 1 and of 8 round differently inside the runtime
         assert np.abs(one.pixels.astype(int) - other.pixels.astype(int)).max() <= 1
     backend.close()
+
+
+@pytest.mark.parametrize("network", ["s2v", "speech2vid"])
+def test_frames_drawn_on_several_threads_are_the_same_in_the_same_order(network: str) -> None:
+    backend = open_backend(tiny_model(network).path, "onnxruntime")
+    face, pcm = drawn_face(backend.spec), voice(1.3)
+    one, several = LipSyncEngine(face, backend, idle_seed=3), LipSyncEngine(face, backend, idle_seed=3)
+    several.draw_on(3)
+    before = set(threading.enumerate())
+    drawn = several.push(pcm) + several.flush()
+    helpers = set(threading.enumerate()) - before
+    assert len(helpers) > 1
+    wanted = one.push(pcm) + one.flush()
+    assert [frame.index for frame in drawn] == [frame.index for frame in wanted]
+    assert same(drawn, wanted)
+    several.close()
+    assert not any(thread.is_alive() for thread in helpers)
+    backend.close()
+
+
+def test_a_compositor_of_its_own_device_stays_on_the_calling_thread() -> None:
+    seen = set()
+
+    class OnDevice(FakeCompositor):
+        def draw(self, *args: Any) -> Image:
+            seen.add(threading.current_thread())
+            return super().draw(*args)
+
+    engine = LipSyncEngine(FACE, FakeBackend(), compose=OnDevice)
+    engine.draw_on(4)
+    engine.push(voice(1.0))
+    assert seen == {threading.current_thread()}
 
 
 def test_the_drawn_mouth_follows_the_voice_and_nothing_else_moves() -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
+import struct
 import wave
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +18,7 @@ from streaming.media import chirp, shift_samples, write_sound
 from s2v.errors import AudioError
 from s2v.media.audio_file import AudioClip, read_audio
 from s2v.media.mp4 import Mp4Writer
+from s2v.media.video_file import read_sound
 
 FORMATS = [
     ("a.wav", "pcm_s16le", 16_000),
@@ -112,10 +115,10 @@ def test_silence_is_allowed(tmp_path: Path) -> None:
 def test_nan_and_infinity_become_silence_and_spread_no_further(tmp_path: Path) -> None:
     voice = chirp(1.0, 48_000)
     broken = voice.copy()
-    broken[[1000, 20_000]] = np.nan, np.inf
+    broken[[1000, 20_000, 30_000]] = np.nan, np.inf, -1e30
     clip = read_audio(write_sound(tmp_path / "a.wav", broken, 48_000, "pcm_f32le"))
     assert np.isfinite(clip.pcm_48k).all() and np.isfinite(clip.pcm_16k).all()
-    assert np.flatnonzero(np.abs(clip.pcm_48k - voice) > 1e-5).tolist() == [1000, 20_000]
+    assert np.flatnonzero(np.abs(clip.pcm_48k - voice) > 1e-5).tolist() == [1000, 20_000, 30_000]
 
 
 def test_sound_over_full_scale_is_turned_down_not_clipped(tmp_path: Path) -> None:
@@ -124,6 +127,94 @@ def test_sound_over_full_scale_is_turned_down_not_clipped(tmp_path: Path) -> Non
     assert np.abs(clip.pcm_48k).max() == pytest.approx(1.0)
     assert np.abs(clip.pcm_16k).max() <= 1.0
     np.testing.assert_allclose(clip.pcm_48k, loud / np.abs(loud).max(), atol=1e-5)
+
+
+@pytest.mark.parametrize("spike", [3.0, 1e9, -1e6])
+def test_one_spike_does_not_silence_a_clip(tmp_path: Path, spike: float, caplog: pytest.LogCaptureFixture) -> None:
+    voice = chirp(0.5, 48_000)
+    broken = voice.copy()
+    broken[9000] = spike
+    path = write_sound(tmp_path / "a.wav", broken, 48_000, "pcm_f32le")
+    clip = read_audio(path)
+    assert np.flatnonzero(np.abs(clip.pcm_48k - voice) > 1e-5).tolist() == [9000]
+    assert abs(clip.pcm_48k[9000]) == 1.0
+    assert "far louder than all others" in caplog.text
+    sound = read_sound(path) / 32768
+    meant = read_sound(write_sound(tmp_path / "b.wav", voice, 48_000, "pcm_f32le")) / 32768
+    assert np.flatnonzero(np.abs(sound - meant) > 0.02).tolist() in ([2999, 3000, 3001], [3000])
+
+
+def test_a_shout_in_a_quiet_recording_is_no_spike(tmp_path: Path) -> None:
+    voice = 0.2 * chirp(4.0, 16_000)
+    voice[30_000:32_000] *= 40
+    clip = read_audio(write_sound(tmp_path / "a.wav", voice, 16_000, "pcm_f32le"))
+    np.testing.assert_allclose(clip.pcm_16k[1000:60_000], voice[1000:60_000] / np.abs(voice).max(), atol=0.02)
+
+
+def _channels(path: Path, pcm: np.ndarray, channels: int, width: int = 2, tag: int = 1) -> Path:
+    """A WAV file with the same sound, (n,) integers, in every channel; `tag` 1 says that it is PCM."""
+    data = np.repeat(pcm, channels).tobytes()
+    form = struct.pack("<HHIIHH", tag, channels, 16_000, 16_000 * channels * width, channels * width, 8 * width)
+    chunks = b"WAVEfmt " + struct.pack("<I", len(form)) + form + b"data" + struct.pack("<I", len(data)) + data
+    return _written(path, b"RIFF" + struct.pack("<I", len(chunks)) + chunks)
+
+
+@pytest.mark.parametrize("channels", [8, 9, 32, 63, 64, 65, 128, 255])
+def test_any_number_of_channels_is_mixed(tmp_path: Path, channels: int) -> None:
+    voice = (32_000 * chirp(0.1, 16_000)).astype(np.int16)
+    clip = read_audio(_channels(tmp_path / "a.wav", voice, channels))
+    np.testing.assert_allclose(clip.pcm_16k[100:-100], voice[100:-100] / 32_768, atol=0.01)
+    assert len(read_sound(tmp_path / "a.wav")) == 1600
+
+
+def test_many_channels_of_bytes_are_mixed_about_their_middle(tmp_path: Path) -> None:
+    clip = read_audio(_channels(tmp_path / "a.wav", np.full(1600, 192, np.uint8), 12, width=1))
+    assert clip.pcm_16k[400:1200] == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_codec_without_a_decoder_is_named(tmp_path: Path) -> None:
+    path = write_sound(tmp_path / "a.m4a", chirp(0.5, 16_000), 16_000, "alac")
+    path.write_bytes(path.read_bytes().replace(b"alac", b"wxyz", 1))
+    with pytest.raises(AudioError, match=r"in codec unknown \(wxyz / 0x7A797877\), for which there is no decoder"):
+        read_audio(path)
+
+
+def test_never_more_packets_are_damaged_than_there_are(tmp_path: Path) -> None:
+    path = _channels(tmp_path / "a.wav", np.zeros(4000, np.int16), 0)
+    path.write_bytes(path.read_bytes()[:44] + bytes(8000))
+    with pytest.raises(AudioError, match=r"(\d+) of \1 packets .*pcm_s16le.*no channels, or more than 512"):
+        read_audio(path)
+
+
+def test_the_better_of_two_tracks_is_read_and_one_without_a_decoder_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "a.mka"
+    with av.open(str(path), "w") as container:
+        tracks = [container.add_stream(codec, rate=16_000, layout="mono") for codec in ("flac", "pcm_s16le")]
+        for track, level in zip(tracks, (0.1, 0.4), strict=True):
+            pcm = np.full((1, 1600), round(32_768 * level), np.int16)
+            frame = av.AudioFrame.from_ndarray(pcm, format="s16", layout="mono")
+            frame.sample_rate, frame.pts = 16_000, 0
+            container.mux(track.encode(frame))
+            container.mux(track.encode(None))
+    path.write_bytes(path.read_bytes().replace(b"A_FLAC", b"A_WXYZ"))
+    assert read_audio(path).pcm_16k[800] == pytest.approx(0.4, abs=0.01)
+
+
+@pytest.mark.parametrize("before", [b"<html>not found</html>" * 20, bytes(5000)])
+def test_what_stands_before_an_mp3_is_passed_over(tmp_path: Path, before: bytes) -> None:
+    path = write_sound(tmp_path / "a.mp3", chirp(1.0, 16_000), 16_000, "libmp3lame")
+    path.write_bytes(before + path.read_bytes())
+    assert read_audio(path).seconds == pytest.approx(1.0, abs=0.15)
+
+
+@pytest.mark.parametrize("promised", [0, 10, 0x7FFFFFFF, 0xFFFFFFFF])
+def test_a_wav_whose_header_was_never_finished_is_read_whole(tmp_path: Path, promised: int) -> None:
+    path = write_sound(tmp_path / "a.wav", chirp(1.0, 16_000), 16_000)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"data") + 4
+    data[at : at + 4] = promised.to_bytes(4, "little")
+    path.write_bytes(data)
+    assert read_audio(path).seconds == pytest.approx(1.0, abs=0.01)
 
 
 def test_a_track_that_changes_its_rate_half_way_is_read_to_the_end(tmp_path: Path) -> None:
@@ -180,6 +271,11 @@ def _folder(path: Path) -> Path:
     return path
 
 
+def _pipe(path: Path) -> Path:
+    os.mkfifo(path)
+    return path
+
+
 def _no_samples(path: Path) -> Path:
     with wave.open(str(path), "wb") as sound:
         sound.setparams((1, 2, 16_000, 0, "NONE", ""))
@@ -192,15 +288,25 @@ def _headless_mp4(path: Path) -> Path:
     return _written(path, path.read_bytes()[:3000])
 
 
+_PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nb.wav\n"  # it does not end: more may be added later
+_SESSION = b"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 5004 RTP/AVP 0\n"
 UNUSABLE: dict[str, tuple[Callable[[Path], Path], str]] = {
-    "missing": (lambda d: d / "no.wav", "there is no file"),
+    "missing": (lambda d: d / "no.wav", "is not there"),
     "folder": (lambda d: _folder(d / "dir.wav"), "is a folder"),
     "empty": (lambda d: _written(d / "a.wav", b""), "0 bytes"),
-    "text": (lambda d: _written(d / "a.wav", b"these are words, not sounds\n" * 50), "cannot read sound"),
+    "text": (lambda d: _written(d / "a.wav", b"these are words, not sounds\n" * 50), "cannot be decoded"),
     "noise": (lambda d: _written(d / "a.mp3", np.random.default_rng(5).bytes(30_000)), "a.mp3"),
+    "pipe": (lambda d: _pipe(d / "a.wav"), "no plain file"),
+    "device": (lambda d: Path("/dev/zero"), "no plain file"),
+    "address": (lambda d: Path("http://127.0.0.1:9/a.wav"), "is not there; of an address, download it first"),
+    "playlist": (lambda d: _written(d / "a.m3u8", _PLAYLIST), "no format of sound or video"),
+    "playlist by another name": (lambda d: _written(d / "a.wav", _PLAYLIST), "cannot be decoded|no format"),
+    "list": (lambda d: _written(d / "a.txt", b"ffconcat version 1.0\nfile 'b.wav'\n"), "no format of sound or video"),
+    "session": (lambda d: _written(d / "a.sdp", _SESSION), "no format of sound or video"),
+    "picture": (lambda d: _written(d / "a.mp3", b"\x89PNG\r\n\x1a\n" + bytes(600)), "no format|cannot be decoded"),
     "no track": (lambda d: _picture_only(d / "v.mp4"), "no sound track"),
     "no samples": (lambda d: _no_samples(d / "a.wav"), "is empty"),
-    "no index": (lambda d: _headless_mp4(d / "a.m4a"), "cannot read sound"),
+    "no index": (lambda d: _headless_mp4(d / "a.m4a"), "cannot be decoded"),
 }
 
 

@@ -24,6 +24,7 @@ DISTRIBUTION_OF = {
     "cuda": "cuda-bindings",
     "cv2": "opencv-contrib-python",
     "hibari": "hibari-tts",
+    "pi_heif": "pi-heif",
     "pyaudio": "pyaudio",
 }
 # Used without an `import`: programs that scripts and tests start, plugins, and what others import without saying so.

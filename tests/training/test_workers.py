@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from s2v.errors import DataError
+from s2v.files import written_whole
 from s2v.training.workers import worker_pool
 
 
@@ -64,3 +65,25 @@ def _runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def _write_slowly(path: Path) -> None:
+    with written_whole(path) as beside:
+        beside.write_text("half")
+        time.sleep(60)
+
+
+def test_a_worker_that_is_told_to_end_leaves_no_half_written_file(tmp_path: Path) -> None:
+    """As the pool tells them when another one has been killed, and a service manager all of a group."""
+    with pytest.raises(DataError, match="a worker was killed"), worker_pool(1) as pool:
+        worker = pool.submit(os.getpid).result()
+        job = pool.submit(_write_slowly, tmp_path / "out")
+        deadline_s = time.monotonic() + 20
+        while not list(tmp_path.iterdir()) and time.monotonic() < deadline_s:
+            time.sleep(0.02)
+        assert list(tmp_path.iterdir())
+        os.kill(worker, signal.SIGTERM)
+        with pytest.raises(SystemExit):  # the job's, handed on ...
+            job.result(20)
+        assert list(tmp_path.iterdir()) == []
+        pool.submit(time.sleep, 60).result(20)  # ... and the worker itself follows

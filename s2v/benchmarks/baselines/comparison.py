@@ -206,7 +206,7 @@ def _fastest(config: BaselinesConfig, pair: RuntimePair, notes: list[str]) -> It
     from s2v.engine.backends import open_backend
 
     try:
-        backend = open_backend(config.model, "auto")
+        backend = open_backend(config.model, "auto", fastest=True)
     except BackendError as error:
         notes.append(f"no faster runtime of ours: {error}")
         yield ()

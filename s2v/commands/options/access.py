@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from s2v.errors import StreamError
+from s2v.logs import tell
 
 if TYPE_CHECKING:
     import ssl
@@ -89,4 +90,4 @@ def ice_servers_of(args: argparse.Namespace) -> tuple[IceServer, ...]:
 
 
 def _warn(line: str) -> None:
-    print(f"s2v: {line}", file=sys.stderr)
+    tell(logging.WARNING, line)

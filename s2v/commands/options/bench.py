@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+
+from s2v.logs import tell
 
 if TYPE_CHECKING:
     Kinds = argparse._SubParsersAction[argparse.ArgumentParser]  # argparse has no public name for it
@@ -67,7 +70,7 @@ class _Lines:
         self.n += n
 
     def set_description(self, text: str) -> None:
-        print(f"s2v: {text}", file=sys.stderr)
+        tell(logging.INFO, text)
 
 
 def whole(what: str, lowest: int, highest: int) -> Callable[[str], int]:

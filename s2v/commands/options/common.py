@@ -5,10 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 
+from s2v.terminal import print_note, print_result
 
-def print_result(args: argparse.Namespace, text: str, values: object) -> int:
-    """Print the result, as one JSON object if that was asked for; returns the exit code 0."""
-    print(json.dumps(values) if args.json else text)
+
+def report_done(args: argparse.Namespace, text: str, values: object) -> int:
+    """Tell of what has been written, as one JSON object if that was asked for; returns the exit code 0.
+
+    Raises: OutputError, the JSON cannot be written: a program waits for it.
+    """
+    if args.json:
+        print_result(json.dumps(values))
+    else:
+        print_note(text)
     return 0
 
 

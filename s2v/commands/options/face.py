@@ -21,7 +21,11 @@ MOODS = ("neutral", "friendly", "serious")
 def add_face_options(parser: argparse.ArgumentParser, max_side_px: int) -> None:
     """Whose face, and what draws it: the same for all commands that show one."""
     parser.add_argument(
-        "--face", type=Path, default=BUNDLED_FACE, metavar="PHOTO", help="jpg, png or webp (default: a bundled one)"
+        "--face",
+        type=Path,
+        default=BUNDLED_FACE,
+        metavar="PHOTO",
+        help="jpg, png, webp, avif, heic, gif or bmp; transparent parts become white (default: a bundled one)",
     )
     parser.add_argument(
         "--max-side",
@@ -37,7 +41,8 @@ def add_face_options(parser: argparse.ArgumentParser, max_side_px: int) -> None:
         default="auto",
         metavar="NAME",
         help="runs the model: auto (default: tensorrt or torch-cuda on an NVIDIA GPU, else openvino or onnxruntime), "
-        "one of these, torch-cpu, torch-cuda-fp32, torch-cuda-compiled",
+        "one of these, torch-cpu, torch-cuda-fp32, torch-cuda-compiled; openvino draws files in float32, the same each "
+        "time, and calls in what is faster here: openvino-f32 or openvino-bf16 for one of the two everywhere",
     )
     parser.add_argument(
         "--compose",

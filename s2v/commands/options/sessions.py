@@ -53,13 +53,13 @@ def open_served_faces(args: argparse.Namespace, shared: bool) -> Iterator[Served
     Args: shared: every caller sees this one face, drawn once.
     Raises: S2vError, photo, model, runtime or gallery cannot be used.
     """
-    from s2v.engine.face.photo import load_photo
+    from s2v.engine.face.photo import load_picture
     from s2v.streaming.render.client import RenderClient
     from s2v.streaming.server.capacity import measure
     from s2v.streaming.server.face_store import FaceOptions, UploadLimits
     from s2v.streaming.server.gallery import photos_of
 
-    photo = load_photo(args.face, args.max_side)  # a wrong path is told before a runtime is opened
+    photo = load_picture(args.face)  # a wrong path is told before a runtime is opened
     gallery = photos_of(args.faces) if args.faces is not None else []
     renderer = RenderClient(avatar_options(args))
     try:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from s2v.commands.options.face import refuse_without_idle
 from s2v.errors import StreamError
+from s2v.terminal import print_result
 
 if TYPE_CHECKING:
     from s2v.streaming.broadcast.broadcast import BroadcastSource
@@ -73,9 +74,9 @@ def print_microphones(as_json: bool) -> int:
 
     microphones = list_microphones()
     if as_json:
-        print(json.dumps({"microphones": [asdict(microphone) for microphone in microphones]}))
+        print_result(json.dumps({"microphones": [asdict(microphone) for microphone in microphones]}))
     else:
-        print(_table(microphones))
+        print_result(_table(microphones))
     return 0
 
 

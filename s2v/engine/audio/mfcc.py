@@ -28,25 +28,28 @@ FRAME_ENERGY_FLOOR = 1e-7
 # which takes some 10 dB off speech: speech at -60 dBFS (power 1e-6) has 79.5 * 1e-7 = 8e-6.
 COUNTS_ABOVE_LOG_ENERGY = math.log(8e-6)
 
+LOUDEST = 8.0  # times full scale: a shout into a microphone that was set too high, but no sound is louder
 PRIOR_WEIGHT_S = 1.0  # the prior mean counts like this much audio already heard
 BLOCK_COLUMNS = 512  # bounds the memory of long files (about 4 MB of spectrum)
 
 
 def as_mono(pcm: npt.ArrayLike) -> Float32:
-    """Check samples and return them as float32, shape (n,); no copy if they are that already.
+    """Check samples and return them as float32, shape (n,); no copy if they are that already, and all are sound.
 
-    Raises: AudioError, not one-dimensional, not floating point, or NaN or infinity among them.
+    One wrong sample must not end a stream or be heard for seconds: NaN and infinity become silence, and what is beyond
+    LOUDEST is cut off. All sound that an engine, its behaviour or training hears comes through here.
+
+    Raises: AudioError, not one-dimensional, or not floating point.
     """
     samples = np.asarray(pcm)
     if samples.ndim != 1:
         raise AudioError(f"audio has shape {samples.shape}; wanted (n,): mix the channels to mono first")
     if not np.issubdtype(samples.dtype, np.floating):
         raise AudioError(f"audio is {samples.dtype}; wanted float32 in [-1, 1]: divide 16-bit samples by 32768")
-    with np.errstate(over="ignore"):  # too large for float32 becomes infinity, refused below
+    with np.errstate(over="ignore"):  # too large for float32 becomes infinity
         samples = samples.astype(np.float32, copy=False)
-    if not np.isfinite(samples).all():
-        bad = int(np.argmin(np.isfinite(samples)))
-        raise AudioError(f"audio sample {bad} is {samples[bad]}; wanted finite values in [-1, 1]: repair the recording")
+    if not (np.abs(samples) <= LOUDEST).all():  # NaN is not, either
+        samples = np.clip(np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0), -LOUDEST, LOUDEST)
     return samples
 
 

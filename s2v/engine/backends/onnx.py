@@ -9,7 +9,8 @@ import onnxruntime
 from s2v.engine.backends.base import Backend, Tensors
 from s2v.engine.backends.graphs import GraphBackend, Shape, one_line
 from s2v.engine.backends.model_file import ModelFile
-from s2v.errors import ModelError
+from s2v.errors import BackendError, ModelError
+from s2v.loading import unloadable
 
 
 class OnnxRuntimeGraph:
@@ -41,5 +42,7 @@ def open_model(model: ModelFile, threads: int) -> Backend:
         face = None if model.face_graph is None else OnnxRuntimeGraph(model.face_graph, threads)
         frame = OnnxRuntimeGraph(model.frame_graph, threads)
     except Exception as error:  # its exceptions share no public base
+        if (unloaded := unloadable(error)) is not None:  # a plugin of its own that needs what the system lacks
+            raise BackendError(": ".join(unloaded)) from error
         raise ModelError(f"onnxruntime cannot load {model.path}: {one_line(error)}") from error
     return GraphBackend("onnxruntime-cpu", model, face, frame)

@@ -24,8 +24,10 @@ STRENGTH_POWER = 0.5
 GESTURES, GESTURE_SHARES = ("nod", "raise", "turn", "tilt"), (0.60, 0.15, 0.14, 0.11)
 RAISE_SIZE, TURN_SIZE, TILT_SIZE = 0.8, 0.9, 0.45  # of what a nod would be
 SHAKE_SHARE, SHAKE_BACK = 0.5, 0.6  # of the turns, and how far past the middle
-BESIDE_NOD = np.array([0.35, 0.2])  # degrees of yaw and roll at most that go with a degree of nod, either way
+BESIDE_NOD = np.array([0.5, 0.45])  # degrees of yaw and roll at most that go with a degree of nod, either way
 LOUD_PITCH_DEGREES, LOUD_Y_UNITS, LOUD_LEAN = 3.5, 0.13, 0.010  # at a loudness of 1
+# Degrees of yaw and roll at most at a loudness of 1, either way, another for each phrase: no held posture is rigid.
+LOUD_SIDES = np.array([2.4, 1.8])
 NOD_Y_UNITS = 0.018  # a nodding head sinks, per degree
 _UNITS = np.array([1.0, 1.0, np.pi / 180, np.pi / 180, np.pi / 180, 1.0])
 
@@ -37,6 +39,7 @@ class HeadGestures:
         self._random = random
         self._postures = Postures(random)
         self._nods, self._turns, self._tilts = Pulses(), Pulses(), Pulses()
+        self._loud_sides = np.zeros(2)
         self._targets = np.zeros(len(AXES) + 4)
         self.turned = False  # a large step of the posture begins in this tick
 
@@ -53,6 +56,9 @@ class HeadGestures:
         targets = self._targets
         targets[:6] = posture
         targets[6:9] = [pulses.at(now.time_s) for pulses in (self._nods, self._turns, self._tilts)]
+        if now.phrase.begins:
+            self._loud_sides = LOUD_SIDES * self._random.uniform(-1, 1, 2)
+        targets[7:9] += now.sound.loudness * self._loud_sides
         targets[9] = now.sound.loudness
         return targets
 

@@ -12,17 +12,17 @@ from s2v.engine.behaviour.hearing.conversation import Moment
 from s2v.engine.behaviour.hearing.phrases import ENDS_AFTER_S
 from s2v.engine.behaviour.pulses import Pulse
 
-AT_PAUSE_SHARE, AT_LOW_SHARE = 0.65, 0.35
+AT_PAUSE_SHARE, AT_LOW_SHARE = 0.8, 0.5
 AFTER_PAUSE_S = 0.3, 0.8  # from the other's last sound to the nod
 AFTER_LOW_S = 0.6, 0.8
 MIN_SPOKEN_S = 0.7  # by the other, before a nod says anything
-APART_S = 2.2
-NOD_DEGREES = 2.6, 4.4
+APART_S = 1.8
+NOD_DEGREES = 4.5, 8.0  # of the target: springs reach half of it
 NOD_S = 0.13
 REPEAT_AFTER_S = 0.36  # most nods of a listener come in twos or threes, each smaller
 REPEATS = (0.35, 0.45, 0.20)  # share of one, two, three
 SMALLER = 0.65
-BROW_SHARE = 0.25  # of the nods come with lifted brows
+BROW_SHARE = 0.30  # of the nods come with lifted brows
 BROW_UNITS, BROW_S = 0.022, 0.7
 
 

@@ -43,7 +43,7 @@ class Steps:
 
 STEPS: dict[Role, Steps] = {
     "talking": Steps(1.0, (0.65, 2.2), (0.02, 0.10)),
-    "listening": Steps(0.35, (2.5, 6.0), (0.3, 0.8)),
+    "listening": Steps(0.45, (1.8, 5.0), (0.25, 0.7)),
     "idle": Steps(0.35, (2.5, 7.0), (0.5, 1.4)),
 }
 LISTENING_LEAN = 0.010  # a listener comes a little nearer

@@ -19,6 +19,7 @@ from s2v.engine.compositor.upper_face.expression_room import ExpressionRoom, exp
 from s2v.engine.compositor.upper_face.expression_tables import ExpressionTables, expression_tables
 from s2v.engine.compositor.upper_face.eye_tables import EyeTables, eye_tables
 from s2v.engine.compositor.upper_face.glasses import glasses_share
+from s2v.engine.compositor.upper_face.sunglasses import dark_lenses
 from s2v.engine.compositor.warp_tables import WarpTables, warp_tables
 from s2v.engine.face.articulation import ArticulationTables, articulation_tables
 from s2v.engine.face.drawn_motion import drawn_moves
@@ -88,11 +89,12 @@ def face_layers(face: EnrolledFace, photo: Image, moving: bool) -> Layers:
 
 def moving_tables(face: EnrolledFace, cut: Layers) -> MovingTables:
     """Those of a face, whatever its network. Args: cut: of `face_layers`, moving."""
-    glasses = glasses_share(face)
+    hidden = dark_lenses(face)
+    glasses = 1.0 if hidden else glasses_share(face)
     head = head_tables(cut, face.landmarks, face.pose, face.plane, lower_face_box(face), glasses)
     return MovingTables(
         head=head,
-        eyes=eye_tables(cut.at_rest, face.landmarks, pad_px=head.apart_px),
+        eyes=() if hidden else eye_tables(cut.at_rest, face.landmarks, pad_px=head.apart_px, glasses=glasses),
         expression=expression_tables(face, pad_px=head.apart_px),
         room=expression_room(face.canonical, glasses),
     )

@@ -1,7 +1,4 @@
-"""Enrolment: everything about a photo that a frame will need, computed once.
-
-The only module that knows mediapipe.
-"""
+"""Enrolment: everything about a photo that a frame will need, computed once."""
 
 from __future__ import annotations
 
@@ -12,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.engine.face.background import Background
-from s2v.engine.face.detection import detect_faces
+from s2v.engine.face.covered_mouth import is_mouth_covered
+from s2v.engine.face.detection import FaceDetector, open_detector
+from s2v.engine.face.face_search import find_faces, landmarks_on
 from s2v.engine.face.geometry import FACE_OVAL, N_MESH, FacePlane, Points, Pose, head_pose
-from s2v.engine.face.photo import Image
+from s2v.engine.face.photo import MAX_SIDE_PX, Image, Picture, fit_photo, flattened
 from s2v.engine.face.rest_pose import rest_displacement
 from s2v.errors import FaceError, SeveralFacesError
 from s2v.spec import LipSyncSpec
@@ -23,6 +22,8 @@ MIN_EYE_DISTANCE_PX = 36
 MAX_YAW_DEGREES = 30.0
 MAX_PITCH_DEGREES = 30.0
 _MOUTH_DEPTH = -0.2  # face units: the lips are that much nearer to the camera than the eyes
+_CUT_UNITS = 4.0  # face units to each side that are kept where a face would be too small on the whole photo
+_MOST_TRANSPARENT = 0.02  # of a face's pixels
 
 
 @dataclass(frozen=True)
@@ -39,16 +40,49 @@ class EnrolledFace:
     background: Background | None = None  # what is shown behind the person; None: what is there on the photo
 
 
-def enrol(photo: Image, spec: LipSyncSpec, face_index: int | None = None) -> EnrolledFace:
+def enrol(
+    picture: Picture, spec: LipSyncSpec, face_index: int | None = None, max_side_px: int = MAX_SIDE_PX
+) -> EnrolledFace:
     """Find the face on a photo and prepare it.
 
+    The photo is set upright by quarter turns, scaled down to `max_side_px`, and where the face would be too small
+    then, cut to its surroundings before. White shows where it is transparent.
+
     Args:
-        photo: (h, w, 3) uint8 BGR, as `load_photo` returns it.
+        picture: (h, w, 3) uint8 BGR, or (h, w, 4) with alpha, as `load_picture` returns it.
         spec: of the model that will drive it.
         face_index: which face to take, counted from the left, when there are several.
-    Raises: NoFaceError; SeveralFacesError; FaceError: too small, cut off, turned away.
+    Raises: NoFaceError; SeveralFacesError; FaceError: too small, cut off, turned away, transparent, covered.
     """
-    faces = detect_faces(photo)
+    with open_detector() as detector:
+        photo, landmarks = _prepared(picture, face_index, max_side_px, detector)
+    return face_from_landmarks(photo, landmarks, spec)
+
+
+def prepared_photo(
+    picture: Picture, face_index: int | None = None, max_side_px: int = MAX_SIDE_PX
+) -> tuple[Image, Points]:
+    """The photo of `EnrolledFace` and its landmarks, (478, 3) in pixels: see `enrol`, which raises the same."""
+    with open_detector() as detector:
+        return _prepared(picture, face_index, max_side_px, detector)
+
+
+def _prepared(
+    picture: Picture, face_index: int | None, max_side_px: int, detector: FaceDetector
+) -> tuple[Image, Points]:
+    whole = flattened(picture)
+    known = _chosen(find_faces(whole, detector), face_index)
+    _refuse_transparent(picture, known)
+    photo, known = _upright(whole, known)
+    photo, known = _cut_to_face(photo, known, max_side_px)
+    large, photo = photo, fit_photo(photo, max_side_px)
+    known = known * min(1.0, max_side_px / max(large.shape[:2]))
+    landmarks = landmarks_on(photo, known, detector)
+    _refuse_unusable(photo, landmarks, head_pose(landmarks))
+    return photo, landmarks
+
+
+def _chosen(faces: list[Points], face_index: int | None) -> Points:
     if face_index is not None and not 0 <= face_index < len(faces):
         raise FaceError(f"--face-index {face_index}: the photo has {len(faces)} face(s), counted from 0 at the left")
     if face_index is None and len(faces) > 1:
@@ -56,9 +90,37 @@ def enrol(photo: Image, spec: LipSyncSpec, face_index: int | None = None) -> Enr
         raise SeveralFacesError(
             f"{len(faces)} faces on the photo: pass --face-index 0..{last} (0 is the leftmost)", len(faces)
         )
-    landmarks = faces[face_index or 0]
-    _refuse_unusable(photo, landmarks, head_pose(landmarks))
-    return face_from_landmarks(photo, landmarks, spec)
+    return faces[face_index or 0]
+
+
+def _upright(photo: Image, landmarks: Points) -> tuple[Image, Points]:
+    """Both in as many quarter turns as set the face upright within 45 degrees."""
+    for _ in range(round(head_pose(landmarks).roll_degrees / 90) % 4):  # counter-clockwise
+        x, y, z = landmarks.T
+        photo, landmarks = np.rot90(photo), np.stack([y, photo.shape[1] - x, z], axis=1)
+    return np.ascontiguousarray(photo), landmarks
+
+
+def _cut_to_face(photo: Image, landmarks: Points, max_side_px: int) -> tuple[Image, Points]:
+    """Both, cut to the face's surroundings if the face is sharp enough there and not on the whole photo scaled down."""
+    pose = head_pose(landmarks)
+    scaled_px = pose.unit_px * min(1.0, max_side_px / max(photo.shape[:2]))
+    if scaled_px >= MIN_EYE_DISTANCE_PX or pose.unit_px < MIN_EYE_DISTANCE_PX:
+        return photo, landmarks
+    middle, reach = landmarks[:, :2].mean(0), _CUT_UNITS * pose.unit_px
+    left, top = np.maximum(middle - reach, 0).astype(int)
+    right, bottom = np.ceil(middle + reach).astype(int)  # past the picture's edge, slicing stops there
+    return photo[top:bottom, left:right], landmarks - np.array([left, top, 0.0])
+
+
+def _refuse_transparent(picture: Picture, landmarks: Points) -> None:
+    """Raises: FaceError, some of the face is not there."""
+    if picture.shape[2] == 3:
+        return
+    inside = np.zeros(picture.shape[:2], np.uint8)
+    cv2.fillConvexPoly(inside, cv2.convexHull(np.round(landmarks[:N_MESH, :2]).astype(np.int32)), 1)
+    if (picture[inside > 0, 3] < 128).mean() > _MOST_TRANSPARENT:
+        raise FaceError("the face itself is transparent on the photo: use one that shows all of it")
 
 
 def face_from_landmarks(photo: Image, landmarks: Points, spec: LipSyncSpec) -> EnrolledFace:
@@ -119,3 +181,5 @@ def _refuse_unusable(photo: Image, landmarks: Points, pose: Pose) -> None:
     margin = 0.06 * pose.unit_px
     if (oval < -margin).any() or (oval > np.array([width, height]) + margin).any():
         raise FaceError("the face is cut off by the edge of the photo: use one that shows the whole face and chin")
+    if is_mouth_covered(photo, landmarks):
+        raise FaceError("something is before the mouth (a mask, a hand, a microphone): use a photo that shows the lips")

@@ -105,6 +105,12 @@ class Pose:
         forward = self.rotation.T @ np.array([0.0, 0.0, -1.0])
         return float(np.degrees(np.arctan2(forward[1], np.hypot(forward[0], forward[2]))))
 
+    @property
+    def roll_degrees(self) -> float:
+        """How far the head lies over on the picture: 0 is upright, positive clockwise, -180 to 180."""
+        down = self.rotation.T @ np.array([0.0, 1.0, 0.0])
+        return float(np.degrees(np.arctan2(-down[0], down[1])))
+
 
 def head_pose(landmarks: Points) -> Pose:
     """Pose of a head from its rigid points.

@@ -3,50 +3,126 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import stat
+import subprocess
+import sys
+import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.engine.face.picture_size import picture_size
 from s2v.errors import FaceError
 
+if TYPE_CHECKING:
+    import PIL.Image
+
 Image = NDArray[np.uint8]  # (h, w, 3) BGR
+Picture = NDArray[np.uint8]  # (h, w, 3) BGR, or (h, w, 4) with alpha where some of it is transparent
 
 MAX_SIDE_PX = 1080
 MAX_FILE_BYTES = 64 * 2**20
 MAX_PIXELS = 80_000_000
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic", ".heif", ".gif", ".bmp")
+PHOTO_KINDS = "a jpg, png, webp, avif, heic, gif or bmp"
+BEHIND_TRANSPARENT = 255  # white: what a page shows it on
+
+_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP")  # by Pillow's names
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_HEIF_WITHIN_S = 30.0
+# From stdin to stdout: "width height mode bytes-of-profile", the profile, and the pixels if they are not too many.
+_UNPACK_HEIF = """
+import io, sys
+from pi_heif import HeifImageFile
+image = HeifImageFile(io.BytesIO(sys.stdin.buffer.read()))
+pixels = image.tobytes() if image.width * image.height <= int(sys.argv[1]) else b""
+profile = image.info.get("icc_profile") or b""
+head = f"{image.width} {image.height} {image.mode} {len(profile)}\\n".encode()
+sys.stdout.buffer.write(head + profile + pixels)
+"""
+# What Pillow and libheif raise on a file that is cut short or has a damaged byte.
+_DAMAGE = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    LookupError,
+    TypeError,
+    EOFError,
+    ArithmeticError,
+    RuntimeError,
+    MemoryError,
+)
 
 
 def load_photo(path: Path, max_side_px: int = MAX_SIDE_PX) -> Image:
-    """Read a jpg, png or webp as BGR, upright, at most `max_side_px` on the long side, even sides.
+    """Read a picture as BGR, upright, at most `max_side_px` on the long side, even sides; white shows through it.
 
+    A photo whose face is searched is rather read by `load_picture`: scaled down, a small face is lost.
     Raises: FaceError, the file is missing, empty, not an image or absurdly large.
     """
+    return fit_photo(flattened(load_picture(path)), max_side_px)
+
+
+def load_picture(path: Path) -> Picture:
+    """Read a picture as large as it is, upright; of one that moves the first frame. Raises: as `load_photo`."""
+    return decode_picture(read_photo(path), str(path))
+
+
+def read_photo(path: Path) -> bytes:
+    """The bytes of a photo's file. Raises: FaceError, the file is missing or absurdly large."""
     try:
-        size_bytes = path.stat().st_size
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe may never begin, a device never end
+            raise FaceError(f"{path} is a folder, a pipe or a device and no file: give a jpg, png or webp")
+        size_bytes = status.st_size
         if size_bytes > MAX_FILE_BYTES:
             limit = MAX_FILE_BYTES >> 20
             raise FaceError(f"{path} has {size_bytes >> 20} MiB; a photo may have {limit}: scale it down first")
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise FaceError(f"cannot read the photo {path}: {error.strerror or error}; check the path") from None
-    return decode_photo(data, str(path), max_side_px)
 
 
 def decode_photo(data: bytes, name: str = "the photo", max_side_px: int = MAX_SIDE_PX) -> Image:
     """Like `load_photo`, from bytes."""
-    size = picture_size(data)
-    if size and size[0] * size[1] > MAX_PIXELS:  # told before unpacking, which can take gigabytes
-        raise FaceError(f"{name} has {size[0]}x{size[1]} px; scale it below {MAX_PIXELS // 10**6} MP")
-    image = None
-    if size:
-        with contextlib.suppress(cv2.error):
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    if image is None:
-        raise FaceError(f"{name} is not an image that can be read ({len(data)} bytes): give a jpg, png or webp")
-    return fit_photo(np.asarray(image, np.uint8), max_side_px)
+    return fit_photo(flattened(decode_picture(data, name)), max_side_px)
+
+
+def decode_picture(data: bytes, name: str = "the photo") -> Picture:
+    """Like `load_picture`, from bytes."""
+    from PIL import ImageOps
+
+    try:
+        with warnings.catch_warnings(), _opened(data, name, MAX_PIXELS) as image:
+            warnings.simplefilter("ignore")  # Pillow's about damaged notes beside the pixels
+            return _pixels(_srgb(ImageOps.exif_transpose(image)))
+    except _DAMAGE:
+        raise _unreadable(data, name) from None
+
+
+def refuse_too_large(data: bytes, name: str, max_pixels: int) -> None:
+    """Raises: FaceError, the file's head says more pixels, or is none that can be read. Nothing is unpacked.
+
+    Of HEIF nothing is told.
+    """
+    if _is_heif(data):  # its head is not read here, see `_heif`
+        return
+    try:
+        _opened(data, name, max_pixels).close()
+    except _DAMAGE:
+        raise _unreadable(data, name) from None
+
+
+def flattened(picture: Picture) -> Image:
+    """The picture with white where it is transparent, (h, w, 3)."""
+    if picture.shape[2] == 3:
+        return picture
+    alpha = picture[..., 3:].astype(np.uint16)
+    shown = picture[..., :3] * alpha + np.uint16(BEHIND_TRANSPARENT) * (255 - alpha)
+    return np.asarray((shown + 127) // 255, np.uint8)
 
 
 def fit_photo(image: Image, max_side_px: int = MAX_SIDE_PX) -> Image:
@@ -65,3 +141,86 @@ def shrunk(image: Image, max_side_px: int) -> tuple[Image, float]:
         return image, scale
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8), scale
+
+
+def _unreadable(data: bytes, name: str) -> FaceError:
+    return FaceError(f"{name} is not an image that can be read ({len(data)} bytes): give {PHOTO_KINDS}")
+
+
+def _opened(data: bytes, name: str, max_pixels: int) -> PIL.Image.Image:
+    """The picture of a file, of which nothing but the head is unpacked. Raises: FaceError, it has too many pixels."""
+    import PIL.Image
+
+    try:
+        image = _image_file(data)
+    except PIL.Image.DecompressionBombError:  # it does not say how many they are
+        raise FaceError(f"{name} is far too large; scale it below {max_pixels // 10**6} MP") from None
+    if image.width * image.height > max_pixels:
+        raise FaceError(f"{name} has {image.width}x{image.height} px; scale it below {max_pixels // 10**6} MP")
+    return image
+
+
+def _image_file(data: bytes) -> PIL.Image.Image:
+    import PIL.Image
+
+    if _is_heif(data):
+        return _heif(data)
+    with warnings.catch_warnings():  # Pillow's own limit is a setting of the whole process
+        warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
+        return PIL.Image.open(io.BytesIO(data), formats=_FORMATS)
+
+
+def _heif(data: bytes) -> PIL.Image.Image:
+    """Unpacked by a process of its own: a damaged file can end libheif's. Raises: OSError, it cannot be read."""
+    import pi_heif  # noqa: F401 - told here if it is missing
+    import PIL.Image
+
+    command = [sys.executable, "-c", _UNPACK_HEIF, str(MAX_PIXELS)]
+    try:
+        done = subprocess.run(command, input=data, capture_output=True, timeout=_HEIF_WITHIN_S, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise OSError(str(error)) from None
+    head, _, rest = done.stdout.partition(b"\n")
+    if done.returncode != 0 or not head:
+        raise OSError(f"libheif ended with {done.returncode}")
+    width, height, mode, profile_bytes = head.decode().split()
+    size, profile, pixels = (int(width), int(height)), rest[: int(profile_bytes)], rest[int(profile_bytes) :]
+    if not pixels:
+        raise FaceError(f"the photo has {width}x{height} px; scale it below {MAX_PIXELS // 10**6} MP")
+    image = PIL.Image.frombytes(mode, size, pixels)
+    image.info["icc_profile"] = profile
+    return image
+
+
+def _is_heif(data: bytes) -> bool:
+    """Whether this is HEIF with HEVC in it, as phones write it, by the file's brands. Source: ISO 14496-12, 4.3."""
+    length = min(int.from_bytes(data[:4], "big"), 256)
+    brands = data[8:length]
+    return data[4:8] == b"ftyp" and b"avif" not in brands and any(brand in brands for brand in _HEIF_BRANDS)
+
+
+def _srgb(image: PIL.Image.Image) -> PIL.Image.Image:
+    """The picture in the colours of the web, where it says that it has others; else as it is."""
+    from PIL import ImageCms
+
+    profile = image.info.get("icc_profile")
+    if not profile or image.mode not in ("RGB", "RGBA"):
+        return image
+    with contextlib.suppress(ImageCms.PyCMSError, OSError):  # a damaged profile says nothing
+        theirs, ours = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
+        if "sRGB" not in ImageCms.getProfileDescription(theirs):
+            return ImageCms.profileToProfile(image, theirs, ours) or image
+    return image
+
+
+def _pixels(image: PIL.Image.Image) -> Picture:
+    """BGR; with alpha if some pixel is not wholly opaque."""
+    if image.mode.startswith("I"):  # grey of 16 bits, which Pillow would clip
+        grey = (np.asarray(image, np.uint32) >> 8).clip(0, 255).astype(np.uint8)
+        return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), np.uint8)
+    if image.has_transparency_data:
+        rgba = np.asarray(image.convert("RGBA"), np.uint8)
+        if rgba[..., 3].min() < 255:
+            return np.asarray(cv2.cvtColor(rgba, cv2.COLOR_RGBA2BGRA), np.uint8)
+    rgb = np.asarray(image.convert("RGB"), np.uint8)
+    return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), np.uint8)

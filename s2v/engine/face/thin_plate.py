@@ -21,9 +21,18 @@ def bent_plate(places: Points, points: Points) -> Points:
 
 def smoothing_plate(points: Points, stiffness: float) -> Points:
     """(n + 3, n) from values at n points to the weights of the smoothing plate through them, for `bent_plate`."""
+    return np.asarray(np.linalg.inv(_system(points, stiffness))[:, : len(points)], np.float64)
+
+
+def smoothing_weights(points: Points, values: Points, stiffness: float) -> Points:
+    """(n + 3,) `smoothing_plate` times values (n,), in a third of the time."""
+    return np.asarray(np.linalg.solve(_system(points, stiffness), np.append(values, np.zeros(3))), np.float64)
+
+
+def _system(points: Points, stiffness: float) -> Points:
     n = len(points)
     system = np.zeros((n + 3, n + 3))
     system[:n] = bent_plate(points, points)
     system[n:, :n] = system[:n, n:].T
     system[np.arange(n), np.arange(n)] += stiffness
-    return np.asarray(np.linalg.inv(system)[:, :n], np.float64)
+    return system

@@ -17,6 +17,7 @@ from aiortc import MediaStreamError, MediaStreamTrack
 from av import AudioFrame, VideoFrame
 
 from s2v.errors import S2vError, StreamError
+from s2v.logs import in_session
 from s2v.streaming.broadcast.subscribers import (
     WAITING_FRAMES,
     WAITING_PACKETS,
@@ -68,7 +69,8 @@ class BroadcastSession:
     def start(self) -> asyncio.Task[None]:
         """Begin to play, once; returns the task that ends with it, and raises what ended it."""
         if self._life is None:
-            self._life = asyncio.create_task(self._run())
+            with in_session("shared"):
+                self._life = asyncio.create_task(self._run())
             self._life.add_done_callback(_report)
         return self._life
 
@@ -275,7 +277,8 @@ class Broadcast:
     def _current(self) -> BroadcastSession:
         if self._session is None or self._session.over:
             source = self._voice.make_source()
-            self._session = BroadcastSession(source, self._make_session(source))
+            with in_session("shared"):  # and not of the visitor with whom it begins
+                self._session = BroadcastSession(source, self._make_session(source))
             self._tell_session()
         return self._session
 

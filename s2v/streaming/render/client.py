@@ -11,15 +11,15 @@ import contextlib
 import logging
 import multiprocessing
 import secrets
-import signal
 import threading
 import time
-from collections.abc import Iterator
 from multiprocessing.connection import Client, Connection, answer_challenge, deliver_challenge
 from multiprocessing.process import BaseProcess
 
 from s2v.engine.avatar import Avatar, AvatarOptions, Photo, picture_of
 from s2v.errors import BackendError, S2vError, UnavailableError
+from s2v.interrupts import signals_wait
+from s2v.logs import log_settings
 from s2v.spec import LipSyncSpec
 from s2v.streaming.render.frame_memory import sweep
 from s2v.streaming.render.heartbeat import BEAT_S, Heartbeat
@@ -95,7 +95,7 @@ class RenderClient:
     def enrol(self, photo: Photo, name: str = "the photo", face_index: int | None = None) -> Avatar:
         """See `AvatarFactory.enrol`. Raises: BackendError, the process has ended and cannot be begun anew, too."""
         if not isinstance(photo, bytes):  # they are unpacked over there: where a decoder ends, calls here do not
-            photo = picture_of(photo, name, self._options.max_side_px)
+            photo = picture_of(photo, name)
         with self.call() as line:
             send(line, FindFace(photo, name, face_index))
             found = answer(line, FIND_WITHIN_S)
@@ -188,10 +188,9 @@ class RenderClient:
     def _start(self) -> tuple[BaseProcess, Connection, Opened]:
         context = multiprocessing.get_context("spawn")  # a fork would carry threads and locks along
         ours, theirs = context.Pipe()
-        level = logging.getLogger("s2v").getEffectiveLevel()
-        arguments = (self._options, level, self._authkey, theirs)
+        arguments = (self._options, log_settings(), self._authkey, theirs)
         process = context.Process(target=serve_renderer, args=arguments, name="s2v-render", daemon=True)
-        with self._changed, _signals_wait():
+        with self._changed, signals_wait():
             if self._closed:
                 raise BackendError("the renderer is closed: open another")
             process.start()
@@ -224,19 +223,6 @@ def _shake_hands(line: Connection, authkey: bytes) -> Connection:
         line.close()
         raise
     return line
-
-
-@contextlib.contextmanager
-def _signals_wait() -> Iterator[None]:
-    """Ctrl-C goes to a whole group: one that comes while the process begins must not end it with a traceback."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield  # what begins now inherits it
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end(process: BaseProcess, pipe: Connection) -> None:

@@ -10,7 +10,6 @@ import contextlib
 import logging
 import os
 import secrets
-import signal
 import sys
 import threading
 import time
@@ -28,7 +27,10 @@ from numpy.typing import NDArray
 from s2v.engine.avatar import CALL_PIXELS
 from s2v.engine.compositor.pixel_format import to_i420
 from s2v.errors import BackendError, S2vError
+from s2v.interrupts import ignore_ending
+from s2v.logs import LogSettings, enter_session, start_logging
 from s2v.streaming.render.heartbeat import Deadlines
+from s2v.terminal import guard_streams
 
 if TYPE_CHECKING:
     from s2v.engine.avatar import Avatar, AvatarOptions
@@ -81,6 +83,7 @@ class OpenEngine:
     avatar_id: str
     memory: str  # name of the shared memory: SLOTS frames, I420 each
     mood: Mood | None = None  # of `Avatar.engine`
+    session: str = ""  # whose lines in the log these are
 
 
 @dataclass(frozen=True)
@@ -109,12 +112,11 @@ class Drawn:
     rows: int
 
 
-def serve_renderer(options: AvatarOptions, log_level: int, authkey: bytes, pipe: Connection) -> None:
+def serve_renderer(options: AvatarOptions, logged: LogSettings, authkey: bytes, pipe: Connection) -> None:
     """Serve until the parent closes its end of the pipe. Run as the target of a process."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # they go to the whole group: the parent hangs up first
-        signal.signal(number, signal.SIG_IGN)
-    logging.basicConfig(format="s2v: %(message)s", level=logging.WARNING)
-    logging.getLogger("s2v").setLevel(log_level)
+    ignore_ending()  # signals go to the whole group: the parent hangs up first
+    guard_streams()
+    start_logging(logged)
     _give_way()
     import cv2
 
@@ -178,6 +180,7 @@ class RequestHandler:
             return FoundFace(avatar.face, avatar.still_bgr)
 
     def _serve_engine(self, line: Connection, request: OpenEngine) -> None:
+        enter_session(request.session)
         memory = SharedMemory(request.memory)
         try:
             avatar = self._avatar(line, request.avatar_id)

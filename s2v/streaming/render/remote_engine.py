@@ -18,6 +18,7 @@ from s2v.engine.face.articulation import check_articulation
 from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.lipsync import DrawnFrame
 from s2v.errors import BackendError, S2vError, UnavailableError
+from s2v.logs import session_id
 from s2v.spec import LipSyncSpec
 from s2v.streaming.render.frame_memory import reserve
 from s2v.streaming.render.process import Draw, Drawn, OpenEngine, WantsFace, slots_shape
@@ -77,7 +78,7 @@ class RemoteEngine:
             memory.unlink()
             raise
         try:
-            send(self._line, OpenEngine(avatar_id, memory.name, mood))
+            send(self._line, OpenEngine(avatar_id, memory.name, mood, session_id()))
             said = answer(self._line, OPEN_WITHIN_S)
             if isinstance(said, WantsFace):
                 send(self._line, face)

@@ -20,6 +20,7 @@ from s2v.engine.behaviour.options import USUAL as USUAL_LIVELINESS
 from s2v.engine.behaviour.options import check_mood
 from s2v.engine.face.articulation import USUAL
 from s2v.errors import S2vError, StreamError
+from s2v.logs import in_session, new_session_id
 from s2v.machine import give_memory_back
 from s2v.media.audio_file import ENGINE_HZ, PLAYBACK_HZ, AudioClip
 from s2v.streaming.broadcast.broadcast import Broadcast, BroadcastSource
@@ -130,7 +131,8 @@ class CallManager:
         )
         self._calls.add(call)  # before anything is awaited
         try:
-            answer = await call.answer(offer, voice, subscribe, options.listens)
+            with in_session(new_session_id()):
+                answer = await call.answer(offer, voice, subscribe, options.listens)
         except BaseException:
             end(call)
             raise

@@ -1,6 +1,6 @@
 """The faces over HTTP: uploading a photo, looking at it, forgetting it.
 
-POST /faces                 body: the bytes of a jpg, png or webp -> 201 {id, name, width, height}
+POST /faces                 body: the bytes of a photo -> 201 {id, name, width, height}
 GET /faces/{id}/still.jpg   the face at rest
 DELETE /faces/{id}          204
 """
@@ -18,7 +18,7 @@ from s2v.errors import FaceError, StreamError
 from s2v.streaming.server.face_store import Face, FacesFullError, FaceStore, NoUploadsError, UnknownFaceError
 
 STORE = web.AppKey("faces", FaceStore)
-PHOTO_TYPES = ("image/jpeg", "image/png", "image/webp")
+PHOTO_TYPES = tuple(f"image/{kind}" for kind in ("jpeg", "png", "webp", "avif", "heic", "heif", "gif", "bmp"))
 FORGET_EVERY_S = 15.0
 RETRY_AFTER_S = {"Retry-After": "10"}
 MAX_NAME = 40  # characters

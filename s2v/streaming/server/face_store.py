@@ -21,9 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from s2v.engine.avatar import Avatar, AvatarFactory
-from s2v.engine.face.picture_size import picture_size
+from s2v.engine.face.photo import read_photo, refuse_too_large
 from s2v.errors import FaceError, S2vError, SeveralFacesError, StreamError
-from s2v.streaming.server.gallery import read_photo
 
 log = logging.getLogger(__name__)
 
@@ -153,10 +152,7 @@ class FaceStore:
         """
         assert self.limits is not None and self._factory is not None
         self._make_room()  # before the work; and after it, for others may have come meanwhile
-        size = picture_size(data)
-        if size is not None and size[0] * size[1] > self.limits.max_px:  # told from its head, nothing is unpacked
-            most = self.limits.max_px // 10**6
-            raise FaceError(f"the photo has {size[0]}x{size[1]} px; at most {most} million are taken: scale it down")
+        refuse_too_large(data, "the photo", self.limits.max_px)
         try:
             avatar = await asyncio.get_running_loop().run_in_executor(self._thread, self._factory.enrol, data)
         except SeveralFacesError as error:

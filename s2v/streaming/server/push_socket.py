@@ -1,9 +1,9 @@
 """The WebSocket through which a program speaks with the shared face: GET /audio?rate=24000.
 
-    in   binary  16-bit little-endian mono PCM at that rate, in frames of any length, ahead of time or not
+    in   binary  16-bit little-endian mono PCM at that rate, cut anywhere, ahead of time or not
     in   text    {"type": "flush"}  the utterance is complete    {"type": "clear"}  forget what is not heard yet
-    out  text    {"type": "ready", ...}   {"type": "played", "utterance": n}   {"type": "cleared", "forgotten_ms": n}
-                 {"type": "error", "error": one line}; the connection stays
+    out  text    {"type": "ready", ...}   {"type": "played", "utterance": n, "heard_ms": n}
+                 {"type": "cleared", "forgotten_ms": n, "heard_ms": n}   {"type": "error", "error": one line}
 
 One program at a time. When it leaves, what it has sent is still said to whoever is watching.
 """
@@ -22,8 +22,9 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from numpy.typing import NDArray
 
 from s2v.errors import S2vError, StreamError
+from s2v.logs import enter_session, new_session_id
 from s2v.streaming.broadcast.broadcast import Broadcast
-from s2v.streaming.sources.push import PushSource
+from s2v.streaming.sources.push import PushSource, Said
 from s2v.streaming.sources.speech_buffer import MAX_BUFFERED_S, MAX_RATE_HZ, MIN_RATE_HZ
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ class PushSocket:
             await socket.close(code=WSCloseCode.TRY_AGAIN_LATER, message=b"taken")
             return socket
         self._socket = socket
+        enter_session(new_session_id())  # to the end of this connection
         try:
             await _Speaker(self._broadcast, socket, rate_hz).listen()
         except S2vError as error:  # an HTTP answer would be noise on a socket that has been opened
@@ -81,6 +83,7 @@ class _Speaker:
         self._socket = socket
         self._rate_hz = rate_hz
         self._flushed = 0  # utterances of this connection
+        self._half = b""  # of a sample, whose other half comes with the next frame
         self._telling: set[asyncio.Task[None]] = set()
 
     async def listen(self) -> None:
@@ -91,7 +94,8 @@ class _Speaker:
             async for message in self._socket:
                 try:
                     if message.type == WSMsgType.BINARY:
-                        (await self._source()).push(_pcm_of(message.data), self._rate_hz)
+                        pcm = self._pcm_of(message.data)
+                        (await self._source()).push(pcm, self._rate_hz)
                     elif message.type == WSMsgType.TEXT:
                         await self._obey(message.data)
                 except S2vError as error:
@@ -130,16 +134,39 @@ class _Speaker:
         end = source.flush()
         self._flushed += 1
         self._begin(self._tell_when_played(self._flushed, end))
+        if self._half:
+            self._half = b""
+            raise StreamError("the utterance ends in half a sample: send two bytes a sample; one byte was left out")
 
     def _clear(self, source: PushSource) -> None:
-        forgotten_ms = round(1000 * source.clear())
-        self._begin(self._socket.send_json({"type": "cleared", "forgotten_ms": forgotten_ms}))
+        self._half = b""
+        self._begin(self._tell_when_cleared(*source.clear()))
 
-    async def _tell_when_played(self, utterance: int, end: asyncio.Future[int]) -> None:
-        sample = await end  # cancelled by clear: then nothing is told
-        if (on := self._broadcast.on) is not None:
-            await on.session.wait_until_heard(sample)
-            await self._socket.send_json({"type": "played", "utterance": utterance})
+    async def _tell_when_played(self, utterance: int, end: asyncio.Future[Said]) -> None:
+        said = await end  # cancelled by clear: then nothing is told
+        if await self._is_heard(said):
+            await self._socket.send_json({"type": "played", "utterance": utterance, "heard_ms": _ms(said.seconds)})
+
+    async def _tell_when_cleared(self, forgotten_s: float, said: Said) -> None:
+        """When what was on its way has been heard, so that nothing which is told of later was said before."""
+        await self._is_heard(said)
+        told = {"type": "cleared", "forgotten_ms": _ms(forgotten_s), "heard_ms": _ms(said.seconds)}
+        await self._socket.send_json(told)
+
+    async def _is_heard(self, said: Said) -> bool:
+        """Wait for it; False where the broadcast has ended."""
+        if (on := self._broadcast.on) is None:
+            return False
+        if said.seconds:
+            await on.session.wait_until_heard(said.end_sample)
+        return True
+
+    def _pcm_of(self, data: bytes) -> NDArray[np.int16]:
+        """The whole samples of what has come; a frame may end in the middle of one."""
+        data = self._half + data
+        whole = len(data) // 2 * 2
+        self._half = data[whole:]
+        return np.frombuffer(data[:whole], "<i2").astype(np.int16, copy=False)
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -161,10 +188,8 @@ def _rate_of(text: str) -> int:
     return int(text)
 
 
-def _pcm_of(data: bytes) -> NDArray[np.int16]:
-    if len(data) % 2:
-        raise StreamError(f"a frame of {len(data)} bytes is no 16-bit sound: send two bytes a sample; it was left out")
-    return np.frombuffer(data, "<i2").astype(np.int16, copy=False)
+def _ms(seconds: float) -> int:
+    return round(1000 * seconds)
 
 
 def _error(text: str) -> dict[str, str]:

@@ -21,7 +21,7 @@ from s2v.streaming.webrtc.ice import offer_loopback_when_alone
 
 log = logging.getLogger(__name__)
 
-ENDING = (signal.SIGINT, signal.SIGTERM)
+ENDING = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 
 
 def run_live(
@@ -32,7 +32,7 @@ def run_live(
     tls: ssl.SSLContext | None = None,
     bound: Sequence[socket.socket] | None = None,
 ) -> signal.Signals:
-    """Serve the page and its calls until SIGINT or SIGTERM; call it from the main thread.
+    """Serve the page and its calls until SIGINT, SIGTERM or SIGHUP; call it from the main thread.
 
     Args:
         options: what is shown, and to whom; a host that other machines reach needs a token.
@@ -88,6 +88,8 @@ def _handling(signals: Sequence[signal.Signals], handle: Callable[[signal.Signal
 
     with ExitStack() as undo:
         for number in signals:
+            if number not in (signal.SIGINT, signal.SIGTERM) and signal.getsignal(number) is signal.SIG_IGN:
+                continue  # nohup
             try:
                 loop.add_signal_handler(number, handle, number)
                 undo.callback(loop.remove_signal_handler, number)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+QUIET_POWER = 1e-5  # -50 dB of full scale: the noise of a room
+
 
 @dataclass(frozen=True)
 class DueFrame:
@@ -46,6 +48,12 @@ class VoiceBuffer:
         self._data[where] = pcm[first:last]
         self._filled[where] = True
 
+    def stand_in(self, at: int, end: int) -> None:
+        """Silence from timeline sample `at` to `end` is no hole, where nothing was or will be written."""
+        first, last = max(at, self.position), min(end, self.position + self.capacity)
+        if first < last:
+            self._filled[np.arange(first, last) % self.capacity] = True
+
     def read(self, length: int) -> tuple[NDArray[np.float32], int]:
         """The next `length` samples, and how many of them are silence although the source was running."""
         end = self.position + length
@@ -59,6 +67,11 @@ class VoiceBuffer:
         self._filled[where] = False
         self.position = end
         return pcm, missing
+
+    def is_quiet(self, length: int) -> bool:
+        """Whether nothing can be heard in the next `length` samples, as far as they have come."""
+        pcm = self._data[np.arange(self.position, self.position + length) % self.capacity]
+        return float(np.mean(pcm**2)) < QUIET_POWER
 
     def skip_to(self, position: int) -> None:
         """Give up everything before `position`."""

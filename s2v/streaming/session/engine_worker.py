@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.engine.lipsync import Engine
+from s2v.logs import enter_session, session_id
 from s2v.media.audio_file import ENGINE_HZ
 from s2v.streaming.session.buffers import DueFrame
 from s2v.streaming.session.stage_times import StageTimes
@@ -89,7 +90,7 @@ class EngineWorker:
         self._times = times or StageTimes()
         self._fed: deque[tuple[int, float]] = deque(maxlen=500)  # (timeline end, moment) of the audio handed over
         self._engine: Engine | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="s2v-engine")
+        self._thread = ThreadPoolExecutor(1, "s2v-engine", enter_session, (session_id(),))
         self._map = TimelineMap()
         self._waiting: deque[_Waiting] = deque()
         self._waiting_samples = 0

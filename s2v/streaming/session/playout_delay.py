@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Sequence
+
+import numpy as np
 
 FRAMES = 250  # ten seconds at 25 fps
 PACKETS = 500  # ten seconds of 20 ms packets
 SEEN_ENOUGH = 100  # frames before anything is said
 FRAMES_IN_TIME = 0.95  # the others are shown up to a frame late, or dropped
 PACKETS_IN_TIME = 0.99  # a packet too late is a hole in the voice
-LASTING_S = 2.0  # one hiccup costs frames, not delay
+HICCUP = 0.15  # of these ten seconds: the worst stretch of a second and a half costs frames and packets, not delay
+LASTING_S = 2.0
 FEWEST_LASTING = 4  # frames in that time; a slow machine draws few, and must still find out that they are late
 LASTING_SHARE = 0.75
 RESERVE_S = 0.008
 STEP_DOWN_S, STEP_UP_S = 0.01, 0.02  # a second, at most: an hour is long ...
-STEP_DOWN_SHARE = 0.1  # ... but what a hiccup has added goes within some twenty seconds: this share of it a second
+STEP_DOWN_SHARE = 0.8  # ... but what is far too much goes within five: this share of it a second
 
 
 class PlayoutDelay:
@@ -39,14 +43,19 @@ class PlayoutDelay:
         """What would have done, with a little reserve; None before enough was seen."""
         if len(self._frames) < SEEN_ENOUGH or not self._packets:
             return None
-        needed = max(_within(self._frames, FRAMES_IN_TIME), _within(self._packets, PACKETS_IN_TIME))
+        needed = max(_lasting(self._frames, FRAMES_IN_TIME), _lasting(self._packets, PACKETS_IN_TIME))
         return min(max(needed + RESERVE_S, self.lowest_s), self.highest_s)
 
     def lasting_s(self, frames: int) -> float:
-        """What most of the newest `frames`, those of the last `LASTING_S`, needed; 0 where these are too few."""
+        """What most of the newest `frames`, those of the last `LASTING_S`, needed; 0 where these are too few.
+
+        In each half of that time: one hiccup is over before it can be answered.
+        """
         if not FEWEST_LASTING <= frames <= len(self._frames):
             return 0.0
-        return _within(list(self._frames)[-frames:], LASTING_SHARE) + RESERVE_S
+        newest = list(self._frames)[-frames:]
+        halves = newest[: frames // 2], newest[frames // 2 :]
+        return min(_within(half, LASTING_SHARE) for half in halves) + RESERVE_S
 
     def next(self, current_s: float) -> float:
         """The playout delay for the next second."""
@@ -57,5 +66,24 @@ class PlayoutDelay:
         return current_s + min(max(wanted - current_s, lowest), STEP_UP_S)
 
 
-def _within(values: Sequence[float] | deque[float], share: float) -> float:
-    return sorted(values)[min(int(share * len(values)), len(values) - 1)]
+def _within(values: Sequence[float], share: float) -> float:
+    return sorted(values)[_place(len(values), share)]
+
+
+def _place(count: int, share: float) -> int:
+    return min(int(share * count), count - 1)
+
+
+def _lasting(values: deque[float], share: float) -> float:
+    """The least of `values` that `share` of all are within, not counting those beyond it in their worst stretch."""
+    array = np.array(values)
+    stretch = max(round(HICCUP * (values.maxlen or 0)), 1)
+    excused_at_most = len(array) - 1 - _place(len(array), share)
+
+    def does(value: float) -> bool:
+        beyond = np.concatenate([[0], np.cumsum(array > value)])
+        worst = (beyond[stretch:] - beyond[:-stretch]).max() if len(array) > stretch else beyond[-1]
+        return bool(beyond[-1] - worst <= excused_at_most)
+
+    ordered = sorted(values)
+    return ordered[bisect_left(ordered, True, key=does)]

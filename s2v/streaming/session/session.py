@@ -16,18 +16,20 @@ from s2v.errors import StreamError
 from s2v.media.audio_file import PLAYBACK_HZ
 from s2v.streaming.session.buffers import DueFrame, FrameQueue, VoiceBuffer
 from s2v.streaming.session.clock import MediaClock
+from s2v.streaming.session.engine_feed import EngineFeed, Fed
 from s2v.streaming.session.engine_worker import EngineWorker
 from s2v.streaming.session.heard import HeardVoices
 from s2v.streaming.session.playout_delay import LASTING_S, PlayoutDelay
 from s2v.streaming.session.stage_times import Stage, StageTimes
 from s2v.streaming.session.tracks import PACKET_SAMPLES, FaceTrack, VoiceTrack
 from s2v.streaming.session.wishes import Wishes
-from s2v.streaming.sources.source import RATIO, AudioSource
+from s2v.streaming.sources.source import RATIO, AudioChunk, AudioSource
 
 MARGIN_S = 0.08  # beyond the look-ahead, at first; then what is needed
 MIN_MARGIN_S = 0.02  # a packet
 MAX_PLAYOUT_DELAY_S = 0.8  # a machine that needs more than this cannot hold a conversation
 ADAPT_EVERY_S = 1.0
+OVERSLEPT_S = 0.01
 TOO_MANY_LATE = 0.2  # of the frames of that time: where most needed longer, hold everything back at once
 TAIL_S = 0.3  # after the last sample: let the players finish
 
@@ -90,6 +92,8 @@ class Session:
         self._times = StageTimes(monitor.observe if monitor is not None else None)
         self._playout_delay = PlayoutDelay()
         self._worker = EngineWorker(make_engine, self._frame_ready, self.clock.now, self._times)
+        self._feed = EngineFeed(self.clock, self._worker, self.heard)
+        self._holes = 0  # voice packets with silence in them for audio that came too late or was lost
         self.voice_track = VoiceTrack(self._voice, self.clock)
         self.face_track = FaceTrack(self._frames, self.clock, still_bgr, self._times)
         self._running: asyncio.Task[None] | None = None
@@ -107,6 +111,7 @@ class Session:
             spec = await self._worker.open()
             self._scales_motion = spec.network != "speech2vid"
             self.clock.playout_delay_s = spec.look_ahead_s + self._margin_s
+            self._feed.look_ahead_s = spec.look_ahead_s
             self._playout_delay.lowest_s, self._playout_delay.highest_s = (
                 spec.look_ahead_s + MIN_MARGIN_S,
                 MAX_PLAYOUT_DELAY_S,
@@ -171,7 +176,7 @@ class Session:
             frames_late=self.face_track.counts.late,
             frames_dropped=self._frames.dropped,
             audio_skipped_ms=self._worker.skipped_samples * 1000 // self.clock.rate_hz,
-            underruns=self.voice_track.underruns,
+            underruns=self.voice_track.underruns + self._holes,
             stalls=self.clock.stalls,
             playout_delay_ms=round(self.clock.playout_delay_s * 1000),
             draw_ms=round(self._worker.draw_s * 1000, 2),
@@ -195,24 +200,55 @@ class Session:
     async def _listen(self) -> int:
         """Put the source's audio where it belongs; returns the timeline sample at which it ended."""
         end = 0
-        while (chunk := await self._source.read()) is not None:
+        while (chunk := await self._next_chunk()) is not None:
             if chunk.came_s is not None:
                 self._times.add("capture", self.clock.now() - chunk.came_s)
             offset = self.clock.arrived(chunk.voice_end // RATIO)
             waits_s = self.clock.until(chunk.voice_end // RATIO + offset)
             self._playout_delay.packet_needed(self.clock.actual_delay_s - waits_s + PACKET_SAMPLES / PLAYBACK_HZ)
-            self._voice.write(chunk.voice_start + RATIO * offset, chunk.voice)
-            heard = self.heard.take(len(chunk.engine))
-            if len(chunk.engine) and self.has_subscribers:
-                self._worker.feed(chunk.engine_start + offset, chunk.engine, heard)
+            at = chunk.voice_start + RATIO * offset
+            self._voice.stand_in(at - chunk.pause, at)
+            self._voice.write(at, chunk.voice)
+            fed = self._feed.put(chunk.engine_start, offset, chunk.engine, self.has_subscribers)
+            if not chunk.pause:
+                self._came_late(fed)
             end = chunk.voice_end // RATIO + offset
         self._voice.ends_at = RATIO * end
         self._worker.finish()
         return end
 
+    async def _next_chunk(self) -> AudioChunk | None:
+        """What the source says next, silence standing in for it meanwhile; None at its end."""
+        reading = asyncio.ensure_future(self._source.read())
+        try:
+            while not reading.done():
+                lead_s = self.face_track.lead_s
+                await asyncio.wait([reading], timeout=self._feed.patience_s(lead_s))
+                overdue_s = -(self._feed.patience_s(lead_s) or 0.0)
+                if not reading.done() and overdue_s > OVERSLEPT_S:  # we are late ourselves: it may be there already
+                    await asyncio.wait([reading], timeout=OVERSLEPT_S)
+                if not reading.done() and overdue_s >= 0:
+                    begin, end = self._feed.conceal(lead_s, self.has_subscribers)
+                    self._voice.stand_in(RATIO * begin, RATIO * end)
+            return reading.result()
+        finally:
+            if not reading.done():
+                reading.cancel()
+                await asyncio.wait([reading])
+
+    def _came_late(self, fed: Fed) -> None:
+        """Count what came after silence had stood in for it, or never: silence that nobody meant."""
+        begin, end = RATIO * fed.stood_in[0], min(RATIO * fed.stood_in[1], self._voice.position)
+        self._holes += math.ceil(max(end - begin, 0) / PACKET_SAMPLES)
+        late_s = self._worker.draw_s + self.face_track.lead_s
+        late_s -= self.clock.until(fed.end - round(self._feed.look_ahead_s * self.clock.rate_hz))
+        if fed.late:
+            self._playout_delay.frame_needed(self.clock.actual_delay_s + late_s)
+
     def _frame_ready(self, frame: DueFrame) -> None:
         spare_s = self.clock.until(frame.at) - self.face_track.lead_s
-        self._playout_delay.frame_needed(self.clock.actual_delay_s - spare_s)
+        if not self._feed.was_silent(frame.at):
+            self._playout_delay.frame_needed(self.clock.actual_delay_s - spare_s)
         self._frames.put(frame)
 
     async def _adapt(self) -> None:

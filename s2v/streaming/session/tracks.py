@@ -22,6 +22,7 @@ from s2v.streaming.session.stage_times import StageTimes
 from s2v.streaming.sources.source import RATIO
 
 PACKET_SAMPLES = 960  # 20 ms at PLAYBACK_HZ, what Opus sends
+LOOKED_AT = 2 * PACKET_SAMPLES  # that is how early a word is seen that ends a pause
 CATCH_UP_PACKETS = 25  # further behind than half a second (the loop stood still): skip instead of bursting
 STILL_EVERY_S = 0.3  # with nothing to show, the last picture again, so that a new subscriber never sees black
 LATE_S = 0.04  # one frame: later than this and the next one is as good
@@ -53,6 +54,7 @@ class VoiceTrack(MediaStreamTrack):
         await self._clock.sleep_until(start // RATIO)
         pcm, missing = self._voice.read(PACKET_SAMPLES)
         self.underruns += missing > 0
+        self._clock.quiet = self._voice.is_quiet(LOOKED_AT)
         s16 = np.clip(np.rint(pcm * 32767.0), -32768, 32767).astype(np.int16)
         return voice_frame(s16, start)
 

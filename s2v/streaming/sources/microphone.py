@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from s2v.media.audio_file import PLAYBACK_HZ
 from s2v.streaming.sources.microphone_capture import Block, MicrophoneCapture
-from s2v.streaming.sources.peer import VoiceResampler
 from s2v.streaming.sources.portaudio import AudioSystem, Capability, Microphone, list_microphones, open_audio_system
+from s2v.streaming.sources.resampler import VoiceResampler
 from s2v.streaming.sources.source import AudioChunk
 
 log = logging.getLogger(__name__)

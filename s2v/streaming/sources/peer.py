@@ -1,112 +1,88 @@
-"""The microphone of a WebRTC peer as a source: resampled, counted, gaps filled."""
+"""The microphone of a WebRTC peer as a source: resampled, counted, its pauses kept as long as they were."""
 
 from __future__ import annotations
 
-import logging
+import asyncio
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import NamedTuple, Protocol
 
 import av
-import numpy as np
 from aiortc import MediaStreamError, MediaStreamTrack
-from numpy.typing import NDArray
 
-from s2v.media.audio_file import ENGINE_HZ, PLAYBACK_HZ
-from s2v.streaming.sources.source import AudioChunk, Pcm
+from s2v.streaming.sources.resampler import VoiceResampler
+from s2v.streaming.sources.sender_clock import SenderClock
+from s2v.streaming.sources.source import AudioChunk
 
-log = logging.getLogger(__name__)
-
-MAX_GAP_S = 5.0  # a longer jump of the sender's clock is a new beginning, not lost audio
-RTP_WRAP = 1 << 32  # RTP stamps count modulo this
+BURST_S = 0.006  # what was held up on the way comes all at once; who was silent sends his packets one by one
 
 
-class VoiceResampler:
-    """Any PCM to mono 48 kHz and 16 kHz, counted; both keep the sender's time axis to the sample.
+class Arrival(NamedTuple):
+    """Of a packet."""
 
-    libswresample aligns its output with its input and only withholds the last few samples, so sample i at 16 kHz
-    is always the moment of sample 3 i at 48 kHz. Lost packets, seen as a jump of the stamps, become silence.
-    """
-
-    def __init__(self) -> None:
-        self.gap_samples = 0  # silence filled in, at PLAYBACK_HZ
-        self.jumps = 0  # breaks of the sender's clock that were too large to fill
-        self._to_voice: av.AudioResampler | None = None
-        self._to_engine = av.AudioResampler(format="flt", layout="mono", rate=ENGINE_HZ)
-        self._input: tuple[str, str, int] | None = None
-        self._next_stamp: int | None = None  # in the sender's samples, modulo RTP_WRAP
-        self._voice_count = 0
-        self._engine_count = 0
-
-    def push(self, frame: av.AudioFrame) -> AudioChunk:
-        """One decoded frame, any format, layout and rate; its pts counts samples of its own rate."""
-        shape = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if shape != self._input:  # the first frame, or the sender changed its codec
-            self._to_voice = av.AudioResampler(format="fltp", rate=PLAYBACK_HZ)
-            self._input, self._next_stamp = shape, None
-        gap = self._gap_before(frame)
-        frame.pts = None  # we count ourselves; the filter must not second-guess
-        assert self._to_voice is not None
-        # the mean of the channels; libswresample's own downmix to float is 3 dB louder and would clip
-        parts = [part.to_ndarray().mean(axis=0, dtype=np.float32) for part in self._to_voice.resample(frame)]
-        voice = np.concatenate([np.zeros(gap, np.float32), *parts])
-        np.clip(voice, -1.0, 1.0, out=voice)  # resampling a full-scale voice overshoots
-        chunk = AudioChunk(self._voice_count, voice, self._engine_count, self._down(voice))
-        self._voice_count += len(chunk.voice)
-        self._engine_count += len(chunk.engine)
-        return chunk
-
-    def _gap_before(self, frame: av.AudioFrame) -> int:
-        """Voice samples missing between the previous frame and this one."""
-        rate = frame.sample_rate
-        if frame.pts is None:
-            return 0
-        expected, self._next_stamp = self._next_stamp, (frame.pts + frame.samples) % RTP_WRAP
-        if expected is None or (missing := (frame.pts - expected) % RTP_WRAP) == 0:
-            return 0
-        if missing > MAX_GAP_S * rate:  # also every step back, which the modulus makes huge
-            self.jumps += 1
-            log.info("the sender's clock jumped; counting on without a gap")
-            return 0
-        filled = round(missing * PLAYBACK_HZ / rate)
-        self.gap_samples += filled
-        return filled
-
-    def _down(self, voice: Pcm) -> Pcm:
-        if not len(voice):
-            return voice
-        frame = av.AudioFrame.from_ndarray(voice[None, :], format="flt", layout="mono")
-        frame.sample_rate = PLAYBACK_HZ
-        parts: list[NDArray[Any]] = [part.to_ndarray().reshape(-1) for part in self._to_engine.resample(frame)]
-        return np.concatenate([np.zeros(0, np.float32), *parts])
+    came_s: float
+    lost: int  # packets that were sent before it, after the last one that came
 
 
 class PacketArrivals(Protocol):
     """Who knows when packets came: the jitter buffer that they went through."""
 
-    def came_s(self, pts: int) -> float | None:
-        """When the packet that was decoded to a frame with this pts arrived; asked once."""
+    def arrival(self, pts: int) -> Arrival | None:
+        """Of the packet that was decoded to a frame with this pts; asked once."""
+
+
+class _Received(NamedTuple):
+    frame: av.AudioFrame
+    arrival: Arrival | None
 
 
 class PeerSource:
-    """The microphone of a WebRTC peer."""
+    """The microphone of a WebRTC peer.
+
+    A peer may be silent without a word: it sends a packet now and then (DTX), none for as long as it is muted or on
+    hold, and its stamps then go on as if nothing had been, or leap. How long it was silent is what `SenderClock` says.
+    """
 
     def __init__(self, track: MediaStreamTrack, packets: PacketArrivals | None = None) -> None:
         """`packets` is the buffer they come through: it knows when each came."""
-        self.resampler = VoiceResampler()
+        self.sender = SenderClock()
+        self._resampler = VoiceResampler()
         self._track = track
         self._packets = packets
+        self._next: _Received | None = None  # has been looked at
 
     async def read(self) -> AudioChunk | None:
         try:
-            frame = await self._track.recv()
+            received = self._next or await self._receive()
         except MediaStreamError:
             return None  # the peer has gone or stopped its track
-        assert isinstance(frame, av.AudioFrame)
-        came_s = self._packets.came_s(frame.pts) if self._packets is not None and frame.pts is not None else None
-        return replace(self.resampler.push(frame), came_s=came_s)
+        self._next = None
+        frame, arrival = received
+        came_s = arrival.came_s if arrival is not None else None
+        held_up = False
+        if came_s is not None and frame.pts is not None and self.sender.is_behind(frame.pts, frame, came_s):
+            held_up = await self._more_comes_at_once(came_s)
+        silence = 0
+        if frame.pts is not None:
+            silence = self.sender.silence_before(frame.pts, frame, came_s, held_up)
+        chunk = self._resampler.push(frame, silence, sent=arrival is None or not arrival.lost)
+        return replace(chunk, came_s=came_s)
 
     def close(self) -> None:
         self._track.stop()
 
     async def wait_closed(self) -> None:
         """The connection joins what decodes the track."""
+
+    async def _receive(self) -> _Received:
+        frame = await self._track.recv()
+        assert isinstance(frame, av.AudioFrame)
+        known = self._packets is not None and frame.pts is not None
+        return _Received(frame, self._packets.arrival(frame.pts) if known else None)  # type: ignore[union-attr,arg-type]
+
+    async def _more_comes_at_once(self, came_s: float) -> bool:
+        try:
+            async with asyncio.timeout(BURST_S):
+                self._next = await self._receive()
+        except (TimeoutError, MediaStreamError):
+            return False
+        return self._next.arrival is None or self._next.arrival.came_s - came_s < BURST_S

@@ -5,6 +5,7 @@ PyAudio is loaded only when something asks for a microphone: a server that gets 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 from s2v.errors import StreamError
 from s2v.extras import how_to_install
+from s2v.loading import unloadable
 from s2v.media.audio_file import PLAYBACK_HZ
 
 INT16 = 8  # PortAudio's paInt16
@@ -81,8 +83,11 @@ def open_audio_system() -> AudioSystem:
     Raises: StreamError, PyAudio is not installed or PortAudio does not start.
     """
     try:
-        import pyaudio
+        with contextlib.redirect_stdout(None):  # it prints that it could not be imported
+            import pyaudio
     except ImportError as error:
+        if (unloaded := unloadable(error)) is not None:
+            raise StreamError(f"PyAudio cannot read microphones, {': '.join(unloaded)}") from None
         why = "is not installed" if error.name == "pyaudio" else f"cannot be loaded ({error})"
         raise StreamError(f"PyAudio, which reads microphones, {why}: {how_to_install('pyaudio')}") from None
     _silence_probing()

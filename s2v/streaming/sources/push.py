@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import NamedTuple
 
 import av
 import numpy as np
@@ -13,12 +15,19 @@ from numpy.typing import NDArray
 from s2v.errors import StreamError
 from s2v.media.audio_file import ENGINE_HZ, PLAYBACK_HZ
 from s2v.streaming.sources.file import CHUNK_SAMPLES
-from s2v.streaming.sources.peer import VoiceResampler
+from s2v.streaming.sources.resampler import VoiceResampler
 from s2v.streaming.sources.source import RATIO, AudioChunk
 from s2v.streaming.sources.speech_buffer import SpeechBuffer
 
 MAX_UTTERANCES = 1000  # waiting to be said
 LATE_S = 0.5  # the loop stood still for longer: go on from now instead of catching up in a burst
+
+
+class Said(NamedTuple):
+    """An utterance that has been delivered."""
+
+    end_sample: int  # of this source's samples at ENGINE_HZ
+    seconds: float  # of it; what had not come in time is none
 
 
 class PushSource:
@@ -33,7 +42,7 @@ class PushSource:
         self._sleep = sleep
         self._buffer = SpeechBuffer()
         self._resampler = VoiceResampler()
-        self._ends: dict[int, asyncio.Future[int]] = {}
+        self._ends: dict[int, asyncio.Future[Said]] = {}
         self._utterances = 0
         self._due_s: float | None = None  # when the next chunk is delivered
         self._open = True
@@ -50,9 +59,8 @@ class PushSource:
         """
         self._buffer.push(pcm, rate_hz)
 
-    def flush(self) -> asyncio.Future[int]:
-        """End the utterance; the future gives its end as an index of this source's samples at ENGINE_HZ once it has
-        been delivered, and is cancelled when it is cleared.
+    def flush(self) -> asyncio.Future[Said]:
+        """End the utterance; the future says where it ends once it has been delivered, and is cancelled by `clear`.
 
         Raises: StreamError, too many wait.
         """
@@ -63,11 +71,16 @@ class PushSource:
         self._buffer.flush(self._utterances)
         return self._ends[self._utterances]
 
-    def clear(self) -> float:
-        """Forget what has not been delivered; returns its seconds."""
+    def clear(self) -> tuple[float, Said]:
+        """Forget what has not been delivered; returns its seconds, and what is heard of the utterance it was cut from.
+
+        That has 0 s where none was under way. Its last milliseconds, a fade, are delivered next.
+        """
         forgotten_s = self._buffer.clear()
         self._forget_ends()
-        return forgotten_s
+        fade = min(self._buffer.buffered_s, self._buffer.said_s)
+        end_sample = self._resampler.count // RATIO + round(fade * ENGINE_HZ)
+        return forgotten_s, Said(end_sample, self._buffer.said_s)
 
     async def read(self) -> AudioChunk | None:
         if self._due_s is None or self._now() - self._due_s > LATE_S:
@@ -81,10 +94,10 @@ class PushSource:
         frame = av.AudioFrame.from_ndarray(taken.pcm[None, :], format="fltp", layout="mono")
         frame.sample_rate = PLAYBACK_HZ
         chunk = self._resampler.push(frame)
-        for utterance, at in taken.ended:
+        for utterance, at, said in taken.ended:
             if not (end := self._ends.pop(utterance)).done():
-                end.set_result((chunk.voice_start + at) // RATIO)
-        return AudioChunk(chunk.voice_start, chunk.voice, chunk.engine_start, chunk.engine, came_s)
+                end.set_result(Said((chunk.voice_start + at) // RATIO, said / PLAYBACK_HZ))
+        return replace(chunk, came_s=came_s)
 
     def close(self) -> None:
         self._open = False

@@ -19,7 +19,8 @@ Pcm = NDArray[np.float32]
 class AudioChunk:
     """The next samples of a source, mono float32 in [-1, 1], at both rates.
 
-    Each rate continues where the previous chunk ended; the 16 kHz side may lag by a resampler's delay.
+    Each rate continues where the previous chunk ended, or later: what lies between was not sent, or was lost. The
+    16 kHz side may lag by a resampler's delay.
     """
 
     voice_start: int  # index of voice[0], counted at PLAYBACK_HZ
@@ -27,6 +28,7 @@ class AudioChunk:
     engine_start: int  # index of engine[0], counted at ENGINE_HZ
     engine: Pcm  # (m,), n / 3 give or take that delay
     came_s: float | None = None  # when its last sample reached this machine, where known; on the session's axis of time
+    pause: int = 0  # samples at PLAYBACK_HZ before voice[0] in which nothing was sent: silence, not a hole
 
     @property
     def voice_end(self) -> int:

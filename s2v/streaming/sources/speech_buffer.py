@@ -23,11 +23,19 @@ FADE_SAMPLES = PLAYBACK_HZ * 5 // 1000  # what is cut off in mid-word would clic
 Pcm = NDArray[np.float32]
 
 
+class End(NamedTuple):
+    """Of an utterance."""
+
+    utterance: int  # its number
+    at: int  # index in what has been taken
+    said: int  # samples of it at PLAYBACK_HZ; silence that stood in for what had not come is none
+
+
 class Taken(NamedTuple):
     """The next stretch of a voice that never ends."""
 
     pcm: Pcm  # (n,) float32 in [-1, 1] at PLAYBACK_HZ
-    ended: list[tuple[int, int]]  # utterances that end in it: their number, and the index in `pcm` of their end
+    ended: list[End]  # utterances that end in it
 
 
 class SpeechBuffer:
@@ -46,6 +54,7 @@ class SpeechBuffer:
         self._resampler: av.AudioResampler | None = None
         self._rate_hz = 0
         self._speaking = False
+        self._said = 0  # samples of it that have been taken
         self._within = False  # an utterance has begun, and its end has not been taken
         self._fading = False  # what is ready is the fade of something forgotten
         self._waited_samples = 0  # of silence, while the beginning of an utterance was there
@@ -54,6 +63,11 @@ class SpeechBuffer:
     def buffered_s(self) -> float:
         """Seconds that have been pushed and not taken."""
         return float(self._waiting_s) + len(self._ready) / PLAYBACK_HZ
+
+    @property
+    def said_s(self) -> float:
+        """Seconds taken of the utterance under way; after `clear`, of the one that it cut, its fade included."""
+        return self._said / PLAYBACK_HZ
 
     def push(self, pcm: NDArray[np.int16], rate_hz: int) -> None:
         """Append mono samples, shape (n,).
@@ -88,6 +102,7 @@ class SpeechBuffer:
             self._convert_up_to(FADE_SAMPLES)
             tail = self._ready[:FADE_SAMPLES]
             tail = tail * np.linspace(1, 0, len(tail), dtype=np.float32)
+        self._said = self._said + len(tail) if self._within else 0
         self._waiting.clear()
         self._ends.clear()
         self._ready, self._waiting_s, self._resampler = tail, Fraction(0), None
@@ -103,10 +118,7 @@ class SpeechBuffer:
         part = self._ready[:length]
         pcm[: len(part)] = part
         self._ready = self._ready[len(part) :]
-        ended = []
-        while self._ends and self._ends[0][1] <= len(part):
-            ended.append(self._ends.popleft())
-        self._ends = deque((utterance, at - len(part)) for utterance, at in self._ends)
+        ended = self._count(len(part))
         if len(part):
             faded = self._fading and len(part) <= FADE_SAMPLES
             self._within = not faded and not (ended and ended[-1][1] == len(part))
@@ -116,6 +128,19 @@ class SpeechBuffer:
         spoke, self._speaking = self._speaking or len(part) > 0, len(part) == length
         self.underruns += spoke and not self._speaking and self._within
         return Taken(pcm, ended)
+
+    def _count(self, length: int) -> list[End]:
+        """What the next `length` samples are of; returns the utterances that end in them."""
+        if not self._within and length:  # another begins
+            self._said = 0
+        ended, begin = list[End](), 0
+        while self._ends and self._ends[0][1] <= length:
+            utterance, at = self._ends.popleft()
+            ended.append(End(utterance, at, self._said + at - begin))
+            self._said, begin = 0, at
+        self._ends = deque((utterance, at - length) for utterance, at in self._ends)
+        self._said += 0 if self._fading else length - begin
+        return ended
 
     def _may_begin(self, length: int) -> bool:
         """Enough is in hand, or all of it, or it has waited long enough."""

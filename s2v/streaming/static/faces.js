@@ -5,6 +5,9 @@ import { askServer } from "./call.js";
 const LONG_SIDE_PX = 1280; // the server draws smaller than that
 const LOOK_AGAIN_MS = 3000;
 const QUALITIES = [0.92, 0.8, 0.6];
+const TOO_LARGE = "This picture is too large for the server. Give a smaller one.";
+// What a server reads that few browsers do; some systems give such files no type.
+const UNREAD_HERE = { heic: "image/heic", heif: "image/heif", avif: "image/avif" };
 
 export class Faces {
   #config;
@@ -100,8 +103,7 @@ export class Faces {
     add.ariaBusy = "true";
     this.#say("");
     try {
-      const mine = { photo: await shrink(file, this.#config), name: nameOf(file) };
-      const face = await send(mine);
+      const { face, mine } = await this.#upload({ file, name: nameOf(file) });
       const radio = this.#append(face, true);
       this.#mine.set(radio, mine);
       await radio.parentElement.querySelector("img").decode().catch(() => {});
@@ -126,6 +128,23 @@ export class Faces {
     picture.src = still(id);
     if (radio === this.#radio) this.#onChoice(still(id), picture, true);
     return id;
+  }
+
+  // Small first, which is quick. If no face can be used on that, it may be a small one of a large picture: as it is.
+  // Resolves to the face, and to what was sent.
+  async #upload({ file, name }) {
+    const sent = async (photo) => ({ face: await send({ photo, name }), mine: { photo, name } });
+    const image = await createImageBitmap(file).catch(() => null);
+    if (!image) return sent(unread(file, this.#config));
+    try {
+      const isLarge = Math.max(image.width, image.height) > LONG_SIDE_PX;
+      return await sent(await shrink(image, LONG_SIDE_PX, this.#config)).catch(async (error) => {
+        if (error.status !== 400 || !isLarge) throw error;
+        return sent(await shrink(image, Infinity, this.#config));
+      });
+    } finally {
+      image.close();
+    }
   }
 
   async #forget() {
@@ -159,25 +178,41 @@ function still(id) {
   return `/faces/${encodeURIComponent(id)}/still.jpg`;
 }
 
-// Any picture the browser can read, upright, as a JPEG that the server takes. Drawing it anew also
-// leaves behind what cameras write beside the pixels: place, time, maker.
-async function shrink(file, { max_upload_bytes: maxBytes = Infinity, max_upload_px: maxPixels = Infinity }) {
-  const image = await createImageBitmap(file).catch(() => {
-    throw new Error("This is not a picture that your browser can read. Give a jpg, png or webp.");
-  });
-  const scale = Math.min(1, LONG_SIDE_PX / Math.max(image.width, image.height), Math.sqrt(maxPixels / (image.width * image.height)));
+// A file that this browser cannot read and the server perhaps can, as it is.
+function unread(file, { max_upload_bytes: maxBytes = Infinity }) {
+  const ending = file.name.split(".").pop().toLowerCase();
+  const type = UNREAD_HERE[ending] ?? Object.values(UNREAD_HERE).find((known) => known === file.type);
+  if (!type) throw new Error("This is not a picture that can be read. Give a jpg, png or webp.");
+  if (file.size > maxBytes) throw new Error(TOO_LARGE);
+  return new Blob([file], { type });
+}
+
+// A picture as a file that the server takes: a JPEG, or a PNG if some of it is transparent, for the server says what is
+// to be done about that. Drawing it anew also leaves behind what cameras write beside the pixels: place, time, maker.
+async function shrink(image, longSide, { max_upload_bytes: maxBytes = Infinity, max_upload_px: maxPixels = Infinity }) {
+  let scale = Math.min(1, longSide / Math.max(image.width, image.height), Math.sqrt(maxPixels / (image.width * image.height)));
+  for (let tries = 0; tries < 4; tries++, scale *= 0.7) {
+    const canvas = drawn(image, scale);
+    for (const [type, quality] of isTransparent(canvas) ? [["image/png"]] : QUALITIES.map((one) => ["image/jpeg", one])) {
+      const blob = await new Promise((done) => canvas.toBlob(done, type, quality));
+      if (blob && blob.size <= maxBytes) return blob;
+    }
+  }
+  throw new Error(TOO_LARGE);
+}
+
+function drawn(image, scale) {
   const width = Math.max(1, Math.floor(image.width * scale));
   const height = Math.max(1, Math.floor(image.height * scale));
   const canvas = Object.assign(document.createElement("canvas"), { width, height });
-  const context = canvas.getContext("2d");
-  context.fillStyle = "#fff"; // behind a transparent one
-  context.fillRect(0, 0, width, height);
+  const context = canvas.getContext("2d", { willReadFrequently: true });
   context.imageSmoothingQuality = "high";
   context.drawImage(image, 0, 0, width, height);
-  image.close();
-  for (const quality of QUALITIES) {
-    const blob = await new Promise((done) => canvas.toBlob(done, "image/jpeg", quality));
-    if (blob && blob.size <= maxBytes) return blob;
-  }
-  throw new Error("This picture is too large for the server. Give a smaller one.");
+  return canvas;
+}
+
+function isTransparent(canvas) {
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  for (let alpha = 3; alpha < data.length; alpha += 4) if (data[alpha] < 255) return true;
+  return false;
 }

@@ -26,13 +26,13 @@ from aiortc.codecs.opus import OpusDecoder, OpusEncoder
 from aiortc.codecs.vpx import Vp8Decoder, Vp8Encoder, vp8_depayload
 from aiortc.jitterbuffer import JitterBuffer, JitterFrame
 from aiortc.rtcicetransport import connection_kwargs
-from aiortc.rtp import RtpPacket
+from aiortc.rtp import AnyRtcpPacket, RtcpByePacket, RtpPacket
 from aiortc.sdp import SessionDescription, candidate_from_sdp
 
 __all__ = [
     "BUFFER", "JitterFrame", "MarkerJitterBuffer", "OpusDecoder", "OpusEncoder", "PacketBuffer", "RtpPacket",
     "SessionDescription", "Vp8Decoder", "Vp8Encoder", "candidate_from_sdp", "change_host_addresses", "host_addresses",
-    "ice_arguments", "intercept", "replace_jitter_buffer", "turn_refusal", "vp8_depayload",
+    "ice_arguments", "ignore_goodbyes", "intercept", "replace_jitter_buffer", "turn_refusal", "vp8_depayload",
 ]  # fmt: skip
 
 log = logging.getLogger(__name__)
@@ -42,6 +42,7 @@ Recv = Callable[[], Awaitable[bytes]]
 
 BUFFER = "_RTCRtpReceiver__jitter_buffer"
 _READ_OF_A_PACKET = ("payload", "sequence_number", "timestamp")  # by our buffer for voice
+_HANDLER = "_handle_rtcp_packet"
 _LISTER = "get_host_addresses"
 _LISTER_AS_SHIPPED = getattr(aioice.ice, _LISTER, None)
 
@@ -65,6 +66,26 @@ def replace_jitter_buffer(receiver: RTCRtpReceiver, buffer: PacketBuffer) -> boo
         _say_once("this version of aiortc keeps its jitter buffer elsewhere: every microphone is heard 80 ms later")
         return False
     vars(receiver)[BUFFER] = buffer
+    return True
+
+
+def ignore_goodbyes(receiver: RTCRtpReceiver) -> bool:
+    """Let a microphone go on after an RTCP BYE, which browsers send when a track is muted or held, too.
+
+    aiortc stops the receiver's decoder for good. Who really leaves ends the connection, or falls silent. Private is
+    the method that is handed such packets; where it is gone, a mute may end the call and it is logged, once.
+    Returns: whether it could be done.
+    """
+    handle = getattr(receiver, _HANDLER, None)
+    if handle is None:
+        _say_once("this version of aiortc takes goodbyes elsewhere: a caller who mutes himself may be cut off")
+        return False
+
+    async def but_goodbyes(packet: AnyRtcpPacket) -> None:
+        if not isinstance(packet, RtcpByePacket):
+            await handle(packet)
+
+    setattr(receiver, _HANDLER, but_goodbyes)
     return True
 
 

@@ -10,16 +10,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from aiortc import MediaStreamTrack, RTCDataChannel, RTCPeerConnection, RTCSessionDescription, RTCTransportStats
+from aiortc.exceptions import OperationError
 
 from s2v.errors import S2vError, StreamError
 from s2v.streaming.session.session import Stats
 from s2v.streaming.session.wishes import Wishes
 from s2v.streaming.sources.peer import PeerSource
 from s2v.streaming.sources.source import AudioSource
-from s2v.streaming.webrtc.aiortc_internals import SessionDescription, replace_jitter_buffer
+from s2v.streaming.webrtc.aiortc_internals import SessionDescription, ignore_goodbyes, replace_jitter_buffer
 from s2v.streaming.webrtc.ice import IceServer, configuration, resolve_mdns, without_mdns_candidates
 from s2v.streaming.webrtc.jitter_buffer import InOrderJitterBuffer
 from s2v.streaming.webrtc.offer import Offer, refuse_unusable
+from s2v.streaming.webrtc.offer_sdp import OfferSdp
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +85,7 @@ class Call:
         self._now = now
         self._sleep = sleep
         self._pc = RTCPeerConnection(configuration(ice_servers))
+        self._offered: OfferSdp
         self._channel: RTCDataChannel | None = None
         self._microphone: MediaStreamTrack | None = None
         self._packets: InOrderJitterBuffer | None = None
@@ -132,7 +135,8 @@ class Call:
             await self._release()
             raise
         self._life = asyncio.create_task(self._live(self.session))
-        return self._pc.localDescription
+        ours = self._pc.localDescription
+        return RTCSessionDescription(self._offered.answer(ours.sdp), ours.type)
 
     def tell_busy(self, reason: str) -> None:
         """Let the page know why its pictures come slowly."""
@@ -146,12 +150,15 @@ class Call:
 
     async def _take(self, offer: Offer) -> None:
         try:
-            refuse_unusable(SessionDescription.parse(offer.sdp))
-            sdp, hidden = without_mdns_candidates(offer.sdp)
+            self._offered = OfferSdp.read(offer.sdp)
+            refuse_unusable(SessionDescription.parse(self._offered.text))
+            sdp, hidden = without_mdns_candidates(self._offered.text)
             await self._pc.setRemoteDescription(RTCSessionDescription(sdp, "offer"))
             self._resolving = asyncio.create_task(resolve_mdns(self._pc, hidden))
         except StreamError:
             raise
+        except OperationError:
+            raise StreamError("the offer has no codec that both know: offer Opus, and VP8 or H264") from None
         except Exception as error:  # the SDP parser raises whatever it trips over: all of it is the caller's text
             raise StreamError(f"the offer's SDP cannot be read ({type(error).__name__}: {str(error)[:80]})") from None
 
@@ -290,6 +297,7 @@ class Call:
             receiver = next(receiver for receiver in self._pc.getReceivers() if receiver.track is track)
             self._packets = InOrderJitterBuffer(self._now)
             replace_jitter_buffer(receiver, self._packets)
+            ignore_goodbyes(receiver)
 
     def _on_state(self) -> None:
         if self._pc.connectionState == "connected":

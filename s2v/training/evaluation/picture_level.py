@@ -18,7 +18,7 @@ from s2v.engine.backends.base import Backend
 from s2v.engine.face.enrolment import MIN_EYE_DISTANCE_PX, EnrolledFace, enrol
 from s2v.engine.face.geometry import Points, Pose
 from s2v.engine.face.motion_basis import aperture
-from s2v.engine.face.photo import Image, fit_photo
+from s2v.engine.face.photo import Image
 from s2v.engine.lipsync import LipSyncEngine
 from s2v.spec import LipSyncSpec
 from s2v.training.evaluation.clips import HeldClip
@@ -69,7 +69,7 @@ def enrol_from(clip: HeldClip, spec: LipSyncSpec) -> EnrolledFace:
     if unit_px < MIN_EYE_DISTANCE_PX:
         scale = 2 * MIN_EYE_DISTANCE_PX / unit_px
         photo = np.asarray(cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC), np.uint8)
-    return enrol(fit_photo(photo), spec)
+    return enrol(photo, spec)
 
 
 def draw_clip(

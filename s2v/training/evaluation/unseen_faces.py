@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from s2v.engine.backends.base import Backend
 from s2v.engine.face.enrolment import EnrolledFace, enrol
 from s2v.engine.face.motion_basis import aperture
-from s2v.engine.face.photo import Image, load_photo
+from s2v.engine.face.photo import PHOTO_SUFFIXES, Image, load_picture
 from s2v.engine.lipsync import LipSyncEngine
 from s2v.errors import DataError, FaceError
 from s2v.training.evaluation.clip_phones import bundled_phones
@@ -25,7 +25,7 @@ from s2v.training.evaluation.measures.shapes import canonical_of
 from s2v.training.evaluation.phone_times import LAST_MOMENT_S, PHONE_MOMENTS
 from s2v.training.evaluation.photo_mouth import PhotoMouth, greyed_figures
 from s2v.training.evaluation.picture_level import drawn_frames
-from s2v.training.extract.extract_features import PHOTO_SUFFIXES, detect_landmarks, with_landmarks, without_gaps
+from s2v.training.extract.extract_features import detect_landmarks, with_landmarks, without_gaps
 
 PORTRAIT: Window = (-0.75, -0.15, 1.50)  # eyes to chin
 TILE_PX = 160
@@ -50,7 +50,7 @@ def photos_in(folder: Path) -> list[Path]:
     """Sorted photos below a folder. Raises: DataError, none there."""
     photos = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PHOTO_SUFFIXES) if folder.is_dir() else []
     if not photos:
-        raise DataError(f"no photos in {folder}: give a folder of jpg, png or webp")
+        raise DataError(f"no photos in {folder}: give a folder of jpg, png, webp, ...")
     return photos
 
 
@@ -73,7 +73,7 @@ def judge_face(
         with_head: `voice`, or that and more, which it says once more with its head moving; None: it does not.
     """
     try:
-        face = enrol(load_photo(photo), backend.spec)
+        face = enrol(load_picture(photo), backend.spec)
         judged, still = _judged(photo.stem, face, backend, voice, prediction)
         if with_head is None:
             return judged
@@ -87,7 +87,7 @@ def portrait_tiles(photo: Path, backend: Backend, tile_px: int = TILE_PX) -> lis
 
     Raises: FaceError, the photo is refused.
     """
-    face = enrol(load_photo(photo), backend.spec)
+    face = enrol(load_picture(photo), backend.spec)
     engine = LipSyncEngine(face, backend)
     try:
         frames = drawn_frames(engine, voice_of_moments())
@@ -111,7 +111,7 @@ def idle_figures(
 
     Returns: face units, face units a second. Raises: FaceError, DataError.
     """
-    face = enrol(load_photo(photo), backend.spec)
+    face = enrol(load_picture(photo), backend.spec)
 
     def shown() -> Iterator[Image]:
         for sound in sounds.values():

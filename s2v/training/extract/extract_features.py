@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.errors import DataError, S2vError
+from s2v.engine.face.photo import PHOTO_SUFFIXES
+from s2v.errors import BackendError, DataError, S2vError, SeveralFacesError
 from s2v.files import remove_leftovers, written_whole
 from s2v.media.video_file import read_video
 from s2v.spec import LipSyncSpec
@@ -29,7 +30,6 @@ from s2v.training.extract.time_axis import frame_middles_s, on_frames
 from s2v.training.workers import worker_pool
 
 VIDEO_SUFFIXES = {".mp4", ".mpg", ".mpeg", ".mov", ".mkv", ".webm", ".avi"}
-PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 _MAX_LOST_SHARE = 0.2  # of frames without a face; more makes the clip useless
 _MARGIN = 0.35  # of the face's size, kept around it
 _ARRAYS = {
@@ -63,7 +63,7 @@ def extract_features(
     from tqdm import tqdm
 
     below = data.rglob("*") if only is None else only
-    clips = sorted(p for p in below if p.suffix.lower() in VIDEO_SUFFIXES | PHOTO_SUFFIXES)
+    clips = sorted(p for p in below if p.suffix.lower() in {*VIDEO_SUFFIXES, *PHOTO_SUFFIXES})
     if not clips:
         raise DataError(f"no videos or photos below {data}: -d takes a folder of talking videos (mp4, mpg, mov, ...)")
     jobs, failed = _jobs(clips, data, out)
@@ -109,13 +109,14 @@ def _extract_one(clip: Path, target: Path) -> str | None:
     """Extract one clip; the reason why not, or None."""
     import cv2
 
-    from s2v.engine.face.photo import load_photo
+    from s2v.engine.face.enrolment import prepared_photo
+    from s2v.engine.face.photo import load_picture
 
     try:
         person = clip.stem.split("_")[0]
         if clip.suffix.lower() in PHOTO_SUFFIXES:
-            photo = load_photo(clip)
-            save_features(target, [photo], detect_landmarks([photo]), np.zeros(0, np.int16), person)
+            photo, mesh = prepared_photo(load_picture(clip))
+            save_features(target, [photo], mesh[None].astype(np.float32), np.zeros(0, np.int16), person)
         else:
             # Decoded twice rather than kept: a minute of raw frames takes gigabytes.
             video, times_s = read_video(clip), []
@@ -127,6 +128,10 @@ def _extract_one(clip: Path, target: Path) -> str | None:
 
             landmarks = detect_landmarks(pictures())
             save_features(target, video.frames(), landmarks, video.pcm, person, np.array(times_s))
+    except BackendError:  # this machine's, and not the clip's
+        raise
+    except SeveralFacesError as error:
+        return f"{error.count} faces on the photo: cut it to one person"
     except (S2vError, OSError, ValueError, cv2.error, MemoryError) as error:
         return " ".join(str(error).split()) or type(error).__name__
     return None
@@ -144,13 +149,14 @@ def with_landmarks(
     frames: Iterable[NDArray[np.uint8]],
 ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
     """Each frame and its landmarks (478, 3) in pixels, NaN where no face is found."""
-    from s2v.engine.face.detection import face_detector
+    from s2v.engine.face.face_search import film_detector
 
     nobody = np.full((478, 3), np.nan)
     # Every frame by itself: a video mode's smoothing lags by half a frame and slows the lips (docs/LOG.md).
-    with face_detector(max_faces=1) as find:
+    with film_detector() as find:
         for frame in frames:
-            yield frame, np.asarray(next(iter(find(frame)), nobody), np.float32)
+            found = find(frame)
+            yield frame, np.asarray(nobody if found is None else found, np.float32)
 
 
 def without_gaps(landmarks: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.errors import DataError
+from s2v.loading import from_the_system
 
 LIBRARY = "libespeak-ng.so.1"
 # From espeak-ng/speak_lib.h.
@@ -119,10 +120,10 @@ def _library() -> tuple[Any, int]:
     try:
         library = ctypes.CDLL(LIBRARY)
     except OSError as error:
-        raise DataError(f"{LIBRARY} cannot be loaded ({error}): apt install espeak-ng") from None
+        raise DataError(f"{LIBRARY} cannot be loaded ({error}): {from_the_system([LIBRARY])}") from None
     rate_hz = library.espeak_Initialize(_SYNCHRONOUS, 0, None, _PHONEME_EVENTS | _AS_IPA | _DO_NOT_EXIT)
     if rate_hz <= 0:
-        raise DataError("eSpeak NG finds no voice data: apt install espeak-ng")
+        raise DataError(f"eSpeak NG finds no voice data: {from_the_system([LIBRARY])}")
     return library, int(rate_hz)
 
 

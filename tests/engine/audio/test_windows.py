@@ -163,14 +163,28 @@ def test_windows_stay_the_callers_own() -> None:
 
 def test_bad_audio_is_refused_and_leaves_the_stream_usable() -> None:
     live = MfccWindows(TRAINED)
-    with pytest.raises(AudioError, match="sample 3 is nan"):
-        live.push(np.array([0, 0, 0, np.nan], np.float32))
+    with pytest.raises(AudioError, match="audio has shape"):
+        live.push(np.zeros((2, 4), np.float32))
     with pytest.raises(AudioError, match="audio is int16"):
         live.push(PCM[:100])
     with pytest.raises(AudioError, match="audio is int16"):
         mfcc_windows(PCM, TRAINED)
     drawn = live.push(SPEECH) + live.flush()
     np.testing.assert_allclose(np.stack([window for _, window in drawn]), mfcc_windows(SPEECH, TRAINED), atol=1e-5)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, 1e30, -1e30])
+def test_one_wrong_sample_is_not_heard_a_second_later(wrong: float) -> None:
+    """Neither the gain nor the running mean of a voice may be thrown off by it."""
+    spec = replace(TRAINED, automatic_gain=True)
+    speech = np.resize(SPEECH, 2 * spec.sample_rate_hz)
+    broken = speech.copy()
+    broken[4000] = wrong
+    told, meant = mfcc_windows(broken, spec), mfcc_windows(speech, spec)
+    later = round((4000 / spec.sample_rate_hz + 1) * spec.fps)
+    assert np.isfinite(told).all()
+    assert not np.array_equal(told[:later], meant[:later])
+    assert np.abs(told[later:] - meant[later:]).max() < 0.25
 
 
 def test_automatic_gain_comes_before_everything_else() -> None:

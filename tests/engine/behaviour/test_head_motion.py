@@ -8,12 +8,14 @@ from s2v.engine.behaviour.head_motion import (
     GESTURE_SHARE,
     GESTURE_SHARES,
     LARGEST_DEGREES,
+    LOUD_SIDES,
     NOD_S,
     NOD_Y_UNITS,
     OMEGAS,
     HeadGestures,
     head_of,
 )
+from s2v.engine.behaviour.hearing.phrases import Phrase
 from s2v.engine.behaviour.hearing.prosody import ProsodyTick
 from s2v.engine.behaviour.pulses import Pulse
 from s2v.engine.behaviour.springs import Springs
@@ -53,6 +55,20 @@ def courses(seed: int, accents: dict[int, float], nods: dict[int, Pulse] | None 
     for tick, now in enumerate(moments(2.0, "idle", accents=accents, sound=ProsodyTick(0.5, True, 0.0))):
         found.append(springs.step(head.step(now, [nods[tick]] if nods and tick in nods else []))[6:9].copy())
     return np.array(found)
+
+
+def test_while_it_speaks_a_held_head_leans_to_a_side_with_loudness_another_in_each_phrase() -> None:
+    begins = {10: Phrase(True, begins=True), 150: Phrase(True, begins=True)}
+    sides = []
+    for loud in (0.4, 0.8):
+        head = HeadGestures(np.random.default_rng(5))
+        sound = ProsodyTick(loud, True, 0.0)
+        sides.append([head.step(now, [])[7:9].copy() for now in moments(2.0, own=begins, sound=sound)])
+    quiet, strong = np.array(sides)
+    np.testing.assert_allclose(strong, 2 * quiet)
+    assert not quiet[5].any() and (np.abs(quiet[[100, 190]]) > 0).all()
+    assert (quiet[100] != quiet[190]).all()
+    assert (np.abs(quiet) <= 0.4 * LOUD_SIDES).all()
 
 
 def pitches(seed: int, accents: dict[int, float], nods: dict[int, Pulse] | None = None) -> np.ndarray:

@@ -5,10 +5,12 @@ from itertools import pairwise
 import numpy as np
 from talk import moments
 
+from s2v.engine.behaviour.head_motion import OMEGAS
 from s2v.engine.behaviour.hearing.conversation import Role
 from s2v.engine.behaviour.hearing.phrases import ENDS_AFTER_S, Phrase
 from s2v.engine.behaviour.listening import AFTER_LOW_S, APART_S, AT_LOW_SHARE, AT_PAUSE_SHARE, Backchannel
 from s2v.engine.behaviour.pulses import Pulse
+from s2v.engine.behaviour.springs import Springs
 
 PAUSE = Phrase(ends=True, spoken_s=2.0, pause_s=ENDS_AFTER_S)
 LOW = Phrase(speaking=True, low=True, spoken_s=2.0)
@@ -58,3 +60,14 @@ def test_nods_come_in_ones_twos_and_threes_each_smaller_and_some_with_brows() ->
         assert all(later.height < 0.8 * earlier.height for earlier, later in pairwise(nods))
         assert all(later.begins_s > earlier.ends_s for earlier, later in pairwise(nods))
     assert 0.15 < np.mean([bool(brows) for _, _, brows in found]) < 0.35
+
+
+def test_a_listeners_first_nod_goes_far_enough_to_be_seen() -> None:
+    for seed in range(20):
+        for _, nods, _ in answers({200: PAUSE}, seed=seed):
+            springs, targets = Springs(OMEGAS, 0.01), np.zeros(len(OMEGAS))
+            way = []
+            for tick in range(60):
+                targets[6] = nods[0].height if tick / 100 < nods[0].ends_s - nods[0].begins_s else 0.0
+                way.append(springs.step(targets)[6])
+            assert 1.8 < max(way) < 5.0  # degrees; talkers' nods go to 6

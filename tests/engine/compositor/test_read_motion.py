@@ -12,7 +12,7 @@ from vowels import VOWELS
 from s2v.bundled import BUNDLED_FACE
 from s2v.engine.compositor.face_tables import face_tables
 from s2v.engine.compositor.warp import LayeredWarp
-from s2v.engine.face.detection import face_detector
+from s2v.engine.face.detection import open_detector
 from s2v.engine.face.enrolment import EnrolledFace, enrol
 from s2v.engine.face.geometry import LOWER_INNER_LIP, MOUTH_CORNERS, N_MESH, UPPER_INNER_LIP, Points
 from s2v.engine.face.maps import remap
@@ -59,8 +59,10 @@ def test_width_and_opening_are_read_as_they_were_asked(photo: str, within: float
     motions = [np.zeros(SPEC.n_motion), *shapes, *between]
     moves = MotionBasis.load(SPEC.motion_basis).displacement(np.arange(N_MESH))[: SPEC.n_motion]
     asked = width_and_opening(np.tensordot(np.stack(motions), moves, 1))[1:]
-    with face_detector(max_faces=1) as find:
-        seen = [face.pose.to_canonical(find(frame)[0])[:N_MESH] for frame in drawn(face, motions)]
+    with open_detector() as detector:
+        meshes = [detector.landmarks(frame) for frame in drawn(face, motions)]
+    seen = [face.pose.to_canonical(mesh)[:N_MESH] for mesh in meshes if mesh is not None]
+    assert len(seen) == len(meshes)
     read = width_and_opening(np.stack(seen))
     change = read[1:] - read[0]
     # Each of the two in terms of both: how much of it is read, and how much of the other is mistaken for it.

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from s2v.engine.face import enrolment as face_module
-from s2v.engine.face.detection import detect_faces
 from s2v.engine.face.enrolment import EnrolledFace, enrol, face_from_landmarks, face_grid, network_input, sample
+from s2v.engine.face.face_search import detect_faces
 from s2v.engine.face.geometry import N_MESH, OUTER_EYES, head_pose
 from s2v.engine.face.photo import Image, fit_photo
 from s2v.errors import FaceError, NoFaceError, SeveralFacesError

@@ -148,7 +148,7 @@ def test_a_full_store_makes_room_by_age_only_for_what_is_neither_new_nor_in_a_ca
 
 def test_photos_that_cannot_be_used_are_refused_before_they_are_unpacked_or_with_the_reason() -> None:
     async def refuse(store: FaceStore, enroller: Enroller, _: VirtualTime) -> None:
-        with pytest.raises(FaceError, match="101x100 px; at most 0 million"):
+        with pytest.raises(FaceError, match="101x100 px; scale it below 0 MP"):
             await store.upload(photo(101, 100), "")
         assert not enroller.threads
         for data, message in (

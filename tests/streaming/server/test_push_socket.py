@@ -21,8 +21,8 @@ from s2v.errors import ModelError
 from s2v.streaming.broadcast.broadcast import Broadcast, BroadcastSource
 from s2v.streaming.server.app import create_app
 from s2v.streaming.server.call_manager import CALL_MANAGER, LiveOptions
-from s2v.streaming.sources.peer import VoiceResampler
 from s2v.streaming.sources.push import PushSource
+from s2v.streaming.sources.resampler import VoiceResampler
 
 PUSHED = BroadcastSource("push", PushSource, waits_for_subscribers=True)
 
@@ -78,10 +78,11 @@ def test_what_is_sent_is_drawn_and_heard_whole_and_the_sender_is_told_afterwards
         heard = [0]
         listening = asyncio.create_task(listen(client, heard))
         async with speaking(client) as socket:
-            for start in range(0, len(pcm), 700):
-                await socket.send_bytes(pcm[start : start + 700].astype("<i2").tobytes())
+            data = pcm.astype("<i2").tobytes()
+            for start in range(0, len(data), 1401):  # every other frame begins within a sample
+                await socket.send_bytes(data[start : start + 1401])
             await socket.send_json({"type": "flush"})
-            assert await answer(socket) == {"type": "played", "utterance": 1}
+            assert await answer(socket) == {"type": "played", "utterance": 1, "heard_ms": 500}
             assert heard[0] > 0.8 * len(meant), "a busy machine may lose some packets"
         listening.cancel()
         await asyncio.wait([listening])
@@ -107,7 +108,29 @@ def test_clear_forgets_and_no_end_is_told() -> None:
             cleared = await answer(socket)
             assert cleared["type"] == "cleared" and 18_000 < cleared["forgotten_ms"] <= 20_000
             await socket.send_json({"type": "flush"})
-            assert await answer(socket) == {"type": "played", "utterance": 2}, "of the second; the first was cleared"
+            second = {"type": "played", "utterance": 2, "heard_ms": 0}
+            assert await answer(socket) == second, "the first was cleared"
+
+    visit(say)
+
+
+def test_whoever_interrupts_is_told_how_much_had_been_heard_once_it_has() -> None:
+    async def say(client: Client) -> None:
+        async with speaking(client, 16_000) as socket:
+            await socket.send_bytes(b"\x01" + bytes(2 * 16_000 * 5))
+            on = broadcast_of(client).on
+            assert on is not None and isinstance(on.source, PushSource)
+            async with asyncio.timeout(20):
+                while on.source.buffered_s == 0 or on.source.buffered_s > 4.5:
+                    await asyncio.sleep(0.01)
+            await socket.send_json({"type": "clear"})
+            cleared = await answer(socket)
+            assert cleared["heard_ms"] + cleared["forgotten_ms"] == pytest.approx(5005, abs=2), "the fade is both"
+            assert cleared["heard_ms"] >= 500
+            assert on.session.clock.due_of(16 * cleared["heard_ms"]) <= on.session.clock.position()
+            await socket.send_bytes(bytes(3200))  # half a sample that was cleared does not shift what follows
+            await socket.send_json({"type": "flush"})
+            assert await answer(socket) == {"type": "played", "utterance": 1, "heard_ms": 100}
 
     visit(say)
 
@@ -128,6 +151,8 @@ def test_what_is_malformed_is_answered_in_one_line_and_the_connection_stays(name
     async def say(client: Client) -> None:
         async with speaking(client) as socket:
             await (socket.send_bytes if isinstance(BAD[name], bytes) else socket.send_str)(BAD[name])
+            if isinstance(BAD[name], bytes):
+                await socket.send_json({"type": "flush"})  # its other half will not come
             reply = await answer(socket)
             assert reply["type"] == "error" and "\n" not in reply["error"] and len(reply["error"]) < 200
             await socket.send_json({"type": "flush"})

@@ -36,7 +36,7 @@ def test_what_came_at_once_is_said_in_its_own_time_with_silence_around_it() -> N
         meant = resampled(pcm, 24_000)
         assert not voice[:9600].any() and not voice[9600 + len(meant) :].any()
         assert np.abs(voice[9600:][: len(meant)] - meant).max() < 1e-6
-        assert end.result() == (9600 + len(meant)) // 3
+        assert end.result() == ((9600 + len(meant)) // 3, 1.0)
         assert np.abs(engine[3200:19_000]).max() > 0.3, "the engine hears it too"
 
     run(say)
@@ -47,14 +47,17 @@ def test_clear_stops_the_speech_and_its_end_is_never_told() -> None:
         source.push(speech(48_000, 48_000), 48_000)
         end = source.flush()
         await read(source, 5)
-        assert source.clear() == pytest.approx(0.9)
+        forgotten_s, said = source.clear()
+        assert forgotten_s == pytest.approx(0.9)
+        assert said.seconds == pytest.approx(0.105) and said.end_sample == pytest.approx(1680, abs=1), "with its fade"
+        assert source.clear()[1].seconds == 0, "no utterance was under way"
         voice = np.concatenate([chunk.voice for chunk in await read(source, 5)])
         assert voice[:200].any() and not voice[240:].any()
         assert end.cancelled()
         source.push(speech(960, 48_000), 48_000)
         again = source.flush()
         await read(source, 2)
-        assert again.done()
+        assert again.result().seconds == pytest.approx(0.02), "it counts anew"
 
     run(say)
 

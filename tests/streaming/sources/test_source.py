@@ -8,7 +8,8 @@ from streaming.fakes import tone, tone_clip
 from streaming.virtual_time import VirtualTime
 
 from s2v.streaming.sources.file import FileSource
-from s2v.streaming.sources.peer import VoiceResampler
+from s2v.streaming.sources.resampler import VoiceResampler
+from s2v.streaming.sources.sender_clock import SenderClock
 from s2v.streaming.sources.source import AudioChunk, AudioSource
 
 
@@ -74,36 +75,62 @@ def test_a_microphone_arrives_unchanged_and_the_engine_hears_the_same_moments() 
     voice, engine = check_counts(chunks)
     assert np.abs(voice - speech).max() < 1e-3
     assert np.abs(engine - tone(1.0, rate_hz=16_000)[: len(engine)])[200:].max() < 1e-3
-    assert resampler.gap_samples == 0
 
 
 def test_lost_packets_become_silence_and_the_count_does_not_slip() -> None:
-    speech, resampler = tone(1.0), VoiceResampler()
-    lost = (10, 11, 30)
-    chunks = [resampler.push(packet(speech[960 * k :][:960], 960 * k)) for k in range(50) if k not in lost]
-    voice, engine = check_counts(chunks)
-    expected = speech.copy()
-    for k in lost:
-        expected[960 * k : 960 * (k + 1)] = 0.0
+    speech, resampler, sender = tone(1.0), VoiceResampler(), SenderClock()
+    lost = (10, 11, 12, 30)
+    voice, engine = np.zeros(48_000, np.float32), np.zeros(16_000, np.float32)
+    for k in range(50):
+        if k not in lost:
+            frame = packet(speech[960 * k :][:960], 960 * k)
+            chunk = resampler.push(frame, sender.silence_before(960 * k, frame, None), sent=False)
+            assert chunk.pause == 0, "a hole, and no silence"
+            voice[chunk.voice_start : chunk.voice_end] = chunk.voice
+            engine[chunk.engine_start :][: len(chunk.engine)] = chunk.engine
+    expected = np.repeat(~np.isin(np.arange(50), lost), 960) * speech
     assert np.abs(voice - expected).max() < 1e-3
-    assert len(engine) >= 16_000 - 64
-    assert resampler.gap_samples == 3 * 960
+    around = np.abs(np.arange(16_000) // 320 - 11.0) > 2.5  # the filter rings for some samples at each edge
+    around &= np.abs(np.arange(16_000) // 320 - 30.0) > 1.5
+    assert np.abs(engine - expected[::3])[around][200:-70].max() < 2e-3
+
+
+def silences(stamps: list[int], came_s: list[float] | None = None, held_up: bool = False) -> tuple[list[int], int]:
+    """What lies before each packet of 20 ms, and how often its stamp was not believed."""
+    sender, frame = SenderClock(), packet(tone(0.02), None)
+    moments: list[float | None] = [*came_s] if came_s else [None] * len(stamps)
+    found = [sender.silence_before(s % 2**32, frame, m, held_up) for s, m in zip(stamps, moments, strict=True)]
+    return found, sender.jumps
 
 
 def test_stamps_may_wrap_round() -> None:
-    resampler = VoiceResampler()
-    start = 2**32 - 2 * 960
-    voice, _ = check_counts([resampler.push(packet(tone(0.02), (start + 960 * k) % 2**32)) for k in range(5)])
-    assert len(voice) == 5 * 960
-    assert resampler.gap_samples == resampler.jumps == 0
+    assert silences([2**32 - 2 * 960 + 960 * k for k in range(5)]) == ([0] * 5, 0)
 
 
 @pytest.mark.parametrize("stamp", [960 + 48_000 * 3600, 2**31, 10])
 def test_a_jump_of_the_senders_clock_is_no_hour_of_silence(stamp: int) -> None:
+    assert silences([0, stamp])[0] == [0, 0], "nobody knows when they came"
+    assert silences([0, stamp], [5.0, 5.02]) == ([0, 0], 1)
+    assert silences([0, stamp], [5.0, 8.02]) == ([0, 3 * 48_000], 1), "the time between the packets is known"
+
+
+def test_a_silence_is_as_long_as_the_stamps_say_when_they_agree_with_the_arrivals() -> None:
+    assert silences([0, 960 + 4801], [5.0, 5.13]) == ([0, 4801], 0), "to the sample, whatever the network does"
+    assert silences([0, 960 + 48_000], [5.0, 5.02]) == ([0, 0], 1), "stamps that lead before time have leapt"
+
+
+def test_a_pause_that_the_stamps_leave_out_is_as_long_as_nothing_came_unless_all_of_it_comes_at_once() -> None:
+    assert silences([0, 960], [5.0, 8.02]) == ([0, 3 * 48_000], 0)
+    assert silences([0, 960], [5.0, 8.02], held_up=True) == ([0, 0], 0)
+    assert silences([0, 960], [5.0, 5.05]) == ([0, 0], 0), "30 ms late"
+    assert silences([0, 960, 1920, 2880], [5.0, 5.05, 5.1, 5.15]) == ([0] * 4, 0), "ever later is no pause"
+
+
+def test_an_hour_of_silence_costs_nothing() -> None:
     resampler = VoiceResampler()
-    voice, _ = check_counts([resampler.push(packet(tone(0.02), s)) for s in (0, stamp)])
-    assert len(voice) == 2 * 960
-    assert resampler.jumps == 1
+    chunk = resampler.push(packet(tone(0.02), None), silence=3600 * 48_000)
+    assert chunk.voice_end == 3600 * 48_000 + 960 and len(chunk.voice) == 2 * 960
+    assert chunk.pause == 3600 * 48_000 - 960 and chunk.engine_start * 3 == chunk.voice_start
 
 
 def test_a_telephone_codec_and_a_change_of_codec_keep_counting() -> None:
@@ -112,3 +139,26 @@ def test_a_telephone_codec_and_a_change_of_codec_keep_counting() -> None:
     chunks += [resampler.push(packet(tone(0.02), 960 * k)) for k in range(50)]
     voice, _ = check_counts(chunks)
     assert len(voice) == pytest.approx(96_000, abs=200)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, 1e30])
+def test_one_wrong_sample_of_a_peer_is_not_heard_around_it(wrong: float) -> None:
+    voice = tone(0.1)
+    broken = voice.copy()
+    broken[2407] = wrong
+
+    def heard(pcm: NDArray[np.float32]) -> NDArray[np.float32]:
+        resampler = VoiceResampler()
+        frame = av.AudioFrame.from_ndarray(pcm[None], format="fltp", layout="mono")
+        frame.sample_rate = 48_000
+        return resampler.push(frame).voice
+
+    changed = np.flatnonzero(np.abs(heard(broken) - heard(voice)) > 1e-6)
+    assert changed.tolist() == [2407]
+
+
+def test_a_peer_may_have_more_channels_than_anybody_has_names_for() -> None:
+    voice = (tone(0.1) * 32767).astype(np.int16)
+    frame = av.AudioFrame.from_ndarray(np.repeat(voice, 16)[None], format="s16", layout="hexadecagonal")
+    frame.sample_rate = 48_000
+    np.testing.assert_allclose(VoiceResampler().push(frame).voice, voice / 32768, atol=1e-4)

@@ -36,7 +36,7 @@ def take_until(buffer: SpeechBuffer, utterance: int, length: int = BLOCK) -> NDA
         assert taken.pcm.shape == (length,) and taken.pcm.dtype == np.float32
         assert np.abs(taken.pcm).max() <= 1
         parts.append(taken.pcm)
-        for number, at in taken.ended:
+        for number, at, _ in taken.ended:
             if number == utterance:
                 return np.concatenate(parts)[: len(parts) * length - length + at]
     raise AssertionError("the utterance never ends")
@@ -85,7 +85,7 @@ def test_whatever_is_done_in_whatever_order_the_books_balance(steps: list[tuple[
             pushed += n
         elif what == "take":
             taken = buffer.take(n)
-            ended += [number for number, _ in taken.ended]
+            ended += [number for number, _, _ in taken.ended]
             assert np.count_nonzero(taken.pcm) <= round(before_s * 48_000)
             assert buffer.buffered_s <= before_s + 1e-9
         elif what == "flush":
@@ -131,6 +131,20 @@ def test_a_sender_that_is_too_slow_causes_counted_gaps_and_loses_nothing() -> No
     assert buffer.underruns >= 10
     heard, meant = np.concatenate(parts), resampled(pcm, 24_000)
     assert np.abs(heard[heard != 0] - meant[meant != 0]).max() < 1e-6
+
+
+def test_what_was_said_of_an_utterance_is_counted_without_the_silence_that_filled_it() -> None:
+    buffer = SpeechBuffer()
+    buffer.push(speech(4800, 48_000), 48_000)
+    assert not any(buffer.take(BLOCK).ended for _ in range(8)), "it runs dry after 100 ms"
+    assert buffer.said_s == pytest.approx(0.1)
+    buffer.push(speech(2400, 48_000), 48_000)
+    buffer.flush(1)
+    buffer.push(speech(480, 48_000), 48_000)
+    buffer.flush(2)
+    ends = [end for _ in range(20) for end in buffer.take(BLOCK).ended]
+    assert [(end.utterance, end.said) for end in ends] == [(1, 7200), (2, 480)]
+    assert buffer.said_s == 0
 
 
 def test_clearing_fades_out_and_forgets_the_rest() -> None:

@@ -21,6 +21,7 @@ from aiortc import (
     RTCTransportStats,
     VideoStreamTrack,
 )
+from aiortc.rtp import RtcpByePacket
 from hypothesis import given
 from hypothesis import strategies as st
 from streaming.fakes import still, tone
@@ -44,6 +45,7 @@ from s2v.streaming.webrtc.aiortc_internals import (
     change_host_addresses,
     host_addresses,
     ice_arguments,
+    ignore_goodbyes,
     intercept,
     replace_jitter_buffer,
     vp8_depayload,
@@ -105,11 +107,14 @@ def test_a_receiver_takes_our_buffer_and_gives_frames_stamps_by_which_it_knows_t
 
         def on_track(receiver: RTCRtpReceiver) -> None:
             receivers.append(receiver)
-            assert replace_jitter_buffer(receiver, buffer)
+            assert replace_jitter_buffer(receiver, buffer) and ignore_goodbyes(receiver)
 
         async with connected(on_track, ToneTrack()):
             source = PeerSource(receivers[0].track, buffer)
-            chunks = [await source.read() for _ in range(20)]
+            chunks = [await source.read() for _ in range(10)]
+            await receivers[0]._handle_rtcp_packet(RtcpByePacket(sources=[1]))  # as a browser that is muted
+            chunks += [await source.read() for _ in range(10)]
+            assert None not in chunks
             now_s = loop.time()
         came_s = [chunk.came_s for chunk in chunks if chunk is not None]
         assert all(moment is not None and now_s - 5 < moment <= now_s for moment in came_s), (

@@ -49,28 +49,13 @@ def with_candidates(sdp: str, count: int) -> str:
     return sdp + "".join(line.format(number) for number in range(count))
 
 
-def test_what_a_peer_makes_is_taken() -> None:
+def test_a_peer_may_have_many_addresses_but_not_any_number() -> None:
     sdp = asyncio.run(real_offer())
-    refuse_unusable(SessionDescription.parse(sdp))
     refuse_unusable(SessionDescription.parse(with_candidates(sdp, MAX_CANDIDATES - 10)))
-
-
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        (lambda sdp: with_candidates(sdp, MAX_CANDIDATES + 1), "candidates: send at most"),
-        (lambda sdp: with_candidates(sdp, 1).replace("192.0.2.0 9", "192.0.2.0 70000"), "port 70000"),
-        (lambda sdp: sdp.replace("m=video", "m=audio"), "exactly one audio and one video"),
-        (lambda sdp: sdp.replace("m=video", "m=application"), "exactly one audio and one video"),
-        (lambda sdp: re.sub("a=fingerprint:.*\r\n", "", sdp), "without a fingerprint"),
-        (lambda sdp: sdp.replace("a=mid:1", "a=mid:0"), "a=mid of its own"),
-        (lambda sdp: sdp.replace("BUNDLE 0 1 2", "BUNDLE 7 1 2"), "bundles .* name sections that it has"),
-    ],
-)
-def test_what_no_page_of_ours_sends_is_refused(change: Callable[[str], str], says: str) -> None:
-    sdp = asyncio.run(real_offer())
-    with pytest.raises(StreamError, match=says):
-        refuse_unusable(SessionDescription.parse(change(sdp)))
+    with pytest.raises(StreamError, match="candidates: send at most"):
+        refuse_unusable(SessionDescription.parse(with_candidates(sdp, MAX_CANDIDATES + 1)))
+    with pytest.raises(StreamError, match="port 70000"):
+        refuse_unusable(SessionDescription.parse(with_candidates(sdp, 1).replace("192.0.2.0 9", "192.0.2.0 70000")))
 
 
 def accident(line: str, other: str, rng: random.Random) -> list[str]:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from s2v.engine.face.detection import detect_faces
+from s2v.engine.face.face_search import detect_faces
 from s2v.engine.face.geometry import head_pose
 from s2v.engine.face.motion_basis import aperture
 from s2v.errors import DataError

@@ -21,6 +21,7 @@ QUIETEST_SPEECH_DB = -66.0
 FIRST_FLOOR_DB = -60.0
 FIRST_S = 3.0  # so long the noise floor rises fast
 FLOOR_FIRST_DB_S, FLOOR_LATER_DB_S, FLOOR_STEADY_DB_S = 10.0, 2.0, 40.0
+NEAR_FLOOR_DB = 20.0  # what is louder by more is no noise that the floor should come up to quickly
 FLOOR_FALL = 0.2  # of the way down in a tick
 STEADY_DB, STEADY_S = 5.0, 0.4  # a level that stays within so much for so long is a noise or a tone, not a voice
 _POWER_SHARE = 0.8  # of a tick's power in what counts; a click's tail is shorter than a syllable
@@ -121,7 +122,8 @@ class Prosody:
         if level_db < self._floor_db:
             self._floor_db += FLOOR_FALL * (level_db - self._floor_db)
             return
-        rise_db_s = FLOOR_FIRST_DB_S if self._heard_s < FIRST_S else FLOOR_LATER_DB_S
+        near = level_db - self._floor_db < NEAR_FLOOR_DB
+        rise_db_s = FLOOR_FIRST_DB_S if self._heard_s < FIRST_S and near else FLOOR_LATER_DB_S
         if self._steady_s > STEADY_S:
             rise_db_s = FLOOR_STEADY_DB_S
         self._floor_db = min(level_db, self._floor_db + rise_db_s * TICK_S)

@@ -16,7 +16,7 @@ _WHOLE_UNITS = 0.08  # from the person: from here on the photo is kept as it is
 _WORK_PX = 384  # of the longer side: what is made up is blurred anyway
 _SPOT_PX, _MOST_TEXTURE = 19, 16  # what is smaller is mirrored with so many grey levels at most: a lamp stays single
 _TEXTURE_PX, _MORE_THAN_USUAL = 61, 2.0
-_BLUR_PER_PX = 0.18  # standard deviation of the blur for each pixel of depth behind the edge
+_BLUR_PER_PX = 0.10  # standard deviation of the blur for each pixel of depth behind the edge
 _SMOOTH_PX = 3.0
 _LEVELS = 7  # of the pyramid: what is deeper than its coarsest blur looks like that
 
@@ -35,8 +35,11 @@ def filled_background(photo: Image, person: Matte, unit_px: float) -> Image:
     if not known.any():  # nothing to go by, and nothing that would be uncovered
         return np.asarray(cv2.blur(photo, (max(1, photo.shape[1] // 8),) * 2), np.uint8)
     share = 1 - smoothstep((away - _CLEAR_UNITS) / (_WHOLE_UNITS - _CLEAR_UNITS))
-    mixed = photo + share[..., None] * (carried_on(photo, known, without_spots=True) - photo)
-    return np.asarray(np.clip(mixed + 0.5, 0, 255), np.uint8)
+    made, filled = photo.copy(), share > 0
+    seen = photo[filled].astype(np.float32)
+    mixed = seen + share[filled][:, None] * (carried_on(photo, known, without_spots=True)[filled] - seen)
+    made[filled] = np.clip(mixed + 0.5, 0, 255)
+    return made
 
 
 def carried_on(photo: Image, known: NDArray[np.bool_], without_spots: bool = False) -> NDArray[np.float32]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from s2v.engine.face.geometry import FACE_OVAL, N_MESH, OUTER_EYES, FacePlane, Points, Pose
 from s2v.engine.face.maps import smoothstep
-from s2v.engine.face.thin_plate import bent_plate, smoothing_plate
+from s2v.engine.face.thin_plate import bent_plate, smoothing_weights
 
 CENTRE = (0.0, 0.55, 0.72)  # face units: the point that a head nods and turns about, between its ears
 
@@ -41,7 +41,7 @@ def depth_at(landmarks: Points, pose: Pose, plane: FacePlane, places: Points, gl
     ring_uv, ring_z = _rings(uv, z)
     beside = ~_inside_hull(ring_uv, uv[seen])
     points, depths = np.concatenate([uv[seen], ring_uv[beside]]), np.concatenate([z[seen], ring_z[beside]])
-    weights = smoothing_plate(points, _STIFFNESS) @ depths
+    weights = smoothing_weights(points, depths, _STIFFNESS)
     at = plane.to_plane(places).reshape(-1, 2)
     near = np.flatnonzero(np.hypot(*(at - _middle(uv)).T) < _FURTHEST_UNITS)
     found = np.zeros(len(at))

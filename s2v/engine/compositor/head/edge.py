@@ -17,6 +17,7 @@ _NOISE = 22.0  # grey levels: person and background must differ by more for thei
 _LEAST_SHARE = 0.1  # what holds less of one side is the other side alone
 _SOFT_PX = 0.7
 _SPECK = 0.2  # a cover from here on is seen
+_SPECK_UNITS2 = 0.1  # a piece of the person that is smaller is debris
 _BESIDE = 4.0  # how much more a colour off the line between both takes away
 
 
@@ -39,7 +40,8 @@ def cut_out(photo: Image, person: Matte, fine: Matte, unit_px: float) -> tuple[I
     own = carried_on(photo, inside_px > band_px)
     behind = carried_on(photo, (outside_px > band_px) & ~loose)
     near = (inside_px <= band_px) & ((outside_px <= band_px) | loose)
-    at, own, behind, there = photo[near].astype(np.float32), own[near], behind[near], person[near]
+    at, own, behind = photo[near].astype(np.float32), own[near], behind[near]
+    there = np.maximum(person, fine)[near]  # an ear-ring has neither side's colour
     apart = own - behind
     length2 = (apart**2).sum(-1)
     own_share = ((at - behind) * apart).sum(-1) / np.maximum(length2, 1.0)
@@ -52,7 +54,7 @@ def cut_out(photo: Image, person: Matte, fine: Matte, unit_px: float) -> tuple[I
     cover, head = person.copy(), photo.copy()
     cover[near] = np.clip(mixed, smoothstep(2 * depth - 1), most)
     cover[near] = cv2.GaussianBlur(cover, (0, 0), _SOFT_PX)[near]  # the photo's noise is no fringe
-    cover *= _held(cover, person)
+    cover *= _held(cover, person, unit_px)
     share = cover[near][:, None]
     head[near] = np.clip(own + share * (at - share * own - (1 - share) * behind) + 0.5, 0, 255)
     return head, cover
@@ -68,10 +70,10 @@ def _decided(person: Matte, unit_px: float) -> Matte:
     return np.asarray(np.clip(person, low, high), np.float32)
 
 
-def _held(cover: Matte, person: Matte) -> Matte:
-    """1 on what hangs together with the inside of the person, and on its faint surroundings, 0 on specks."""
+def _held(cover: Matte, person: Matte, unit_px: float) -> Matte:
+    """1 on what hangs together with much of the person's inside, and on its faint surroundings, 0 on specks."""
     seen = (cover > _SPECK).astype(np.uint8)
     pieces = cv2.connectedComponents(seen)[1]
-    held = np.bincount(pieces[person > _INSIDE], minlength=pieces.max() + 1) > 0
+    held = np.bincount(pieces[person > _INSIDE], minlength=pieces.max() + 1) > _SPECK_UNITS2 * unit_px**2
     lost = cv2.dilate((~held[pieces] & (seen > 0)).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     return np.asarray(~(lost & ~(held[pieces] & (seen > 0))), np.float32)

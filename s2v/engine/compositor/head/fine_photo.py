@@ -11,7 +11,7 @@ from s2v.engine.face.photo import Image
 FINE = 2  # photo pixels are looked up on a grid this much finer: 4 is no sharper, and a turned head reads it slower
 
 _HALF_TAPS = 16
-_COMPENSATION = 0.030  # what the linear steps between the fine grid's points cost on the average
+_COMPENSATION = 0.020  # more, and a head at rest is seen sharper than its photo; less, and a moving one blurs
 
 
 def fine_photo(at_rest: Image, matte: NDArray[np.float32], background: Image) -> Image:
@@ -31,17 +31,23 @@ def fine_photo(at_rest: Image, matte: NDArray[np.float32], background: Image) ->
     height, width = at_rest.shape[:2]
     fine = np.zeros((FINE * height, FINE * width, 4), np.uint8)
     kernels = [_kernel(step / FINE) for step in range(FINE)]
-    source, behind = at_rest.astype(np.float32), np.dstack([background * (1 - matte)[..., None], 1 - matte])
-    for column in range(FINE):
-        across = cv2.filter2D(source, -1, kernels[column][None], borderType=cv2.BORDER_REFLECT_101)
-        for row in range(FINE):
-            both = cv2.filter2D(across, -1, kernels[row][:, None], borderType=cv2.BORDER_REFLECT_101)
-            shift = np.array([[1, 0, column / FINE], [0, 1, row / FINE]])
-            flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-            rest = cv2.warpAffine(behind, shift, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-            share, part = rest[..., 3:], fine[row::FINE, column::FINE]
-            part[..., :3] = np.clip(both - rest[..., :3], 0, 255 * (1 - share)) + 0.5
-            part[..., 3:] = 255 * share + 0.5
+    packed = fine.view(np.uint32)[..., 0]  # a pixel at once: written in a tenth of the time
+    source, rest = at_rest.astype(np.float32), 1 - matte
+    behind = background * rest[..., None]
+    one = np.ones(1, np.float32)
+    for row in range(FINE):
+        down = cv2.sepFilter2D(source, -1, one, kernels[row], borderType=cv2.BORDER_REFLECT_101)
+        for column in range(FINE):
+            both = cv2.sepFilter2D(down, -1, kernels[column], one, borderType=cv2.BORDER_REFLECT_101)
+            across, downward = (np.array([0, 1 - step / FINE, step / FINE], np.float32) for step in (column, row))
+            beside, share = (
+                cv2.sepFilter2D(part, -1, across, downward, borderType=cv2.BORDER_REPLICATE)
+                for part in (behind, 255 * rest)
+            )
+            share = cv2.convertScaleAbs(share)  # rounds, as does the difference
+            layer = cv2.subtract(both, beside, dtype=cv2.CV_8U)
+            merged = cv2.merge([*(cv2.min(part, 255 - share) for part in cv2.split(layer)), share])
+            packed[row::FINE, column::FINE] = merged.view(np.uint32)[..., 0]
     return fine
 
 
@@ -50,4 +56,5 @@ def _kernel(offset: float) -> NDArray[np.float32]:
     x = np.arange(-_HALF_TAPS, _HALF_TAPS + 1) - offset
     sinc = np.sinc(x) * np.sinc(x / _HALF_TAPS) * (np.abs(x) < _HALF_TAPS)
     lifted = np.convolve(sinc / sinc.sum(), [-_COMPENSATION, 1 + 2 * _COMPENSATION, -_COMPENSATION], "same")
-    return np.asarray(lifted / lifted.sum(), np.float32)
+    used = np.abs(lifted) > 1e-9  # at no offset only the next ones
+    return np.asarray(lifted[used & used[::-1]] / lifted.sum(), np.float32)

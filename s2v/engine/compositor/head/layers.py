@@ -10,7 +10,7 @@ from s2v.engine.compositor.head.background import filled_background
 from s2v.engine.compositor.head.edge import cut_out
 from s2v.engine.compositor.head.matte import plainness, widened, without_islands
 from s2v.engine.compositor.head.person import Matte, face_unit_px, person_matte
-from s2v.engine.compositor.head.strands import ears, strands
+from s2v.engine.compositor.head.strands import strands
 from s2v.engine.face.background import Background
 from s2v.engine.face.geometry import FacePlane, Points
 from s2v.engine.face.photo import Image
@@ -37,12 +37,12 @@ def layers(photo: Image, landmarks: Points, plane: FacePlane, background: Backgr
     person = person_matte(photo, landmarks, plane)
     unit_px = face_unit_px(plane)
     if background is not None:
-        fine = strands(photo, person, unit_px)
+        fine = strands(photo, person, unit_px, plane)
         plate = filled_background(photo, np.maximum(person, fine), unit_px) if background.blurs else photo
         behind = background.behind(plate, unit_px)
         head, cover = cut_out(photo, person, fine, unit_px)
         return Layers(_over(head, cover, behind), cover, behind, cover)
-    hung = strands(photo, person, unit_px, ears(plane, person.shape))
+    hung = strands(photo, person, unit_px, plane)
     whole = without_islands(np.maximum(person, hung), unit_px)
     plate = filled_background(photo, whole, unit_px)
     rim = widened(whole, unit_px, plainness(plate, unit_px))

@@ -30,6 +30,13 @@ _APART_UNITS = 1.15  # further from the face, above the chin, is somebody else
 _SOMEBODY_UNITS2 = 0.3  # if it is that large
 _CHIN = 152
 _GUIDE_UNITS, _GUIDE_EPS = 0.04, 1e-4  # radius and flatness of the filter that fits the edge to the photo's
+_DOUBT_PX = 256  # of the longer side: doubts are settled on so small a picture
+_SURE = 0.97  # from here on, and below the rest to 1, the network is sure
+_DOUBT_UNITS, _BESIDE_DOUBT_UNITS = 0.03, 0.05  # half the width of what is more than a soft edge; settled with it
+_THIN_UNITS = 0.04  # half the width of what is no sure person: bridges to a bystander
+_COLOUR, _AROUND_UNITS = 9.0, 0.25  # standard deviations, of CIELAB and of place, within which colours are compared
+_SAMPLES = 400  # of each side
+_RARE, _MOST_TOLD = 0.01, 4.0  # a density that says nothing; the logarithm of odds that colours tell at most
 
 
 def person_matte(photo: Image, landmarks: Points, plane: FacePlane) -> Matte:
@@ -56,6 +63,8 @@ def _small_matte(photo: Image, points: Points, plane: FacePlane) -> Matte:
         _look_closer(network, photo, near, likely)
     if float(likely[skull > 0].mean()) < _SEEN_FACE:
         likely = _grabcut(photo, skull, unit_px)
+    else:
+        likely = settled_by_colour(photo, likely, unit_px)
     own = _of_this_person(likely, skull, float(points[_CHIN, 1]), unit_px)
     radius = max(1, round(_GUIDE_UNITS * unit_px))
     fitted = cv2.ximgproc.guidedFilter(photo.astype(np.float32) / 255, likely, radius, _GUIDE_EPS)
@@ -88,12 +97,10 @@ def _thrice(network: cv2.dnn.Net, picture: Image) -> Matte:
     height, width = picture.shape[:2]
     wide = round(_BORDER_SHARE * max(height, width))
     bordered = cv2.copyMakeBorder(picture, wide, 0, wide, wide, cv2.BORDER_REFLECT)
-    answers = [
-        _answer(network, picture),
-        _answer(network, picture[:, ::-1])[:, ::-1],
-        _answer(network, np.asarray(bordered, np.uint8))[wide:, wide : wide + width],
-    ]
-    return np.asarray(np.sort(answers, axis=0)[1], np.float32)
+    as_it_is, mirrored = _answer(network, picture), _answer(network, picture[:, ::-1])[:, ::-1]
+    wider = _answer(network, np.asarray(bordered, np.uint8))[wide:, wide : wide + width]
+    low, high = np.minimum(as_it_is, mirrored), np.maximum(as_it_is, mirrored)
+    return np.asarray(np.clip(wider, low, high), np.float32)
 
 
 def _answer(network: cv2.dnn.Net, picture: Image) -> Matte:
@@ -131,6 +138,59 @@ def _fade(first: int, end: int, size: int) -> NDArray[np.float32]:
     return np.asarray(np.minimum(from_ends / _FADE_SHARE, 1) + 0 * at, np.float32)
 
 
+def settled_by_colour(photo: Image, likely: Matte, unit_px: float) -> Matte:
+    """The network's word (h, w), where it is in doubt over more than a soft edge weighed with that of colours.
+
+    A seat behind hair, leaves, somebody's arm look like the background near them, a lock and a turban like the person.
+    """
+    height, width = likely.shape
+    small, scale = shrunk(photo, _DOUBT_PX)
+    word = cv2.resize(likely, small.shape[1::-1], interpolation=cv2.INTER_AREA)
+    unit = unit_px * scale
+    person = cv2.morphologyEx((word > _SURE).astype(np.uint8), cv2.MORPH_OPEN, _disc(_THIN_UNITS * unit)) > 0
+    behind = cv2.erode((word < 1 - _SURE).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    unsure = ~person & (word > 1 - _SURE)
+    wide = cv2.distanceTransform(unsure.astype(np.uint8), cv2.DIST_L2, 5) > max(1.5, _DOUBT_UNITS * unit)
+    asked = unsure & (cv2.dilate(wide.astype(np.uint8), _disc(_BESIDE_DOUBT_UNITS * unit)) > 0)
+    near = cv2.distanceTransform((~asked).astype(np.uint8), cv2.DIST_L2, 5) < 2 * _AROUND_UNITS * unit
+    if not (asked.any() and (person & near).any() and (behind & near).any()):
+        return likely
+    colour = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_BGR2Lab) / _COLOUR
+    place = np.stack(np.meshgrid(np.arange(small.shape[1]), np.arange(small.shape[0])), -1) / (_AROUND_UNITS * unit)
+    at = np.dstack([colour, place]).astype(np.float32)
+    own, other = (_density(at[asked], at[side & near]) for side in (person, behind))
+    told = np.clip(np.log((own + _RARE) / (other + _RARE)), -_MOST_TOLD, _MOST_TOLD)
+    before = np.clip(word[asked], 1 - _SURE, _SURE)
+    more = np.zeros_like(word)
+    more[asked] = 1 / (1 + (1 - before) / before * np.exp(-told)) - word[asked]
+    return np.asarray(np.clip(likely + cv2.resize(more, (width, height)), 0, 1), np.float32)
+
+
+def _density(at: NDArray[np.float32], samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How dense samples' colours are where they are near: (n,) of (n, 5) and (m, 5), colour and place each.
+
+    Source: Parzen, "On estimation of a probability density function and mode" (1962).
+    """
+    samples = samples[:: -(-len(samples) // _SAMPLES)]
+    colour, place = (
+        np.exp(
+            -0.5
+            * (
+                (at[:, part] ** 2).sum(1)[:, None]
+                + (samples[:, part] ** 2).sum(1)
+                - 2 * at[:, part] @ samples[:, part].T
+            )
+        )
+        for part in (np.s_[:3], np.s_[3:])
+    )
+    return np.asarray((colour * place).sum(1) / (place.sum(1) + 1e-3), np.float32)
+
+
+def _disc(radius_px: float) -> NDArray[np.uint8]:
+    size = 2 * max(1, round(radius_px)) + 1
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)), np.uint8)
+
+
 def _grabcut(photo: Image, skull: Matte, unit_px: float) -> Matte:
     """Person or not by colour alone: a unit around the face and everything below it may be, the rest is not."""
     height, width = skull.shape
@@ -163,8 +223,8 @@ def _of_this_person(likely: Matte, skull: Matte, chin_y: float, unit_px: float) 
     if large:
         other_px = cv2.distanceTransform((~np.isin(pieces, large)).astype(np.uint8), cv2.DIST_L2, 5)
         person &= away_px <= np.maximum(other_px, 0.35 * unit_px)
-    _, pieces = cv2.connectedComponents(person.astype(np.uint8))
+    _, pieces = cv2.connectedComponents((person & ((likely > 0.5) | (skull > 0))).astype(np.uint8))
     at = np.flatnonzero(skull.ravel() > 0)
     own = pieces == np.bincount(pieces.ravel()[at]).argmax()
-    grown = cv2.dilate(own.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=max(1, round(0.03 * unit_px)))
+    grown = cv2.dilate(own.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=max(1, round(0.05 * unit_px)))
     return np.asarray(grown, np.float32)

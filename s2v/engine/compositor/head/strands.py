@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -26,26 +28,38 @@ _LEAST_HAIR, _MOST_HAIR = 0.5, 1.3  # how much it differs from the background, a
 _THICK_UNITS = 0.06  # half the width of the thickest lock
 _JEWEL_UNITS2 = 0.08  # the largest thing of any colour
 _PLAIN = 44.0  # grey levels that differ: only before such a background something of any colour is taken for an ear-ring
+_SHOULDERS_V = 1.2  # face units from between the eyes, down
+_LIKE_SKIN = 40.0  # BGR grey levels from the cheeks' colour: an ear and a neck are no hair
 _EARS = (0.65, 1.45, 0.1, 0.8)  # face units from the middle, least and most, to a side and down: lobes and jewels
 
 
-def strands(photo: Image, person: Matte, unit_px: float, ears: NDArray[np.bool_] | None = None) -> Matte:
+def strands(photo: Image, person: Matte, unit_px: float, plane: FacePlane | None = None) -> Matte:
     """Fine things beside the person that touch it and stand out from the background around them: (h, w) in [0, 1].
 
-    Hair is told by its colour; what has another colour is an ear-ring if it is small, hangs where ears are and has a
-    plain background, else it is the background's.
+    Hair is told by its colour, which is not skin's, and by its place; what has another colour is an ear-ring if it is
+    small, hangs where ears are and has a plain background, else it is the background's.
 
     Args:
         photo: (h, w, 3) BGR. person: (h, w) of `person_matte`. unit_px: pixels of a face unit.
-        ears: (h, w) of `ears`; None: no ear-rings.
+        plane: of the face; None: no ear-rings, and hair wherever its colour is.
     """
     height, width = person.shape
     small, scale = shrunk(photo, WORK_PX)
-    size = small.shape[1::-1]
-    cover = np.asarray(cv2.resize(person, size, interpolation=cv2.INTER_AREA), np.float32)
-    lobes = cv2.resize((np.zeros(person.shape) if ears is None else ears).astype(np.uint8), size) > 0
-    found = _small_strands(small, cover, lobes, unit_px * scale)
+    size = small.shape[:2]
+    cover = np.asarray(cv2.resize(person, size[::-1], interpolation=cv2.INTER_AREA), np.float32)
+    if plane is None:
+        places = _Places(np.zeros(size, bool), np.ones(size, bool), None)
+    else:
+        here = FacePlane(plane.matrix * scale)
+        places = _Places(ears(here, size), above_shoulders(here, size), _skin(small, here))
+    found = _small_strands(small, cover, places, unit_px * scale)
     return np.asarray(cv2.resize(found, (width, height)), np.float32)
+
+
+class _Places(NamedTuple):
+    ears: NDArray[np.bool_]  # (h, w)
+    locks: NDArray[np.bool_]  # (h, w)
+    skin: NDArray[np.float32] | None  # (3,) BGR
 
 
 def ears(plane: FacePlane, size: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -58,7 +72,22 @@ def ears(plane: FacePlane, size: tuple[int, ...]) -> NDArray[np.bool_]:
     return np.asarray(found > 0)
 
 
-def _small_strands(photo: Image, person: Matte, lobes: NDArray[np.bool_], unit_px: float) -> Matte:
+def above_shoulders(plane: FacePlane, size: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Where on a photo (h, w) what stands off a person may be hair, and is no fold or arm of a chair."""
+    x, y = np.meshgrid(np.arange(size[1]), np.arange(size[0]))
+    (_, v_x), (_, v_y), (_, v) = plane.to_plane(np.array([[1.0, 0], [0, 1], [0, 0]]))
+    return np.asarray((v_x - v) * x + (v_y - v) * y + v < _SHOULDERS_V, bool)
+
+
+def _skin(photo: Image, plane: FacePlane) -> NDArray[np.float32]:
+    """(3,) colour of the cheeks."""
+    places = np.array([[side * u, v] for side in (-1, 1) for u in (0.3, 0.4, 0.5) for v in (0.35, 0.45, 0.55)])
+    x, y = plane.to_photo(places).round().astype(int).T
+    at = photo[y.clip(0, photo.shape[0] - 1), x.clip(0, photo.shape[1] - 1)]
+    return np.asarray(np.median(at, axis=0), np.float32)
+
+
+def _small_strands(photo: Image, person: Matte, places: _Places, unit_px: float) -> Matte:
     body = person > _PERSON
     outside_px = cv2.distanceTransform((~body).astype(np.uint8), cv2.DIST_L2, 5)
     near = ~body & (outside_px < _REACH_UNITS * unit_px)
@@ -73,11 +102,17 @@ def _small_strands(photo: Image, person: Matte, lobes: NDArray[np.bool_], unit_p
     leaving = outside_px > (_REACH_UNITS - 0.03) * unit_px
     fine = _pieces(near & (off > _FAINT), different & (share < _BUSY), leaving) & (share < _BUSY)
     hair = carried_on(photo, cv2.distanceTransform(body.astype(np.uint8), cv2.DIST_L2, 5) > _DEEP_UNITS * unit_px)
+    locks = places.locks
+    if places.skin is not None:
+        off_skin = hair - places.skin
+        locks = locks & (np.einsum("hwc,hwc->hw", off_skin, off_skin) > _LIKE_SKIN**2)
     hair -= photo - away
-    apart = np.sqrt((hair**2).sum(-1))
-    like_hair = ((away * hair).sum(-1) > _ALONG * apart * length) & (apart > least)
-    like_hair &= (length > _LEAST_HAIR * apart) & (length < _MOST_HAIR * apart)
-    fine &= _hangs(fine, like_hair, lobes & (least < _PLAIN), unit_px)
+    apart = np.sqrt(np.einsum("hwc,hwc->hw", hair, hair))
+    like_hair = (np.einsum("hwc,hwc->hw", away, hair) > _ALONG * apart * length) & (apart > least)
+    like_hair &= (length > _LEAST_HAIR * apart) & (length < _MOST_HAIR * apart) & locks
+    fine &= _hangs(fine, like_hair, places.ears & (least < _PLAIN), unit_px)
+    jewels = (fine & places.ears).astype(np.uint8)
+    fine |= (cv2.morphologyEx(jewels, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)) > 0) & ~body  # filigree
     bridge = np.ones((2 * max(1, round(_GAP_UNITS * unit_px / 2)) + 1,) * 2, np.uint8)
     pieces = cv2.connectedComponents(cv2.dilate((body | fine).astype(np.uint8), bridge))[1]
     held = np.bincount(pieces[person > 0.9], minlength=pieces.max() + 1) > 0
@@ -113,7 +148,7 @@ def _off(photo: Image, where: NDArray[np.bool_], unit_px: float) -> tuple[NDArra
     """What differs from the background around it, (h, w, 3), by how much, and how much that must be: (h, w)."""
     mean, spread = _local_colour(photo, where, _AROUND_UNITS * unit_px)
     away = photo - mean
-    return away, np.sqrt((away**2).sum(-1)), np.asarray(_DIFFERENT + _SPREADS * spread, np.float32)
+    return away, np.sqrt(np.einsum("hwc,hwc->hw", away, away)), np.asarray(_DIFFERENT + _SPREADS * spread, np.float32)
 
 
 def _local_colour(
@@ -123,10 +158,11 @@ def _local_colour(
     height, width = where.shape
     scale = min(1.0, 4 / sigma_px)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    at = photo.astype(np.float32) * where[..., None]
-    sums = np.dstack([at, (at**2).sum(-1), where])
-    sums = np.dstack([cv2.resize(sums[..., n], size, interpolation=cv2.INTER_AREA) for n in range(5)])
-    sums = np.dstack([cv2.GaussianBlur(sums[..., n], (0, 0), sigma_px * scale) for n in range(5)])
+    at = np.where(where[..., None], photo, np.float32(0))
+    squares = np.einsum("hwc,hwc->hw", at, at)
+    parts = [cv2.resize(part, size, interpolation=cv2.INTER_AREA) for part in (at, squares, where.astype(np.float32))]
+    sums = np.dstack([cv2.GaussianBlur(part, (0, 0), sigma_px * scale) for part in parts])
     means = sums[..., :4] / np.maximum(sums[..., 4:], 1e-3)
     spread = np.sqrt(np.maximum(means[..., 3] - (means[..., :3] ** 2).sum(-1), 0))
-    return cv2.resize(means[..., :3], (width, height)), cv2.resize(spread, (width, height))
+    mean, spread = (cv2.resize(part, (width, height)) for part in (means[..., :3], spread))
+    return np.asarray(mean, np.float32), np.asarray(spread, np.float32)

@@ -6,7 +6,7 @@ the line between the corners of an eye: (s, t) in eye widths, s from corner to c
 
 A blink is painted: it brings out skin that the photo does not show. What lids do besides, following the gaze, opening
 wider, rising with a cheek, is small and bends the map: skin stretches, and under a lid that stands higher the eyeball.
-A device needs nothing but the tables: all amounts enter linearly, in `_Lids`.
+A device needs nothing but the tables: all amounts enter linearly, in `LidPlaces`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.engine.behaviour.pose import FacePose
+from s2v.engine.compositor.upper_face.eye_curves import LEAST_OPENING, EyeCurves, entries
 from s2v.engine.compositor.upper_face.eye_tables import EyeTables
-from s2v.engine.compositor.upper_face.lids import FOLD_SOFT, curve_at
-from s2v.engine.face.maps import Box, Map, remap, smoothstep
+from s2v.engine.compositor.upper_face.lid_paint import LidPlaces, painted_lid, painted_rows
+from s2v.engine.face.maps import Box, Map, smoothstep
 from s2v.engine.face.photo import Image
 
 LOWER_LID_SHARE = 0.12  # of the opening is closed from below
@@ -29,15 +30,9 @@ SKIN_REACH = 0.25  # eye widths beyond the lids' edges that go with them
 CHEEK_LID_SHARE = 0.22  # of the opening by which a raised cheek lifts the lower lid
 UPPER_FOLLOWS, LOWER_FOLLOWS = 0.7, 0.3  # of the iris's way up or down is the lids'
 STRETCH = 0.8  # of the opening, from the upper lid down: so much of the eyeball stretches under a lid that rises
-SHADE = 0.2  # a closing lid's shadow on the eyeball, and the fold's on the lid
-SHADE_REACH = 0.10  # eye widths from the fold, where it has faded to a third
-LASHES_TURN = (0.5, 0.9)  # of the way down: they begin and end to point down
-LASHES_TURNED = 0.6  # of their darkness, and of the skin that they covered
-LASHES_SHARE = 0.8  # of their length above the open eye: so long are they below the shut one
-_OVERLAP = 0.16  # a quarter of it, in eye widths: shut lids overlap in the middle, or a line of white stays
+FOLD_REACH = 0.22  # eye widths above the fold that go with it
+_OVERLAP_FROM = 0.75  # of a blink: until then both eyes close by the same share of their openings
 _COARSE = 3  # pixels from one to the next that is asked where the eye is
-LEAST_OPENING = 1e-3  # eye widths: what an opening's height counts as at least
-_CORNER = 0.3  # of the eye's width from a corner: from there on the eyeball turns freely
 
 
 class Lid(NamedTuple):
@@ -52,7 +47,7 @@ class MovingEyes:
     """The eyes of a photo."""
 
     def __init__(self, eyes: Sequence[EyeTables]) -> None:
-        self._eyes = [(eye, *_lid_heights(eye)) for eye in eyes]
+        self._eyes = [(eye, EyeCurves(eye)) for eye in eyes]
 
     def move(self, source: Map, origin: tuple[int, int], pose: FacePose) -> list[Lid]:
         """Turn the irises and raise the lower lids in a map, in place; returns the upper lids to be laid over.
@@ -64,23 +59,27 @@ class MovingEyes:
         stay = _lids_stay(pose)
         if stay and pose.gaze[0] == 0:
             return lids
-        for eye, highest, lowest in self._eyes:
+        for eye, curves in self._eyes:
             box = eye.opening_box if stay else eye.box
             ends = np.array([source.shape[1], source.shape[0]] * 2)
             left, top, right, bottom = (int(n) for n in np.clip(np.array(box) - [*origin, *origin], 0, ends))
             if right <= left or bottom <= top:
                 continue
-            rows = (highest, lowest) if stay else _lids_reach(eye, highest, lowest, pose)
+            rows = (curves.highest, curves.lowest) if stay else _lids_reach(eye, curves, pose)
             within = _where(source[top:bottom, left:right], eye, rows)
             if within is None:
                 continue
             left, top, right, bottom = (n + start for n, start in zip(within, (left, top) * 2, strict=True))
             part = source[top:bottom, left:right]
             s, t = _split(np.asarray(cv2.transform(part, eye.to_eye), np.float32))
-            moved = _lids(eye, s, pose)
-            if pose.closed > 0:
-                lids.append(Lid((left, top, right, bottom), *_blink(eye, s, t, part, moved)))
-            part += _offset(eye, s, t, moved, pose)
+            moved = _places(eye, curves, s, pose)
+            rows = painted_rows(eye, curves)
+            if pose.closed > 0 and (there := _where(part, eye, rows)):
+                x, y, x_end, y_end = there
+                here = np.s_[y:y_end, x:x_end]
+                painted = painted_lid(eye, t[here], part[here], moved.part(here), float(pose.closed))
+                lids.append(Lid((left + x, top + y, left + x_end, top + y_end), *painted))
+            cv2.add(part, _offset(eye, curves, s, t, moved, pose), dst=part)
         return lids
 
 
@@ -92,122 +91,83 @@ def lay_over(picture: Image, lids: list[Lid]) -> None:
         part[:] = cv2.convertScaleAbs(cv2.blendLinear(paint, part.astype(np.float32), share, 1 - share))
 
 
-def gaze_freedom(s: NDArray[np.floating]) -> NDArray[np.floating]:
-    """How freely the eyeball turns at s, 0 in the corners to 1."""
-    from_corner: NDArray[np.floating] = np.minimum(s, 1 - s) / _CORNER
-    return smoothstep(from_corner)
-
-
-def lid_drop(opening: NDArray[np.floating], s: NDArray[np.floating]) -> NDArray[np.floating]:
-    """How far a shut upper lid comes down at s, in eye widths. Args: opening: how far the lids are apart there."""
-    down: NDArray[np.floating] = (1 - LOWER_LID_SHARE) * opening + curve_at((0.0, _OVERLAP), s)
-    return down
-
-
-def shut_share(eye: EyeTables, pose: FacePose) -> float:
-    """How far a blink has shut an eye, 0 to 1."""
-    return eye.strength * (pose.closed - eye.lag * pose.closed * (1 - pose.closed))
+def overlap_share(closed: float) -> float:
+    """How much of `lids_overlap` a blink has reached. Args: closed: 0 to 1."""
+    return float(smoothstep((closed - _OVERLAP_FROM) / (1 - _OVERLAP_FROM)))
 
 
 def _lids_stay(pose: FacePose) -> bool:
     return pose.closed <= 0 and pose.gaze[1] == 0 and pose.widen == 0 and pose.cheeks == 0
 
 
-class _Lids(NamedTuple):
-    """Where the lids of an eye are, (h, w) eye widths each, and how far they are from where the photo has them."""
-
-    upper: NDArray[np.floating]  # edges on the photo
-    opening: NDArray[np.floating]
-    drop: NDArray[np.floating]  # of the upper lid, but for the blink
-    rise: NDArray[np.floating]  # of the lower lid, with the blink
-    free: NDArray[np.floating]  # of `gaze_freedom`
-    shut: float  # 0 to 1: this eye's share of a blink
-
-
-def _lids(eye: EyeTables, s: Map, pose: FacePose) -> _Lids:
-    shut = shut_share(eye, pose)
-    upper = curve_at(eye.upper, s)
-    opening = curve_at(eye.lower, s) - upper
+def _places(eye: EyeTables, curves: EyeCurves, s: Map, pose: FacePose) -> LidPlaces:
+    at = entries(s)
+    upper, opening, free = curves.upper[at], curves.opening[at], curves.free[at]
     awake = eye.strength * (1 - pose.closed)
-    free = gaze_freedom(s)
-    follow = awake * pose.gaze[1] * free
-    drop = UPPER_FOLLOWS * follow - (awake * pose.widen) * opening
-    rise = (LOWER_LID_SHARE * shut + CHEEK_LID_SHARE * awake * pose.cheeks) * opening - LOWER_FOLLOWS * follow
-    return _Lids(upper, opening, drop, rise, free, shut)
+    drop = np.float32(-awake * pose.widen) * opening
+    rise = np.float32(LOWER_LID_SHARE * pose.closed + CHEEK_LID_SHARE * awake * pose.cheeks) * opening
+    if pose.gaze[1] != 0:
+        drop += np.float32(UPPER_FOLLOWS * awake * pose.gaze[1]) * free
+        rise -= np.float32(LOWER_FOLLOWS * awake * pose.gaze[1]) * free
+    blink = None
+    if pose.closed > 0:
+        blink = np.float32((1 - LOWER_LID_SHARE) * pose.closed) * opening
+        beyond = overlap_share(pose.closed)
+        if beyond > 0:
+            blink += np.float32(beyond) * curves.overlap[at]
+    return LidPlaces(upper, opening, drop, rise, free, blink)
 
 
-def _offset(eye: EyeTables, s: Map, t: Map, lids: _Lids, pose: FacePose) -> Map:
+def _offset(eye: EyeTables, curves: EyeCurves, s: Map, t: Map, lids: LidPlaces, pose: FacePose) -> Map:
     """What gaze and lids add to a map, (h, w, 2) photo pixels."""
-    edge, seam = lids.upper + lids.drop, lids.upper + lids.opening - lids.rise
+    from_photo = t - lids.upper
+    below_edge = from_photo - lids.drop
+    above_seam = lids.opening - lids.rise
+    above_seam -= from_photo
+    within = np.minimum(below_edge, above_seam)  # eye widths inside the opening
     opening = np.maximum(lids.opening, LEAST_OPENING)
     # The eyeball: level lines run along the lids, so that lids and their shadow stay.
-    inside = (t > edge) & (t <= seam)
-    bared: NDArray[np.floating] = t
+    bared = from_photo
     if pose.widen > 0 or pose.gaze[1] < 0:
-        bared = t + np.maximum(-lids.drop, 0) * smoothstep(1 - (t - edge) / (STRETCH * opening))
-    level = np.minimum(np.maximum((bared - lids.upper) / opening, 0), 1)
-    free = eye.strength * lids.free
-    s_from = s - pose.gaze[0] * free
-    upper_from = curve_at(eye.upper, s_from)
-    t_from = upper_from + level * (curve_at(eye.lower, s_from) - upper_from - 4 * pose.gaze[1] * free * (1 - level))
-    along, down = (s_from - s) * inside, t_from - t
+        bared = from_photo + np.maximum(-lids.drop, 0) * smoothstep(1 - below_edge / (STRETCH * opening))
+    level = np.minimum(np.maximum(bared / opening, 0), 1)
+    along = np.float32(-pose.gaze[0] * eye.strength) * lids.free
+    at = entries(s + along)
+    down = curves.upper[at] - t
+    bowed = curves.opening[at]
+    if pose.gaze[1] != 0:
+        bowed -= np.float32(4 * pose.gaze[1] * eye.strength) * lids.free * (1 - level)
+    bowed *= level
+    down += bowed
+    inside = within >= 0
+    along *= inside
     if _lids_stay(pose):
         down *= inside
     else:
-        skin = np.where(t <= edge, -lids.drop, lids.rise)
-        skin *= smoothstep(1 - np.maximum(edge - t, t - seam) / SKIN_REACH)
+        skin = np.where(below_edge <= 0, -lids.drop, lids.rise)
+        skin *= smoothstep(within * np.float32(1 / SKIN_REACH) + 1)
+        if lids.blink is not None:
+            folded = eye.fold_follows * lids.blink
+            from_fold = from_photo - folded
+            from_fold += eye.strip
+            skin -= folded * smoothstep(from_fold * np.float32(1 / FOLD_REACH) + 1) * (below_edge <= 0)
         # Over a pixel from one to the other, else the edge of a lid is a stair.
-        eyeball = np.minimum(np.maximum(np.minimum(t - edge, seam - t) * eye.width_px + 0.5, 0), 1)
-        down = skin + eyeball * (down - skin)
+        within *= eye.width_px
+        within += 0.5
+        down -= skin
+        down *= np.minimum(np.maximum(within, 0), 1)
+        down += skin
     return np.asarray(cv2.transform(cv2.merge([along, down]), eye.to_photo[:, :2]), np.float32)
 
 
-def _blink(eye: EyeTables, s: Map, t: Map, source: Map, lids: _Lids) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The upper lid's pixels and how much they cover, (h, w, 3) and (h, w, 1)."""
-    fold = lids.upper - eye.strip
-    blink = lids.shut * lid_drop(lids.opening, s)
-    drop = lids.drop + blink
-    below = t - lids.upper - drop  # the edge
-    down, corner = eye.to_photo[:, 1].astype(np.float32), np.array(eye.box[:2], np.float32)
-    x, y = cv2.split(source)
-    back = np.asarray(cv2.merge([x - (drop * down[0] + corner[0]), y - (drop * down[1] + corner[1])]), np.float32)
-    # From half-way on the lashes point down: they leave the lid and cover, mirrored at its edge, what is below.
-    how_far = smoothstep((lids.shut - LASHES_TURN[0]) / (LASHES_TURN[1] - LASHES_TURN[0]))
-    turned = LASHES_TURNED * how_far * lids.free if how_far > 0 else None
-    paint = remap(eye.plates.half_open, back, cv2.INTER_CUBIC).astype(np.float32)
-    if turned is not None:
-        bare = remap(eye.plates.shut, back, cv2.INTER_CUBIC).astype(np.float32)
-        paint = np.asarray(cv2.blendLinear(bare, paint, turned, 1 - turned), np.float32)
-    shade = 1 - SHADE * lids.shut * np.exp(-(((t - fold) / SHADE_REACH) ** 2))
-    over = np.clip(0.5 - below * eye.width_px, 0, 1) * smoothstep((t - fold) / FOLD_SOFT)
-    if turned is not None:
-        beyond = (1 + 1 / LASHES_SHARE) * np.maximum(below, 0)
-        mirrored = back - cv2.merge([beyond * down[0], beyond * down[1]])
-        lashes = (
-            remap(eye.plates.lashes, np.asarray(mirrored, np.float32), cv2.INTER_LINEAR)
-            * turned
-            * (np.float32(1 / 255) * (below > 0))
-        )
-        # What they cover turns dark, the lid above stays what it is.
-        shade *= over / np.maximum(over + lashes * (1 - over), LEAST_OPENING)
-        over += lashes * (1 - over)
-    over *= blink > 0
-    paint *= cv2.merge([shade, shade, shade])  # faster than broadcasting over the last axis
-    return np.asarray(paint, np.float32), np.asarray(over[..., None], np.float32)
-
-
-def _lid_heights(eye: EyeTables) -> tuple[float, float]:
-    """t of the highest point of the upper lid's edge and of the lowest one of the lower lid's."""
-    s = np.linspace(0, 1, 65)
-    return float(curve_at(eye.upper, s).min()), float(curve_at(eye.lower, s).max())
-
-
-def _lids_reach(eye: EyeTables, highest: float, lowest: float, pose: FacePose) -> tuple[float, float]:
-    """From which t to which the lids of an eye change anything. Args: highest, lowest: of `_lid_heights`."""
+def _lids_reach(eye: EyeTables, curves: EyeCurves, pose: FacePose) -> tuple[float, float]:
+    """From which t to which the lids of an eye change anything."""
+    highest, lowest = curves.highest, curves.lowest
     raised = eye.strength * (UPPER_FOLLOWS * abs(pose.gaze[1]) + max(pose.widen, 0.0) * (lowest - highest))
     # Lashes of a shut eye end nearer to its lower lid than the skin that goes with that.
     lowered = eye.strength * LOWER_FOLLOWS * abs(pose.gaze[1])
-    return highest - max(SKIN_REACH, eye.strip) - raised, lowest + SKIN_REACH + lowered
+    above = eye.strip + FOLD_REACH if pose.closed > 0 else SKIN_REACH
+    return highest - max(SKIN_REACH, above) - raised, lowest + SKIN_REACH + lowered
 
 
 def _where(source: Map, eye: EyeTables, rows: tuple[float, float]) -> Box | None:

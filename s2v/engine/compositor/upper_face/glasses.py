@@ -21,7 +21,7 @@ _NONE, _SURE = 0.14, 0.27
 
 
 def glasses_share(face: EnrolledFace) -> float:
-    """How surely glasses are worn, 0 to 1. Sunglasses without a rim lighter or darker than the lens are not found."""
+    """How surely glasses are worn through which eyes are seen, 0 to 1; others: `dark_lenses`."""
     light = cv2.cvtColor(face.photo.astype(np.float32) / 255, cv2.COLOR_BGR2Lab)[..., 0]
     soft = np.asarray(cv2.GaussianBlur(light, (0, 0), max(0.006 * face.pose.unit_px, 0.5)), np.float32)
     at = face.plane.to_plane(face.landmarks[:, :2])

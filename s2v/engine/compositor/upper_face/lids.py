@@ -23,6 +23,7 @@ _RIM = 0.05  # eye widths of the upper lid's edge that stay when lashes point do
 _LONGEST_LASHES = 0.16  # eye widths
 # Where the lid's colour is taken from: beside the fold, under the brow, on the cheek.
 _COLOUR_SHARES = (0.4, 0.35, 0.25)
+_LIGHTEST = 1.1  # of the cheek's light: what is lighter above an eye is no skin but the shine of glasses
 
 _GRAIN_BELOW = 0.35  # eye widths under the lower lid: where the lid's fine detail comes from
 
@@ -128,11 +129,15 @@ def _skin_colour(part: Map, at: Map, lines: EyeLines, strip: float) -> Map:
         known = [(knot, row) for knot, row in zip(knots, rows, strict=True) if row is not None]
         if known:
             places, colours = np.array([knot for knot, _ in known]), np.stack([row for _, row in known])
-            total += share * np.stack([np.interp(knots, places, channel) for channel in colours.T], -1)
+            colour = np.stack([np.interp(knots, places, channel) for channel in colours.T], -1)
+            total += share * colour
             shares += share
+            most = _LIGHTEST * colour.sum(-1)  # in the end the cheek's
     if shares == 0:  # an eye of a few pixels
         return part
-    along = np.asarray(cv2.GaussianBlur(total / shares, (1, 9), 0, sigmaY=2.0, borderType=cv2.BORDER_REPLICATE))
+    mixed = total / shares
+    mixed *= np.minimum(most / np.maximum(mixed.sum(-1), 1), 1)[:, None]
+    along = np.asarray(cv2.GaussianBlur(mixed, (1, 9), 0, sigmaY=2.0, borderType=cv2.BORDER_REPLICATE))
     return np.stack([np.interp(s, knots, channel) for channel in along.T], -1).astype(np.float32)
 
 

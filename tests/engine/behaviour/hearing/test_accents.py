@@ -31,6 +31,17 @@ def test_a_first_word_is_no_accent_for_being_the_first() -> None:
     assert np.mean(first) < 0.6  # every one, were the loudness before it taken for 0
 
 
+def test_a_voice_has_as_many_accents_when_it_begins_as_when_it_is_known() -> None:
+    counts = []
+    for seed in range(8):
+        pcm = speech(4.0, seed=seed)
+        found = accents(np.concatenate([pcm, pcm, pcm]))
+        counts.append([(found[begin : begin + 400] > 0).sum() for begin in (0, 800)])
+    first, known = np.mean(counts, axis=0)
+    assert first > 0.8 * known
+    assert min(count for count, _ in counts) >= 2
+
+
 @pytest.mark.parametrize("level", [0.03, 0.15, 0.4])
 def test_one_to_two_accents_a_second_are_found_in_any_voice(level: float) -> None:
     pcm = speech(30.0, level=level)

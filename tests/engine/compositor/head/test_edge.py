@@ -91,3 +91,14 @@ def test_specks_that_hang_on_nothing_are_left_out() -> None:
     photo[118:122, 206:212] = HAIR  # 15 px beside the hairs
     fine[118:122, 206:212] = 1
     assert cut_out(photo, soft, fine, UNIT_PX)[1][:, 200:].max() < 0.05
+
+
+def test_an_ear_ring_of_neither_sides_colour_is_kept_and_debris_is_not() -> None:
+    photo, _, soft = seen()
+    ring = cv2.circle(np.zeros((240, 240), np.float32), (215, 120), 6, 1.0, -1).astype(np.float32)
+    photo = np.where(ring[..., None] > 0, np.uint8(240), photo).astype(np.uint8)
+    _, found = cut_out(photo, soft, ring, UNIT_PX)
+    assert found[118:123, 213:218].max() == 0  # hangs on nothing
+    joined = cv2.line(ring, (185, 120), (215, 120), 1.0, 3).astype(np.float32)
+    _, found = cut_out(np.where(joined[..., None] > 0, np.uint8(240), photo), soft, joined, UNIT_PX)
+    assert found[118:123, 213:218].min() > 0.6

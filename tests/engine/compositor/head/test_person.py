@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from s2v.engine.compositor.head import person as person_module
-from s2v.engine.compositor.head.person import Matte, person_matte, sure_skull
+from s2v.engine.compositor.head.person import Matte, person_matte, settled_by_colour, sure_skull
 from s2v.engine.face.enrolment import EnrolledFace, face_from_landmarks
 from s2v.engine.face.geometry import FacePlane
 from s2v.spec import LipSyncSpec
@@ -89,3 +89,18 @@ def test_a_small_head_on_a_wide_photo_is_looked_at_closer(
     as_a_whole = person_matte(wide, landmarks, plane)
     part = np.s_[top:, left:-left]
     assert overlap(closer[part], closed_matte) > max(0.8, overlap(as_a_whole[part], closed_matte) + 0.01)
+
+
+def test_where_the_network_is_in_doubt_colours_tell() -> None:
+    picture = np.full((200, 200, 3), (190, 200, 210), np.uint8)
+    picture[60:, 60:140] = (30, 50, 90)  # the person
+    picture[80:120, 140:165] = (30, 50, 90)  # a lock that the network doubts
+    likely = np.zeros((200, 200), np.float32)
+    likely[60:, 60:140] = 1
+    likely[80:120, 140:165] = likely[80:120, 35:60] = 0.5  # on the other side it doubts the wall
+    settled = settled_by_colour(picture, likely, 80.0)
+    assert settled[84:116, 144:160].min() > 0.9
+    assert settled[84:116, 40:56].max() < 0.1
+    np.testing.assert_array_equal(settled[150:, :30], 0)
+    np.testing.assert_array_equal(settled[130:, 70:130], 1)
+    np.testing.assert_array_equal(settled_by_colour(picture, (likely > 0.7).astype(np.float32), 80.0), likely > 0.7)

@@ -167,14 +167,45 @@ def test_an_eye_at_the_edge_of_the_photo_is_no_error(closed_face: EnrolledFace) 
     assert (drawn(face, FacePose(closed=1.0)) != face.photo).any()
 
 
-def test_the_second_eye_is_a_little_behind_but_both_shut(closed_face: EnrolledFace) -> None:
-    first, second = eye_tables(closed_face.photo, closed_face.landmarks, 2)
-    assert first.lag == 0 < second.lag < 0.3
-    ahead = replace(second, lag=0.0)
-    for closed, same in ((0.5, False), (1.0, True)):
+@pytest.mark.parametrize("closed", [0.25, 0.5])
+def test_both_eyes_shut_by_the_same_share_of_their_openings(closed_face: EnrolledFace, closed: float) -> None:
+    """Also where one is half as open as the other: what is left of the photo between the lids is the same share."""
+    landmarks = closed_face.landmarks.copy()
+    mesh = EYES[1]
+    lower = landmarks[list(mesh.lower)]
+    landmarks[list(mesh.upper)] = lower + 0.5 * (landmarks[list(mesh.upper)] - lower)
+    uneven = face_from_landmarks(closed_face.photo, landmarks, SPEC)
+    frame = drawn(uneven, FacePose(closed=closed)).astype(int)
+    left = []
+    for mesh in EYES:
+        x, top = uneven.landmarks[mesh.upper[4], :2].round().astype(int)
+        bottom = uneven.landmarks[mesh.lower[4], 1].round().astype(int)
+        column = np.s_[top:bottom, x - 2 : x + 3]
+        left.append((np.abs(frame - uneven.photo)[column].max(-1) <= 1).mean())
+    assert left[0] == pytest.approx(left[1], abs=0.12)
+    assert 0.5 * (1 - closed) < left[0] < 1.2 * (1 - closed)
+
+
+def test_an_eye_that_is_narrow_on_the_photo_shuts_at_the_same_time(closed_face: EnrolledFace) -> None:
+    eyes = eye_tables(closed_face.photo, closed_face.landmarks, 2)
+    narrow = MovingEyes([replace(eye, strength=0.2) for eye in eyes])
+    for closed in (0.3, 0.6, 1.0):
         pose = FacePose(closed=closed)
-        late, early = (drawn(closed_face, pose, MovingEyes([eye])) for eye in (second, ahead))
-        assert np.array_equal(late, early) == same
+        np.testing.assert_array_equal(drawn(closed_face, pose, narrow), drawn(closed_face, pose, MovingEyes(eyes)))
+
+
+def test_skin_comes_down_from_above_a_shutting_lid_but_not_behind_glasses(closed_face: EnrolledFace) -> None:
+    """A photo pixel above the fold is seen lower down, and nothing under the brow's middle moves."""
+    for glasses, moves in ((0.0, True), (1.0, False)):
+        eyes = eye_tables(closed_face.photo, closed_face.landmarks, 2, glasses)
+        source = rest_map(closed_face.photo)
+        MovingEyes(eyes).move(source, (0, 0), FacePose(closed=1.0))
+        went = (rest_map(closed_face.photo) - source)[..., 1]
+        for eye, mesh in zip(eyes, EYES, strict=True):
+            x, y = closed_face.landmarks[mesh.upper[4], :2].round().astype(int)
+            above = y - round(eye.strip * eye.width_px) - 1
+            assert went[above, x] > 0.4 if moves else went[above, x] == 0
+            assert went[y - round((eye.strip + 0.4) * eye.width_px), x] == 0
 
 
 def test_lashes_point_down_when_the_lids_are_shut(closed_face: EnrolledFace) -> None:

@@ -13,16 +13,16 @@ from torch import Tensor
 from s2v.engine.compositor.torch.drawing.look_up import affine, look_up, smoothstep
 from s2v.engine.compositor.torch.tables.arrays import HALF
 from s2v.engine.compositor.torch.tables.eye_tensors import EyeTensors
+from s2v.engine.compositor.upper_face.eye_curves import LEAST_OPENING
 from s2v.engine.compositor.upper_face.eyes import (
-    LASHES_SHARE,
-    LEAST_OPENING,
+    FOLD_REACH,
     LOWER_FOLLOWS,
-    SHADE,
-    SHADE_REACH,
+    LOWER_LID_SHARE,
     SKIN_REACH,
     STRETCH,
     UPPER_FOLLOWS,
 )
+from s2v.engine.compositor.upper_face.lid_paint import BULGE, EDGES_SHADE, FOLD_SOFTER, LASHES_SHARE, SOFT_ABOVE
 from s2v.engine.compositor.upper_face.lids import FOLD_SOFT
 
 Lids = tuple[Tensor, Tensor]  # (n, 2, 3, h, w) colours and (n, 2, 1, h, w) cover of the upper lids
@@ -39,6 +39,7 @@ class _Amounts(NamedTuple):
     """`eye_tensors.AMOUNTS`, (n, 2, 1, 1) each."""
 
     shut: Tensor
+    overlap: Tensor
     follow: Tensor
     widen: Tensor
     rise: Tensor
@@ -55,14 +56,14 @@ class _Places(NamedTuple):
     upper: Tensor
     opening: Tensor
     freedom: Tensor
-    shut_drop: Tensor
+    overlap: Tensor
 
 
 def move_eyes(face: EyeTensors, moved: Tensor, amounts: Tensor, blinking: bool) -> Eyes:
     """Turn the irises, move the lids with them and as they are raised; with `blinking`, let the upper lids down.
 
     Args:
-        moved: (n, h, w, 2) the photo pixels that head and skin show there. amounts: (n, 2, 7), of `FrameInputs.eyes`.
+        moved: (n, h, w, 2) the photo pixels that head and skin show there. amounts: (n, 2, 8), of `FrameInputs.eyes`.
     """
     given = _Amounts(*amounts[..., None, None].unbind(2))
     at = affine(moved[:, None], face.places)  # (n, 2, h, w, 3)
@@ -70,8 +71,11 @@ def move_eyes(face: EyeTensors, moved: Tensor, amounts: Tensor, blinking: bool) 
     follow = given.follow * seen.freedom
     drop = UPPER_FOLLOWS * follow - given.widen * seen.opening
     rise = given.rise * seen.opening - LOWER_FOLLOWS * follow
-    offset = _offset(face, given, seen, drop, rise)
-    return Eyes(offset, _lids(face, given, seen, moved, drop) if blinking else None)
+    blink = None
+    if blinking:
+        blink = (1 - LOWER_LID_SHARE) * given.shut * seen.opening + given.overlap * seen.overlap
+    offset = _offset(face, given, seen, drop, rise, blink)
+    return Eyes(offset, None if blink is None else _lids(face, given, seen, moved, drop, blink))
 
 
 def lay_over(part: Tensor, lids: Lids) -> None:
@@ -81,8 +85,14 @@ def lay_over(part: Tensor, lids: Lids) -> None:
         part.lerp_(colours[:, eye], cover[:, eye])
 
 
-def _offset(face: EyeTensors, given: _Amounts, seen: _Places, drop: Tensor, rise: Tensor) -> Tensor:
-    """Photo pixels (n, h, w, 2) of both eyes. Args: drop, rise: how far the lids are from where the photo has them."""
+def _offset(
+    face: EyeTensors, given: _Amounts, seen: _Places, drop: Tensor, rise: Tensor, blink: Tensor | None
+) -> Tensor:
+    """Photo pixels (n, h, w, 2) of both eyes.
+
+    Args:
+        drop, rise: how far the lids are from where the photo has them. blink: how far the upper ones are besides.
+    """
     t, edge, seam = seen.t, seen.upper + drop, seen.upper + seen.opening - rise
     height = seen.opening.clamp(min=LEAST_OPENING)
     stretched = smoothstep(1 - (t - edge) / (STRETCH * height))
@@ -94,6 +104,9 @@ def _offset(face: EyeTensors, given: _Amounts, seen: _Places, drop: Tensor, rise
     of_eyeball = torch.addcmul(upper_there, level, bowed) - t
     above, below = edge - t, t - seam
     skin = torch.where(above >= 0, -drop, rise) * smoothstep(1 - torch.maximum(above, below) / SKIN_REACH)
+    if blink is not None:
+        folded = face.fold_follows * blink
+        skin = skin - folded * smoothstep(1 - (seen.upper - face.strip + folded - t) / FOLD_REACH) * (above >= 0)
     inside = -torch.maximum(above, below)
     # Over a pixel from one to the other, else the edge of a lid is a stair; beyond the corners there is no eyeball.
     eyeball = (inside * face.width_px + 0.5).clamp(0, 1) * (seen.opening > 0)
@@ -102,19 +115,26 @@ def _offset(face: EyeTensors, given: _Amounts, seen: _Places, drop: Tensor, rise
     return torch.addcmul(along[..., None] * face.along, down[..., None], face.down).sum(1)
 
 
-def _lids(face: EyeTensors, given: _Amounts, seen: _Places, moved: Tensor, drop: Tensor) -> Lids:
-    """Colours and cover of the upper lids. Args: moved: of `move_eyes`. drop: how far they are down without a blink."""
-    blink = given.shut * seen.shut_drop
-    below_fold = seen.t - seen.upper + face.strip
+def _lids(face: EyeTensors, given: _Amounts, seen: _Places, moved: Tensor, drop: Tensor, blink: Tensor) -> Lids:
+    """Colours and cover of the upper lids.
+
+    Args:
+        moved: of `move_eyes`. drop: how far they are down without a blink. blink: and with it, besides.
+    """
+    folded = face.fold_follows * blink
+    below_fold = seen.t - seen.upper + face.strip - folded
     below_edge = seen.t - seen.upper - drop - blink
     back = torch.addcmul(moved[:, None], (drop + blink)[..., None], face.down, value=-1)
     mirrored = torch.addcmul(back, below_edge.clamp(min=0)[..., None], face.down, value=-(1 + 1 / LASHES_SHARE))
     half_open, shut = _plates(face, face.plates, back, "bicubic").clamp(HALF, 255 + HALF).split(3, 2)
     turned = given.lashes * seen.freedom
     lashes = _plates(face, face.lashes, mirrored, "bilinear")[:, :, 0] * turned * (below_edge > 0)
-    edge = (0.5 - below_edge * face.width_px).clamp(0, 1) * smoothstep(below_fold / FOLD_SOFT)
+    softer = given.shut * face.fold_follows
+    fold = smoothstep(below_fold / (FOLD_SOFT + FOLD_SOFTER * softer) + SOFT_ABOVE * softer)
+    edge = (0.5 - below_edge * face.width_px).clamp(0, 1) * fold
     cover = edge + lashes * (1 - edge)
-    shade = 1 - SHADE * given.shut * torch.exp(-((below_fold / SHADE_REACH) ** 2))
+    way = (below_fold / (face.strip + drop + blink - folded).clamp(min=LEAST_OPENING)).clamp(0, 1)
+    shade = 1 + given.shut * (4 * BULGE * way * (1 - way) * seen.freedom - EDGES_SHADE)
     # What lashes cover turns dark, the lid above stays what it is.
     light = shade * edge / cover.clamp(min=LEAST_OPENING)
     colours = torch.lerp(half_open, shut, turned[:, :, None]) * light[:, :, None]

@@ -40,7 +40,7 @@ class FrameInputs(NamedTuple):
     """The numbers of n frames, on the device."""
 
     head: Tensor  # (n, 2, 11) x, y: of `HeadMotion.coefficients`, in [-1, 1] of the layout's cells
-    eyes: Tensor  # (n, 2, 7) `AMOUNTS` of each eye
+    eyes: Tensor  # (n, 2, 8) `AMOUNTS` of each eye
     skin: Tensor  # (n, 2) how far brows and cheeks are raised, of `FacePose`
     corners: Tensor  # (n, 1) of the mouth, of `FacePose`
     places: Tensor  # (n, 4, 3) pixels of the mouth's window -> where the head had them from: in a row of teeth, in the
