@@ -22,6 +22,8 @@ from s2v.spec import LipSyncSpec
 ELSEWHERE = (b"../elsewhere/voice.wav", b"file:../elsewhere/voice.wav", b"concat:../elsewhere/voice.wav")
 
 
+DATA = Path(__file__).parents[1] / "data"
+
 # --- photos ---------------------------------------------------------------------------------------------------
 
 
@@ -50,7 +52,8 @@ def _photos() -> list[bytes]:
         found.append(out.getvalue())
     out = io.BytesIO()
     still.save(out, "GIF", save_all=True, append_images=[still.rotate(90), still.rotate(180)])
-    return [*found, out.getvalue()]
+    phone = (DATA / "on_its_side.heic").read_bytes()  # seldom: another process unpacks it
+    return [*found, *found, out.getvalue(), phone]
 
 
 def _change_photo(mutator: Mutator, data: bytes, others: list[bytes]) -> bytes:
@@ -74,7 +77,7 @@ PHOTO_TOKENS: tuple[bytes, ...] = (
 
 SOUND_FORMS = (
     ("wav", "pcm_s16le", 16_000), ("wav", "pcm_f32le", 44_100), ("flac", "flac", 16_000), ("mp3", "libmp3lame", 22_050),
-    ("ogg", "libopus", 48_000), ("ogg", "flac", 44_100), ("mp4", "aac", 44_100), ("matroska", "pcm_s24le", 48_000),
+    ("ogg", "libopus", 48_000), ("mp4", "aac", 44_100), ("matroska", "pcm_s24le", 48_000),
     ("aiff", "pcm_s16be", 8_000), ("adts", "aac", 16_000),
 )  # fmt: skip
 

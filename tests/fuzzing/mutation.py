@@ -9,6 +9,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -101,15 +102,15 @@ class Mutator:
     def _odd(self, value: Any) -> Any:
         inside = isinstance(value, dict | list) and len(value) and self.dice.random() < 0.85
         if not inside:
-            return self._like(value) if self.dice.random() < 0.4 else self.dice.choice(ODD_VALUES)
+            return self._like(value) if self.dice.random() < 0.4 else deepcopy(self.dice.choice(ODD_VALUES))
         key = self.dice.choice(list(value) if isinstance(value, dict) else range(len(value)))
         match self.dice.randrange(8):
             case 0:
                 del value[key]
             case 1 if isinstance(value, dict):
-                value[self.dice.choice(("", "x", "type", *value))] = self.dice.choice(ODD_VALUES)
+                value[self.dice.choice(("", "x", "type", *value))] = deepcopy(self.dice.choice(ODD_VALUES))
             case 1:
-                value.append(self.dice.choice(ODD_VALUES))
+                value.append(deepcopy(self.dice.choice(ODD_VALUES)))
             case _:
                 value[key] = self._odd(value[key])
         return value

@@ -98,8 +98,9 @@ def work(name: str, kept: list[bytes], seed: int, first: int, folder: Path, repl
 class _Taker:
     """Gives inputs to a target and looks at what comes of it."""
 
-    def __init__(self, target: Target, folder: Path) -> None:
+    def __init__(self, target: Target, folder: Path, memory_bytes: int = MEMORY_BYTES) -> None:
         self._target = target
+        self._memory_bytes = memory_bytes
         self._cases = folder / "case"
         self._elsewhere = folder / "elsewhere"  # which no input may reach
         self._elsewhere.mkdir(exist_ok=True)
@@ -118,8 +119,8 @@ class _Taker:
         before = _status_bytes("VmRSS")
         kind, what, details = self._attempt(data)
         took = _status_bytes("VmHWM") - before
-        if kind != "find" and took > MEMORY_BYTES:
-            kind, what, details = "find", f"memory: {took >> 20} MiB"[:9], f"{took >> 20} MiB for {len(data)} bytes"
+        if kind != "find" and took > self._memory_bytes:
+            kind, what, details = "find", "memory", f"{took >> 20} MiB for {len(data)} bytes"
         if kind != "find" and (self._opened or _events(self._watch)):
             kind, what, details = "find", "opened a file outside of its folder", ", ".join(self._opened)
         left = {path.relative_to(self._cases).as_posix() for path in self._cases.rglob("*") if path.is_file()}

@@ -265,8 +265,9 @@ def load_features(path: Path, features: Path) -> ClipFeatures:
         n_frames = len(arrays["jpeg_ends"])
         # Files of release 0.2 say no times: each picture counts as taken in the middle of its frame.
         times_s = arrays.get("times_s", frame_middles_s(n_frames, LipSyncSpec.fps))
-        if not len(arrays["landmarks"]) == len(times_s) == n_frames:
-            raise ValueError(f"{len(arrays['landmarks'])} landmarks and {len(times_s)} moments for {n_frames} frames")
+        for what, found in (("landmarks", arrays["landmarks"]), ("moments", times_s)):
+            if len(found) != n_frames:
+                raise ValueError(f"{len(found)} {what} for {n_frames} frames")
         if (np.diff(times_s) < 0).any():
             raise ValueError("its moments go back in time")
     except ValueError as error:
