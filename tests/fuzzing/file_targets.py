@@ -188,7 +188,7 @@ def _change_model(mutator: Mutator, data: bytes, others: list[bytes]) -> bytes:
         return mutator.changed(data, others)
     for entry in model.metadata_props:
         if entry.key == "s2v_spec":
-            entry.value = mutator.json(entry.value.encode()).decode(errors="replace")
+            entry.value = mutator.json(str(entry.value).encode()).decode(errors="replace")
     return bytes(model.SerializeToString())
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import as_completed
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -232,7 +233,9 @@ class ClipFeatures:
         import cv2
 
         start = self.jpeg_ends[index - 1] if index else 0
-        image = cv2.imdecode(self.jpeg[start : self.jpeg_ends[index]], cv2.IMREAD_COLOR)
+        image = None
+        with suppress(cv2.error):
+            image = cv2.imdecode(self.jpeg[start : self.jpeg_ends[index]], cv2.IMREAD_COLOR)
         if image is None:
             raise DataError(f"frame {index} of {self.name} is damaged: delete its feature file and extract again")
         return np.asarray(image, np.uint8)
