@@ -135,7 +135,7 @@ class Mutator:
             if members:
                 self._change_member(members)
         out = io.BytesIO()
-        with zipfile.ZipFile(out, "w") as archive:
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, content in members.items():
                 archive.writestr(name, content)
         return out.getvalue()

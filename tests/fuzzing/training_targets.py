@@ -17,7 +17,7 @@ from s2v.engine.face.geometry import canonical_face
 from s2v.errors import DataError
 from s2v.spec import TRACT_VARIABLES, LipSyncSpec
 
-N_FRAMES = 24
+N_FRAMES = 20
 TRACT = len(TRACT_VARIABLES)
 
 
@@ -29,7 +29,7 @@ def _features() -> list[bytes]:
     """A talking clip of small pictures, and a photo."""
     dice, side = np.random.default_rng(0), 96
     mesh = np.vstack([canonical_face(), np.zeros((10, 3))]) * 30 + (side / 2, side / 2 - 8, 0)
-    landmarks = (mesh + dice.normal(0, 0.1, (N_FRAMES, 478, 3))).astype(np.float32)
+    landmarks = (mesh + dice.normal(0, 0.1, (N_FRAMES, 478, 3))).astype(np.float16)
     jpegs = [cv2.imencode(".jpg", np.full((side, side, 3), 5 * n, np.uint8))[1] for n in range(N_FRAMES)]
     arrays: dict[str, Any] = {"landmarks": landmarks, "jpeg": np.concatenate(jpegs), "person": np.array("ann")}
     arrays |= {"jpeg_ends": np.cumsum([len(jpeg) for jpeg in jpegs]), "times_s": (np.arange(N_FRAMES) + 0.5) / 25}
@@ -41,7 +41,7 @@ def _features() -> list[bytes]:
 
 def _packed(arrays: dict[str, Any]) -> bytes:
     out = io.BytesIO()
-    np.savez(out, **arrays)
+    np.savez_compressed(out, **arrays)
     return out.getvalue()
 
 
