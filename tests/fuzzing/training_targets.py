@@ -95,8 +95,7 @@ def _shard(data: bytes, folder: Path) -> None:
         batch = motion_batch([clips], 1, measured(LipSyncSpec(), clips), dice)
         assert batch.columns.isfinite().all() and batch.motion.isfinite().all()
     if len(pictures):
-        known = {clip.name for clip in clips}
-        assert all(name in known and frame >= 0 for name, frame in pictures.where)
+        assert all(frame >= 0 for _, frame in pictures.where)
         picture_batch(pictures, np.arange(len(pictures)), dice)
 
 

@@ -100,6 +100,7 @@ def load_split(shards: Path, split: str, pictures: bool = True) -> tuple[list[Cl
 
 
 def _clips(stored: dict[str, NDArray[Any]]) -> list[Clip]:
+    """Those that are long enough to be put into a row at any speed."""
     names = [str(name) for name in stored["clips"]]
     if not names:
         return []
@@ -108,6 +109,7 @@ def _clips(stored: dict[str, NDArray[Any]]) -> list[Clip]:
     return [
         Clip(name, (sound / 32768).astype(np.float32), *frames)
         for name, sound, *frames in zip(names, sounds, *of_frames, strict=True)
+        if len(frames[0]) >= 2 and len(sound) >= 2 * LipSyncSpec().samples_per_frame
     ]
 
 
