@@ -25,6 +25,7 @@ class Job:
     command: Callable[[Path, Path], list[str]]  # of the inputs' folder and the output's
     check: Callable[[Path], None]  # every file that has its name is whole: else AssertionError
     same_content: bool = True  # whether two runs write the same bytes
+    replaces: bool = True  # what is there already, rather than going on with it
     codes: tuple[int, ...] = (0,)  # it may end with
 
 
@@ -159,6 +160,7 @@ JOBS = (
         _talkers,
         lambda inputs, out: ["extract-features", "-d", str(inputs), "-o", str(out), "-w", "2"],
         _check_features,
+        replaces=False,
     ),
     Job(
         "prepare-data",
@@ -167,7 +169,7 @@ JOBS = (
         _check_shards,
     ),
     # 1: the probes fail, as two epochs' do
-    Job("train", _shards, _train, _check_training, same_content=False, codes=(0, 1)),
+    Job("train", _shards, _train, _check_training, same_content=False, replaces=False, codes=(0, 1)),
     Job(
         "export",
         _checkpoint,

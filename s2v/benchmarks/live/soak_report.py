@@ -13,6 +13,7 @@ from s2v.benchmarks.report import Spread, machine, table, versions
 LEAST_POINTS = 4  # of which a slope is told
 MEMORY_GROWS = 0.05  # of what it was, over the whole run; caches and arenas fill by less
 SKEW_GROWS_MS = 10.0
+SETTLING = 0.25  # of the run
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,10 @@ class Trend:
             slope, error = round(3600 * per_s, 3), round(3600 * error_per_s, 3)
         added = 0.0 if slope is None else slope / 3600 * float(at_s[-1] - at_s[0])
         grows = slope is not None and error is not None and slope > 2 * error and added > allowed
-        ends = (round(float(value), 3) for value in (values[0], values[-1], values.min(), values.max()))
-        return cls(len(points), *ends, slope, error, grows)
+        first, last, lowest, highest = (
+            round(float(value), 3) for value in (*values[[0, -1]], values.min(), values.max())
+        )
+        return cls(len(points), first, last, lowest, highest, slope, error, grows)
 
     def row(self) -> tuple[object, ...]:
         cells = self.n, self.first, self.last, self.lowest, self.highest, self.slope_per_hour, self.error_per_hour
@@ -100,16 +103,14 @@ class SoakReport:
         done = [call for call in self.calls if call.failed is None and not call.refused]
         refused = sum(call.refused for call in self.calls)
         failed = [call.failed for call in self.calls if call.failed is not None]
-        fps, picture = (
-            Spread.of(call.fps for call in done),
-            Spread.of(call.picture_p95_ms for call in done if call.picture_p95_ms is not None),
-        )
+        fps = Spread.of(call.fps for call in done)
+        age = Spread.of(call.picture_p95_ms for call in done if call.picture_p95_ms is not None)
         return "\n".join(
             [
                 table(head, ((name, *trend.row()) for name, trend in self.trends.items())),
                 "",
                 f"{len(self.calls)} calls in {self.rounds} rounds, {refused} refused, {len(failed)} failed; pictures a "
-                f"second: median {fps.p50}; p95 of a picture's age: median {picture.p50} ms, worst {picture.highest} ms",
+                f"second: median {fps.p50}; p95 of a picture's age: median {age.p50} ms, worst {age.highest}",
                 f"server {self.server_cores:g} cores; {self.width_px}x{self.height_px}, {self.backend}, up to "
                 f"{self.callers} callers at once, {self.minutes:g} minutes",
                 f"steady: {'yes' if self.steady else 'NO'} (at rest is after each round, when all have hung up)",
@@ -122,10 +123,11 @@ class SoakReport:
 def trends_of(samples: Sequence[Sample], calls: Sequence[CallOutcome]) -> dict[str, Trend]:
     """Of what is held at rest, of memory during calls, and of the calls' skew.
 
-    The first rest is left out: caches fill and pools start in the first round.
+    The beginning of the run is left out, and so is the first rest: caches fill, and pools start their threads.
     """
-    rests = [one for one in samples if one.callers == 0][1:]
-    busy = [(one.at_s, one.rss_mb) for one in samples if one.callers and one.rss_mb is not None]
+    from_s = SETTLING * max((one.at_s for one in samples), default=0.0)
+    rests = [one for one in [one for one in samples if one.callers == 0][1:] if one.at_s >= from_s]
+    busy = [(one.at_s, one.rss_mb) for one in samples if one.callers and one.rss_mb is not None and one.at_s >= from_s]
     memory = [(one.at_s, one.rss_mb) for one in rests if one.rss_mb is not None]
     skews = [(call.at_s, abs(call.skew_ms)) for call in calls if call.skew_ms is not None]
 
