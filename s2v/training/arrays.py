@@ -26,11 +26,11 @@ def read_arrays(path: Path, wanted: Mapping[str, Wanted]) -> dict[str, NDArray[A
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:  # numpy leaves a damaged one open
-            found = {name: stored[name] for name, one in wanted.items() if name in stored or not one.optional}
-    except KeyError as error:
-        raise ValueError(f"it has no {str(error.args[0])[:40]!r}") from None
+            found = {name: stored[name] for name in wanted if name in stored}
     except Exception as error:  # what NumPy, zipfile, zlib, ast and tokenize raise on a damaged byte
         raise ValueError(" ".join(str(error).split())[:200] or type(error).__name__) from None
+    if missing := next((name for name, one in wanted.items() if name not in found and not one.optional), None):
+        raise ValueError(f"it has no {missing!r}")
     for name, array in found.items():
         _check(name, array, wanted[name])
     return found

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from s2v.engine.face.enrolment import face_from_landmarks, face_grid, sample
-from s2v.engine.face.geometry import N_MESH, Points, head_pose
+from s2v.engine.face.geometry import N_MESH, RIGID, Points, head_pose
 from s2v.engine.face.motion_basis import MotionBasis, aperture, neutral_face
 from s2v.engine.face.photo import Image
 from s2v.errors import DataError
@@ -107,7 +107,7 @@ def add_clip(shard: Shard, clip: ClipFeatures, spec: LipSyncSpec, n_pictures: in
     n_frames = len(clip.landmarks)
     if n_frames < 2 * MIN_REFERENCE_DISTANCE:
         raise DataError(f"{n_frames} frames; at least {2 * MIN_REFERENCE_DISTANCE} are needed")
-    spans_px = np.ptp(clip.landmarks[..., :2], axis=1).max(axis=1)
+    spans_px = np.ptp(clip.landmarks[:, list(RIGID), :2], axis=1).max(axis=1)
     if not ((spans_px >= FACE_SPAN_PX[0]) & (spans_px <= FACE_SPAN_PX[1])).all():
         raise DataError(f"its faces are {spans_px.min():.3g} to {spans_px.max():.3g} px wide, which none is")
     poses = [head_pose(points) for points in clip.landmarks]
