@@ -30,7 +30,7 @@ from s2v.training.train.config import read_config
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="counts memory and opened files as Linux tells them")
 
 TOGETHER = ("photo", "audio", "model", "config", "meta", "list", "shard", "features", "message")
-SECONDS = 2.0
+SECONDS = 1.0
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inside: st.lists(inside, max_size=4) | st.dictionaries(st.text(max_size=8), inside, max_size=4),
