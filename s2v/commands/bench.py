@@ -154,7 +154,7 @@ def _run(args: argparse.Namespace) -> int:
     if plotter is not None:
         plotter.plot(report, args.plot)
     print_result(report.as_json() if args.json else report.as_text())
-    return 0 if getattr(report, "steady", True) else 1
+    return 1 if getattr(report, "steady", None) is False else 0
 
 
 def _measure_load(args: argparse.Namespace) -> LoadReport:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from s2v.benchmarks.live.child_process import child, next_word
 from s2v.benchmarks.live.end_to_end import ages
 from s2v.benchmarks.live.server_process import Server, ServerUnderTest, Usage, serving
-from s2v.benchmarks.live.soak_report import CallOutcome, Sample, SoakReport, trends_of
+from s2v.benchmarks.live.soak_report import CallOutcome, Sample, SoakReport, trends_of, verdict
 from s2v.benchmarks.report import Spread, machine
 from s2v.errors import StreamError
 
@@ -88,7 +88,7 @@ def measure(config: SoakConfig, progress: Callable[[float], object] = lambda _: 
         samples=samples,
         server_cores=round((last.cpu_s - first.cpu_s) / max(last.at_s - first.at_s, 1e-3), 2),
         trends=trends,
-        steady=not any(trend.grows for trend in trends.values()) and all(call.failed is None for call in calls),
+        steady=verdict(trends, calls),
         machine=busy,
     )
 

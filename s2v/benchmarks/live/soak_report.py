@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -91,7 +91,7 @@ class SoakReport:
     samples: list[Sample]
     server_cores: float
     trends: dict[str, Trend]
-    steady: bool  # nothing grows, and no call failed
+    steady: bool | None  # nothing grows, and no call failed; None: too few rounds to tell
     machine: dict[str, str | int | float] = field(default_factory=machine)
     versions: dict[str, str] = field(default_factory=versions)
 
@@ -113,7 +113,7 @@ class SoakReport:
                 f"second: median {fps.p50}; p95 of a picture's age: median {age.p50} ms, worst {age.highest}",
                 f"server {self.server_cores:g} cores; {self.width_px}x{self.height_px}, {self.backend}, up to "
                 f"{self.callers} callers at once, {self.minutes:g} minutes",
-                f"steady: {'yes' if self.steady else 'NO'} (at rest is after each round, when all have hung up)",
+                f"steady: {'too short a run to tell' if self.steady is None else 'yes' if self.steady else 'NO'} (at rest is after each round, when all have hung up)",
                 *(f"failed: {reason}" for reason in sorted(set(failed))),
                 "; ".join(f"{name} {value}" for name, value in self.machine.items()),
             ]
@@ -142,3 +142,10 @@ def trends_of(samples: Sequence[Sample], calls: Sequence[CallOutcome]) -> dict[s
         "threads at rest": Trend.of(at_rest("threads"), 1.0),
         "skew of a call, ms": Trend.of(skews, SKEW_GROWS_MS),
     }
+
+
+def verdict(trends: Mapping[str, Trend], calls: Sequence[CallOutcome]) -> bool | None:
+    """Whether nothing grows and no call failed; None where nothing is wrong, but too few rounds are over to tell."""
+    if any(trend.grows for trend in trends.values()) or any(call.failed is not None for call in calls):
+        return False
+    return True if trends["tasks at rest"].slope_per_hour is not None else None

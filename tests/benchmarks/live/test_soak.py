@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from s2v.benchmarks.live.caller import ENDS
-from s2v.benchmarks.live.soak_report import CallOutcome, Sample, SoakReport, Trend, trends_of
+from s2v.benchmarks.live.soak_report import CallOutcome, Sample, SoakReport, Trend, trends_of, verdict
 
 ROUND_S = 30.0
 
@@ -72,3 +72,11 @@ def test_a_server_that_says_it_is_busy_has_not_hung_up() -> None:
     told = (Path(__file__).parents[3] / "docs" / "http.md").read_text(encoding="utf-8")
     assert all(f'"{state}"' in told for state in ENDS)
     assert "busy" not in ENDS and "refused" not in ENDS
+
+
+def test_a_run_is_judged_only_when_it_was_long_enough() -> None:
+    assert verdict(trends_of(samples(), calls()), calls()) is True
+    assert verdict(trends_of(samples(leak_mb=1.5), calls()), calls()) is False
+    assert verdict(trends_of(samples(rounds=3), calls()), calls()) is None
+    failed = CallOutcome(9.0, 0.0, 0.0, None, None, failed="it hums")
+    assert verdict(trends_of(samples(rounds=3), calls()), [failed]) is False
