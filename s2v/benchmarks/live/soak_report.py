@@ -13,6 +13,7 @@ from s2v.benchmarks.report import Spread, machine, table, versions
 LEAST_POINTS = 4  # of which a slope is told
 MEMORY_GROWS = 0.05  # of what it was, over the whole run; caches and arenas fill by less
 SKEW_GROWS_MS = 10.0
+_SAID = {True: "yes", False: "NO", None: "too short a run to tell"}
 SETTLING = 0.25  # of the run
 
 
@@ -113,7 +114,7 @@ class SoakReport:
                 f"second: median {fps.p50}; p95 of a picture's age: median {age.p50} ms, worst {age.highest}",
                 f"server {self.server_cores:g} cores; {self.width_px}x{self.height_px}, {self.backend}, up to "
                 f"{self.callers} callers at once, {self.minutes:g} minutes",
-                f"steady: {'too short a run to tell' if self.steady is None else 'yes' if self.steady else 'NO'} (at rest is after each round, when all have hung up)",
+                f"steady: {_SAID[self.steady]} (at rest is after each round, when all have hung up)",
                 *(f"failed: {reason}" for reason in sorted(set(failed))),
                 "; ".join(f"{name} {value}" for name, value in self.machine.items()),
             ]
