@@ -23,6 +23,10 @@ from __future__ import annotations
 class S2vError(Exception):
     """Base of all expected failures; the command line prints it as one line and exits with 2."""
 
+    def __str__(self) -> str:
+        """One line, whatever somebody has named a file, a field or a face that it tells of."""
+        return " ".join(super().__str__().split())
+
 
 class AudioError(S2vError):
     """An audio file or stream cannot be used."""

@@ -117,7 +117,7 @@ class LipSyncSpec:
         """
         try:
             values = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise ModelError(f"the model's spec is not JSON ({error}): export it again") from error
         if not isinstance(values, dict):
             raise ModelError(f"the model's spec is a JSON {type(values).__name__}, not an object: export it again")

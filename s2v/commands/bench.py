@@ -1,4 +1,4 @@
-"""The command that measures: `s2v bench stages`, `gpu`, `peers`, `e2e`, `load`."""
+"""The command that measures: `s2v bench stages`, `gpu`, `peers`, `e2e`, `load`, `soak`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from s2v.terminal import print_result
 if TYPE_CHECKING:
     from s2v.benchmarks.live.end_to_end import EndToEndReport
     from s2v.benchmarks.live.load_report import LoadReport
+    from s2v.benchmarks.live.soak_report import SoakReport
     from s2v.benchmarks.stages import StagesReport
     from s2v.commands.options.bench import Kinds
 
@@ -26,6 +27,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     what = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
     _add_end_to_end(what)
     _add_load(what)
+    _add_soak(what)
     _add_stages(what)
     add_gpu(what)
     add_peers(what)
@@ -90,6 +92,23 @@ def _add_load(what: Kinds) -> None:
     )
 
 
+def _add_soak(what: Kinds) -> None:
+    soak = add_kind(
+        what,
+        "soak",
+        "what grows while callers come and go for long: memory, tasks, descriptors, threads, skew",
+        "Callers ring a server over WebRTC on loopback, stay for 8 to 30 seconds and hang up, round after round. After "
+        "each round, when nobody calls, it is counted what the server holds; reported is the slope of each quantity. "
+        "Exit code 1: something grows, or a call failed.",
+        _measure_soak,
+        plot="",
+    )
+    minutes = number("a number of minutes", 0.1, 10_000)
+    soak.add_argument("--minutes", type=minutes, default=30.0, metavar="M", help="(default %(default)g)")
+    soak.add_argument("--callers", type=_callers, default=2, metavar="N", help="at once, at most (default %(default)s)")
+    _add_served_options(soak)
+
+
 def _add_stages(what: Kinds) -> None:
     stages = add_kind(
         what,
@@ -135,7 +154,7 @@ def _run(args: argparse.Namespace) -> int:
     if plotter is not None:
         plotter.plot(report, args.plot)
     print_result(report.as_json() if args.json else report.as_text())
-    return 0
+    return 1 if getattr(report, "steady", None) is False else 0
 
 
 def _measure_load(args: argparse.Namespace) -> LoadReport:
@@ -147,6 +166,15 @@ def _measure_load(args: argparse.Namespace) -> LoadReport:
     steps = len(args.sessions) if args.sessions else args.most
     with progress_bar(steps, "step") as bar:
         return measure(config, lambda callers: bar.set_description(f"{callers} calling"), lambda: bar.update(1))
+
+
+def _measure_soak(args: argparse.Namespace) -> SoakReport:
+    from s2v.benchmarks.live.server_process import ServerUnderTest
+    from s2v.benchmarks.live.soak import SoakConfig, measure
+
+    config = SoakConfig(ServerUnderTest(args.face, args.size, args.model, args.backend), args.minutes, args.callers)
+    with progress_bar(round(60 * args.minutes), "s", "callers come and go") as bar:
+        return measure(config, lambda over_s: bar.update(round(over_s) - bar.n))
 
 
 def _measure_end_to_end(args: argparse.Namespace) -> EndToEndReport:

@@ -160,7 +160,8 @@ def opened(path: Path, timeout_s: float = READ_TIMEOUT_S) -> Iterator[MediaFile]
     def open_it() -> InputContainer:
         if _look_at(path):
             options["ignore_length"] = "1"  # of the WAV demuxer
-        held.append(av.open(url, options=options, timeout=timeout_s))
+        # tags may be in any encoding, and nobody reads them
+        held.append(av.open(url, options=options, timeout=timeout_s, metadata_errors="replace"))
         return held[0]
 
     try:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -28,6 +27,7 @@ from numpy.typing import NDArray
 
 from s2v.engine.compositor.pixel_format import PixelFormat
 from s2v.errors import OutputError
+from s2v.files import PartFile
 from s2v.machine import core_count
 from s2v.version import __version__
 
@@ -112,13 +112,14 @@ class Mp4Writer:
         self._rate_hz = sample_rate_hz
         self._frames = 0
         self._samples = 0
-        self._part = path.absolute().parent / f".s2v-{secrets.token_hex(6)}.part"
         try:
-            # Created by us first: honours the umask, and never follows somebody else's link.
-            os.close(os.open(self._part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-            self._container = av.open(str(self._part), "w", format="mp4", options=self._muxer_options())
+            self._part = PartFile(path)
+        except OSError as error:
+            raise self._failure(error) from error
+        try:
+            self._container = av.open(str(self._part.path), "w", format="mp4", options=self._muxer_options())
         except (av.error.FFmpegError, OSError) as error:
-            self._part.unlink(missing_ok=True)
+            self._part.discard()
             raise self._failure(error) from error
         self._container.metadata.update({"title": TITLE, "comment": COMMENT})
         self._video = self._add_video(encoding)
@@ -182,7 +183,7 @@ class Mp4Writer:
             if self._samples:
                 self._encode(self._audio, None)
             self._container.close()
-            self._part.replace(self._path)
+            self._part.keep()
         except (av.error.FFmpegError, OSError) as error:
             raise self._failure(error) from error
         finally:
@@ -198,7 +199,7 @@ class Mp4Writer:
         except (av.error.FFmpegError, OSError):
             pass  # it goes to the bin anyway
         finally:
-            self._part.unlink(missing_ok=True)
+            self._part.discard()
 
     def __enter__(self) -> Mp4Writer:
         return self

@@ -28,7 +28,12 @@ def differences(stored: dict[str, Any], spec: LipSyncSpec) -> str:
     """
     missing = "none"
     return ", ".join(
-        f"{name} is {stored.get(name, missing)}, not {wanted}"
+        f"{name} is {_shown(stored.get(name, missing))}, not {wanted}"
         for name, wanted in shard_spec(spec).items()
         if stored.get(name, missing) != wanted
     )
+
+
+def _shown(value: object) -> str:
+    """In one line, whatever somebody has put there."""
+    return " ".join(str(value).split())[:60]

@@ -341,3 +341,12 @@ def test_pyav_logs_nothing_of_its_own(tmp_path: Path, capfd: pytest.CaptureFixtu
         read_audio(_written(tmp_path / "a.mp3", np.random.default_rng(6).bytes(20_000)))
     assert capfd.readouterr().err == ""
     assert av.logging.get_level() is None
+
+
+def test_tags_in_another_encoding_do_not_matter(tmp_path: Path) -> None:
+    """As old recorders write them: the name of a café in Latin-1."""
+    sound, tag = bytes(2 * 1600), b"INFOINAM" + struct.pack("<I", 4) + b"caf\xe9"
+    parts = b"fmt " + struct.pack("<IHHIIHH", 16, 1, 1, 16_000, 32_000, 2, 16)
+    parts += b"LIST" + struct.pack("<I", len(tag)) + tag + b"data" + struct.pack("<I", len(sound)) + sound
+    (tmp_path / "a.wav").write_bytes(b"RIFF" + struct.pack("<I", 4 + len(parts)) + b"WAVE" + parts)
+    assert len(read_audio(tmp_path / "a.wav").pcm_16k) == 1600

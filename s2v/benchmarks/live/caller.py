@@ -26,6 +26,7 @@ from s2v.streaming.session.tracks import voice_frame
 
 PACKET = PLAYBACK_HZ // 50  # 20 ms, what Opus sends
 CONNECT_WITHIN_S = 20.0
+ENDS = ("failed", "ended", "closed")  # states in which a server hangs up
 LAST_CLICK_S = 1.5  # stay on the line so long after the last word
 
 
@@ -126,7 +127,7 @@ async def connected(
         message = json.loads(text)
         if message.get("state") == "live":
             on_status(message)
-        elif not failed.done():
+        elif message.get("state") in ENDS and not failed.done():  # "busy" only says why pictures are slow
             failed.set_exception(StreamError(f"the server ended the call: {message.get('error', 'no reason given')}"))
 
     def on_track(received: MediaStreamTrack) -> None:

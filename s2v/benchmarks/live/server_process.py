@@ -63,6 +63,9 @@ class Usage:
     batches: int  # runs of the shared network ...
     rows: int  # ... and the frames in them
     stolen_s: float | None = None  # see `report.stolen_s`
+    tasks: int = 0  # of the server's event loop
+    descriptors: int | None = None  # open files and sockets of both processes
+    threads: int | None = None  # of both
 
 
 @dataclass(frozen=True)
@@ -203,11 +206,28 @@ def _tell_usage(renderer: RenderClient, pipe: Connection) -> None:
         asyncio.get_running_loop().remove_reader(pipe.fileno())
         return
     cpu_s = time.process_time() + renderer.cpu_s
+    processes = os.getpid(), renderer.pid
     pipe.send(
         Usage(
-            time.monotonic(), cpu_s, _rss_bytes(os.getpid(), renderer.pid), renderer.batches, renderer.rows, stolen_s()
+            time.monotonic(),
+            cpu_s,
+            _rss_bytes(*processes),
+            renderer.batches,
+            renderer.rows,
+            stolen_s(),
+            len(asyncio.all_tasks()),
+            _entries("fd", *processes),
+            _entries("task", *processes),
         )
     )
+
+
+def _entries(what: str, *processes: int) -> int | None:
+    """How many descriptors ("fd") or threads ("task") they have together."""
+    try:
+        return sum(len(list(Path(f"/proc/{pid}/{what}").iterdir())) for pid in processes)
+    except OSError:  # another system
+        return None
 
 
 def _rss_bytes(*processes: int) -> int | None:

@@ -73,7 +73,7 @@ def read_model_file(path: Path) -> ModelFile:
     if SPEC_KEY not in entries:
         raise ModelError(f"{path} is not a speech2vid model: its metadata lacks {SPEC_KEY}; `s2v export` writes one")
     try:
-        spec = _read_spec(entries[SPEC_KEY])
+        spec = read_spec(entries[SPEC_KEY])
         face_graph = None
         if FACE_ENCODER_KEY in entries:
             face_graph = base64.b64decode(entries[FACE_ENCODER_KEY], validate=True)
@@ -156,7 +156,7 @@ def _varint(message: memoryview, at: int) -> tuple[int, int]:
     raise ValueError(f"an endless number at byte {at}")
 
 
-def _read_spec(text: str) -> LipSyncSpec:
+def read_spec(text: str) -> LipSyncSpec:
     """The spec, with every value of the kind and range that the code relies on. Raises: ModelError."""
     try:
         values = json.loads(text)

@@ -11,30 +11,36 @@ the speaker.
 from __future__ import annotations
 
 import logging
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import as_completed
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from s2v.engine.face.photo import PHOTO_SUFFIXES
 from s2v.errors import BackendError, DataError, S2vError, SeveralFacesError
-from s2v.files import written_whole
+from s2v.files import remove_leftovers, written_whole
 from s2v.media.video_file import read_video
 from s2v.spec import LipSyncSpec
+from s2v.training.arrays import Wanted, check_ends, read_arrays
 from s2v.training.extract.time_axis import frame_middles_s, on_frames
 from s2v.training.workers import worker_pool
 
 VIDEO_SUFFIXES = {".mp4", ".mpg", ".mpeg", ".mov", ".mkv", ".webm", ".avi"}
 _MAX_LOST_SHARE = 0.2  # of frames without a face; more makes the clip useless
 _MARGIN = 0.35  # of the face's size, kept around it
-# What NumPy and zipfile raise on a file that is cut short or has a damaged byte.
-_DAMAGE = (OSError, KeyError, ValueError, EOFError, BadZipFile, RuntimeError, MemoryError, zlib.error)
+_ARRAYS = {
+    "landmarks": Wanted("f", (None, 478, 3), finite=True),
+    "pcm": Wanted("i", (None,)),
+    "jpeg": Wanted("u", (None,)),
+    "jpeg_ends": Wanted("iu", (None,)),
+    "times_s": Wanted("f", (None,), optional=True, finite=True),
+    "person": Wanted("U", ()),
+}
 _log = logging.getLogger("s2v")
 
 
@@ -62,6 +68,8 @@ def extract_features(
     if not clips:
         raise DataError(f"no videos or photos below {data}: -d takes a folder of talking videos (mp4, mpg, mov, ...)")
     jobs, failed = _jobs(clips, data, out)
+    for folder in {target.parent for target in jobs}:
+        remove_leftovers(folder)  # of a run that was killed
     todo = {clip: target for target, clip in jobs.items() if not target.exists()}
     done = 0
     for clip, reason in failed.items():
@@ -225,7 +233,9 @@ class ClipFeatures:
         import cv2
 
         start = self.jpeg_ends[index - 1] if index else 0
-        image = cv2.imdecode(self.jpeg[start : self.jpeg_ends[index]], cv2.IMREAD_COLOR)
+        image = None
+        with suppress(cv2.error):
+            image = cv2.imdecode(self.jpeg[start : self.jpeg_ends[index]], cv2.IMREAD_COLOR)
         if image is None:
             raise DataError(f"frame {index} of {self.name} is damaged: delete its feature file and extract again")
         return np.asarray(image, np.uint8)
@@ -237,39 +247,36 @@ def has_sound(path: Path) -> bool:
     Raises: DataError, damaged.
     """
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:  # numpy leaves a damaged one open
-            return len(stored["pcm"]) > 0
-    except _DAMAGE as error:
+        return len(read_arrays(path, {"pcm": _ARRAYS["pcm"]})["pcm"]) > 0
+    except ValueError as error:
         raise _damaged(path, error) from None
 
 
 def has_times(path: Path) -> bool:
     """Whether a feature file says which moment each picture shows: not one of release 0.2, nor a damaged one."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            return "times_s" in stored
-    except _DAMAGE:
+        return "times_s" in read_arrays(path, {"times_s": _ARRAYS["times_s"]})
+    except ValueError:
         return False
 
 
 def load_features(path: Path, features: Path) -> ClipFeatures:
     """Read a feature file. Raises: DataError, damaged."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:  # numpy leaves a damaged one open
-            speaker = path.relative_to(features).parts[0]
-            arrays = {key: stored[key] for key in ("landmarks", "pcm", "jpeg", "jpeg_ends")}
-            # Files of release 0.2 say no times: each picture counts as taken in the middle of its frame.
-            middles_s = frame_middles_s(len(arrays["landmarks"]), LipSyncSpec.fps)
-            times_s = stored.get("times_s", middles_s)
-            clip = ClipFeatures(speaker, path.stem, str(stored["person"]), **arrays, times_s=times_s)
-    except _DAMAGE as error:
+        arrays = read_arrays(path, _ARRAYS)
+        check_ends("jpeg_ends", arrays["jpeg_ends"], len(arrays["jpeg"]))
+        n_frames = len(arrays["jpeg_ends"])
+        # Files of release 0.2 say no times: each picture counts as taken in the middle of its frame.
+        times_s = arrays.get("times_s", frame_middles_s(n_frames, LipSyncSpec.fps))
+        for what, found in (("landmarks", arrays["landmarks"]), ("moments", times_s)):
+            if len(found) != n_frames:
+                raise ValueError(f"{len(found)} {what} for {n_frames} frames")
+        if (np.diff(times_s) < 0).any():
+            raise ValueError("its moments go back in time")
+    except ValueError as error:
         raise _damaged(path, error) from None
-    n_frames = len(clip.jpeg_ends)
-    if clip.landmarks.shape != (n_frames, 478, 3):
-        raise _damaged(path, ValueError(f"landmarks {clip.landmarks.shape} for {n_frames} frames"))
-    if clip.times_s.shape != (n_frames,):
-        raise _damaged(path, ValueError(f"{len(clip.times_s)} moments for {n_frames} frames"))
-    return clip
+    speaker, person = path.relative_to(features).parts[0], str(arrays.pop("person"))
+    return ClipFeatures(speaker, path.stem, person, **(arrays | {"times_s": times_s}))
 
 
 def _damaged(path: Path, error: Exception) -> DataError:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from s2v.engine.backends.model_file import read_spec
 from s2v.errors import DataError
 from s2v.files import written_whole
 from s2v.spec import LipSyncSpec
@@ -21,6 +22,9 @@ from s2v.training.networks.layers import conv
 from s2v.training.networks.motion_network import MotionNet
 
 CHECKPOINT_FORMAT = 1
+_NEEDED = ("spec", "weights")
+# What else is stored is the training's.
+_STORED = {"spec": str, "weights": dict, "steps": int, "moments": dict, "history": list, "probes": list, "best": float}
 
 
 class TalkingNet(nn.Module):
@@ -160,9 +164,20 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise DataError(f"no checkpoint at {path}: s2v train writes one") from None
     except Exception as error:  # torch raises whatever its readers raise
         raise DataError(f"{path} is not a checkpoint of s2v train ({type(error).__name__})") from None
-    if not isinstance(state, dict) or state.get("format") != CHECKPOINT_FORMAT:
+    made = state.get("format") if isinstance(state, dict) else None
+    if not isinstance(state, dict) or not isinstance(made, int) or made != CHECKPOINT_FORMAT:
         raise DataError(f"{path} is not a checkpoint of this version of s2v train: train again")
+    for name, kind in _STORED.items():
+        if not isinstance(state.get(name, kind()), kind) or (name in _NEEDED and name not in state):
+            raise DataError(f"{path} is damaged, its {name} is a {type(state.get(name)).__name__}: train again")
+    if not all(isinstance(value, Tensor) for value in state["weights"].values()):
+        raise DataError(f"{path} is damaged, not all of its weights are tensors: train again")
     return state
+
+
+def spec_of(state: dict[str, Any]) -> LipSyncSpec:
+    """The spec of a checkpoint. Raises: ModelError, none that a network can have."""
+    return read_spec(state["spec"])
 
 
 def take_weights(network: TalkingNet, state: dict[str, Any]) -> None:
@@ -170,13 +185,22 @@ def take_weights(network: TalkingNet, state: dict[str, Any]) -> None:
 
     Raises: DataError, it was trained for another spec.
     """
-    stored, wanted = json.loads(state["spec"]), json.loads(network.spec.to_json())
+    try:
+        stored = json.loads(state["spec"])
+    except (ValueError, RecursionError):
+        stored = {}
+    wanted = json.loads(network.spec.to_json())
     if odd := sorted(field for field in stored.keys() | wanted if stored.get(field) != wanted.get(field)):
         raise DataError(
             f"the checkpoint was trained for another spec (network {stored.get('network')}; "
             f"other in {', '.join(odd)}): leave it out"
         )
-    network.load_state_dict(state["weights"])
+    try:
+        network.load_state_dict(state["weights"])
+    except (RuntimeError, TypeError) as error:  # a name or a shape that the network has not
+        raise DataError(
+            f"the checkpoint's weights do not fit its network ({' '.join(str(error).split())[:160]})"
+        ) from None
 
 
 def mean_weights(checkpoints: Sequence[Path]) -> dict[str, Tensor]:
@@ -195,6 +219,6 @@ def mean_weights(checkpoints: Sequence[Path]) -> dict[str, Tensor]:
 def load_checkpoint(path: Path) -> TalkingNet:
     """Build a network from its checkpoint, in eval mode. Raises: DataError, not one of `s2v train`."""
     state = read_checkpoint(path)
-    network = build_network(LipSyncSpec.from_json(state["spec"]))
+    network = build_network(spec_of(state))
     take_weights(network, state)
     return network.eval()

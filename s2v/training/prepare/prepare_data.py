@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from s2v.engine.face.enrolment import face_from_landmarks, face_grid, sample
-from s2v.engine.face.geometry import N_MESH, Points, head_pose
+from s2v.engine.face.geometry import N_MESH, RIGID, Points, head_pose
 from s2v.engine.face.motion_basis import MotionBasis, aperture, neutral_face
 from s2v.engine.face.photo import Image
 from s2v.errors import DataError
@@ -30,6 +30,7 @@ from s2v.training.train.batches import unknown_tract
 from s2v.training.train.defaults import PICTURES_PER_CLIP
 
 HELD_BACK_EVERY = 20  # one clip in so many of a training talker is kept for validation
+FACE_SPAN_PX, FACE_UNIT_PX = (4.0, 20_000.0), (2.0, 5000.0)  # of a face that can be used; others are damage
 MIN_REFERENCE_DISTANCE = 10  # frames between a reference and its target
 _log = logging.getLogger("s2v")
 
@@ -106,7 +107,15 @@ def add_clip(shard: Shard, clip: ClipFeatures, spec: LipSyncSpec, n_pictures: in
     n_frames = len(clip.landmarks)
     if n_frames < 2 * MIN_REFERENCE_DISTANCE:
         raise DataError(f"{n_frames} frames; at least {2 * MIN_REFERENCE_DISTANCE} are needed")
-    canonical = clip.on_frames(np.stack([head_pose(points).to_canonical(points)[:N_MESH] for points in clip.landmarks]))
+    spans_px = np.ptp(clip.landmarks[:, list(RIGID), :2], axis=1).max(axis=1)
+    if not ((spans_px >= FACE_SPAN_PX[0]) & (spans_px <= FACE_SPAN_PX[1])).all():
+        raise DataError(f"its faces are {spans_px.min():.3g} to {spans_px.max():.3g} px wide, which none is")
+    poses = [head_pose(points) for points in clip.landmarks]
+    sizes_px = np.array([pose.unit_px for pose in poses])
+    if not ((sizes_px >= FACE_UNIT_PX[0]) & (sizes_px <= FACE_UNIT_PX[1])).all():  # NaN neither
+        raise DataError(f"its eyes lie {sizes_px.min():.3g} to {sizes_px.max():.3g} px apart, which no face's do")
+    moved = [pose.to_canonical(points)[:N_MESH] for pose, points in zip(poses, clip.landmarks, strict=True)]
+    canonical = clip.on_frames(np.stack(moved))
     neutral = neutral_face(canonical)
     motion = MotionBasis.load(spec.motion_basis).coefficients(canonical, neutral)[:, : spec.n_motion]
     gap = aperture(canonical)

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.files import written_whole
+from s2v.errors import DataError
+from s2v.files import held, remove_leftovers, written_whole
 from s2v.spec import TRACT_VARIABLES
 
 CLIPS_PER_SHARD = 64
@@ -78,10 +79,20 @@ def replaced_shards(out: Path) -> Iterator[ShardSet]:
 
     A block that fails leaves `out` as it was. `meta.json`, which the block writes into the set's folder, goes first
     and comes last: training refuses a folder without it, so a swap cut short is never taken for a whole one.
+    Raises: DataError, another run is writing there.
     """
     staging = out / ".new"
+    out.mkdir(parents=True, exist_ok=True)
+    with held(out) as alone:
+        if not alone:
+            raise DataError(f"another run is writing shards into {out}: wait for its end, or give another folder")
+        yield from _replaced(out, staging)
+
+
+def _replaced(out: Path, staging: Path) -> Iterator[ShardSet]:
     shutil.rmtree(staging, ignore_errors=True)  # of a run that was killed
-    staging.mkdir(parents=True)
+    staging.mkdir()
+    remove_leftovers(out)
     try:
         yield ShardSet(staging)
         (out / "meta.json").unlink(missing_ok=True)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -19,9 +17,10 @@ from s2v.engine.audio.mfcc import counts, mfcc_and_mean
 from s2v.engine.audio.windows import mfcc_windows, normalised_columns
 from s2v.errors import DataError
 from s2v.spec import TRACT_AT_REST, TRACT_VARIABLES, LipSyncSpec
+from s2v.training.shard_file import PICTURE_ARRAYS, read_shard
 from s2v.training.shard_spec import differences
 from s2v.training.train.augment import mixed, no_speech, spoil
-from s2v.training.train.picture_batches import PICTURE_ARRAYS, Pictures
+from s2v.training.train.picture_batches import Pictures
 
 VTL_WARP = (0.82, 1.22)  # vocal-tract length: one voice stands for many
 _CLIPS_MEASURED = 200
@@ -88,27 +87,20 @@ def load_split(shards: Path, split: str, pictures: bool = True) -> tuple[list[Cl
     parts: dict[str, list[NDArray[np.uint8]]] = {}
     where: list[tuple[str, int]] = []
     for path in sorted(shards.glob(f"{split}-*.npz")):
-        with _open_shard(path) as stored:
-            names = [str(name) for name in stored["clips"]]
-            clips += _clips(stored)
-            if not pictures or "picture_where" not in stored:
-                continue
-            where += [(names[clip], int(frame)) for clip, frame in stored["picture_where"]]
-            for key in PICTURE_ARRAYS:
-                parts.setdefault(key, []).append(stored[f"picture_{key}"])
+        stored = read_shard(path, pictures)
+        clips += _clips(stored)
+        if "picture_where" not in stored:
+            continue
+        where += [(str(stored["clips"][clip]), int(frame)) for clip, frame in stored["picture_where"]]
+        for key in PICTURE_ARRAYS:
+            parts.setdefault(key, []).append(stored[f"picture_{key}"])
+    if len({clip.motion.shape[1] for clip in clips}) > 1 or len({part[0].shape[1:] for part in parts.values()}) > 1:
+        raise DataError(f"the {split} shards in {shards} do not fit together: prepare them again")
     return clips, Pictures({key: np.concatenate(part) for key, part in parts.items()}, where)
 
 
-@contextmanager
-def _open_shard(path: Path) -> Iterator[Any]:
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:  # numpy leaves a damaged one open
-            yield stored
-    except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
-        raise DataError(f"{path} is not a shard of s2v prepare-data ({error}): prepare again") from None
-
-
-def _clips(stored: Any) -> list[Clip]:
+def _clips(stored: dict[str, NDArray[Any]]) -> list[Clip]:
+    """Those that are long enough to be put into a row at any speed."""
     names = [str(name) for name in stored["clips"]]
     if not names:
         return []
@@ -117,6 +109,7 @@ def _clips(stored: Any) -> list[Clip]:
     return [
         Clip(name, (sound / 32768).astype(np.float32), *frames)
         for name, sound, *frames in zip(names, sounds, *of_frames, strict=True)
+        if len(frames[0]) >= 2 and len(sound) >= 2 * LipSyncSpec().samples_per_frame
     ]
 
 

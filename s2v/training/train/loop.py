@@ -119,7 +119,10 @@ def _train(run: Run, voices: list[list[data.Clip]], clips: list[data.Clip], pict
     weights = list(run.network.parameters())
     optimiser = torch.optim.AdamW(weights, weight_decay=1e-3)
     if run.moments:
-        optimiser.load_state_dict(run.moments)
+        try:
+            optimiser.load_state_dict(run.moments)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise DataError("the checkpoint's optimiser is not this training's: begin with --start instead") from None
     checks = _checks(config.shards)
     mean = 0.0
     bar = trange(done, total, initial=done, total=total, unit="step", desc=config.network, disable=not progress)
@@ -198,7 +201,7 @@ def _pixel_losses(run: Run, clips: list[data.Clip], pictures: Pictures, rng: np.
     assert isinstance(run.network, Speech2Vid)
     spec, network = run.network.spec, run.network
     windows = {clip.name: data.windows_of(clip, spec) for clip in clips}
-    spoken = [i for i, (name, frame) in enumerate(pictures.where) if frame < len(windows[name])]
+    spoken = [i for i, (name, frame) in enumerate(pictures.where) if frame < len(windows.get(name, ()))]
     while True:
         chosen = rng.choice(spoken, run.config.batch)
         batch = {key: value.to(run.device) for key, value in picture_batch(pictures, chosen, rng).items()}
@@ -259,5 +262,9 @@ def _resume(run: Run, checkpoint: Path) -> None:
     """Go on where a checkpoint ends."""
     state = read_checkpoint(checkpoint)
     take_weights(run.network, state)
+    if missing := {"steps", "moments", "history", "best"} - state.keys():
+        raise DataError(
+            f"{checkpoint} lacks {', '.join(sorted(missing))}: go on from last.pt, or --start with this one"
+        )
     run.steps, run.moments, run.history = state["steps"], state["moments"], state["history"]
     run.best = state["best"]

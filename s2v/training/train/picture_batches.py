@@ -9,8 +9,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-PICTURE_ARRAYS = ("target", "reference")
-
 
 @dataclass(frozen=True)
 class Pictures:

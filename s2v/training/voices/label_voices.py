@@ -17,6 +17,7 @@ from s2v.media.video_file import read_sound
 from s2v.spec import LipSyncSpec
 from s2v.training.evaluation.measures.motion_level import gap_weights
 from s2v.training.prepare.shards import CLIPS_PER_SHARD, Shard
+from s2v.training.shard_file import read_shard
 from s2v.training.train import batches as data
 from s2v.training.voices.articulation import tract_labels
 from s2v.training.voices.lip_shapes import fit_offsets, shaped
@@ -114,8 +115,7 @@ def _label_tongues(shards: Path, phones: dict[str, list[Phone]], spec: LipSyncSp
     for path in sorted(shards.glob("*.npz")):
         if path.name.startswith("voice-"):
             continue
-        with np.load(path, allow_pickle=False) as stored:
-            arrays: dict[str, Any] = dict(stored)
+        arrays: dict[str, Any] = read_shard(path)
         starts = [0, *arrays["motion_ends"].tolist()]
         for name, start, end in zip(arrays["clips"].tolist(), starts, starts[1:], strict=False):
             if name in phones:

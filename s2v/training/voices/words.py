@@ -18,6 +18,7 @@ _ABBREVIATIONS = {
 }  # fmt: skip
 _UNITS = {"$": "dollars", "£": "pounds", "€": "euros"}
 TRANSCRIPTS = "transcripts.txt"  # in a folder of recordings or clips
+_LONGEST_NUMBER = 15  # digits
 _NUMBER = re.compile(r"([$£€]?)(\d[\d,]*)(?:\.(\d+))?(st|nd|rd|th|s)?\b")
 
 
@@ -36,7 +37,10 @@ def _said(number: re.Match[str]) -> str:
     from num2words import num2words
 
     unit, whole, fraction, ending = number.groups()
-    value = int(whole.replace(",", ""))
+    digits = whole.replace(",", "")
+    if len(digits) > _LONGEST_NUMBER:  # no quantity; and there is no word for some
+        return f" {' '.join(num2words(int(digit)) for digit in digits + (fraction or ''))} "
+    value = int(digits)
     if fraction:
         said = f"{num2words(value)} point {' '.join(num2words(int(digit)) for digit in fraction)}"
     elif ending in ("st", "nd", "rd", "th"):
@@ -84,12 +88,23 @@ def _is_stretch(start_s: str, end_s: str) -> bool:
 
 
 def read_transcripts(folder: Path) -> dict[str, str]:
-    """Name of a recording -> its text, from the folder's transcripts.txt. Raises: DataError, it has none."""
+    """Name of a recording -> its text, from the folder's transcripts.txt.
+
+    Raises: DataError, it has none, or a name that no file in that folder can have.
+    """
     try:
         lines = (folder / TRANSCRIPTS).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         raise DataError(f"{folder} has no {TRANSCRIPTS}: one line 'name|text' for each recording") from None
-    return {name: text for name, _, text in (line.partition("|") for line in lines) if name}
+    texts = {name: text for name, _, text in (line.partition("|") for line in lines) if name}
+    if odd := next((name for name in texts if not _is_file_name(name)), None):
+        raise DataError(f"{folder / TRANSCRIPTS} names a recording {odd!r:.60}: wanted the name of a file beside it")
+    return texts
+
+
+def _is_file_name(name: str) -> bool:
+    """Whether it leads nowhere else, and is no longer than systems allow, with an ending."""
+    return "/" not in name and "\\" not in name and name.isprintable() and len(name.encode(errors="replace")) < 240
 
 
 @lru_cache(maxsize=4096)

@@ -10,7 +10,7 @@ pytest.importorskip("torch")
 import torch
 from torch import Tensor
 
-from s2v.errors import DataError
+from s2v.errors import DataError, S2vError
 from s2v.spec import TRACT_AT_REST, TRACT_VARIABLES, LipSyncSpec
 from s2v.training.networks.model import (
     MotionTract,
@@ -182,3 +182,25 @@ def test_a_checkpoint_cannot_run_code(tmp_path: Path) -> None:
     with pytest.raises(DataError):
         load_checkpoint(tmp_path / "evil.pt")
     assert not (tmp_path / "harmed").exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"spec": 5}, "its spec is a int"),
+        ({"weights": [1]}, "its weights is a list"),
+        ({"weights": {"frame_decoder.x": {}}}, "not all of its weights are tensors"),
+        ({"weights": {"frame_decoder.x": torch.zeros(1)}}, "do not fit its network"),
+        ({"format": torch.zeros(0)}, "not a checkpoint of this version"),
+        ({"history": {}}, "its history is a dict"),
+        ({"spec": "[]"}, "not an object"),
+    ],
+)
+def test_a_checkpoint_with_other_things_in_it_is_refused(
+    networks: dict[str, TalkingNet], tmp_path: Path, changed: dict[str, object], says: str
+) -> None:
+    path = tmp_path / "last.pt"
+    save_checkpoint(networks["s2v"], path)
+    torch.save(read_checkpoint(path) | changed, path)
+    with pytest.raises(S2vError, match=says):
+        load_checkpoint(path)

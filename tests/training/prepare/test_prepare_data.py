@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from s2v.engine.face.enrolment import face_from_landmarks, face_grid, sample
 from s2v.engine.face.geometry import N_MESH, head_pose
 from s2v.engine.face.motion_basis import MotionBasis, aperture, neutral_face
 from s2v.errors import DataError
+from s2v.files import held
 from s2v.spec import LipSyncSpec
 from s2v.training.extract.extract_features import ClipFeatures, load_features
 from s2v.training.prepare.prepare_data import add_clip, choose_frames, prepare_data
@@ -242,3 +244,28 @@ def test_nothing_to_prepare_is_refused(features: Path, tmp_path: Path) -> None:
         prepare_data(tmp_path / "nothing", tmp_path / "out", SPEC)
     with pytest.raises(DataError, match="no talker is left to train on"):
         prepare_data(features, tmp_path / "out", SPEC, validation=("s1", "other"), pictures_per_clip=0, progress=False)
+
+
+def test_what_a_killed_run_left_is_removed_and_two_runs_at_once_are_refused(features: Path, tmp_path: Path) -> None:
+    (tmp_path / ".new").mkdir()
+    for left in (tmp_path / ".new" / "train-0000.npz", tmp_path / ".s2v-0123456789ab.part"):
+        left.write_bytes(b"half")
+    with held(tmp_path), pytest.raises(DataError, match="another run is writing shards"):
+        prepare_data(features, tmp_path, SPEC, pictures_per_clip=0, progress=False)
+    prepare_data(features, tmp_path, SPEC, pictures_per_clip=0, progress=False)
+    assert {path.suffix for path in tmp_path.iterdir()} == {".npz", ".json"}
+
+
+@pytest.mark.parametrize(("scale", "says"), [(1e-4, "px wide"), (1e9, "px wide"), (0.0, "px wide")])
+def test_landmarks_that_are_no_face_are_refused(features: Path, scale: float, says: str) -> None:
+    clip = load_features(features / "s1/pgid5s.npz", features)
+    shard = Shard()
+    with pytest.raises(DataError, match=says):
+        add_clip(shard, replace(clip, landmarks=clip.landmarks * np.float32(scale)), SPEC, 2, np.random.default_rng(0))
+    assert shard == Shard(), "nothing of it is added"
+
+
+def test_a_frame_without_a_byte_is_damaged(features: Path) -> None:
+    clip = load_features(features / "s1/pgid5s.npz", features)
+    with pytest.raises(DataError, match="frame 1 of pgid5s is damaged"):
+        replace(clip, jpeg_ends=np.array([5000, 5000])).frame(1)

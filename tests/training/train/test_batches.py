@@ -13,6 +13,7 @@ import torch
 from s2v.engine.audio.mfcc import counts, mfcc_and_mean
 from s2v.errors import DataError
 from s2v.spec import TRACT_AT_REST, TRACT_VARIABLES, LipSyncSpec
+from s2v.training.shard_file import PICTURE_ARRAYS
 from s2v.training.train import batches
 from s2v.training.train.batches import (
     ROW_FRAMES,
@@ -26,7 +27,7 @@ from s2v.training.train.batches import (
     windows_of,
     with_effort,
 )
-from s2v.training.train.picture_batches import PICTURE_ARRAYS, Pictures
+from s2v.training.train.picture_batches import Pictures
 
 SPEC = LipSyncSpec()
 

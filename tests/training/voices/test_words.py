@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 
+from s2v.errors import DataError
 from s2v.training.voices.ipa import arpabet
-from s2v.training.voices.words import pronunciation, spoken_words
+from s2v.training.voices.words import pronunciation, read_transcripts, spoken_words
 
 
 def test_words_lose_case_punctuation_and_hyphens() -> None:
@@ -56,3 +58,17 @@ def test_a_word_of_no_dictionary_is_read_as_it_is_spelt() -> None:
         pytest.skip("espeak-ng is not installed")
     assert pronunciation("caslon")[:4] == ("K", "AE", "S", "L")
     assert pronunciation("...") == ()
+
+
+def test_a_number_that_is_no_quantity_is_said_digit_by_digit() -> None:
+    pytest.importorskip("num2words")
+    assert spoken_words("9" * 5000) == ["nine"] * 5000
+    said = "one two three four five six seven eight nine zero one two three four five six"
+    assert spoken_words("1234567890123456th") == said.split()
+
+
+@pytest.mark.parametrize("name", ["../other/one", "/etc/one", "a\\b", "x" * 300, "a\x00b"])
+def test_a_transcript_cannot_name_what_is_not_beside_it(tmp_path: Path, name: str) -> None:
+    (tmp_path / "transcripts.txt").write_text(f"one|Good morning.\n{name}|Good night.\n")
+    with pytest.raises(DataError, match=r"transcripts\.txt names a recording '.*wanted the name of a file beside it"):
+        read_transcripts(tmp_path)
