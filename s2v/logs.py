@@ -53,6 +53,7 @@ def start_logging(settings: LogSettings) -> None:
     global _settings
     _settings = settings
     logging.getLogger("s2v").setLevel(settings.level)
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # mediapipe loads it; nobody needs its cache
     if not logging.getLogger().handlers:
         logging.basicConfig(handlers=[LineHandler(settings)], level=logging.WARNING)
         logging.captureWarnings(True)

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import logging
+import os
 import subprocess
 import sys
 import weakref
@@ -168,3 +169,10 @@ def test_everything_a_process_says_is_json_then() -> None:
         "gone ... 4 more",
     ]
     assert len(said) == 5 and "in a\nthread" in said[2]["exception"]
+
+
+def test_nobody_hears_where_matplotlib_cannot_keep_its_cache() -> None:
+    program = "from s2v import logs; logs.start_logging(logs.LogSettings()); import matplotlib as m; m.get_configdir()"
+    nowhere = {**os.environ, "MPLCONFIGDIR": f"{os.devnull}/none"}
+    done = subprocess.run([sys.executable, "-c", program], env=nowhere, cwd=ROOT, capture_output=True, check=True)
+    assert done.stderr == b""

@@ -87,7 +87,8 @@ def generate(
     encoding, output = encoding or Encoding(), Path(output)
     started_s = time.perf_counter()
     check_output(output, encoding.overwrite)
-    _refuse_own_inputs(output, audio, face, listen_to)
+    own = () if options is None else (options.model, options.background)
+    _refuse_own_inputs(output, audio, face, listen_to, *own)
     clip = read_audio(Path(audio))
     heard = None if listen_to is None else fitted(read_audio(Path(listen_to)).pcm_16k, len(clip.pcm_16k))
     if not isinstance(face, Avatar):

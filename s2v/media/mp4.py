@@ -72,7 +72,7 @@ def check_output(path: Path, overwrite: bool) -> None:
         raise OutputError(f"there is no folder {folder} to write {path.name} into: create it first")
     if path.is_dir():
         raise OutputError(f"{path} is a folder: give the name of an .mp4 file")
-    if path.exists() and not overwrite:
+    if os.path.lexists(path) and not overwrite:  # a link that leads nowhere, too
         how = "pass --force (in Python Encoding(overwrite=True)) to replace it"
         raise OutputError(f"{path} exists already: {how}, or choose another name")
     if not os.access(folder, os.W_OK):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from streaming.fakes import MOUTH, FakeEngine, fake_avatar, tone, tone_clip
 from streaming.media import shift_samples
 
-from s2v.engine.avatar import Avatar
+from s2v.engine.avatar import Avatar, AvatarOptions
 from s2v.engine.behaviour.mood import Mood
 from s2v.engine.compositor.pixel_format import PixelFormat
 from s2v.errors import BackendError, OutputError
@@ -185,14 +185,17 @@ def test_the_output_is_checked_before_any_work(tmp_path: Path) -> None:
         generate(nowhere / "face.jpg", nowhere / "voice.wav", nowhere / "out.mp4")
 
 
-@pytest.mark.parametrize("made_of", ["recording", "photo"])
+@pytest.mark.parametrize("made_of", ["recording", "photo", "model", "background"])
 def test_what_a_video_is_made_of_is_not_written_over(tmp_path: Path, made_of: str) -> None:
     """Not even with leave to replace files, and whatever way the path is written."""
     mine = tmp_path / "mine.mp4"
     mine.write_bytes(b"not to be lost")
     (tmp_path / "sub").mkdir()
     again, other = tmp_path / "sub" / ".." / "mine.mp4", tmp_path / "other"
-    face, audio = (again, other) if made_of == "photo" else (other, again)
+    face, audio = (again if made_of == kind else other for kind in ("photo", "recording"))
+    options = AvatarOptions(
+        model=again if made_of == "model" else None, background=str(again) if made_of == "background" else None
+    )
     with pytest.raises(OutputError, match="is what the video is made of"):
-        generate(face, audio, mine, encoding=Encoding(overwrite=True))
+        generate(face, audio, mine, options, encoding=Encoding(overwrite=True))
     assert mine.read_bytes() == b"not to be lost"

@@ -163,6 +163,10 @@ def test_a_file_that_exists_is_kept_unless_told_otherwise(tmp_path: Path) -> Non
     assert old.read_bytes() == b"precious"
     _write(old, 0.1, encoding=Encoding(overwrite=True))
     assert len(_frames(old)) == 3
+    link = tmp_path / "link.mp4"
+    link.symlink_to("a disk that is not there.mp4")
+    with pytest.raises(OutputError, match="--force"):
+        Mp4Writer(link, WIDTH_PX, HEIGHT_PX, FPS)
 
 
 def test_closing_twice_is_harmless(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ _SIZE_PX, _LEFT, _TOP, _WIDTH = (64, 72), -0.7, -0.15, 1.4
 _NOSE_TIP = 1
 _DEPTH = -0.2  # face units
 _SURE = 0.5
+_LEAST_SKIN = 80.0  # of 255, its strongest colour: what is darker, taken at night, is brightened to that
 # Of the logistic regression that was fitted: docs/LOG.md says on what, and how often it is wrong.
 _BIAS = 25.675
 _WEIGHTS = np.array([-3.103, -4.472, -0.076, -1.163, -0.762, -0.344, 0.14, 0.071, -1.973])
@@ -40,13 +41,15 @@ def is_mouth_covered(photo: Image, landmarks: Points) -> bool:
 
 def _lower_face(cut: Image, points: Points) -> NDArray[np.float64]:
     """What tells lips from what may be before them, (9,), from the cut and the mesh (468, 2) in its pixels."""
-    lab = cv2.cvtColor(cv2.GaussianBlur(cut, (0, 0), 0.8).astype(np.float32) / 255, cv2.COLOR_BGR2LAB)
     outline = points[list(OUTER_LIPS)]
     lips, oval = _inside(outline), _inside(points[list(FACE_OVAL)])
     around = _inside(_grown(outline, 1.25, 1.9)) & ~_inside(_grown(outline, 1.08, 1.25)) & oval
     above = oval & (np.arange(len(cut))[:, None] < points[_NOSE_TIP, 1])
     if not (lips.any() and around.any() and above.any()):
         return np.zeros(len(_WEIGHTS))
+    gain = max(1.0, _LEAST_SKIN / max(1.0, float(np.median(cut[above].max(axis=1)))))
+    bgr = cv2.GaussianBlur(cut, (0, 0), 0.8).astype(np.float32) * np.float32(gain / 255)
+    lab = cv2.cvtColor(bgr.clip(0, 1), cv2.COLOR_BGR2LAB)
     skin, lip, ring = (np.median(lab[where], axis=0) for where in (above, lips, around))
     spread = float(np.subtract(*np.percentile(lab[lips][:, 0], [95, 5])))  # of the lips' lightness
     scatter = np.sqrt((lab[lips].var(0) + lab[around].var(0)) / 2 + 1)

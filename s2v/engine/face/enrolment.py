@@ -12,7 +12,7 @@ from s2v.engine.face.background import Background
 from s2v.engine.face.covered_mouth import is_mouth_covered
 from s2v.engine.face.detection import open_detector
 from s2v.engine.face.face_search import find_faces, landmarks_on
-from s2v.engine.face.geometry import FACE_OVAL, N_MESH, FacePlane, Points, Pose, head_pose
+from s2v.engine.face.geometry import EYES, FACE_OVAL, N_MESH, OUTER_LIPS, FacePlane, Points, Pose, head_pose
 from s2v.engine.face.photo import MAX_SIDE_PX, Image, Picture, fit_photo, flattened
 from s2v.engine.face.rest_pose import rest_displacement
 from s2v.errors import FaceError, SeveralFacesError
@@ -24,6 +24,7 @@ MAX_PITCH_DEGREES = 30.0
 _MOUTH_DEPTH = -0.2  # face units: the lips are that much nearer to the camera than the eyes
 _CUT_UNITS = 4.0  # face units to each side that are kept where a face would be too small on the whole photo
 _MOST_TRANSPARENT = 0.02  # of a face's pixels
+_MOST_OF_A_PART = 0.1  # of the mouth's or an eye's
 
 
 @dataclass(frozen=True)
@@ -110,10 +111,13 @@ def _refuse_transparent(picture: Picture, landmarks: Points) -> None:
     """Raises: FaceError, some of the face is not there."""
     if picture.shape[2] == 3:
         return
-    inside = np.zeros(picture.shape[:2], np.uint8)
-    cv2.fillConvexPoly(inside, cv2.convexHull(np.round(landmarks[:N_MESH, :2]).astype(np.int32)), 1)
-    if (picture[inside > 0, 3] < 128).mean() > _MOST_TRANSPARENT:
-        raise FaceError("the face itself is transparent on the photo: use one that shows all of it")
+    parts = {range(N_MESH): _MOST_TRANSPARENT, OUTER_LIPS: _MOST_OF_A_PART}
+    parts |= {eye.upper + eye.lower: _MOST_OF_A_PART for eye in EYES}
+    for points, most in parts.items():
+        inside = np.zeros(picture.shape[:2], np.uint8)
+        cv2.fillConvexPoly(inside, cv2.convexHull(np.round(landmarks[list(points), :2]).astype(np.int32)), 1)
+        if (picture[inside > 0, 3] < 128).mean() > most:
+            raise FaceError("the face itself is transparent on the photo: use one that shows all of it")
 
 
 def face_from_landmarks(photo: Image, landmarks: Points, spec: LipSyncSpec) -> EnrolledFace:

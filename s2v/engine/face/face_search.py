@@ -29,6 +29,7 @@ _MOST_TURNED_VIEWS = 12
 _MOST_LOOKS = 40  # at places that may hold a face, in views of one size
 _SURELY_UPRIGHT = 0.92  # a box's score; faces upside down are scored less
 _LEAST_UPRIGHT = 0.7  # and of an upright face; what is less is foliage or a cloth
+_SURER_TURNED = 2.0  # times as sure as upright: what is on its head is mostly a mask, taken for a forehead
 _BOX_UNITS = 2.0  # eye distances from side to side of a box
 _AROUND = 2.4  # sides of a face's box that are shown around it
 _CUT_PX = 512
@@ -213,7 +214,8 @@ def _roll_at(picture: Image, box: FaceBox, detector: FaceDetector) -> float | No
     rolls = np.radians([one.roll_degrees for one in seen])
     sure = np.array([one.score for one in seen]) ** 2
     agreement = np.clip(np.cos(rolls[:, None] - rolls), 0, None) ** 2 @ sure
-    return seen[int(np.argmax(agreement * sure))].roll_degrees
+    trust = agreement * sure * np.where(np.cos(rolls) < 0, 1 / _SURER_TURNED, 1)
+    return seen[int(np.argmax(trust))].roll_degrees
 
 
 def _apart(meshes: list[Points]) -> list[Points]:

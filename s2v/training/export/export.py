@@ -72,6 +72,8 @@ def export_model(checkpoint: Path, out: Path, info: Mapping[str, str] | None = N
     Raises: DataError, no such checkpoint or not ours. ModelError, parity failed. OutputError, `out` cannot be written.
     """
     network = load_checkpoint(checkpoint)
+    if out.exists() and out.samefile(checkpoint):
+        raise OutputError(f"{out} is the checkpoint itself: write to another name")
     return export_network(network, network.spec, out, info or {})
 
 

@@ -12,6 +12,8 @@ from s2v.errors import FaceError, NoFaceError
 from s2v.spec import LipSyncSpec
 
 SPEC = LipSyncSpec()
+# From ear to ear below the eyes: the jaw, the cheeks and the bridge of the nose.
+_LOWER_FACE = (234, 132, 172, 150, 176, 152, 400, 379, 397, 361, 454, 346, 6, 117)
 
 
 def turned(photo: Image, clockwise_degrees: float) -> tuple[Image, Points]:
@@ -101,6 +103,23 @@ def test_a_transparent_face_is_refused_and_a_transparent_background_is_white(clo
     hidden[mouth[1] - 20 : mouth[1] + 20, mouth[0] - 40 : mouth[0] + 40, 3] = 0
     with pytest.raises(FaceError, match="the face itself is transparent"):
         enrol(hidden, SPEC)
+
+    inner, outer = closed_face.landmarks[[33, 133], :2].round().astype(int)
+    hidden[..., 3] = 255
+    hidden[inner[1] - 3 : inner[1] + 3, inner[0] : outer[0], 3] = 0  # an eye is a hundredth of the face
+    with pytest.raises(FaceError, match="the face itself is transparent"):
+        enrol(hidden, SPEC)
+
+
+@pytest.mark.parametrize("colour", [(22, 20, 20), (50, 80, 40)])
+def test_a_dark_mask_is_no_forehead_of_a_face_on_its_head(
+    closed_face: EnrolledFace, smiling_face: EnrolledFace, colour: tuple[int, int, int]
+) -> None:
+    for face in (closed_face, smiling_face):
+        photo = face.photo.copy()
+        cv2.fillPoly(photo, [face.landmarks[list(_LOWER_FACE), :2].astype(np.int32)], colour)
+        with pytest.raises(FaceError, match="before the mouth"):
+            enrol(photo, SPEC)
 
 
 def test_a_film_on_its_side_is_followed(closed_face: EnrolledFace) -> None:

@@ -216,6 +216,22 @@ def test_a_photo_from_a_phone_is_turned_upright(closed_photo: Image) -> None:
     assert len(detect_faces(decode_photo(turned))) == 1
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_damaged_notes_about_a_picture_do_not_matter(closed_photo: Image, kind: str) -> None:
+    picture, whole, damaged = PIL.Image.fromarray(closed_photo), io.BytesIO(), io.BytesIO()
+    picture.save(whole, kind)
+    picture.save(damaged, kind, exif=b"Exif\0\0no notes at all")
+    np.testing.assert_array_equal(decode_photo(damaged.getvalue()), decode_photo(whole.getvalue()))
+
+
+def test_a_deep_grey_that_is_called_transparent_is_white() -> None:
+    grey = np.tile(np.arange(1000, 5000, 1000, np.uint16), (4, 1))
+    file = io.BytesIO()
+    PIL.Image.fromarray(grey).save(file, "PNG", transparency=3000)
+    found = decode_photo(file.getvalue())
+    np.testing.assert_array_equal(found[0, :, 0], [1000 >> 8, 2000 >> 8, 255, 4000 >> 8])
+
+
 def test_a_large_photo_is_fitted_and_has_even_sides(closed_photo: Image) -> None:
     large = cv2.resize(closed_photo, (3001, 2003))
     fitted = fit_photo(np.asarray(large, np.uint8))

@@ -164,6 +164,8 @@ def test_a_checkpoint_of_the_real_network_becomes_a_model_that_runs(
         torch.manual_seed(1)
         net = build_network(LipSyncSpec.of(network, look_ahead_s=0.04)).eval()
     save_checkpoint(net, tmp_path / "net.pt", steps=7)
+    with pytest.raises(OutputError, match="is the checkpoint itself"):
+        export_model(tmp_path / "net.pt", tmp_path / "net.pt")
     report = export_model(tmp_path / "net.pt", tmp_path / "model.onnx", INFO)
     assert report.distributable == (network == "s2v")  # the paper's is large
     model = read_model_file(report.path)
