@@ -1,7 +1,8 @@
 """One line for each thing that happens, with the session it belongs to, as text or as JSON.
 
 Whatever comes from outside (names, SDP, messages, other people's exceptions) stays within its line: line ends and
-control characters are written as escapes. A message that comes again and again is said once and then counted.
+control characters are written as escapes. A message that comes again and again from one session is said once and then
+counted.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ def escaped(text: str) -> str:
 
 
 class Flood:
-    """Lets a message through once in WINDOW_S, and each place of the code `burst` times; counts the others."""
+    """Lets a session's message through once in WINDOW_S, each place of the code `burst` times; counts the others."""
 
     def __init__(self, burst: float = math.inf, now: Callable[[], float] = time.monotonic) -> None:
         self._burst = burst
@@ -111,7 +112,8 @@ class Flood:
         """What is to be written now: counts that are due, and the record unless it is one too many."""
         now_s = self._now()
         lines = self.counts(now_s - WINDOW_S)
-        text, place = (record.name, record.getMessage()), (record.pathname, record.lineno)
+        text = record.name, record.getMessage(), getattr(record, "session", "")
+        place = record.pathname, record.lineno
         for key, most in ((text, 1.0), (place, self._burst)):
             seen = self._seen.setdefault(key, _Seen(now_s, record))
             if seen.passed >= most:
@@ -142,7 +144,9 @@ class _Seen:
 
 def _count(record: logging.LogRecord, more: int) -> logging.LogRecord:
     message = f"{record.getMessage()} ... {more} more"
-    return logging.LogRecord(record.name, record.levelno, record.pathname, record.lineno, "%s", (message,), None)
+    counted = logging.LogRecord(record.name, record.levelno, record.pathname, record.lineno, "%s", (message,), None)
+    counted.session = getattr(record, "session", "")
+    return counted
 
 
 class LineHandler(logging.Handler):
