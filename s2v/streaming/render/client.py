@@ -27,6 +27,8 @@ from s2v.streaming.render.process import FindFace, FoundFace, Opened, serve_rend
 from s2v.streaming.render.remote_engine import RemoteEngine, answer, send
 
 START_WITHIN_S = 120.0  # a busy machine opens a runtime in a few seconds
+RESTART_FACTOR = 6.0  # of the time that the first start took: one that takes longer stands still
+RESTART_WITHIN_S = 15.0  # at least
 FIND_WITHIN_S = 60.0
 TOO_SLOW = "close other programs, or choose another --backend"
 CALL_WITHIN_S = 20.0  # a process that stands still is replaced in that time, if it can be
@@ -59,7 +61,9 @@ class RenderClient:
         self.rows = 0
         self.cpu_s = 0.0  # ... and its processor time, both as last heard of
         sweep(time.time())
-        self._process, self._pipe, self._opened = self._start()
+        began_s = time.monotonic()
+        self._process, self._pipe, self._opened = self._start(START_WITHIN_S)
+        self._restart_within_s = max(RESTART_FACTOR * (time.monotonic() - began_s), RESTART_WITHIN_S)
         self._heartbeat = Heartbeat(self._pipe, beat_s)
         self._keeper = threading.Thread(target=self._keep, name="s2v-keeper", daemon=True)
         self._keeper.start()
@@ -164,10 +168,10 @@ class RenderClient:
         self._process.kill()  # also one that is stopped
         _end(self._process, self._pipe)
         log.warning("the process that draws %s (exit code %s): starting another", wrong, self._process.exitcode)
-        pause_s = 1.0
+        pause_s, within_s = 1.0, self._restart_within_s
         while not self._ending.is_set():
             try:
-                self._process, self._pipe, self._opened = self._start()
+                self._process, self._pipe, self._opened = self._start(min(within_s, START_WITHIN_S))
                 self._heartbeat = Heartbeat(self._pipe, self._beat_s)
             except (S2vError, OSError) as error:
                 if self._ending.is_set():
@@ -178,14 +182,14 @@ class RenderClient:
                     self._restart_failed = True
                     self._changed.notify_all()
                 self._ending.wait(pause_s)
-                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                pause_s, within_s = min(2 * pause_s, LONGEST_PAUSE_S), 2 * within_s
             else:
                 with self._changed:
                     self._trouble, self._restart_failed = None, False
                     self._changed.notify_all()
                 return
 
-    def _start(self) -> tuple[BaseProcess, Connection, Opened]:
+    def _start(self, within_s: float) -> tuple[BaseProcess, Connection, Opened]:
         context = multiprocessing.get_context("spawn")  # a fork would carry threads and locks along
         ours, theirs = context.Pipe()
         arguments = (self._options, log_settings(), self._authkey, theirs)
@@ -197,9 +201,9 @@ class RenderClient:
             self._process = process  # `close` ends it
         theirs.close()
         try:
-            if not ours.poll(START_WITHIN_S):
-                raise BackendError(f"the process that draws has not started within {START_WITHIN_S:g} s: {TOO_SLOW}")
-            opened = answer(ours, START_WITHIN_S)
+            if not ours.poll(within_s):
+                raise BackendError(f"the process that draws has not started within {within_s:.0f} s: {TOO_SLOW}")
+            opened = answer(ours, within_s)
         except BaseException as error:
             process.kill()
             _end(process, ours)
