@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import multiprocessing
 import secrets
 import threading
@@ -21,9 +22,9 @@ from s2v.errors import BackendError, S2vError, UnavailableError
 from s2v.interrupts import signals_wait
 from s2v.logs import log_settings
 from s2v.spec import LipSyncSpec
-from s2v.streaming.render.frame_memory import sweep
+from s2v.streaming.render.frame_memory import shortage, sweep
 from s2v.streaming.render.heartbeat import BEAT_S, Heartbeat
-from s2v.streaming.render.process import FindFace, FoundFace, Opened, serve_renderer
+from s2v.streaming.render.process import FindFace, FoundFace, Opened, serve_renderer, slots_shape
 from s2v.streaming.render.remote_engine import RemoteEngine, answer, send
 
 START_WITHIN_S = 120.0  # a busy machine opens a runtime in a few seconds
@@ -57,6 +58,7 @@ class RenderClient:
         self._restart_failed = False
         self._closed = False
         self._ending = threading.Event()
+        self._frame_bytes = 0  # what an engine of the first face shares with the process
         self.batches = 0  # as of `BatchingBackend`, since the process began ...
         self.rows = 0
         self.cpu_s = 0.0  # ... and its processor time, both as last heard of
@@ -92,6 +94,11 @@ class RenderClient:
         return self._trouble or ("the process that draws does not answer" if self._heartbeat.late else None)
 
     @property
+    def shortage(self) -> str | None:
+        """Why no further engine of the first face can be opened now, in one line: there is no memory to share."""
+        return shortage(self._frame_bytes)
+
+    @property
     def restart_failed(self) -> bool:
         """There is no process, and the last attempt to start one has failed."""
         return self._restart_failed
@@ -105,6 +112,8 @@ class RenderClient:
             found = answer(line, FIND_WITHIN_S)
         assert isinstance(found, FoundFace)
         avatar_id = secrets.token_hex(8)
+        height_px, width_px = found.face.photo.shape[:2]
+        self._frame_bytes = self._frame_bytes or math.prod(slots_shape((width_px, height_px)))
         avatar = Avatar(
             found.face,
             lambda pixels, mood: RemoteEngine(self, found.face, avatar_id, self._options, pixels, mood),

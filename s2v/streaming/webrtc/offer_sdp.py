@@ -138,7 +138,9 @@ def _check(section: Section) -> None:
         raise StreamError(f"{what} has no a=ice-ufrag or no a=ice-pwd: send what the browser made")
     for name, least in CREDENTIALS.items():
         if not least <= len(value := section.value(name) or "") <= LONGEST_CREDENTIAL:
-            raise StreamError(f"{what} has {len(value)} characters of {name[:-1]}: send {least} to {LONGEST_CREDENTIAL}")
+            raise StreamError(
+                f"{what} has {len(value)} characters of {name[:-1]}: send {least} to {LONGEST_CREDENTIAL}"
+            )
     if section.kind == "application":
         _check_port(section)
     elif "a=rtcp-mux" not in section.lines:

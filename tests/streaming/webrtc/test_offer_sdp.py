@@ -155,7 +155,9 @@ REFUSED: dict[str, tuple[Callable[[str], str], str]] = {
 
 def test_what_would_break_a_connection_later_is_set_right_or_left_out() -> None:
     sdp = without(asyncio.run(real_offer()), "a=sctp-port:")
-    read = OfferSdp.read(in_video(sdp, "a=extmap:0 urn:none\r\na=extmap:999 urn:large\r\na=extmap:14/sendrecv urn:usual"))
+    read = OfferSdp.read(
+        in_video(sdp, "a=extmap:0 urn:none\r\na=extmap:999 urn:large\r\na=extmap:14/sendrecv urn:usual")
+    )
     assert read.text.count("a=sctp-port:5000") == 1
     older = in_all(sdp, "a=sctpmap:5001 webrtc-datachannel 1024")
     assert "a=sctp-port:5001" in OfferSdp.read(older).text
