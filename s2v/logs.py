@@ -1,7 +1,8 @@
 """One line for each thing that happens, with the session it belongs to, as text or as JSON.
 
 Whatever comes from outside (names, SDP, messages, other people's exceptions) stays within its line: line ends and
-control characters are written as escapes. A message that comes again and again is said once and then counted.
+control characters are written as escapes. A message that comes again and again from one session is said once and then
+counted.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ def escaped(text: str) -> str:
 
 
 class Flood:
-    """Lets a message through once in WINDOW_S, and each place of the code `burst` times; counts the others."""
+    """Lets a session's message through once in WINDOW_S, each place of the code `burst` times; counts the others."""
 
     def __init__(self, burst: float = math.inf, now: Callable[[], float] = time.monotonic) -> None:
         self._burst = burst
@@ -113,7 +114,7 @@ class Flood:
         now_s = self._now()
         lines = self.counts(now_s - WINDOW_S)
         message = record.getMessage()
-        keys = (record.name, message), (record.pathname, record.lineno)
+        keys = (record.name, message, getattr(record, "session", "")), (record.pathname, record.lineno)
         for key, most in zip(keys, (1.0, self._burst), strict=True):
             if (seen := self._seen.get(key)) is not None and seen.passed >= most:
                 seen.more += 1
@@ -143,8 +144,10 @@ class _Seen:
 
 
 def _line(record: logging.LogRecord, message: str) -> logging.LogRecord:
-    """Of the same place and level; without arguments and exception, whose frames would keep a whole session alive."""
-    return logging.LogRecord(record.name, record.levelno, record.pathname, record.lineno, "%s", (message,), None)
+    """Of the same place, level and session; without arguments and exception, whose frames would keep a session alive."""
+    line = logging.LogRecord(record.name, record.levelno, record.pathname, record.lineno, "%s", (message,), None)
+    line.session = getattr(record, "session", "")
+    return line
 
 
 class LineHandler(logging.Handler):

@@ -75,8 +75,10 @@ def test_a_session_is_known_to_its_tasks_and_threads_and_to_no_others() -> None:
     assert asyncio.run(serve()) == ["one", "two", "one", ""]
 
 
-def record(message: str, line: int = 1) -> logging.LogRecord:
-    return logging.LogRecord("s2v", logging.WARNING, "file.py", line, "%s", (message,), None)
+def record(message: str, line: int = 1, session: str = "") -> logging.LogRecord:
+    made = logging.LogRecord("s2v", logging.WARNING, "file.py", line, "%s", (message,), None)
+    made.session = session
+    return made
 
 
 def test_a_message_that_repeats_is_said_once_and_counted() -> None:
@@ -89,6 +91,14 @@ def test_a_message_that_repeats_is_said_once_and_counted() -> None:
     assert [one.getMessage() for one in flood.admit(record("gone"))] == ["gone ... 57 more", "gone"]
     now_s = 20.0
     assert [one.getMessage() for one in flood.counts(now_s - 10)] == [], "once more is not a count"
+
+
+def test_sessions_that_fail_alike_each_have_their_line() -> None:
+    flood = Flood(now=lambda: 0.0)
+    said = [one for name in ("a", "b", "b", "a", "b") for one in flood.admit(record("failed", session=name))]
+    assert [vars(one)["session"] for one in said] == ["a", "b"]
+    counts = [(vars(one)["session"], one.getMessage()) for one in flood.counts()]
+    assert counts == [("a", "failed ... 1 more"), ("b", "failed ... 2 more")]
 
 
 def test_one_place_does_not_flood_with_ever_new_words_while_it_serves() -> None:

@@ -38,6 +38,7 @@ class _NoRuntime:
     pid = os.getpid()
     trouble: str | None = None
     restart_failed = False
+    shortage: str | None = None
 
 
 class _Restarting(_NoRuntime):

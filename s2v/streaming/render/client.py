@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import multiprocessing
 import secrets
 import threading
@@ -21,12 +22,14 @@ from s2v.errors import BackendError, S2vError, UnavailableError
 from s2v.interrupts import signals_wait
 from s2v.logs import log_settings
 from s2v.spec import LipSyncSpec
-from s2v.streaming.render.frame_memory import sweep
+from s2v.streaming.render.frame_memory import shortage, sweep
 from s2v.streaming.render.heartbeat import BEAT_S, Heartbeat
-from s2v.streaming.render.process import FindFace, FoundFace, Opened, serve_renderer
+from s2v.streaming.render.process import FindFace, FoundFace, Opened, serve_renderer, slots_shape
 from s2v.streaming.render.remote_engine import RemoteEngine, answer, send
 
 START_WITHIN_S = 120.0  # a busy machine opens a runtime in a few seconds
+RESTART_FACTOR = 6.0  # of the time that the first start took: one that takes longer stands still
+RESTART_WITHIN_S = 15.0  # at least
 FIND_WITHIN_S = 60.0
 TOO_SLOW = "close other programs, or choose another --backend"
 CALL_WITHIN_S = 20.0  # a process that stands still is replaced in that time, if it can be
@@ -50,17 +53,19 @@ class RenderClient:
         self._options = options
         self._beat_s = beat_s
         self._authkey = secrets.token_bytes(32)
-        self._changed = (
-            threading.Condition()
-        )  # of all that is waited for: `_trouble`, `_restart_failed`, `_opened`, `_closed`
+        # Of all that is waited for: `_trouble`, `_restart_failed`, `_opened`, `_closed`.
+        self._changed = threading.Condition()
         self._trouble: str | None = None
         self._restart_failed = False
         self._closed = threading.Event()
+        self._frame_bytes = 0  # what an engine of the first face shares with the process
         self.batches = 0  # as of `BatchingBackend`, since the process began ...
         self.rows = 0
         self.cpu_s = 0.0  # ... and its processor time, both as last heard of
         sweep(time.time())
-        self._process, self._pipe, self._opened = self._start()
+        began_s = time.monotonic()
+        self._process, self._pipe, self._opened = self._start(START_WITHIN_S)
+        self._restart_within_s = max(RESTART_FACTOR * (time.monotonic() - began_s), RESTART_WITHIN_S)
         self._heartbeat = Heartbeat(self._pipe, beat_s)
         self._watchdog = threading.Thread(target=self._watch, name="s2v-watchdog", daemon=True)
         self._watchdog.start()
@@ -89,6 +94,11 @@ class RenderClient:
         return self._trouble or ("the process that draws does not answer" if self._heartbeat.late else None)
 
     @property
+    def shortage(self) -> str | None:
+        """Why no further engine of the first face can be opened now, in one line: there is no memory to share."""
+        return shortage(self._frame_bytes)
+
+    @property
     def restart_failed(self) -> bool:
         """There is no process, and the last attempt to start one has failed."""
         return self._restart_failed
@@ -102,6 +112,8 @@ class RenderClient:
             found = answer(line, FIND_WITHIN_S)
         assert isinstance(found, FoundFace)
         avatar_id = secrets.token_hex(8)
+        height_px, width_px = found.face.photo.shape[:2]
+        self._frame_bytes = self._frame_bytes or math.prod(slots_shape((width_px, height_px)))
         avatar = Avatar(
             found.face,
             lambda pixels, mood: RemoteEngine(self, found.face, avatar_id, self._options, pixels, mood),
@@ -164,10 +176,10 @@ class RenderClient:
         self._process.kill()  # also one that is stopped
         _end(self._process, self._pipe)
         log.warning("the process that draws %s (exit code %s): starting another", wrong, self._process.exitcode)
-        pause_s = 1.0
+        pause_s, within_s = 1.0, self._restart_within_s
         while not self._closed.is_set():
             try:
-                self._process, self._pipe, self._opened = self._start()
+                self._process, self._pipe, self._opened = self._start(min(within_s, START_WITHIN_S))
                 self._heartbeat = Heartbeat(self._pipe, self._beat_s)
             except (S2vError, OSError) as error:
                 if self._closed.is_set():
@@ -178,14 +190,14 @@ class RenderClient:
                     self._restart_failed = True
                     self._changed.notify_all()
                 self._closed.wait(pause_s)
-                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                pause_s, within_s = min(2 * pause_s, LONGEST_PAUSE_S), 2 * within_s
             else:
                 with self._changed:
                     self._trouble, self._restart_failed = None, False
                     self._changed.notify_all()
                 return
 
-    def _start(self) -> tuple[BaseProcess, Connection, Opened]:
+    def _start(self, within_s: float) -> tuple[BaseProcess, Connection, Opened]:
         context = multiprocessing.get_context("spawn")  # a fork would carry threads and locks along
         ours, theirs = context.Pipe()
         arguments = (self._options, log_settings(), self._authkey, theirs)
@@ -197,9 +209,9 @@ class RenderClient:
             self._process = process  # `close` ends it
         theirs.close()
         try:
-            if not ours.poll(START_WITHIN_S):
-                raise BackendError(f"the process that draws has not started within {START_WITHIN_S:g} s: {TOO_SLOW}")
-            opened = answer(ours, START_WITHIN_S)
+            if not ours.poll(within_s):
+                raise BackendError(f"the process that draws has not started within {within_s:.0f} s: {TOO_SLOW}")
+            opened = answer(ours, within_s)
         except BaseException as error:
             process.kill()
             _end(process, ours)

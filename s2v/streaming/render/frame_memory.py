@@ -37,6 +37,15 @@ def reserve(size: int) -> SharedMemory:
     return memory
 
 
+def shortage(size: int) -> str | None:
+    """Why so many bytes could not be reserved now, in one line, where that can be known beforehand."""
+    try:
+        free = shutil.disk_usage(FOLDER).free
+    except OSError:
+        return None
+    return None if free >= size else str(_refusal(OSError(errno.ENOSPC, ""), size))
+
+
 def sweep(now_s: float, folder: Path = FOLDER) -> int:
     """Remove what processes that were killed have left behind before `now_s` (epoch). How many pieces that were."""
     before_s = now_s - LEFT_BEHIND_S

@@ -122,7 +122,22 @@ async def _one_line_errors(
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        return web.json_response({"error": error.reason}, status=error.status)
+        answer = web.json_response({"error": _reason(request, error)}, status=error.status)
+        if "Allow" in error.headers:
+            answer.headers["Allow"] = error.headers["Allow"]
+        return answer
+
+
+def _reason(request: web.Request, error: web.HTTPException) -> str:
+    """What aiohttp says in two words, as a line that helps."""
+    what = f"{request.method[:20]} {request.path[:60]}"
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        return f"{what} is not answered: use {' or '.join(sorted(error.allowed_methods))}"
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        return f"{what} has a body of more than {OFFER_BYTES >> 10} KiB: send what the browser made, and no more"
+    if error.status in (403, 404):
+        return f"{what} is nothing that this server has: docs/http.md lists what it has"
+    return f"{what}: {error.reason}"
 
 
 async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:

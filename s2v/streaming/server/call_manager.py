@@ -139,8 +139,11 @@ class CallManager:
 
     def refusal(self) -> tuple[str, int] | None:
         """Why no further call can be taken now, and after how many seconds to ask again."""
-        if (runtime := self.options.runtime) is not None and runtime.trouble is not None:
-            return f"{runtime.trouble}: try again in ten seconds", BUSY_FOR_S
+        if (runtime := self.options.runtime) is not None:
+            if runtime.trouble is not None:
+                return f"{runtime.trouble}: try again in ten seconds", BUSY_FOR_S
+            if self.broadcast is None and (shortage := runtime.shortage) is not None:
+                return shortage, BUSY_FOR_S
         calls = [call for call in self._calls if not call.ending]
         # one that has not drawn yet says nothing
         lags_s = [lag_s for call in calls if (lag_s := _lag_s(call)) > 0]

@@ -42,6 +42,9 @@ class RuntimeCounters(Protocol):
     def trouble(self) -> str | None: ...  # why nothing can be drawn now
 
     @property
+    def shortage(self) -> str | None: ...  # why another session cannot be drawn, beside those that are
+
+    @property
     def restart_failed(self) -> bool: ...  # and it does not come back by itself
 
 

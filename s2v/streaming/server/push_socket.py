@@ -56,6 +56,8 @@ class PushSocket:
         if "session" in request.query:
             raise StreamError("sessions cannot be addressed: leave session out, the shared face speaks")
         socket = web.WebSocketResponse(heartbeat=PING_EVERY_S, max_msg_size=MAX_FRAME_BYTES)
+        if not socket.can_prepare(request):
+            raise StreamError("/audio is a WebSocket and this is a plain request: open ws://, with a WebSocket client")
         await socket.prepare(request)
         if self._socket is not None:
             await socket.send_json(_error("another program is speaking here: wait until it has left"))

@@ -56,7 +56,7 @@ class SpeechBuffer:
         self._speaking = False
         self._said = 0  # samples of it that have been taken
         self._within = False  # an utterance has begun, and its end has not been taken
-        self._fading = False  # what is ready is the fade of something forgotten
+        self._fade = 0  # samples of something forgotten that are ready before anything else
         self._waited_samples = 0  # of silence, while the beginning of an utterance was there
 
     @property
@@ -106,7 +106,7 @@ class SpeechBuffer:
         self._waiting.clear()
         self._ends.clear()
         self._ready, self._waiting_s, self._resampler = tail, Fraction(0), None
-        self._within, self._fading, self._waited_samples = False, len(tail) > 0, 0
+        self._within, self._fade, self._waited_samples = False, len(tail), 0
         return forgotten_s
 
     def take(self, length: int) -> Taken:
@@ -119,27 +119,24 @@ class SpeechBuffer:
         pcm[: len(part)] = part
         self._ready = self._ready[len(part) :]
         ended = self._count(len(part))
-        if len(part):
-            faded = self._fading and len(part) <= FADE_SAMPLES
-            self._within = not faded and not (ended and ended[-1][1] == len(part))
-            self._fading = False
-        elif ended:
-            self._within = False
         spoke, self._speaking = self._speaking or len(part) > 0, len(part) == length
         self.underruns += spoke and not self._speaking and self._within
         return Taken(pcm, ended)
 
     def _count(self, length: int) -> list[End]:
         """What the next `length` samples are of; returns the utterances that end in them."""
-        if not self._within and length:  # another begins
+        if not self._within:  # another begins
             self._said = 0
-        ended, begin = list[End](), 0
+        begin = min(self._fade, length)  # what fades was counted when it was cut
+        self._fade -= begin
+        ended = list[End]()
         while self._ends and self._ends[0][1] <= length:
             utterance, at = self._ends.popleft()
             ended.append(End(utterance, at, self._said + at - begin))
-            self._said, begin = 0, at
+            self._said, self._within, begin = 0, False, at
         self._ends = deque((utterance, at - length) for utterance, at in self._ends)
-        self._said += 0 if self._fading else length - begin
+        self._said += length - begin
+        self._within = self._within or length > begin
         return ended
 
     def _may_begin(self, length: int) -> bool:

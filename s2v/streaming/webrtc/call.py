@@ -160,7 +160,9 @@ class Call:
         except OperationError:
             raise StreamError("the offer has no codec that both know: offer Opus, and VP8 or H264") from None
         except Exception as error:  # the SDP parser raises whatever it trips over: all of it is the caller's text
-            raise StreamError(f"the offer's SDP cannot be read ({type(error).__name__}: {str(error)[:80]})") from None
+            raise StreamError(
+                f"the offer's SDP cannot be read ({type(error).__name__}: {str(error)[:60]}): send what browsers make"
+            ) from None
 
     async def _agree(self) -> None:
         try:

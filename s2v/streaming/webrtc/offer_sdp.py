@@ -14,6 +14,9 @@ from s2v.errors import StreamError
 
 ANSWERED = ("audio", "video", "application")
 HASHES = {"sha-512": 64, "sha-384": 48, "sha-256": 32}  # bytes; aiortc knows these, the strongest first
+CREDENTIALS = {"a=ice-ufrag:": 4, "a=ice-pwd:": 22}  # characters, at least (RFC 8839)
+LONGEST_CREDENTIAL = 256
+MOST_EXTENSIONS = 255  # the number of one is a byte
 SETUPS = ("actpass", "active", "passive")
 DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
 STATIC = {"0": "PCMU/8000", "8": "PCMA/8000", "9": "G722/8000"}  # RFC 3551: may come without a=rtpmap
@@ -132,8 +135,25 @@ def _check(section: Section) -> None:
     ]
     if not section.value("a=ice-ufrag:") or not section.value("a=ice-pwd:"):
         raise StreamError(f"{what} has no a=ice-ufrag or no a=ice-pwd: send what the browser made")
-    if section.kind != "application" and "a=rtcp-mux" not in section.lines:
+    for name, least in CREDENTIALS.items():
+        if not least <= len(value := section.value(name) or "") <= LONGEST_CREDENTIAL:
+            raise StreamError(
+                f"{what} has {len(value)} characters of {name[:-1]}: send {least} to {LONGEST_CREDENTIAL}"
+            )
+    if section.kind == "application":
+        _check_port(section)
+    elif "a=rtcp-mux" not in section.lines:
         raise StreamError(f"{what} has no a=rtcp-mux: send media and its reports over one port")
+
+
+def _check_port(section: Section) -> None:
+    """Of a data channel: where none is named, that of an older way to write it, or what browsers take."""
+    port = section.value("a=sctp-port:")
+    if port is None:
+        port = ((section.value("a=sctpmap:") or "").split() or ["5000"])[0]
+        section.lines.append(f"a=sctp-port:{port}")
+    if not port.isdecimal() or not 1 <= int(port[:6]) <= 65_535:
+        raise StreamError(f"the offer's a=sctp-port is {port[:20]!r}: send 1 to 65535, browsers send 5000")
 
 
 def _fingerprints(section: Section) -> list[str]:
@@ -171,7 +191,8 @@ def _readable(section: Section) -> Callable[[str], str | None]:
         if line.startswith(_LEFT_OUT):
             return None
         if line.startswith("a=extmap:"):
-            return " ".join(line.split()[:2])
+            match = re.match(r"a=extmap:(\d+)(?:/\w+)? \S+", line)
+            return match[0] if match is not None and 1 <= int(match[1][:4]) <= MOST_EXTENSIONS else None
         if (match := re.match(r"a=fmtp:(\d+) ", line)) is not None and match[1] not in named:
             return None
         if line.startswith("a=ssrc:") and ":" not in line[len("a=ssrc:") :]:

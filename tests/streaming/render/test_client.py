@@ -287,6 +287,25 @@ def test_a_process_that_cannot_be_started_again_is_told_of_and_closing_waits_for
     avatar.engine("i420").close()
 
 
+def test_a_process_that_stands_still_while_it_starts_is_given_up_for_another(
+    renderer: RenderClient, avatar: Avatar, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(renderer, "_restart_within_s", 4.0)
+    first = renderer._process
+    os.kill(renderer.pid, signal.SIGKILL)
+    while (stopped := renderer._process) is first:
+        time.sleep(0.01)
+    assert stopped.pid is not None
+    os.kill(stopped.pid, signal.SIGSTOP)
+    with pytest.raises(UnavailableError, match="cannot be started"):
+        avatar.engine("i420")
+    assert "has not started within 4 s" in caplog.text and renderer.restart_failed
+    while renderer.trouble:
+        time.sleep(0.05)
+    avatar.engine("i420").close()
+    assert not is_running(stopped.pid)
+
+
 def test_a_process_that_never_gets_ready_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("s2v.streaming.render.client.START_WITHIN_S", 0.0)
     before = set(active_children())

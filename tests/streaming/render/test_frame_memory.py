@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from s2v.errors import BackendError, UnavailableError
-from s2v.streaming.render.frame_memory import FOLDER, LEFT_BEHIND_S, PREFIX, reserve, sweep
+from s2v.streaming.render.frame_memory import FOLDER, LEFT_BEHIND_S, PREFIX, reserve, shortage, sweep
 
 on_linux = pytest.mark.skipif(not FOLDER.is_dir(), reason="elsewhere it has no folder")
 
@@ -45,6 +45,13 @@ def test_a_caller_for_whom_there_is_no_room_is_told_and_nothing_is_left(
     with pytest.raises(BackendError, match=r"cannot share memory here \(.*\): mount /dev/shm") as other:
         reserve(100_000)
     assert not isinstance(other.value, UnavailableError) and sorted(FOLDER.iterdir()) == before
+
+
+@on_linux
+def test_whether_there_is_room_is_known_beforehand() -> None:
+    assert shortage(1) is None
+    told = shortage(1 << 60)
+    assert told is not None and "too full for another session" in told and "\n" not in told
 
 
 SERVE_UNTIL_FULL = """

@@ -116,11 +116,14 @@ def test_a_bad_offer_is_refused_in_one_line(name: str) -> None:
 def test_an_offer_too_large_or_of_another_type_is_refused() -> None:
     async def offer(client: Client) -> None:
         reply = await client.post("/offer", json={"sdp": "x" * OFFER_BYTES})
-        assert reply.status == 413 and "error" in await reply.json()
+        assert reply.status == 413 and "more than 64 KiB" in (await reply.json())["error"]
         reply = await client.post("/offer", data="{}", headers={"Content-Type": "text/plain"})
         assert reply.status == 400 and "application/json" in (await reply.json())["error"]
         reply = await client.get("/nothing")
-        assert reply.status == 404 and "error" in await reply.json()
+        assert reply.status == 404 and "GET /nothing is nothing" in (await reply.json())["error"]
+        reply = await client.delete("/faces")
+        assert reply.status == 405 and reply.headers["Allow"] == "POST"
+        assert (await reply.json())["error"] == "DELETE /faces is not answered: use POST"
         assert (await client.get("/static/../app.py")).status == 404
 
     visit(LiveOptions(fake_avatar()), offer)

@@ -168,6 +168,12 @@ def test_a_machine_that_has_become_busy_takes_nobody_and_tells_those_who_are_in(
 
 
 def test_while_the_drawing_process_is_replaced_nobody_is_taken() -> None:
-    runtime = SimpleNamespace(batches=0, rows=0, pid=os.getpid(), trouble="it stands still", restart_failed=False)
+    runtime = SimpleNamespace(
+        batches=0, rows=0, pid=os.getpid(), trouble="it stands still", shortage="no room", restart_failed=False
+    )
     manager, _ = manager_of([], VirtualTime(), runtime=runtime)
     assert manager.refusal() == ("it stands still: try again in ten seconds", 10)
+    runtime.trouble = None
+    assert manager.refusal() == ("no room", 10), "the memory that processes share is full"
+    runtime.shortage = None
+    assert manager.refusal() is None

@@ -43,7 +43,7 @@ def test_a_server_that_did_nothing_says_so() -> None:
 
 def test_the_shared_runtime_and_the_places_are_told() -> None:
     async def ask() -> None:
-        runtime = SimpleNamespace(batches=3, rows=7, pid=os.getpid(), trouble=None, restart_failed=False)
+        runtime = SimpleNamespace(batches=3, rows=7, pid=os.getpid(), trouble=None, shortage=None, restart_failed=False)
         options = LiveOptions(fake_avatar(), max_sessions=5, runtime=runtime)
         async with TestClient(TestServer(create_app(options))) as client:
             found = await read(client)

@@ -147,6 +147,20 @@ def test_what_was_said_of_an_utterance_is_counted_without_the_silence_that_fille
     assert buffer.said_s == 0
 
 
+@pytest.mark.parametrize("length", [100, BLOCK, 4800])
+def test_what_follows_a_cut_is_counted_from_the_end_of_its_fade(length: int) -> None:
+    buffer = SpeechBuffer()
+    buffer.push(speech(48_000, 48_000), 48_000)
+    buffer.take(9600)
+    buffer.clear()
+    assert buffer.said_s == pytest.approx((9600 + FADE_SAMPLES) / 48_000)
+    buffer.flush(1)  # an utterance of nothing
+    buffer.push(speech(4800, 48_000), 48_000)
+    buffer.flush(2)
+    ends = [end for _ in range(60) for end in buffer.take(length).ended]
+    assert [(end.utterance, end.said) for end in ends] == [(1, 0), (2, 4800)]
+
+
 def test_clearing_fades_out_and_forgets_the_rest() -> None:
     buffer = SpeechBuffer()
     buffer.push(speech(48_000, 48_000), 48_000)

@@ -133,6 +133,11 @@ REFUSED: dict[str, tuple[Callable[[str], str], str]] = {
         "2 sha-512 fingerprints",
     ),
     "no credentials": (lambda sdp: without(sdp, "a=ice-pwd:"), "no a=ice-ufrag or no a=ice-pwd"),
+    "a short password": (lambda sdp: re.sub("a=ice-pwd:.*", "a=ice-pwd:x", sdp), "has 1 characters of a=ice-pwd"),
+    "a data port that is none": (
+        lambda sdp: sdp.replace("a=sctp-port:5000", "a=sctp-port:99999"),
+        "a=sctp-port is '99999'",
+    ),
     "no rtcp-mux": (lambda sdp: without(sdp, "a=rtcp-mux"), "no a=rtcp-mux"),
     "audio alone": (
         lambda sdp: re.sub("m=video.*?(?=m=)", "", sdp, flags=re.DOTALL),
@@ -155,6 +160,17 @@ def test_no_section_reaches_the_peer_connection_unchecked(end: str) -> None:
     hidden = EXTRA_VIDEO.replace("m=video", f"a=tool:x{end}m=video")
     offer = OfferSdp.read(asyncio.run(real_offer()) + hidden)
     assert len(offer.sections) == 4 and len(SessionDescription.parse(offer.text).media) == len(offer.answered) == 3
+
+
+def test_what_would_break_a_connection_later_is_set_right_or_left_out() -> None:
+    sdp = without(asyncio.run(real_offer()), "a=sctp-port:")
+    read = OfferSdp.read(
+        in_video(sdp, "a=extmap:0 urn:none\r\na=extmap:999 urn:large\r\na=extmap:14/sendrecv urn:usual")
+    )
+    assert read.text.count("a=sctp-port:5000") == 1
+    older = in_all(sdp, "a=sctpmap:5001 webrtc-datachannel 1024")
+    assert "a=sctp-port:5001" in OfferSdp.read(older).text
+    assert "urn:none" not in read.text and "urn:large" not in read.text and "urn:usual" in read.text
 
 
 @pytest.mark.parametrize("name", REFUSED)
