@@ -144,7 +144,7 @@ class _Seen:
 
 
 def _line(record: logging.LogRecord, message: str) -> logging.LogRecord:
-    """Of the same place, level and session; without arguments and exception, whose frames would keep a session alive."""
+    """Of the same place, level and session; without arguments and exception, whose frames keep a session alive."""
     line = logging.LogRecord(record.name, record.levelno, record.pathname, record.lineno, "%s", (message,), None)
     line.session = getattr(record, "session", "")
     return line
