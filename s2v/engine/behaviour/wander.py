@@ -21,12 +21,15 @@ class Wander:
 
     def __init__(self, random: np.random.Generator) -> None:
         self._random = random
-        self._to, self._left_s = np.zeros(len(WANDER)), np.zeros(len(WANDER))
+        self._to, self._until_s = np.zeros(len(WANDER)), np.zeros(len(WANDER))
+        self._time_s = self._next_s = 0.0
 
     def step(self, role: Role) -> Float64:
         """What is added to a posture after a tick, (6,) in its units."""
-        self._left_s -= TICK_S
-        for axis in np.flatnonzero(self._left_s <= 0):
-            self._to[axis] = self._random.uniform(-1, 1) * WANDER[axis] * WANDER_SHARE[role]
-            self._left_s[axis] = self._random.uniform(*WANDER_S)
+        self._time_s += TICK_S
+        if self._time_s >= self._next_s:
+            for axis in np.flatnonzero(self._until_s <= self._time_s):
+                self._to[axis] = self._random.uniform(-1, 1) * WANDER[axis] * WANDER_SHARE[role]
+                self._until_s[axis] = self._time_s + self._random.uniform(*WANDER_S)
+            self._next_s = float(self._until_s.min())
         return self._to
