@@ -1,4 +1,4 @@
-"""How the head moves: postures that are held, nods with accents, and a lean with loudness."""
+"""How the head moves: postures that are held and wavered about, nods with accents, and a lean with loudness."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from s2v.engine.behaviour.hearing.conversation import Moment
 from s2v.engine.behaviour.postures import AXES, Postures
 from s2v.engine.behaviour.pulses import Pulse, Pulses
 from s2v.engine.behaviour.sway import Swayed
+from s2v.engine.behaviour.wander import Wander
 
 Float64 = NDArray[np.float64]
 
@@ -37,7 +38,7 @@ class HeadGestures:
 
     def __init__(self, random: np.random.Generator) -> None:
         self._random = random
-        self._postures = Postures(random)
+        self._postures, self._wander = Postures(random), Wander(random.spawn(1)[0])
         self._nods, self._turns, self._tilts = Pulses(), Pulses(), Pulses()
         self._loud_sides = np.zeros(2)
         self._targets = np.zeros(len(AXES) + 4)
@@ -54,7 +55,7 @@ class HeadGestures:
             self._stress(now)
         posture, self.turned = self._postures.step(now)
         targets = self._targets
-        targets[:6] = posture
+        targets[:6] = posture + self._wander.step(now.role)
         targets[6:9] = [pulses.at(now.time_s) for pulses in (self._nods, self._turns, self._tilts)]
         if now.phrase.begins:
             self._loud_sides = LOUD_SIDES * self._random.uniform(-1, 1, 2)

@@ -16,7 +16,9 @@ _WHOLE_UNITS = 0.08  # from the person: from here on the photo is kept as it is
 _WORK_PX = 384  # of the longer side: what is made up is blurred anyway
 _SPOT_PX, _MOST_TEXTURE = 19, 16  # what is smaller is mirrored with so many grey levels at most: a lamp stays single
 _TEXTURE_PX, _MORE_THAN_USUAL = 61, 2.0
-_BLUR_PER_PX = 0.10  # standard deviation of the blur for each pixel of depth behind the edge
+# Standard deviation of the blur for each pixel of depth behind the edge, and down to which depth there is less of it:
+# grain and leaves go on where a head uncovers them, and where both sides of a mirror meet no seam shows.
+_BLUR_PER_PX, _LESS_BLUR_PX = 0.10, 12.0
 _SMOOTH_PX = 3.0
 _LEVELS = 7  # of the pyramid: what is deeper than its coarsest blur looks like that
 
@@ -91,7 +93,8 @@ def _blurred_by_depth(
 ) -> NDArray[np.float32]:
     """(h, w, 3): each pixel blurred by its depth, by a pyramid; pixels without weight take no part."""
     both = np.dstack([picture * weight[..., None], weight])
-    level = np.log2(np.maximum(_BLUR_PER_PX * depth_px, 1e-6) / 0.5)  # level n blurs by about 2 ** n / 2 pixels
+    blur_px = _BLUR_PER_PX * depth_px * np.minimum(depth_px / _LESS_BLUR_PX, 1)
+    level = np.log2(np.maximum(blur_px, 1e-6) / 0.5)  # level n blurs by about 2 ** n / 2 pixels
     levels = [both]
     while len(levels) < _LEVELS and min(levels[-1].shape[:2]) > 3:
         levels.append(cv2.pyrDown(levels[-1]))

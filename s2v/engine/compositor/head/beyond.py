@@ -36,7 +36,8 @@ def continued(picture: NDArray[Pixel], box: Box) -> NDArray[Pixel]:
 def closed(matte: Matte, person: Matte, box: Box, unit_px: float) -> Matte:
     """The matte `continued` in a box. A head that a border cuts near its top does not widen again beyond it.
 
-    Where its outline bends towards the border on both sides of the cut, a parabola goes on beyond.
+    Where its outline bends towards the border on both sides of the cut, a parabola goes on beyond; where it comes to
+    the border on one side only, for shoulders take up the other, a line.
 
     Args: person: (h, w) without the rim of background that the matte may have.
     """
@@ -62,11 +63,19 @@ def _outline_beyond(person: NDArray[np.bool_], unit_px: float) -> NDArray[np.flo
         return None
     columns = np.arange(max(0, cut[0] - reach_px), min(len(first_row), cut[-1] + 1 + reach_px))
     columns = columns[(first_row[columns] > 0) & (first_row[columns] < reach_px)]
-    if min((columns < cut[0]).sum(), (columns > cut[-1]).sum()) < _LEAST_POINTS:
-        return None
+    before, after = columns[columns < cut[0]], columns[columns > cut[-1]]
+    inside = first_row + _GENEROUS_UNITS * unit_px
     middle = (cut[0] + cut[-1]) / 2
-    bend, slope, height = np.polyfit(columns - middle, first_row[columns] + _GENEROUS_UNITS * unit_px, 2)
-    if bend <= 0:
-        return None
     x = np.arange(len(first_row)) - middle
+    if min(len(before), len(after)) >= _LEAST_POINTS:
+        bend, slope, height = np.polyfit(columns - middle, inside[columns], 2)
+        if bend <= 0:
+            return None
+    else:
+        side, inwards = max((before, -1), (after, 1), key=lambda one: len(one[0]))
+        if len(side) < _LEAST_POINTS:
+            return None
+        bend, (slope, height) = 0.0, np.polyfit(side - middle, inside[side], 1)
+        if inwards * slope <= 0:
+            return None
     return np.asarray(bend * x * x + slope * x + height, np.float64)

@@ -12,12 +12,12 @@ from s2v.engine.face.geometry import Pose
 from s2v.engine.face.maps import smoothstep
 
 # What looks right on a photo that looks at the camera and has room around the head.
-YAW, PITCH, ROLL = (float(np.radians(degrees)) for degrees in (8.0, 7.0, 4.5))
+YAW, PITCH, ROLL = (float(np.radians(degrees)) for degrees in (11.0, 7.0, 4.5))
 SHIFT_X, SHIFT_Y = 0.09, 0.09  # face units
 LEAN_BACK, LEAN_FORTH = 0.03, 0.06  # share of the head's size
 
 _FAR_DEGREES = 25.0  # a photo turned that far bears less turning,
-_LEFT_OF_YAW, _LEFT_OF_PITCH = 0.6, 0.7  # by so much
+_LEFT_OF_YAW, _LEFT_OF_PITCH = 0.5, 0.7  # by so much
 _GAP_UNITS = 0.12  # hair that is nearer to the photo's border bears less
 # What comes into view there is mirrored hair, and more of it when a head is shifted and rolled than when it goes down.
 _LEFT_BESIDE, _LEFT_BELOW_TOP = 0.6, 0.9

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from s2v.engine.compositor.upper_face.lids import (
+    SHORTEST_STRIP,
     Curve,
     EyeLines,
     LidPlates,
@@ -78,6 +79,7 @@ def _one_eye(photo: Image, at: Points, mesh: EyeMesh, pad_px: int, glasses: floa
         return None
     lines = EyeLines(upper, lower, uv[list(mesh.fold)], uv[list(mesh.brow)], uv[list(mesh.cheek)])
     strip = lash_strip(photo, lines, to_photo)
+    strip += glasses * (SHORTEST_STRIP - strip)  # a rim above the eye is not to ride with its lid
     plates = lid_plates(photo, lines, strip, box, to_photo)
     follows = _FOLD_FOLLOWS * (1 - glasses)
     return EyeTables(box, opening_box, strength, width_px, to_photo, to_eye, upper, lower, follows, strip, plates)

@@ -18,7 +18,8 @@ from s2v.engine.face.photo import Image
 Curve = tuple[float, ...]
 
 FOLD_SOFT = 0.05  # eye widths: where the lid comes out from behind the fold
-_STRIP = (0.08, 0.22)  # eye widths: so much of the photo above the upper lid's edge, with its lashes, rides with it
+# Eye widths: so much of the photo above the upper lid's edge, with its lashes, rides with it; behind glasses the least.
+SHORTEST_STRIP, _LONGEST_STRIP = 0.08, 0.22
 _RIM = 0.05  # eye widths of the upper lid's edge that stay when lashes point down
 _LONGEST_LASHES = 0.16  # eye widths
 # Where the lid's colour is taken from: beside the fold, under the brow, on the cheek.
@@ -77,7 +78,7 @@ def lash_strip(photo: Image, lines: EyeLines, to_photo: Points) -> float:
     lit = (light > near.min(0) + 0.6 * (skin - near.min(0))) & beyond
     lashes = float(np.median(up[np.where(lit.any(0), lit.argmax(0), len(up) - 1)]))
     room = 0.8 * float((upper - brow)[len(s) // 2])
-    return float(np.clip(min(lashes + FOLD_SOFT, room), *_STRIP))
+    return float(np.clip(min(lashes + FOLD_SOFT, room), SHORTEST_STRIP, _LONGEST_STRIP))
 
 
 class LidPlates(NamedTuple):

@@ -99,3 +99,13 @@ def test_an_edge_beside_the_person_gets_no_teeth_where_it_is_mirrored() -> None:
     around = cv2.remap(filled, x, y, cv2.INTER_LINEAR).astype(np.float32)
     scatter_px = (around - cv2.blur(around, (61, 1))).std(1).max() / np.abs(np.gradient(around.mean(1))).max()
     assert scatter_px < 0.125  # along the edge; 0.2 from pixel to pixel
+
+
+def test_grain_right_behind_the_edge_is_as_coarse_as_beside_it() -> None:
+    rng = np.random.default_rng(5)
+    grain = cv2.GaussianBlur(rng.normal(120, 60, (300, 320)).astype(np.float32), (0, 0), 1.0)
+    photo, matte = someone(np.repeat(grain.clip(0, 255).astype(np.uint8)[..., None], 3, axis=2), (30, 30, 30))
+    filled = filled_background(photo, matte, UNIT_PX)[..., 1].astype(float)
+    away, slope = away_units(), np.abs(np.diff(filled, axis=1, append=filled[:, -1:]))
+    behind, beside = (slope[(away > low) & (away < low + 0.04)].mean() for low in (-0.05, 0.1))
+    assert behind > 0.7 * beside  # 0.55 if the blur grows evenly from the edge on

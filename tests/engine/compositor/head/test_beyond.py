@@ -45,3 +45,18 @@ def test_hair_that_leaves_the_photo_straight_goes_on_straight() -> None:
     matte[:, 80:220] = 1
     found = closed(matte, matte, (0, -15, 300, 240), UNIT_PX)
     np.testing.assert_array_equal(found[:15], np.repeat(matte[:1], 15, 0))
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_hat_that_leaves_the_photo_above_a_shoulder_is_not_seen_twice(side: str) -> None:
+    matte = np.maximum(disc((90, 100), 100), 0)
+    matte[100:] = np.where(np.arange(300) < 190, 1, 0)  # from the widest place down the border is the person's
+    box, turned = ((-20, 0, 300, 240), matte) if side == "left" else ((0, 0, 320, 240), matte[:, ::-1].copy())
+    mirrored, found = (
+        m if side == "left" else m[:, ::-1] for m in (continued(turned, box), closed(turned, turned, box, UNIT_PX))
+    )
+    cut = int(np.flatnonzero(matte[:, 0])[0])
+    assert (mirrored[: cut - 4, :20] > 0.5).any()
+    assert not (found[: cut - 4, :20] > 0.5).any()
+    np.testing.assert_array_equal(found[150:, :20], 1)
+    np.testing.assert_array_equal(found[:, 20:], matte)

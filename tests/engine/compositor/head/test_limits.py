@@ -45,7 +45,7 @@ def test_a_little_is_given_as_asked_and_a_lot_never_goes_beyond() -> None:
     for share in (1.0, 3.0, 100.0):
         given = amounts(FREE.limited(asking(share)))
         assert (given > 0.7 * limits).all() and (given <= limits).all()
-    np.testing.assert_allclose(np.degrees(limits[2:5]), [8, 7, 4.5])
+    np.testing.assert_allclose(np.degrees(limits[2:5]), [11, 7, 4.5])
     np.testing.assert_allclose(limits[[0, 1, 5]], [0.09, 0.09, 0.06])
 
 

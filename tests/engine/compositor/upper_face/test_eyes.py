@@ -10,6 +10,7 @@ from fakes import drawn_face
 from s2v.engine.behaviour.pose import FacePose
 from s2v.engine.compositor.upper_face.eye_tables import eye_tables
 from s2v.engine.compositor.upper_face.eyes import UPPER_FOLLOWS, MovingEyes, lay_over
+from s2v.engine.compositor.upper_face.lids import SHORTEST_STRIP
 from s2v.engine.face.enrolment import EnrolledFace, enrol, face_from_landmarks
 from s2v.engine.face.geometry import EYES, EyeMesh, Points
 from s2v.engine.face.maps import Map, remap
@@ -206,6 +207,12 @@ def test_skin_comes_down_from_above_a_shutting_lid_but_not_behind_glasses(closed
             above = y - round(eye.strip * eye.width_px) - 1
             assert went[above, x] > 0.4 if moves else went[above, x] == 0
             assert went[y - round((eye.strip + 0.4) * eye.width_px), x] == 0
+
+
+def test_behind_glasses_only_lashes_ride_with_a_lid_and_no_rim(closed_face: EnrolledFace) -> None:
+    for eye in eye_tables(closed_face.photo, closed_face.landmarks, 2, glasses=1.0):
+        assert eye.strip == pytest.approx(SHORTEST_STRIP)
+    assert any(eye.strip > 1.2 * SHORTEST_STRIP for eye in eye_tables(closed_face.photo, closed_face.landmarks, 2))
 
 
 def test_lashes_point_down_when_the_lids_are_shut(closed_face: EnrolledFace) -> None:
