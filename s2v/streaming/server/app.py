@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from http import HTTPStatus
 from typing import get_args
 
 from aiohttp import web
@@ -129,7 +130,9 @@ async def _one_line_errors(
 
 
 def _reason(request: web.Request, error: web.HTTPException) -> str:
-    """What aiohttp says in two words, as a line that helps."""
+    """What aiohttp says in two words, as a line that helps; what we say ourselves, as it is."""
+    if error.reason != HTTPStatus(error.status).phrase:
+        return error.reason
     what = f"{request.method[:20]} {request.path[:60]}"
     if isinstance(error, web.HTTPMethodNotAllowed):
         return f"{what} is not answered: use {' or '.join(sorted(error.allowed_methods))}"
