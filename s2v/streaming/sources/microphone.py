@@ -98,6 +98,7 @@ class MicrophoneSource:
         """Have the device closed by its thread, without waiting; safe to call twice."""
         self._closed = True
         self._arrived.set()
+        self._resampler.close()
         if self._capture is not None:
             self._capture.stop()
 

@@ -69,6 +69,7 @@ class PeerSource:
 
     def close(self) -> None:
         self._track.stop()
+        self._resampler.close()
 
     async def wait_closed(self) -> None:
         """The connection joins what decodes the track."""

@@ -102,6 +102,7 @@ class PushSource:
     def close(self) -> None:
         self._open = False
         self._forget_ends()
+        self._resampler.close()
 
     async def wait_closed(self) -> None:
         """There is nothing to wait for."""

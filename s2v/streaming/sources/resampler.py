@@ -25,9 +25,13 @@ class VoiceResampler:
     def __init__(self) -> None:
         self.count = 0  # samples at PLAYBACK_HZ so far, silence included
         self._to_voice: av.AudioResampler | None = None
-        self._to_engine = av.AudioResampler(format="flt", layout="mono", rate=ENGINE_HZ)
+        self._to_engine: av.AudioResampler | None = None
         self._input: tuple[str, str, int] | None = None
         self._engine_count = 0
+
+    def close(self) -> None:
+        """Let go of the filters, each with a thread for every core: the garbage collector may come to us late."""
+        self._to_voice = self._to_engine = self._input = None
 
     def push(self, frame: av.AudioFrame, silence: int = 0, sent: bool = True) -> AudioChunk:
         """One decoded frame, any format, layout and rate, and how many samples at PLAYBACK_HZ were silent before it.
@@ -41,6 +45,8 @@ class VoiceResampler:
         if shape != self._input:  # the first frame, or the sender changed its codec
             self._to_voice = av.AudioResampler(format="fltp", rate=PLAYBACK_HZ)
             self._input = shape
+        if self._to_engine is None:
+            self._to_engine = av.AudioResampler(format="flt", layout="mono", rate=ENGINE_HZ)
         frame.pts = None  # we count ourselves; the filter must not second-guess
         left_out = max(silence - FLUSH_SAMPLES, 0) // RATIO * RATIO
         self.count += left_out
@@ -50,15 +56,17 @@ class VoiceResampler:
         parts = [part.to_ndarray().mean(axis=0, dtype=np.float32) for part in self._to_voice.resample(frame)]
         voice = np.concatenate([np.zeros(silence - left_out, np.float32), *parts])
         np.clip(voice, -1.0, 1.0, out=voice)  # resampling a full-scale voice overshoots
-        chunk = AudioChunk(self.count, voice, self._engine_count, self._down(voice), pause=left_out if sent else 0)
+        heard = _down(voice, self._to_engine)
+        chunk = AudioChunk(self.count, voice, self._engine_count, heard, pause=left_out if sent else 0)
         self.count += len(chunk.voice)
         self._engine_count += len(chunk.engine)
         return chunk
 
-    def _down(self, voice: Pcm) -> Pcm:
-        if not len(voice):
-            return voice
-        frame = av.AudioFrame.from_ndarray(voice[None, :], format="flt", layout="mono")
-        frame.sample_rate = PLAYBACK_HZ
-        parts: list[NDArray[Any]] = [part.to_ndarray().reshape(-1) for part in self._to_engine.resample(frame)]
-        return np.concatenate([np.zeros(0, np.float32), *parts])
+
+def _down(voice: Pcm, resampler: av.AudioResampler) -> Pcm:
+    if not len(voice):
+        return voice
+    frame = av.AudioFrame.from_ndarray(voice[None, :], format="flt", layout="mono")
+    frame.sample_rate = PLAYBACK_HZ
+    parts: list[NDArray[Any]] = [part.to_ndarray().reshape(-1) for part in resampler.resample(frame)]
+    return np.concatenate([np.zeros(0, np.float32), *parts])

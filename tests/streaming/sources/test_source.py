@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import gc
+from pathlib import Path
+
 import av
 import numpy as np
 import pytest
@@ -11,6 +14,8 @@ from s2v.streaming.sources.file import FileSource
 from s2v.streaming.sources.resampler import VoiceResampler
 from s2v.streaming.sources.sender_clock import SenderClock
 from s2v.streaming.sources.source import AudioChunk, AudioSource
+
+TASKS = Path("/proc/self/task")
 
 
 def collect(time: VirtualTime, source: AudioSource, limit: int = 10_000) -> list[AudioChunk]:
@@ -75,6 +80,20 @@ def test_a_microphone_arrives_unchanged_and_the_engine_hears_the_same_moments() 
     voice, engine = check_counts(chunks)
     assert np.abs(voice - speech).max() < 1e-3
     assert np.abs(engine - tone(1.0, rate_hz=16_000)[: len(engine)])[200:].max() < 1e-3
+
+
+@pytest.mark.skipif(not TASKS.is_dir(), reason="only Linux tells the threads of libraries")
+def test_a_closed_resampler_has_no_threads_and_counts_on_if_something_still_comes() -> None:
+    def threads() -> int:
+        return len(list(TASKS.iterdir()))
+
+    gc.collect()  # what other tests have left
+    speech, resampler, before = tone(0.04), VoiceResampler(), threads()
+    resampler.push(packet(speech[:960], 0))
+    assert threads() > before
+    resampler.close()
+    assert threads() == before
+    assert resampler.push(packet(speech[960:], 960)).voice_start == 960
 
 
 def test_lost_packets_become_silence_and_the_count_does_not_slip() -> None:
