@@ -183,12 +183,13 @@ def spec_of(state: dict[str, Any]) -> LipSyncSpec:
 def take_weights(network: TalkingNet, state: dict[str, Any]) -> None:
     """Load the weights of a checkpoint.
 
-    Raises: DataError, it was trained for another spec.
+    Raises: DataError, it was trained for another spec, or they do not fit the network.
     """
     try:
         stored = json.loads(state["spec"])
     except (ValueError, RecursionError):
-        stored = {}
+        stored = None
+    stored = stored if isinstance(stored, dict) else {}
     wanted = json.loads(network.spec.to_json())
     if odd := sorted(field for field in stored.keys() | wanted if stored.get(field) != wanted.get(field)):
         raise DataError(

@@ -94,7 +94,8 @@ def load_split(shards: Path, split: str, pictures: bool = True) -> tuple[list[Cl
         where += [(str(stored["clips"][clip]), int(frame)) for clip, frame in stored["picture_where"]]
         for key in PICTURE_ARRAYS:
             parts.setdefault(key, []).append(stored[f"picture_{key}"])
-    if len({clip.motion.shape[1] for clip in clips}) > 1 or len({part[0].shape[1:] for part in parts.values()}) > 1:
+    sizes = {array.shape[1:] for part in parts.values() for array in part}
+    if len({clip.motion.shape[1] for clip in clips}) > 1 or len(sizes) > 1:
         raise DataError(f"the {split} shards in {shards} do not fit together: prepare them again")
     return clips, Pictures({key: np.concatenate(part) for key, part in parts.items()}, where)
 

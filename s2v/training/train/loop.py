@@ -202,6 +202,8 @@ def _pixel_losses(run: Run, clips: list[data.Clip], pictures: Pictures, rng: np.
     spec, network = run.network.spec, run.network
     windows = {clip.name: data.windows_of(clip, spec) for clip in clips}
     spoken = [i for i, (name, frame) in enumerate(pictures.where) if frame < len(windows.get(name, ()))]
+    if not spoken:
+        raise DataError(f"no picture in {run.config.shards} belongs to a sound there: prepare the shards again")
     while True:
         chosen = rng.choice(spoken, run.config.batch)
         batch = {key: value.to(run.device) for key, value in picture_batch(pictures, chosen, rng).items()}

@@ -204,3 +204,11 @@ def test_a_checkpoint_with_other_things_in_it_is_refused(
     torch.save(read_checkpoint(path) | changed, path)
     with pytest.raises(S2vError, match=says):
         load_checkpoint(path)
+
+
+@pytest.mark.parametrize("spec", ["[]", "null", '"s2v"', "{"])
+def test_weights_whose_spec_is_no_object_are_refused(networks: dict[str, TalkingNet], spec: str) -> None:
+    """As `s2v train --resume` takes them: into a network that is there already."""
+    network = networks["s2v"]
+    with pytest.raises(DataError, match="was trained for another spec"):
+        take_weights(network, {"spec": spec, "weights": network.state_dict()})

@@ -62,6 +62,16 @@ def test_a_split_that_is_not_there_is_empty(tmp_path: Path) -> None:
     assert (clips, len(pictures)) == ([], 0)
 
 
+def test_shards_whose_pictures_have_two_sizes_are_refused(shards: Path, tmp_path: Path) -> None:
+    whole = dict(np.load(shards / "train-0000.npz"))
+    np.savez(tmp_path / "train-0000.npz", **whole)
+    assert len(load_split(tmp_path, "train")[1]) == 4
+    small = {f"picture_{name}": whole[f"picture_{name}"][:, ::2, ::2] for name in PICTURE_ARRAYS}
+    np.savez(tmp_path / "train-0001.npz", **(whole | small))
+    with pytest.raises(DataError, match="the train shards in .* do not fit together"):
+        load_split(tmp_path, "train")
+
+
 def test_the_spec_takes_its_mfcc_scale_from_what_is_heard(loaded: tuple[list[Clip], Pictures]) -> None:
     spec = measured(SPEC, loaded[0])
     columns = mfcc_and_mean(loaded[0][0].pcm, SPEC)[0]

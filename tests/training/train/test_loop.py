@@ -181,6 +181,14 @@ def test_the_papers_network_is_trained_by_the_same_command(shards: Path, tmp_pat
         train(TrainConfig(shards, tmp_path, resume=tmp_path / "paper.pt"), progress=False)
 
 
+def test_pictures_of_frames_that_no_clip_has_are_refused(shards: Path, tmp_path: Path) -> None:
+    arrays = dict(np.load(shards / "train-0000.npz"))
+    np.savez(tmp_path / "train-0000.npz", **(arrays | {"picture_where": arrays["picture_where"] + [0, 1000]}))
+    shutil.copy(shards / "meta.json", tmp_path)
+    with pytest.raises(DataError, match="no picture in .* belongs to a sound there"):
+        train(TrainConfig(tmp_path, tmp_path / "out", network="speech2vid", epochs=1, batch=3), progress=False)
+
+
 def test_training_and_engine_mask_a_face_alike() -> None:
     rng = np.random.default_rng(0)
     target, reference = rng.integers(0, 256, (2, 112, 112, 3)).astype(np.uint8)
