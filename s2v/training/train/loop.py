@@ -156,7 +156,8 @@ def _take_mean(run: Run, network: MotionTract, clips: list[data.Clip]) -> None:
     """Replace the network's weights by the mean of the training's beginning, best and end."""
     start, last = run.config.out / "start.pt", _save(run)
     folders = [run.config.out, *([run.config.resume.parent] if run.config.resume else [])]
-    best = [path for folder in folders if (path := folder / "best.pt").exists()][:1]
+    found = [path for folder in folders if (path := folder / "best.pt").exists()]
+    best = [path for path in found if read_checkpoint(path).get("best") == run.best][:1]  # not another training's
     network.load_state_dict(mean_weights([start, *best, last]))
     fit_tract_head(network.frame_decoder, clips, run.config.seed)
     if run.calibration is not None:
