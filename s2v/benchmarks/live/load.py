@@ -9,9 +9,6 @@ when a step is over; a click's picture is as old as when its last packet came, p
 from __future__ import annotations
 
 import itertools
-import json
-import time
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,13 +17,11 @@ from s2v.benchmarks.live.end_to_end import ages
 from s2v.benchmarks.live.load_report import BEYOND_LOOK_AHEAD_MS, COUNTED, FPS, FRAMES_CARRIED, LoadReport, StepReport
 from s2v.benchmarks.live.server_process import Ready, Server, ServerUnderTest, Usage, serving
 from s2v.benchmarks.report import Spread, machine, stolen_cores
-from s2v.errors import StreamError
 
 if TYPE_CHECKING:
     from s2v.benchmarks.live.load_clients import Caller, LoadClients
 
 MOST = 8  # where rising ends by default
-EMPTY_WITHIN_S = 20.0  # after all have hung up
 
 
 @dataclass(frozen=True)
@@ -52,7 +47,7 @@ def measure(
         for callers in config.sessions or range(1, config.most + 1):
             begins(callers)
             steps.append(_step(server, callers, config.seconds, config.seed + len(steps)))
-            _wait_until_empty(server)
+            server.wait_until_empty()  # the next step must not meet what is left of this one
             ended()
             if config.sessions is None and not (steps[-1].carried and steps[-1].let_in == callers):
                 break
@@ -145,17 +140,6 @@ def _counted(caller: Caller, name: str) -> int:
 def _slowest(sessions: list[dict[str, float]]) -> dict[str, float]:
     names = dict.fromkeys(itertools.chain.from_iterable(sessions))
     return {name: max(stages[name] for stages in sessions if name in stages) for name in names}
-
-
-def _wait_until_empty(server: Server) -> None:
-    """The next step must not meet what is left of this one."""
-    ends_s = time.monotonic() + EMPTY_WITHIN_S
-    while time.monotonic() < ends_s:
-        with urllib.request.urlopen(f"{server.ready.url}/health", timeout=EMPTY_WITHIN_S) as reply:
-            if not (left := json.load(reply)["sessions"]):
-                return
-        time.sleep(0.2)
-    raise StreamError(f"the server still has {left} sessions {EMPTY_WITHIN_S:g} s after their callers hung up")
 
 
 def _limit_ms(ready: Ready) -> float:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from numpy.typing import NDArray
 from s2v.benchmarks.live.child_process import child, next_word
 from s2v.benchmarks.live.click_track import ClickFinder, write_code
 from s2v.benchmarks.report import stolen_s
+from s2v.errors import StreamError
 
 if TYPE_CHECKING:
     from s2v.engine.lipsync import DrawnFrame, Engine
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
 START_WITHIN_S = 120.0  # a busy machine finds the face and opens a runtime in a few seconds
 ANSWER_WITHIN_S = 30.0
+EMPTY_WITHIN_S = 30.0  # after all callers have hung up
+_WITHOUT_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # the server is on loopback
 NO_LIMIT = 1000  # callers; no machine carries as many
 
 
@@ -82,6 +87,22 @@ class Server:
         found = next_word(self.pipe, ANSWER_WITHIN_S, late)
         assert isinstance(found, Usage)
         return found
+
+    def sessions(self) -> int:
+        """How many it has. Raises: StreamError, it does not answer."""
+        try:
+            with _WITHOUT_PROXY.open(f"{self.ready.url}/health", timeout=ANSWER_WITHIN_S) as reply:
+                return int(json.load(reply)["sessions"])
+        except OSError as error:
+            raise StreamError(f"the benchmark's server does not answer ({error}): give it fewer callers") from None
+
+    def wait_until_empty(self) -> None:
+        """Until no session is left of callers that have hung up. Raises: StreamError, some stay."""
+        ends_s = time.monotonic() + EMPTY_WITHIN_S
+        while left := self.sessions():
+            if time.monotonic() > ends_s:
+                raise StreamError(f"the server still has {left} sessions {EMPTY_WITHIN_S:g} s after all hung up")
+            time.sleep(0.2)
 
 
 class MarkingEngine:

@@ -8,11 +8,9 @@ counted there, where they should come back to the same values round after round.
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import statistics
 import time
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
@@ -20,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from s2v.benchmarks.live.child_process import child, next_word
 from s2v.benchmarks.live.end_to_end import ages
-from s2v.benchmarks.live.server_process import Server, ServerUnderTest, Usage, serving
+from s2v.benchmarks.live.server_process import ServerUnderTest, Usage, serving
 from s2v.benchmarks.live.soak_report import CallOutcome, Sample, SoakReport, trends_of, verdict
 from s2v.benchmarks.report import Spread, machine
 from s2v.errors import StreamError
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
 RINGS_WITHIN_S = 8.0
 STAYS_S = (8.0, 30.0)
 SAMPLE_EVERY_S = 3.0
-EMPTY_WITHIN_S = 30.0  # after all have hung up
 REST_S = 2.0  # freed memory is given back by then
 ROUND_WITHIN_S = 240.0
 SETTLED_S = 3.0  # of a call; clocks settle, playout delays find their size
@@ -48,8 +45,8 @@ class SoakConfig:
 def measure(config: SoakConfig, progress: Callable[[float], object] = lambda _: None) -> SoakReport:
     """Start a server, let callers come and go until the time is over, end the server.
 
-    Args: progress: told how many seconds are over.
-    Raises: S2vError, the server cannot be started, stands still, or keeps sessions whose callers have gone.
+    Args: progress: called with how many seconds are over.
+    Raises: S2vError, the server cannot be started, does not answer, or keeps sessions whose callers have gone.
     """
     busy = machine()  # before this benchmark is a part of the load
     samples: list[Sample] = []
@@ -69,10 +66,10 @@ def measure(config: SoakConfig, progress: Callable[[float], object] = lambda _: 
             pipe.send(config.callers)
             ends_s = time.monotonic() + ROUND_WITHIN_S
             while not pipe.poll(SAMPLE_EVERY_S) and time.monotonic() < ends_s:
-                look(_sessions(server))
+                look(server.sessions())
             late = f"the callers did not end a round within {ROUND_WITHIN_S:g} s: free the machine"
             calls += [replace(call, at_s=call.at_s - began_s) for call in next_word(pipe, 1.0, late)]
-            _wait_until_empty(server)
+            server.wait_until_empty()
             time.sleep(REST_S)
             last = look(0)
             rounds += 1
@@ -97,19 +94,6 @@ def _sample(usage: Usage, began_s: float, callers: int) -> Sample:
     rss_mb = None if usage.rss_bytes is None else round(usage.rss_bytes / 2**20, 1)
     at_s = round(usage.at_s - began_s, 1)
     return Sample(at_s, callers, rss_mb, usage.tasks, usage.descriptors, usage.threads)
-
-
-def _sessions(server: Server) -> int:
-    with urllib.request.urlopen(f"{server.ready.url}/health", timeout=EMPTY_WITHIN_S) as reply:
-        return int(json.load(reply)["sessions"])
-
-
-def _wait_until_empty(server: Server) -> None:
-    ends_s = time.monotonic() + EMPTY_WITHIN_S
-    while left := _sessions(server):
-        if time.monotonic() > ends_s:
-            raise StreamError(f"the server still has {left} sessions {EMPTY_WITHIN_S:g} s after their callers hung up")
-        time.sleep(0.2)
 
 
 def _call_in_rounds(url: str, seed: int, pipe: Connection) -> None:

@@ -68,7 +68,7 @@ def test_shards_whose_pictures_have_two_sizes_are_refused(shards: Path, tmp_path
     assert len(load_split(tmp_path, "train")[1]) == 4
     small = {f"picture_{name}": whole[f"picture_{name}"][:, ::2, ::2] for name in PICTURE_ARRAYS}
     np.savez(tmp_path / "train-0001.npz", **(whole | small))
-    with pytest.raises(DataError, match="the train shards in .* do not fit together"):
+    with pytest.raises(DataError, match=r"the train shards in .* do not fit together"):
         load_split(tmp_path, "train")
 
 

@@ -187,7 +187,7 @@ def test_pictures_of_frames_that_no_clip_has_are_refused(shards: Path, tmp_path:
     arrays = dict(np.load(shards / "train-0000.npz"))
     np.savez(tmp_path / "train-0000.npz", **(arrays | {"picture_where": arrays["picture_where"] + [0, 1000]}))
     shutil.copy(shards / "meta.json", tmp_path)
-    with pytest.raises(DataError, match="no picture in .* belongs to a sound there"):
+    with pytest.raises(DataError, match=r"no picture in .* belongs to a sound there"):
         train(TrainConfig(tmp_path, tmp_path / "out", network="speech2vid", epochs=1, batch=3), progress=False)
 
 
