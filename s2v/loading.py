@@ -138,7 +138,7 @@ def _of_a_symbol(symbol: str, library: str) -> str:
 
 
 def _missing_besides(name: str) -> list[str]:
-    """Where one library of a group is missing, mostly all are: told at once, they are installed at once."""
+    """Where one library of a group is missing, mostly all are: named together, they are installed together."""
     return [other for other in _TOGETHER if other != name and not _loads(other)] if name in _TOGETHER else []
 
 

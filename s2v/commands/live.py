@@ -48,7 +48,7 @@ def _run(args: argparse.Namespace) -> int:
     access.refuse_open_host(args.host)
     use_few_arenas()  # before the runtime starts its threads
     with ExitStack() as stack:
-        bound = stack.enter_context(listening(args.host, args.port))  # a port in use is told before anything is loaded
+        bound = stack.enter_context(listening(args.host, args.port))  # a port in use is refused before loading
         clip = read_audio(args.audio) if args.audio else None
         shared = clip is not None or broadcast_source is not None
         sample = None if shared or args.listen else read_audio(BUNDLED_VOICE)

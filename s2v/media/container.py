@@ -94,8 +94,8 @@ class MediaFile:
             dump = self.container.dumps_format()  # type: ignore[attr-defined]  # its stub leaves it out
         finally:
             av.logging.set_level(level)
-        told = re.search(rf"Stream #0:{stream.index}(?!\d)[^\n]*?: \w+: ([^\n]*)", dump)
-        return _plain(told[1]) if told else "unknown"
+        found = re.search(rf"Stream #0:{stream.index}(?!\d)[^\n]*?: \w+: ([^\n]*)", dump)
+        return _plain(found[1]) if found else "unknown"
 
 
 def _plain(described: str) -> str:

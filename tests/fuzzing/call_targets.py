@@ -234,8 +234,8 @@ async def _say(client: Client, data: bytes) -> None:
         while not (refused and LAST_WORD in refused[-1]):
             message = await socket.receive(timeout=ANSWER_WITHIN_S / 2)
             assert message.type == WSMsgType.TEXT, f"the socket ends with {message.type}: {message.extra}"
-            told = json.loads(message.data)
-            refused += [told["error"]] if told["type"] == "error" else []
+            answer = json.loads(message.data)
+            refused += [answer["error"]] if answer["type"] == "error" else []
             assert all(isinstance(text, str) and "\n" not in text for text in refused)
     if len(refused) > 1:
         raise StreamError(refused[0])

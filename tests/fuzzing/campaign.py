@@ -13,7 +13,7 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from fuzzing.worker import Told, work
+from fuzzing.worker import Outcome, work
 
 KEPT = Path(__file__).parents[1] / "data" / "fuzz"  # inputs that were found, a folder for each target
 START_WITHIN_S = 180.0
@@ -69,7 +69,7 @@ def fuzz(
 ) -> Run:
     """Try inputs until time or number is over, or, to replay, those that were found before.
 
-    Args: seconds: from when libraries are loaded on. on_find: told of each cause once.
+    Args: seconds: from when libraries are loaded on. on_find: called once for each cause.
     """
     run, began_s = Run(target), float("nan")
     with TemporaryDirectory(prefix="s2v-fuzz-") as name:
@@ -79,7 +79,7 @@ def fuzz(
                 if not _ready(run, folder, pipe, on_find):
                     _found(
                         run,
-                        Told(-1, "find", "a seed ends the process or takes too long", _said(folder)),
+                        Outcome(-1, "find", "a seed ends the process or takes too long", _stderr_of(folder)),
                         folder,
                         on_find,
                     )
@@ -114,9 +114,9 @@ def _ready(run: Run, folder: Path, pipe: Connection, on_find: Callable[[Run, Fin
     """Wait until all seeds were taken."""
     try:
         while pipe.poll(START_WITHIN_S):
-            if (told := pipe.recv()) == "ready":
+            if (outcome := pipe.recv()) == "ready":
                 return True
-            _found(run, told, folder, on_find)
+            _found(run, outcome, folder, on_find)
     except (EOFError, ConnectionError):
         pass
     return False
@@ -139,41 +139,41 @@ def _listen(
         try:
             if not pipe.poll(deadline_s):
                 what = f"no answer within {deadline_s:g} s {_at(folder)}"
-                _found(run, Told(run.inputs, "find", what, _said(folder)), folder, on_find)
+                _found(run, Outcome(run.inputs, "find", what, _stderr_of(folder)), folder, on_find)
                 run.inputs += 1
                 return False
-            told = pipe.recv()
+            outcome = pipe.recv()
         except (EOFError, ConnectionError):
             process.join(GRACE_S)
             what = f"the process ends with {process.exitcode} {_at(folder)}"
-            _found(run, Told(run.inputs, "find", what, _said(folder)), folder, on_find)
+            _found(run, Outcome(run.inputs, "find", what, _stderr_of(folder)), folder, on_find)
             run.inputs += 1
             return False
-        if told == "done":
+        if outcome == "done":
             return True
         run.inputs += 1
-        run.worked += told.kind == "worked"
-        run.refused += told.kind == "refused"
-        if told.kind == "find":
-            _found(run, told, folder, on_find)
+        run.worked += outcome.kind == "worked"
+        run.refused += outcome.kind == "refused"
+        if outcome.kind == "find":
+            _found(run, outcome, folder, on_find)
     return True
 
 
-def _found(run: Run, told: Told, folder: Path, on_find: Callable[[Run, Find], object]) -> None:
-    if told.what in run.finds:
-        run.finds[told.what].times += 1
+def _found(run: Run, outcome: Outcome, folder: Path, on_find: Callable[[Run, Find], object]) -> None:
+    if outcome.what in run.finds:
+        run.finds[outcome.what].times += 1
         return
     ended = folder / "input"  # of a process that could say nothing any more
-    data = told.data or (ended.read_bytes() if ended.exists() else b"")
-    run.finds[told.what] = find = Find(told.what, data, told.details)
+    data = outcome.data or (ended.read_bytes() if ended.exists() else b"")
+    run.finds[outcome.what] = find = Find(outcome.what, data, outcome.details)
     on_find(run, find)
 
 
-def _said(folder: Path) -> str:
+def _stderr_of(folder: Path) -> str:
     return (folder / "stderr").read_text(errors="replace")[-4000:] if (folder / "stderr").exists() else ""
 
 
 def _at(folder: Path) -> str:
     """Where a stack that was dumped is within our package."""
-    lines = [line for line in _said(folder).splitlines() if line.startswith("  File") and "/s2v/" in line]
+    lines = [line for line in _stderr_of(folder).splitlines() if line.startswith("  File") and "/s2v/" in line]
     return "in " + lines[0].split("/s2v/")[1].replace('"', "") if lines else ""

@@ -16,7 +16,7 @@ import pytest
 from fuzzing.campaign import KEPT, Run, _found, fuzz, kept_inputs
 from fuzzing.mutation import Mutator
 from fuzzing.target import Target
-from fuzzing.worker import Told, _Taker, inputs, targets
+from fuzzing.worker import Outcome, _Taker, inputs, targets
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -100,9 +100,9 @@ def _attempt(data: bytes, folder: Path) -> None:
     ],
 )
 def test_what_must_not_be_is_seen(taker: _Taker, data: str, kind: str, what: str) -> None:
-    told = taker.take(7, data.encode())
-    assert (told.index, told.kind, told.what) == (7, kind, what)
-    assert told.data == (data.encode() if kind == "find" else b"")
+    outcome = taker.take(7, data.encode())
+    assert (outcome.index, outcome.kind, outcome.what) == (7, kind, what)
+    assert outcome.data == (data.encode() if kind == "find" else b"")
 
 
 @pytest.fixture(scope="module")
@@ -113,10 +113,10 @@ def taker(tmp_path_factory: pytest.TempPathFactory) -> _Taker:
 
 def test_a_cause_is_told_once_and_counted() -> None:
     run = Run("config")
-    told = []
+    finds = []
     for index in range(3):
-        _found(run, Told(index, "find", "KeyError", "", b"%d" % index), Path(), lambda _, find: told.append(find))
-    assert [(find.data, find.times) for find in told] == [(b"0", 3)]
+        _found(run, Outcome(index, "find", "KeyError", "", b"%d" % index), Path(), lambda _, find: finds.append(find))
+    assert [(find.data, find.times) for find in finds] == [(b"0", 3)]
 
 
 def test_a_changed_archive_can_mostly_still_be_opened() -> None:

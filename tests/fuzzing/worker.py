@@ -32,7 +32,7 @@ Kind = Literal["worked", "refused", "find"]
 
 
 @dataclass(frozen=True)
-class Told:
+class Outcome:
     """How one input went."""
 
     index: int
@@ -77,9 +77,9 @@ def work(name: str, kept: list[bytes], seed: int, first: int, folder: Path, repl
     seeds = target.seeds()
     for index, data in enumerate(seeds):  # loads libraries, which takes its time
         (folder / "input").write_bytes(data)
-        told = taker.take(-1 - index, data)
-        if told.kind == "find":
-            pipe.send(told)
+        outcome = taker.take(-1 - index, data)
+        if outcome.kind == "find":
+            pipe.send(outcome)
     limit = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() + ADDRESSES_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     pipe.send("ready")
@@ -89,9 +89,9 @@ def work(name: str, kept: list[bytes], seed: int, first: int, folder: Path, repl
         os.ftruncate(log, 0)
         os.lseek(log, 0, os.SEEK_SET)
         faulthandler.dump_traceback_later(target.deadline_s)
-        told = taker.take(index, data)
+        outcome = taker.take(index, data)
         faulthandler.cancel_dump_traceback_later()
-        pipe.send(told)
+        pipe.send(outcome)
     pipe.send("done")
 
 
@@ -110,7 +110,7 @@ class _Taker:
         self._watch = _watch(self._elsewhere)
         sys.addaudithook(self._audit)
 
-    def take(self, index: int, data: bytes) -> Told:
+    def take(self, index: int, data: bytes) -> Outcome:
         shutil.rmtree(self._cases, ignore_errors=True)
         self._cases.mkdir()
         _events(self._watch)
@@ -126,7 +126,7 @@ class _Taker:
         left = {path.relative_to(self._cases).as_posix() for path in self._cases.rglob("*") if path.is_file()}
         if kind != "find" and (odd := left - set(self._target.names)):
             kind, what, details = "find", "left a file behind", ", ".join(sorted(odd))
-        return Told(index, kind, what, details, data if kind == "find" else b"")
+        return Outcome(index, kind, what, details, data if kind == "find" else b"")
 
     def _reaches_out_again(self, data: bytes) -> bool:
         """Another process, such as a search over all files, may have opened it the first time."""

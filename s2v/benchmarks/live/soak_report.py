@@ -10,7 +10,7 @@ import numpy as np
 
 from s2v.benchmarks.report import Spread, machine, table, versions
 
-LEAST_POINTS = 4  # of which a slope is told
+LEAST_POINTS = 4  # for a slope
 MEMORY_GROWS = 0.05  # of what it was, over the whole run; caches and arenas fill by less
 SKEW_GROWS_MS = 10.0
 _SAID = {True: "yes", False: "NO", None: "too short a run to tell"}

@@ -59,7 +59,7 @@ def open_served_faces(args: argparse.Namespace, shared: bool) -> Iterator[Served
     from s2v.streaming.server.face_store import FaceOptions, UploadLimits
     from s2v.streaming.server.gallery import photos_of
 
-    photo = load_picture(args.face)  # a wrong path is told before a runtime is opened
+    photo = load_picture(args.face)  # a wrong path is refused before a runtime is opened
     gallery = photos_of(args.faces) if args.faces is not None else []
     renderer = RenderClient(avatar_options(args))
     try:

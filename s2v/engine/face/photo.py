@@ -181,7 +181,7 @@ def _image_file(data: bytes) -> PIL.Image.Image:
 
 def _heif(data: bytes) -> PIL.Image.Image:
     """Unpacked by a process of its own: a damaged file can end libheif's. Raises: OSError, it cannot be read."""
-    import pi_heif  # noqa: F401 - told here if it is missing
+    import pi_heif  # noqa: F401 - raises here where it is missing
     import PIL.Image
 
     # -P: no module of the folder that a user happens to be in

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from s2v.errors import S2vError, StreamError
 from s2v.logs import enter_session, new_session_id
 from s2v.streaming.broadcast.broadcast import Broadcast
-from s2v.streaming.sources.push import PushSource, Said
+from s2v.streaming.sources.push import DeliveredUtterance, PushSource
 from s2v.streaming.sources.speech_buffer import MAX_BUFFERED_S, MAX_RATE_HZ, MIN_RATE_HZ
 
 log = logging.getLogger(__name__)
@@ -144,23 +144,23 @@ class _Speaker:
         self._half = b""
         self._begin(self._tell_when_cleared(*source.clear()))
 
-    async def _tell_when_played(self, utterance: int, end: asyncio.Future[Said]) -> None:
-        said = await end  # cancelled by clear: then nothing is told
-        if await self._is_heard(said):
-            await self._socket.send_json({"type": "played", "utterance": utterance, "heard_ms": _ms(said.seconds)})
+    async def _tell_when_played(self, utterance: int, end: asyncio.Future[DeliveredUtterance]) -> None:
+        delivered = await end  # cancelled by clear: then nothing is sent
+        if await self._is_heard(delivered):
+            await self._socket.send_json({"type": "played", "utterance": utterance, "heard_ms": _ms(delivered.seconds)})
 
-    async def _tell_when_cleared(self, forgotten_s: float, said: Said) -> None:
-        """When what was on its way has been heard, so that nothing which is told of later was said before."""
-        await self._is_heard(said)
-        told = {"type": "cleared", "forgotten_ms": _ms(forgotten_s), "heard_ms": _ms(said.seconds)}
-        await self._socket.send_json(told)
+    async def _tell_when_cleared(self, forgotten_s: float, delivered: DeliveredUtterance) -> None:
+        """When what was on its way has been heard, so that no later message is of something said before."""
+        await self._is_heard(delivered)
+        message = {"type": "cleared", "forgotten_ms": _ms(forgotten_s), "heard_ms": _ms(delivered.seconds)}
+        await self._socket.send_json(message)
 
-    async def _is_heard(self, said: Said) -> bool:
+    async def _is_heard(self, delivered: DeliveredUtterance) -> bool:
         """Wait for it; False where the broadcast has ended."""
         if (on := self._broadcast.on) is None:
             return False
-        if said.seconds:
-            await on.session.wait_until_heard(said.end_sample)
+        if delivered.seconds:
+            await on.session.wait_until_heard(delivered.end_sample)
         return True
 
     def _pcm_of(self, data: bytes) -> NDArray[np.int16]:

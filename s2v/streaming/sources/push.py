@@ -23,7 +23,7 @@ MAX_UTTERANCES = 1000  # waiting to be said
 LATE_S = 0.5  # the loop stood still for longer: go on from now instead of catching up in a burst
 
 
-class Said(NamedTuple):
+class DeliveredUtterance(NamedTuple):
     """An utterance that has been delivered."""
 
     end_sample: int  # of this source's samples at ENGINE_HZ
@@ -42,7 +42,7 @@ class PushSource:
         self._sleep = sleep
         self._buffer = SpeechBuffer()
         self._resampler = VoiceResampler()
-        self._ends: dict[int, asyncio.Future[Said]] = {}
+        self._ends: dict[int, asyncio.Future[DeliveredUtterance]] = {}
         self._utterances = 0
         self._due_s: float | None = None  # when the next chunk is delivered
         self._open = True
@@ -59,7 +59,7 @@ class PushSource:
         """
         self._buffer.push(pcm, rate_hz)
 
-    def flush(self) -> asyncio.Future[Said]:
+    def flush(self) -> asyncio.Future[DeliveredUtterance]:
         """End the utterance; the future says where it ends once it has been delivered, and is cancelled by `clear`.
 
         Raises: StreamError, too many wait.
@@ -71,7 +71,7 @@ class PushSource:
         self._buffer.flush(self._utterances)
         return self._ends[self._utterances]
 
-    def clear(self) -> tuple[float, Said]:
+    def clear(self) -> tuple[float, DeliveredUtterance]:
         """Forget what has not been delivered; returns its seconds, and what is heard of the utterance it was cut from.
 
         That has 0 s where none was under way. Its last milliseconds, a fade, are delivered next.
@@ -80,7 +80,7 @@ class PushSource:
         self._forget_ends()
         fade = min(self._buffer.buffered_s, self._buffer.said_s)
         end_sample = self._resampler.count // RATIO + round(fade * ENGINE_HZ)
-        return forgotten_s, Said(end_sample, self._buffer.said_s)
+        return forgotten_s, DeliveredUtterance(end_sample, self._buffer.said_s)
 
     async def read(self) -> AudioChunk | None:
         if self._due_s is None or self._now() - self._due_s > LATE_S:
@@ -96,7 +96,7 @@ class PushSource:
         chunk = self._resampler.push(frame)
         for utterance, at, said in taken.ended:
             if not (end := self._ends.pop(utterance)).done():
-                end.set_result(Said((chunk.voice_start + at) // RATIO, said / PLAYBACK_HZ))
+                end.set_result(DeliveredUtterance((chunk.voice_start + at) // RATIO, said / PLAYBACK_HZ))
         return replace(chunk, came_s=came_s)
 
     def close(self) -> None:

@@ -63,14 +63,14 @@ def test_the_report_tells_its_trends_as_a_table_and_as_json() -> None:
     text = report.as_text()
     assert "memory at rest, MB" in text and "GROWS" in text and "steady: NO" in text
     assert "41 calls in 40 rounds, 0 refused, 1 failed" in text and "failed: it hums" in text
-    told = json.loads(report.as_json())
-    assert told["trends"]["memory at rest, MB"]["grows"] is True and len(told["samples"]) == 80
+    written = json.loads(report.as_json())
+    assert written["trends"]["memory at rest, MB"]["grows"] is True and len(written["samples"]) == 80
 
 
 def test_a_server_that_says_it_is_busy_has_not_hung_up() -> None:
     """The states of a call's messages, as docs/http.md lists them for pages."""
-    told = (Path(__file__).parents[3] / "docs" / "http.md").read_text(encoding="utf-8")
-    assert all(f'"{state}"' in told for state in ENDS)
+    guide = (Path(__file__).parents[3] / "docs" / "http.md").read_text(encoding="utf-8")
+    assert all(f'"{state}"' in guide for state in ENDS)
     assert "busy" not in ENDS and "refused" not in ENDS
 
 

@@ -180,11 +180,11 @@ def test_one_wrong_sample_is_not_heard_a_second_later(wrong: float) -> None:
     speech = np.resize(SPEECH, 2 * spec.sample_rate_hz)
     broken = speech.copy()
     broken[4000] = wrong
-    told, meant = mfcc_windows(broken, spec), mfcc_windows(speech, spec)
+    given, meant = mfcc_windows(broken, spec), mfcc_windows(speech, spec)
     later = round((4000 / spec.sample_rate_hz + 1) * spec.fps)
-    assert np.isfinite(told).all()
-    assert not np.array_equal(told[:later], meant[:later])
-    assert np.abs(told[later:] - meant[later:]).max() < 0.25
+    assert np.isfinite(given).all()
+    assert not np.array_equal(given[:later], meant[:later])
+    assert np.abs(given[later:] - meant[later:]).max() < 0.25
 
 
 def test_automatic_gain_comes_before_everything_else() -> None:

@@ -101,6 +101,12 @@ def talk(engine: Engine, chunk: int = 640) -> list[DrawnFrame]:
         engine.close()
 
 
+def assert_drawn(avatar: Avatar, wanted: list[DrawnFrame]) -> None:
+    """A new engine of this face draws these frames."""
+    for frame, same in zip(talk(avatar.engine("i420")), wanted, strict=True):
+        assert np.array_equal(frame.pixels, same.pixels)
+
+
 @pytest.mark.parametrize("chunk", [640, 16_000])
 def test_frames_are_those_that_this_process_draws(renderer: RenderClient, avatar: Avatar, chunk: int) -> None:
     inside = LocalAvatarFactory(options()).enrol(PHOTO.read_bytes())
@@ -203,9 +209,9 @@ def test_errors_arrive_as_what_they_are(renderer: RenderClient, avatar: Avatar) 
     with pytest.raises(FaceError, match=r"my face is an array of uint8, shape \(9, 9\)"):
         renderer.enrol(np.zeros((9, 9), np.uint8), "my face")
     face = renderer.enrol(PHOTO.read_bytes()).still_bgr
-    with pytest.raises(SeveralFacesError) as told:
+    with pytest.raises(SeveralFacesError) as refusal:
         renderer.enrol(np.hstack([face, face]))
-    assert told.value.count == 2
+    assert refusal.value.count == 2
     with pytest.raises(ModelError):
         RenderClient(AvatarOptions(PHOTO))
     with pytest.raises(BackendError, match="on 'paper'"):
@@ -234,8 +240,7 @@ def test_a_face_long_unused_is_sent_again(renderer: RenderClient, avatar: Avatar
     wanted = talk(avatar.engine("i420"))
     for _ in range(KEPT_AVATARS + 1):
         renderer.enrol(PHOTO.read_bytes()).engine().close()
-    for frame, same in zip(talk(avatar.engine("i420")), wanted, strict=True):
-        assert np.array_equal(frame.pixels, same.pixels)
+    assert_drawn(avatar, wanted)
 
 
 def test_a_process_that_was_killed_ends_its_sessions_and_is_replaced(
@@ -249,8 +254,7 @@ def test_a_process_that_was_killed_ends_its_sessions_and_is_replaced(
         for _ in range(10):  # the first may still be written to a socket that nobody reads
             engine.push(np.zeros(640, np.float32))
     engine.close()
-    for frame, same in zip(talk(avatar.engine("i420")), wanted, strict=True):
-        assert np.array_equal(frame.pixels, same.pixels), "the face was sent to the new process"
+    assert_drawn(avatar, wanted)  # the face was sent to the new process
     assert renderer.pid != killed and "starting another" in caplog.text
 
 
@@ -264,8 +268,7 @@ def test_a_process_that_stands_still_is_killed_and_replaced_and_whoever_waits_is
         while True:  # what is sent first finds room in the socket
             engine.push(np.zeros(640, np.float32))
     engine.close()
-    for frame, same in zip(talk(avatar.engine("i420")), wanted, strict=True):
-        assert np.array_equal(frame.pixels, same.pixels)
+    assert_drawn(avatar, wanted)
     assert renderer.pid != stopped and not is_running(stopped)
     assert renderer.trouble is None and "stands still (exit code -9): starting another" in caplog.text
 
@@ -326,9 +329,9 @@ if __name__ == "__main__":
     print(renderer.pid, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """
-    told = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, timeout=120)
-    assert told.returncode == -signal.SIGKILL
-    assert wait_until_gone(int(told.stdout))
+    parent = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, timeout=120)
+    assert parent.returncode == -signal.SIGKILL
+    assert wait_until_gone(int(parent.stdout))
 
 
 def test_a_face_speaks_and_moves_as_strongly_as_asked_for_also_over_there_and_when_that_changes(avatar: Avatar) -> None:

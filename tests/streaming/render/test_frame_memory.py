@@ -37,9 +37,9 @@ def test_a_caller_for_whom_there_is_no_room_is_told_and_nothing_is_left(
 
     before = sorted(FOLDER.iterdir())
     monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(UnavailableError, match=r"/dev/shm has \d+ KiB left .* needs 98 KiB: .*--shm-size") as told:
+    with pytest.raises(UnavailableError, match=r"/dev/shm has \d+ KiB left .* needs 98 KiB: .*--shm-size") as refusal:
         reserve(100_000)
-    assert "\n" not in str(told.value) and isinstance(told.value, BackendError)
+    assert "\n" not in str(refusal.value) and isinstance(refusal.value, BackendError)
     assert sorted(FOLDER.iterdir()) == before
     number = errno.EPERM
     with pytest.raises(BackendError, match=r"cannot share memory here \(.*\): mount /dev/shm") as other:
@@ -50,8 +50,8 @@ def test_a_caller_for_whom_there_is_no_room_is_told_and_nothing_is_left(
 @on_linux
 def test_whether_there_is_room_is_known_beforehand() -> None:
     assert shortage(1) is None
-    told = shortage(1 << 60)
-    assert told is not None and "too full for another session" in told and "\n" not in told
+    reason = shortage(1 << 60)
+    assert reason is not None and "too full for another session" in reason and "\n" not in reason
 
 
 SERVE_UNTIL_FULL = """
@@ -79,13 +79,13 @@ def test_on_a_small_file_system_those_who_fit_can_fill_what_they_have(tmp_path: 
     mount = 'mount -t tmpfs -o size=2m none /dev/shm || exit 77; exec "$0" -c "$1"'
     command = ["unshare", "-m", "sh", "-c", mount, sys.executable, SERVE_UNTIL_FULL]
     try:
-        told = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
     except FileNotFoundError:
         pytest.skip("there is no unshare")
-    if told.returncode in (1, 77) and ("mount" in told.stderr or "unshare" in told.stderr):
+    if ended.returncode in (1, 77) and ("mount" in ended.stderr or "unshare" in ended.stderr):
         pytest.skip("this container may not mount")
-    assert told.returncode == 0, told.stderr
-    refused, held = told.stdout.splitlines()
+    assert ended.returncode == 0, ended.stderr
+    refused, held = ended.stdout.splitlines()
     assert refused.startswith("/dev/shm has") and held == "6", "2 MiB hold six of 293 KiB, in pages"
 
 

@@ -207,7 +207,7 @@ def test_what_the_data_channel_says_is_in_its_table() -> None:
 
     def call(server: str, end: Callable[[TestClient[Any, Any]], Coroutine[Any, Any, None]]) -> list[dict[str, Any]]:
         """What a caller is told from the beginning to the end, which `end` brings about."""
-        told: list[str] = []
+        messages: list[str] = []
 
         async def ring(client: TestClient[Any, Any]) -> None:
             peer = Peer(client, None)
@@ -216,11 +216,11 @@ def test_what_the_data_channel_says_is_in_its_table() -> None:
             ending = asyncio.create_task(end(client))
             await until(lambda: '"live"' not in peer.messages[-1], 20)
             await ending
-            told.extend(peer.messages)
+            messages.extend(peer.messages)
             await peer.pc.close()
 
         visit(server, ring)
-        return [json.loads(text) for text in told]
+        return [json.loads(text) for text in messages]
 
     async def hang_up(client: TestClient[Any, Any]) -> None:
         await client.app[CALL_MANAGER].close()
@@ -232,7 +232,7 @@ def test_what_the_data_channel_says_is_in_its_table() -> None:
         """What a caller is told who wants the face to shout, and on a busy machine."""
         wishes = [in_code(wish) for wish in rows("Data channel", "message to the server")]
         assert [name for wish in wishes for name in json.loads(wish)] == [field.name for field in fields(Wishes)]
-        told: list[str] = []
+        messages: list[str] = []
 
         async def ring(client: TestClient[Any, Any]) -> None:
             peer = Peer(client, None)
@@ -245,11 +245,11 @@ def test_what_the_data_channel_says_is_in_its_table() -> None:
             client.app[CALL_MANAGER].load.loop_lag_s = 1.0
             client.app[CALL_MANAGER].tell_who_is_behind()
             await until(lambda: any('"busy"' in message for message in peer.messages), 20)
-            told.extend(next(text for text in peer.messages if kind in text) for kind in ('"refused"', '"busy"'))
+            messages.extend(next(text for text in peer.messages if kind in text) for kind in ('"refused"', '"busy"'))
             await peer.pc.close()
 
         visit("long voice", ring)
-        return [json.loads(text) for text in told]
+        return [json.loads(text) for text in messages]
 
     calls = [call(server, end) for server, end in (("voice", wait), ("failing", wait), ("long voice", hang_up))]
     seen = {message["state"]: message for messages in (*calls, ask_for_too_much()) for message in messages}

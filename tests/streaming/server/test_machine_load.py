@@ -122,10 +122,10 @@ class FakeCall:
 
     def __init__(self, lag_s: float) -> None:
         self.session = SimpleNamespace(lag_s=lag_s)
-        self.told: list[str] = []
+        self.messages: list[str] = []
 
     def tell_busy(self, reason: str) -> None:
-        self.told.append(reason)
+        self.messages.append(reason)
 
 
 def manager_of(lags_s: list[float], time: VirtualTime, **options: Any) -> tuple[CallManager, list[FakeCall]]:
@@ -156,10 +156,10 @@ def test_a_full_server_looks_again_whether_the_machine_is_idle_now() -> None:
 def test_a_machine_that_has_become_busy_takes_nobody_and_tells_those_who_are_in() -> None:
     manager, calls = manager_of([0.02, 0.5], VirtualTime(), max_sessions=9)
     manager.tell_who_is_behind()
-    assert [len(call.told) for call in calls] == [0, 1] and "500 ms behind" in calls[1].told[0]
+    assert [len(call.messages) for call in calls] == [0, 1] and "500 ms behind" in calls[1].messages[0]
     manager.load.loop_lag_s = STRAINED_S + 0.05
     manager.tell_who_is_behind()
-    assert "150 ms behind" in calls[0].told[0]
+    assert "150 ms behind" in calls[0].messages[0]
     refusal = manager.refusal()
     assert refusal is not None and refusal[0].startswith("this machine is busy") and refusal[1] == 10
     alone, _ = manager_of([], VirtualTime(), max_sessions=9)

@@ -36,7 +36,7 @@ _EARS = (0.65, 1.45, 0.1, 0.8)  # face units from the middle, least and most, to
 def strands(photo: Image, person: Matte, unit_px: float, plane: FacePlane) -> Matte:
     """Fine things beside the person that touch it and stand out from the background around them: (h, w) in [0, 1].
 
-    Hair is told by its colour, which is not skin's, and by its place; what has another colour is an ear-ring if it is
+    Hair is known by its colour, which is not skin's, and by its place; what has another colour is an ear-ring if it is
     small, hangs where ears are and has a plain background, else it is the background's.
 
     Args:
