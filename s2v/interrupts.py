@@ -68,10 +68,10 @@ def received_signal() -> int:
 
 
 @contextmanager
-def signals_wait() -> Iterator[None]:
+def signals_blocked() -> Iterator[None]:
     """Ctrl-C goes to a whole group: one that comes while a child begins must not end it with a traceback.
 
-    What begins meanwhile inherits that they wait, until it unblocks them.
+    What begins meanwhile inherits the block, until it lifts it.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield

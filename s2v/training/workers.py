@@ -14,7 +14,7 @@ from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import NoReturn
 
 from s2v.errors import DataError
-from s2v.interrupts import ignore_ending, signals_wait
+from s2v.interrupts import ignore_ending, signals_blocked
 from s2v.logs import LogSettings, log_settings, start_logging
 from s2v.terminal import guard_streams
 
@@ -29,7 +29,7 @@ def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     threads, and torch and OpenCV have threads.
     Raises: DataError, a worker was killed.
     """
-    with signals_wait():  # the standard library's own helper ignores Ctrl-C and SIGTERM, but not a closing terminal
+    with signals_blocked():  # the standard library's own helper ignores Ctrl-C and SIGTERM, but not a closing terminal
         resource_tracker.ensure_running()
     with ProcessPoolExecutor(max(1, workers), _Spawn(), _begin, (log_settings(),)) as pool:
         try:
@@ -45,7 +45,7 @@ class _Process(SpawnProcess):
     """A Ctrl-C that comes while it starts waits until it is ignored."""
 
     def start(self) -> None:
-        with signals_wait():
+        with signals_blocked():
             super().start()
 
 

@@ -24,7 +24,7 @@ from s2v.engine.backends.warm_up import most_rows, run_each_size
 from s2v.errors import BackendError
 from s2v.spec import LipSyncSpec
 
-PATIENCE_S = 10.0  # a runtime that has not answered by then never will in time for a live face
+ANSWER_WITHIN_S = 10.0  # a runtime that has not answered by then never will in time for a live face
 
 _log = logging.getLogger("s2v")
 
@@ -42,14 +42,14 @@ class BatchingBackend:
     """Owns the runtime, its thread and what waits for it. Made and closed by anyone, `view` for each session."""
 
     def __init__(
-        self, open_runtime: Callable[[], Backend], max_rows: int | None = None, patience_s: float = PATIENCE_S
+        self, open_runtime: Callable[[], Backend], max_rows: int | None = None, answer_within_s: float = ANSWER_WITHIN_S
     ) -> None:
         """Open the runtime on its thread and run each batch size once; returns when it is ready.
 
         Args:
             open_runtime: called once, on that thread.
             max_rows: 1 or more; a single request that is larger still runs, alone. None: see `warm_up.most_rows`.
-            patience_s: how long a caller waits for its answer at most.
+            answer_within_s: how long a caller waits for its answer at most.
         Raises: what `open_runtime` raised. BackendError, the runtime cannot run the model.
         """
         if max_rows is not None and max_rows < 1:
@@ -58,7 +58,7 @@ class BatchingBackend:
         self.rows = 0  # ... and the frames in them
         self.row_s = float("inf")  # seconds that a batch keeps the runtime busy for each of its frames, at best
         self._max_rows = max_rows or 0  # chosen on the thread if it is None
-        self._patience_s = patience_s
+        self._answer_within_s = answer_within_s
         self._waiting: deque[_Request] = deque()
         self._changed = threading.Condition()
         self._closed = False
@@ -89,9 +89,9 @@ class BatchingBackend:
             self._changed.notify_all()
         for request in left:
             request.answer.cancel()
-        self._thread.join(self._patience_s)
+        self._thread.join(self._answer_within_s)
         if self._thread.is_alive():
-            _log.warning("backend %s is still busy after %g s: left to itself", self.name, self._patience_s)
+            _log.warning("backend %s is still busy after %g s: left to itself", self.name, self._answer_within_s)
 
     def ask(self, request: _Request) -> Tensors:
         """Wait for the answer to a request. Raises: BackendError; the request is withdrawn then."""
@@ -101,13 +101,13 @@ class BatchingBackend:
             self._waiting.append(request)
             self._changed.notify_all()
         try:
-            return request.answer.result(self._patience_s)
+            return request.answer.result(self._answer_within_s)
         except CancelledError:
             raise BackendError(f"{self.name} was closed while a frame waited for it: open it again") from None
         except TimeoutError:
             self.withdraw(request)
             raise BackendError(
-                f"{self.name} has not answered within {self._patience_s:g} s: serve fewer sessions, or restart"
+                f"{self.name} has not answered within {self._answer_within_s:g} s: serve fewer sessions, or restart"
             ) from None
 
     def withdraw(self, request: _Request) -> None:

@@ -19,7 +19,7 @@ from multiprocessing.process import BaseProcess
 
 from s2v.engine.avatar import Avatar, AvatarOptions, Photo, picture_of
 from s2v.errors import BackendError, S2vError, UnavailableError
-from s2v.interrupts import signals_wait
+from s2v.interrupts import signals_blocked
 from s2v.logs import log_settings
 from s2v.spec import LipSyncSpec
 from s2v.streaming.render.frame_memory import shortage, sweep
@@ -202,7 +202,7 @@ class RenderClient:
         ours, theirs = context.Pipe()
         arguments = (self._options, log_settings(), self._authkey, theirs)
         process = context.Process(target=serve_renderer, args=arguments, name="s2v-render", daemon=True)
-        with self._changed, signals_wait():
+        with self._changed, signals_blocked():
             if self._closed.is_set():
                 raise BackendError("the renderer is closed: open another")
             process.start()

@@ -23,7 +23,7 @@ from s2v.spec import LipSyncSpec
 from s2v.streaming.render.frame_memory import reserve
 from s2v.streaming.render.process import Draw, Drawn, OpenEngine, WantsFace, slots_shape
 
-ANSWER_WITHIN_S = 15.0  # an engine; more than `batcher.PATIENCE_S`, whose reason is the better one
+ANSWER_WITHIN_S = 15.0  # an engine; more than `batcher.ANSWER_WITHIN_S`, whose reason is the better one
 OPEN_WITHIN_S = 60.0  # a face that is new to the process is prepared first
 ENDED = "the process that draws has ended, another is being started: call again"
 

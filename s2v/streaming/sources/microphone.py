@@ -83,8 +83,8 @@ class MicrophoneSource:
                 continue
             if self._capture.failure:
                 raise self._capture.failure
-            patience_s = FILL_EVERY_S if self._debt_s else SILENT_AFTER_S
-            wait_s = self._until_s + patience_s - self._now()
+            timeout_s = FILL_EVERY_S if self._debt_s else SILENT_AFTER_S
+            wait_s = self._until_s + timeout_s - self._now()
             if wait_s <= 0:
                 return self._fill()
             try:

@@ -38,14 +38,14 @@ class GatedBackend(FakeBackend):
         super().close()
 
 
-def shared(max_rows: int = 4, patience_s: float = 20.0) -> tuple[BatchingBackend, GatedBackend]:
+def shared(max_rows: int = 4, answer_within_s: float = 20.0) -> tuple[BatchingBackend, GatedBackend]:
     made: list[GatedBackend] = []
 
     def open_runtime() -> Backend:
         made.append(GatedBackend())
         return made[0]
 
-    batching = BatchingBackend(open_runtime, max_rows, patience_s)
+    batching = BatchingBackend(open_runtime, max_rows, answer_within_s)
     made[0].batches.clear()
     while made[0].entered.acquire(blocking=False):
         pass
@@ -228,7 +228,7 @@ def test_a_closed_view_stops_waiting_and_the_others_go_on() -> None:
 
 
 def test_a_runtime_that_hangs_is_not_waited_for_and_what_was_asked_is_forgotten() -> None:
-    batching, runtime = shared(patience_s=0.2)
+    batching, runtime = shared(answer_within_s=0.2)
     runtime.gate.clear()
     views = [batching.view() for _ in range(3)]
     with ThreadPoolExecutor(3) as pool:
