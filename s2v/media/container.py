@@ -76,6 +76,8 @@ class MediaFile:
                 ended = self.run(lambda some=some: _take(values, batch, some))  # type: ignore[misc]
             except UnreadableError:
                 raise
+            except IndexError:  # PyAV's, of a packet of a track that no header has named
+                failure = UnreadableError("is damaged: a track begins in it that it did not announce")
             except Exception as error:
                 failure = error
             yield from some

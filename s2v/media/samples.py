@@ -7,6 +7,8 @@ import numpy as np
 from av.audio.resampler import AudioResampler
 from numpy.typing import NDArray
 
+from s2v.media.planes import channels, planes
+
 SPIKE = 2.0  # so many times louder than nearly all of the rest, and than full scale
 _SPIKES_S, _SPIKES_SHARE, _MOST_SPIKES = 0.001, 1e-4, 4096  # no more of them: then it is simply loud
 _LOUDEST = 1e10  # whole numbers of 32 bits, written as floats, are below it: what is above is no sound
@@ -60,10 +62,7 @@ def cleaned(frame: av.AudioFrame, levels: Levels | None = None, ceiling: float |
     if len(frame.layout.channels) > _MOST_MIXED or frame.layout.name.startswith("ambisonic"):
         frame = _mean(frame)
     if frame.format.name.startswith(("flt", "dbl")):
-        kind = np.dtype(np.float32 if frame.format.name.startswith("flt") else np.float64)
-        length = frame.samples * (1 if frame.format.is_planar else frame.layout.nb_channels)
-        for plane in frame.planes:
-            samples = np.frombuffer(memoryview(plane), kind)[:length]
+        for samples in planes(frame):
             samples[~(np.abs(samples) <= _LOUDEST)] = 0  # NaN is not, either
             if levels is not None:
                 levels.hear(samples, frame.sample_rate)
@@ -74,10 +73,8 @@ def cleaned(frame: av.AudioFrame, levels: Levels | None = None, ceiling: float |
 
 def _mean(frame: av.AudioFrame) -> av.AudioFrame:
     """The mean of all channels as a mono frame."""
-    values = frame.to_ndarray()
-    channels = frame.layout.nb_channels
-    planes = values if frame.format.is_planar else values.reshape(-1, channels).T
-    mean = planes.mean(axis=0, dtype=np.float64)
+    values = channels(frame)
+    mean = values.mean(axis=0, dtype=np.float64)
     if values.dtype == np.uint8:
         mean = (mean - 128) / 128
     elif np.issubdtype(values.dtype, np.integer):

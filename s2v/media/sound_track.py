@@ -50,7 +50,7 @@ class SoundTrack:
                 return
             except av.error.ExitError:  # out of time
                 raise
-            except (av.error.FFmpegError, OSError):
+            except (av.error.FFmpegError, OSError, IndexError):  # or a track begins that was not announced
                 self.packets += 1
                 self.damaged += 1
                 return  # the container itself ends here

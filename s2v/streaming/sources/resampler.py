@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.media.audio_file import ENGINE_HZ, PLAYBACK_HZ
+from s2v.media.planes import channels
 from s2v.media.samples import cleaned
 from s2v.streaming.sources.source import RATIO, AudioChunk, Pcm
 
@@ -53,7 +54,7 @@ class VoiceResampler:
         self._engine_count += left_out // RATIO
         assert self._to_voice is not None
         # the mean of the channels; libswresample's own downmix to float is 3 dB louder and would clip
-        parts = [part.to_ndarray().mean(axis=0, dtype=np.float32) for part in self._to_voice.resample(frame)]
+        parts = [channels(part).mean(axis=0, dtype=np.float32) for part in self._to_voice.resample(frame)]
         voice = np.concatenate([np.zeros(silence - left_out, np.float32), *parts])
         np.clip(voice, -1.0, 1.0, out=voice)  # resampling a full-scale voice overshoots
         heard = _down(voice, self._to_engine)
