@@ -1,0 +1,143 @@
+"""Draws a new mouth into the pictures of one shot.
+
+Two layers show the same lower face in the same shape. Skin, chin and cheeks are the picture's own pixels, moved from what
+its mouth does to what the new one does. The lips and what is between them come from the shot's reference picture, drawn
+by the engine, carried to where the head is, and lit as the skin around them is lit in this very picture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from s2v.engine.backends.base import Outputs
+from s2v.engine.compositor.cpu import MotionCompositor
+from s2v.engine.face.articulation import articulated
+from s2v.engine.face.drawn_motion import drawn_moves
+from s2v.engine.face.enrolment import EnrolledFace
+from s2v.engine.face.geometry import OUTER_LIPS, Points
+from s2v.engine.face.maps import Box, Map, remap, smoothstep
+from s2v.engine.face.motion_basis import MotionBasis
+from s2v.engine.face.photo import Image
+from s2v.media.dub.light import Light
+from s2v.media.dub.placement import DepthMap, FaceModel, Placement, to_film, to_reference
+from s2v.spec import LipSyncSpec
+
+_COARSE = 0.035  # face units from one cell of the picture's own map to the next
+_LIP_LINE = 0.04  # face units about the line of the lips over which the two layers of the warp mix
+
+
+@dataclass(frozen=True)
+class MouthState:
+    """Where the face is on one of the film's pictures, and what its mouth does there."""
+
+    held: Points  # (4, 2) film pixels, of `FaceModel.fit`
+    coefficients: Points  # (n_motion,) of the motion basis, 0 as on the reference
+
+
+class ShotPainter:
+    """One face in one shot. `draw` may be called by several threads."""
+
+    def __init__(self, face: EnrolledFace, spec: LipSyncSpec) -> None:
+        """Args: face: of `reference_face`. spec: of a model with network "s2v"."""
+        self.face = face
+        self.model = FaceModel(face, spec)
+        self._compositor = MotionCompositor(face, spec)
+        self._depth = DepthMap(self.model.mesh, face.photo.shape[1::-1])
+        moves = np.concatenate([drawn_moves(MotionBasis.load(spec.motion_basis), spec.n_motion), face.rest[None]])
+        self._lip_moves = face.pose.turn(moves[:, list(OUTER_LIPS)])
+        tables = self._compositor.tables.warp
+        self._flows = tables.flows[:-1].reshape(spec.n_motion, -1)
+        self._flow_shape = tables.flows.shape[1:]
+        self._tables = tables
+        lips = self._compositor.warp.lips(np.zeros(spec.n_motion + 1, np.float32))
+        self._lip_line = np.stack([lips[0][:, 0], (lips[0][:, 1] + lips[1][:, 1]) / 2], 1)
+
+    def fit(self, landmarks: Points) -> MouthState:
+        """The state of a picture from its landmarks, (>=468, >=2)."""
+        return MouthState(*self.model.fit(landmarks))
+
+    def outline(self, state: MouthState, outputs: Outputs, articulation: float) -> Points:
+        """The outer edge of the new lips in film pixels, (20, 2)."""
+        _, weights = self._weights(outputs, articulation)
+        return self._outer_lips(self.model.placement(state.held), weights)
+
+    def draw(
+        self, picture: Image, state: MouthState, outputs: Outputs, articulation: float, share: float = 1.0
+    ) -> Image:
+        """A picture of the film with the new mouth, (h, w, 3) BGR, a new array.
+
+        Args:
+            outputs: of the network, a batch of one. articulation: how strongly the face speaks.
+            share: 0 the picture's own mouth, 1 the new one.
+        """
+        drawn = picture.copy()
+        placement = self.model.placement(state.held)
+        left, top, right, bottom = self._region(placement, picture.shape[1::-1])
+        if share <= 0 or right - left < 4 or bottom - top < 4:
+            return drawn
+        speaking = self._compositor.draw(outputs, articulation=articulation)
+        motion, weights = self._weights(outputs, articulation)
+        size = (right - left, bottom - top)
+        coarse, to_size = _grid((left, top), size, _COARSE * self.model.unit_px * placement.scale)
+        on_reference = to_reference(placement, self._depth, coarse)
+        shift = self._own_shift(placement, on_reference, weights, state.coefficients, coarse)
+        own = remap(picture, to_size(shift) + _pixels((left, top), size))
+        mouth = remap(speaking, to_size(on_reference))
+        lips = self._outer_lips(placement, weights) - [left, top]
+        light = Light(lips, size, self.model.unit_px * placement.scale)
+        mixed = light.lay_over(own, mouth)
+        part = drawn[top:bottom, left:right]
+        part[:] = mixed if share >= 1 else cv2.addWeighted(mixed, share, part, 1 - share, 0)
+        return drawn
+
+    def _weights(self, outputs: Outputs, articulation: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        motion = np.asarray(outputs["motion"], np.float32)[0]
+        motion = articulated(motion, articulation, self._compositor.tables.articulation)
+        return motion, np.append(motion, np.float32(1))
+
+    def _outer_lips(self, placement: Placement, weights: NDArray[np.float32]) -> Points:
+        return placement.to_film(self.model.mesh[list(OUTER_LIPS)] + np.tensordot(weights, self._lip_moves, 1))
+
+    def _region(self, placement: Placement, size: tuple[int, int]) -> Box:
+        """What of the film's picture may change: the lower face."""
+        left, top, right, bottom = self._compositor.tables.box
+        corners = np.array([[x, y, self._depth.middle] for x in (left, right) for y in (top, bottom)])
+        there = placement.to_film(corners)
+        low = np.maximum(np.floor(there.min(0)), 0).astype(int)
+        high = np.minimum(np.ceil(there.max(0)) + 1, size).astype(int)
+        return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+
+    def _own_shift(
+        self, placement: Placement, on_reference: Map, weights: NDArray[np.float32], own: Points, film: Map
+    ) -> Map:
+        """How far away the picture's own skin is for each cell: (h, w, 2) film pixels."""
+        rest = self._compositor.warp.source_map(weights, on_reference)
+        flows = (own.astype(np.float32) @ self._flows).reshape(self._flow_shape)
+        cells = np.asarray(cv2.transform(rest, self._tables.photo_to_cells), np.float32)
+        upper, lower = (remap(flow, cells, cv2.INTER_LINEAR) @ self._tables.cell_to_photo.T for flow in flows)
+        place = np.asarray(cv2.transform(rest, self._compositor.tables.photo_to_plane), np.float32)
+        line = np.interp(place[..., 0], self._lip_line[:, 0], self._lip_line[:, 1]).astype(np.float32)
+        share = smoothstep((place[..., 1] - line) / _LIP_LINE + np.float32(0.5))[..., None]
+        before = rest + upper + share * (lower - upper)
+        there = to_film(placement, self._depth, before)
+        shift: Map = there - to_film(placement, self._depth, on_reference)
+        return shift
+
+
+def _grid(corner: tuple[int, int], size: tuple[int, int], step_px: float):  # type: ignore[no-untyped-def]
+    """Film pixels (rows, columns, 2) under the cells of a coarse grid, and what spreads a grid over all pixels."""
+    cells = tuple(max(4, round(n / max(step_px, 1.0))) for n in size)
+    axes = [
+        start + (np.arange(n) + 0.5) * length / n - 0.5 for start, n, length in zip(corner, cells, size, strict=True)
+    ]
+    places = np.stack(np.meshgrid(*axes), -1).astype(np.float32)
+    return places, lambda grid: np.asarray(cv2.resize(grid, size, interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _pixels(corner: tuple[int, int], size: tuple[int, int]) -> Map:
+    x, y = np.arange(size[0], dtype=np.float32) + corner[0], np.arange(size[1], dtype=np.float32) + corner[1]
+    return np.stack(np.meshgrid(x, y), -1)
