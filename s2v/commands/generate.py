@@ -33,7 +33,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--extend",
         choices=("pingpong", "loop", "freeze"),
         default="pingpong",
-        help="what a film does that ends before the sound: goes back and forth (default), begins again, or stands still",
+        help="what a film does that ends before the sound: goes back and forth (default), begins again, stands still",
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.mp4", help="the video to write")
     parser.add_argument("--force", action="store_true", help="replace the output if it exists")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from fractions import Fraction
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +21,21 @@ from numpy.typing import NDArray
 from s2v.engine.face.photo import Image
 from s2v.errors import FaceError
 from s2v.media.container import MediaFile, UnreadableError, opened
-from s2v.media.orientation import as_shown, pixel_elongation
+from s2v.media.frame_colours import bgr_of
+from s2v.media.orientation import as_watched, pixel_elongation
 
 MAX_PIXELS = 4096 * 2304
 _BACKWARD_BYTES = 256 << 20  # pictures that are held to be shown backwards
 _LEAST_HELD = 12
 _USUAL = tuple(Fraction(n) for n in (24, 25, 30, 48, 50, 60)) + tuple(Fraction(n * 1000, 1001) for n in (24, 30, 60))
+_ROUNDED_OFF = 0.0004  # less than half of what 60 and 59.94 differ by
 _OFF_FRAMES = 0.45  # of its even place that a picture of a constant rate may be
 _SLOWEST_HZ, _LEAST_HZ = 20, 24  # slower films show every picture several times: lips need more
 _FASTEST_HZ = 120
-_USUAL_OFF = 0.002  # share by which a measured rate may be off a usual one
+# How photos begin that FFmpeg may take for films; and what HEIF and AVIF photos call themselves.
+_PHOTO_STARTS = (b"\xff\xd8", b"\x89PNG", b"BM")
+_SUFFIXES = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".mpg", ".mpeg", ".wmv", ".flv")
+_PHOTO_BRANDS = (b"avi", b"hei", b"hev", b"mif", b"msf")
 
 
 class Film:
@@ -99,7 +104,7 @@ class Film:
         """Pictures a second, and whether they are shown evenly. Of those that were watched, two or more."""
         stamps = np.array(self.stamps_s)
         measured = (len(stamps) - 1) / (stamps[-1] - stamps[0])
-        candidates = [self._declared] if self._declared else []
+        candidates = [_usual(self._declared)] if self._declared else []
         candidates += sorted(_USUAL, key=lambda rate: abs(float(rate) - measured))[:1]
         candidates += [Fraction(measured).limit_denominator(1001)]
         for rate in candidates:
@@ -154,7 +159,7 @@ class Film:
                     return
 
     def _picture(self, frame: Any, elongation: float) -> Image:
-        picture = as_shown(frame, elongation)
+        picture = as_watched(bgr_of(frame), frame, elongation)
         if self._size is None:
             self._size = (picture.shape[1] & ~1, picture.shape[0] & ~1)
         width, height = self._size
@@ -181,6 +186,11 @@ class Film:
 
     def _changed(self) -> FaceError:
         return FaceError(f"{self.path} could not be read twice alike: convert it, for example to mp4")
+
+
+def _usual(rate: Fraction) -> Fraction:
+    """The usual rate that one is which was reckoned from rounded stamps; itself, if it is none."""
+    return next((one for one in _USUAL if abs(rate / one - 1) < _ROUNDED_OFF), rate)
 
 
 def film_order(stamps_s: Sequence[float], rate: Fraction, even: bool) -> tuple[list[int], Fraction]:
@@ -211,26 +221,22 @@ def extended(order: Sequence[int], n: int, how: str) -> list[int]:
 
 
 def is_film(path: Path) -> bool:
-    """Whether a file holds moving pictures: a video, or a GIF of several pictures. False also for what is neither."""
+    """Whether a file holds moving pictures: a video, or a GIF of several pictures; or at least is called so."""
+    called_so = path.suffix.lower() in _SUFFIXES
     try:
-        with open(path, "rb") as file:
-            head = file.read(32)
+        with path.open("rb") as file:
+            head = file.read(12)
     except OSError:
+        return called_so
+    if head.startswith(_PHOTO_STARTS) or (head[4:8] == b"ftyp" and head[8:11] in _PHOTO_BRANDS) or head[8:] == b"WEBP":
         return False
-    if (
-        head.startswith((b"\xff\xd8", b"\x89PNG", b"BM"))
-        or head[8:12] == b"WEBP"
-        or head[8:11] in (b"avi", b"hei", b"mif")
-    ):
-        return False
+    wanted = 2 if head.startswith(b"GIF") else 1
     try:
         with opened(path) as media:
             track = media.track("video")
             if track is None:
-                return False
-            some = media.each(media.container.decode(track), batch=1)
-            return sum(
-                1 for _, frame in zip(range(2), some, strict=False) if frame is not None
-            ) == 2 or not head.startswith(b"GIF")
+                return called_so
+            pictures = media.each(media.container.decode(track), batch=1)
+            return sum(1 for _ in islice(pictures, wanted)) == wanted
     except UnreadableError:
-        return False
+        return called_so

@@ -1,7 +1,7 @@
 """Lays lips from one picture on the face of another as if they had been seen in its light.
 
-The skin around the lips is on both pictures: how much brighter it is on one, colour by colour, says how to light what is
-between. It is that ratio that is carried across the mouth, smoothly, so that it is right at the edge of what is laid on.
+The skin around the lips is on both pictures: how much brighter it is on one, colour by colour, says how to light what
+is between. That ratio is carried across the mouth, smoothly, so that it is right at the edge of what is laid on.
 Source: after Farbman et al., "Coordinates for instant image cloning", ACM TOG 28 (2009): a smooth membrane from edge to
 edge; ours is a normalised convolution and a factor, not a difference.
 """

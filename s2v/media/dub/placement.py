@@ -23,9 +23,10 @@ from s2v.spec import LipSyncSpec
 _HELD = np.array([[-0.35, 0.75, 0.0], [0.35, 0.75, 0.0], [0.0, 1.15, -0.1], [0.0, 0.45, -0.45]])
 _MOUTH, _NEAR = np.array([0.0, 0.62]), 0.55  # face units: what is near counts most
 _LIPS_COUNT, _LIDS_COUNT = 0.2, 0.05
-_ROUNDS = 4
-_RIDGE = 2e-3  # of the coefficients, against noise
+_ROUNDS = 3
+_RIDGE = 1e-4  # of the coefficients, against noise
 _DEPTH_CELLS = 24
+_DEPTH_ROUNDS = 5  # the cheeks of a turned face are steep
 _DEPTH_STIFFNESS = 4e-3
 
 
@@ -57,11 +58,12 @@ class FaceModel:
         self.moves = face.pose.turn(moves)  # (k, 468, 3) pixels
         self.held = face.pose.to_photo(_HELD)
         far = np.linalg.norm(face.canonical[:, :2] - _MOUTH, axis=1)
-        self.weight = np.exp(-((far / _NEAR) ** 2))
+        self.weight = np.exp(-0.5 * (far / _NEAR) ** 2)
         self.weight[list(OUTER_LIPS)] *= _LIPS_COUNT
         for eye in EYES:
             self.weight[[*eye.upper, *eye.lower, *eye.fold, *eye.brow]] *= _LIDS_COUNT
-        self._moving = np.flatnonzero(np.abs(moves).max((0, 2)) > 0)
+        # To begin with, what no mouth moves.
+        self._still = (self.weight * (np.abs(moves).max((0, 2)) == 0))[:, None]
 
     def fit(self, landmarks: Points) -> tuple[Points, Points]:
         """Placement and mouth on a film's picture, by least squares.
@@ -72,22 +74,36 @@ class FaceModel:
         """
         seen = np.asarray(landmarks[:N_MESH, :2], np.float64)
         coefficients = np.zeros(len(self.moves))
-        weight = np.sqrt(self.weight)[:, None]
-        matrix = np.zeros((4, 2))
+        matrix = np.linalg.lstsq(self._still * _homogeneous(self.mesh), self._still * seen, rcond=None)[0]
         for _ in range(_ROUNDS):
-            mesh = np.c_[self.mesh + np.tensordot(coefficients, self.moves, 1), np.ones(N_MESH)]
-            matrix = np.linalg.lstsq(weight * mesh, weight * seen, rcond=None)[0]
-            off = (seen - mesh @ matrix)[self._moving]
-            ways = (self.moves[:, self._moving] @ matrix[:3]).reshape(len(self.moves), -1)
-            scale = (ways**2).sum(1).mean()
-            system = ways @ ways.T + _RIDGE * scale * np.eye(len(ways))
-            coefficients += np.linalg.solve(system, ways @ off.ravel())
+            mesh = _homogeneous(self.mesh + np.tensordot(coefficients, self.moves, 1))
+            step = self._step(mesh, matrix, seen - mesh @ matrix, coefficients)
+            matrix = matrix + step[:8].reshape(2, 4).T
+            coefficients = coefficients + step[8:]
         return self.held @ matrix[:3] + matrix[3], coefficients
+
+    def _step(self, mesh: Points, matrix: Points, off: Points, coefficients: Points) -> Points:
+        """Of Gauss and Newton: (8 + k,) more of the placement, x then y, and of the coefficients."""
+        n, weight = N_MESH, self.weight[:, None]
+        ways = np.zeros((2, n, 8 + len(coefficients)))
+        for axis in range(2):
+            ways[axis, :, 4 * axis : 4 * axis + 4] = weight * mesh
+            ways[axis, :, 8:] = weight * (self.moves @ matrix[:3, axis]).T
+        flat, wanted = ways.reshape(2 * n, -1), (weight * off).T.ravel()
+        system, answer = flat.T @ flat, flat.T @ wanted
+        ridge = _RIDGE * np.trace(system[8:, 8:]) / len(coefficients)
+        system[8:, 8:] += ridge * np.eye(len(coefficients))
+        answer[8:] -= ridge * coefficients
+        return np.asarray(np.linalg.solve(system, answer), np.float64)
 
     def placement(self, held: Points) -> Placement:
         """The placement that brings the held points to (4, 2) film pixels."""
         whole = np.c_[self.held, np.ones(4)]
-        return Placement(np.linalg.solve(whole, held).T)
+        return Placement(np.asarray(np.linalg.solve(whole, held).T, np.float64))
+
+
+def _homogeneous(mesh: Points) -> Points:
+    return np.c_[mesh, np.ones(len(mesh))]
 
 
 class DepthMap:
@@ -118,7 +134,7 @@ def to_reference(placement: Placement, depth: DepthMap, film: Map) -> Map:
     across = np.asarray(back @ placement.matrix[:, 2], np.float32)
     flat = ((film - placement.matrix[:, 3]) @ back.T).astype(np.float32)
     found = flat - across * float(depth.middle)
-    for _ in range(3):
+    for _ in range(_DEPTH_ROUNDS):
         found = flat - across * depth.at(found)[..., None]
     return found
 

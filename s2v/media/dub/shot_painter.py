@@ -1,8 +1,8 @@
 """Draws a new mouth into the pictures of one shot.
 
-Two layers show the same lower face in the same shape. Skin, chin and cheeks are the picture's own pixels, moved from what
-its mouth does to what the new one does. The lips and what is between them come from the shot's reference picture, drawn
-by the engine, carried to where the head is, and lit as the skin around them is lit in this very picture.
+Two layers show the same lower face in the same shape. Skin, chin and cheeks are the picture's own pixels, moved from
+what its mouth does to what the new one does. The lips and what is between them come from the shot's reference picture,
+drawn by the engine, carried to where the head is, and lit as the skin around them is lit in this very picture.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class ShotPainter:
 
     def outline(self, state: MouthState, outputs: Outputs, articulation: float) -> Points:
         """The outer edge of the new lips in film pixels, (20, 2)."""
-        _, weights = self._weights(outputs, articulation)
+        weights = self._weights(outputs, articulation)
         return self._outer_lips(self.model.placement(state.held), weights)
 
     def draw(
@@ -80,13 +80,13 @@ class ShotPainter:
         if share <= 0 or right - left < 4 or bottom - top < 4:
             return drawn
         speaking = self._compositor.draw(outputs, articulation=articulation)
-        motion, weights = self._weights(outputs, articulation)
+        weights = self._weights(outputs, articulation)
         size = (right - left, bottom - top)
-        coarse, to_size = _grid((left, top), size, _COARSE * self.model.unit_px * placement.scale)
+        coarse = _grid((left, top), size, _COARSE * self.model.unit_px * placement.scale)
         on_reference = to_reference(placement, self._depth, coarse)
         shift = self._own_shift(placement, on_reference, weights, state.coefficients, coarse)
-        own = remap(picture, to_size(shift) + _pixels((left, top), size))
-        mouth = remap(speaking, to_size(on_reference))
+        own = remap(picture, _spread(shift, size) + _pixels((left, top), size))
+        mouth = remap(speaking, _spread(on_reference, size))
         lips = self._outer_lips(placement, weights) - [left, top]
         light = Light(lips, size, self.model.unit_px * placement.scale)
         mixed = light.lay_over(own, mouth)
@@ -94,10 +94,11 @@ class ShotPainter:
         part[:] = mixed if share >= 1 else cv2.addWeighted(mixed, share, part, 1 - share, 0)
         return drawn
 
-    def _weights(self, outputs: Outputs, articulation: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _weights(self, outputs: Outputs, articulation: float) -> NDArray[np.float32]:
+        """(n_motion + 1,) of the engine's warp: the motion, and all of the reference's own rest."""
         motion = np.asarray(outputs["motion"], np.float32)[0]
         motion = articulated(motion, articulation, self._compositor.tables.articulation)
-        return motion, np.append(motion, np.float32(1))
+        return np.append(motion, np.float32(1))
 
     def _outer_lips(self, placement: Placement, weights: NDArray[np.float32]) -> Points:
         return placement.to_film(self.model.mesh[list(OUTER_LIPS)] + np.tensordot(weights, self._lip_moves, 1))
@@ -128,14 +129,17 @@ class ShotPainter:
         return shift
 
 
-def _grid(corner: tuple[int, int], size: tuple[int, int], step_px: float):  # type: ignore[no-untyped-def]
-    """Film pixels (rows, columns, 2) under the cells of a coarse grid, and what spreads a grid over all pixels."""
-    cells = tuple(max(4, round(n / max(step_px, 1.0))) for n in size)
-    axes = [
-        start + (np.arange(n) + 0.5) * length / n - 0.5 for start, n, length in zip(corner, cells, size, strict=True)
-    ]
-    places = np.stack(np.meshgrid(*axes), -1).astype(np.float32)
-    return places, lambda grid: np.asarray(cv2.resize(grid, size, interpolation=cv2.INTER_LINEAR), np.float32)
+def _grid(corner: tuple[int, int], size: tuple[int, int], step_px: float) -> Map:
+    """Film pixels (rows, columns, 2) under the cells of a coarse grid over a window, as cv2.resize lays them."""
+    axes = []
+    for start, length in zip(corner, size, strict=True):
+        n = max(4, round(length / max(step_px, 1.0)))
+        axes.append(start + (np.arange(n) + 0.5) * length / n - 0.5)
+    return np.stack(np.meshgrid(*axes), -1).astype(np.float32)
+
+
+def _spread(grid: Map, size: tuple[int, int]) -> Map:
+    return np.asarray(cv2.resize(grid, size, interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _pixels(corner: tuple[int, int], size: tuple[int, int]) -> Map:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from s2v.engine.face.covered_mouth import is_mouth_covered
 from s2v.engine.face.geometry import N_MESH, Points, head_pose
 from s2v.engine.face.photo import Image
-from s2v.media.dub.placement import FaceModel
+from s2v.media.dub.alignment import Aligner, Patch, patch_of
+from s2v.media.dub.placement import DepthMap, FaceModel
 from s2v.media.dub.reference import Candidate, candidate, reference_face
 from s2v.media.dub.shot_painter import MouthState
 from s2v.media.dub.shots import jumps
@@ -41,6 +42,7 @@ class ShotTrack:
         self.first = first
         self.reference: Candidate | None = None
         self._faces: list[NDArray[np.float32] | None] = []  # (468, 2)
+        self._patches: list[Patch | None] = []
         self._usable: list[bool] = []
         self._last: Points | None = None
 
@@ -61,9 +63,11 @@ class ShotTrack:
         self._last = landmarks
         if landmarks is None:
             self._faces.append(None)
+            self._patches.append(None)
             self._usable.append(False)
             return
         self._faces.append(landmarks[:N_MESH, :2].astype(np.float32))
+        self._patches.append(patch_of(picture, landmarks))
         pose = head_pose(landmarks)
         turned = max(abs(pose.yaw_degrees), abs(pose.pitch_degrees))
         usable = pose.unit_px >= MIN_UNIT_PX and turned < MAX_TURNED_DEGREES
@@ -77,17 +81,18 @@ class ShotTrack:
         """For each of its pictures; None leaves it as it is. What the pictures' landmarks took is freed."""
         found: list[Dubbing | None] = [None] * len(self)
         if self.reference is not None:
-            model = FaceModel(reference_face(self.reference, spec), spec)
+            fitter = _Fitter(self.reference, spec)
             for start, end in _runs(self._dubbed(fps)):
                 if end - start >= _LEAST_RUN_S * fps:
-                    found[start:end] = self._run(model, start, end)
-        self._faces, self._last = [None] * len(self), None
+                    found[start:end] = self._run(fitter, start, end)
+        self._faces, self._patches, self._last = [None] * len(self), [], None
         return found
 
     def _dubbed(self, fps: float) -> NDArray[np.bool_]:
         """(n,) which pictures are: single wrong answers of what looks for covered mouths are outvoted."""
         seen = np.array([face is not None for face in self._faces])
-        votes = np.convolve(np.where(seen, np.where(self._usable, 1, -1), 0), np.ones(2 * _VOTES + 1), "same")
+        ballots = np.where(seen, np.where(self._usable, 1, -1), 0)
+        votes = np.convolve(ballots, np.ones(2 * _VOTES + 1))[_VOTES : _VOTES + len(seen)]
         dubbed: NDArray[np.bool_] = seen & (votes > 0)
         for start, end in _runs(~seen):
             within = start > 0 and end < len(seen) and dubbed[start - 1] and dubbed[end]
@@ -95,9 +100,12 @@ class ShotTrack:
                 dubbed[start:end] = True
         return dubbed
 
-    def _run(self, model: FaceModel, start: int, end: int) -> list[Dubbing | None]:
-        known = [n for n in range(start, end) if self._faces[n] is not None]
-        fits = [model.fit(np.asarray(self._faces[n], np.float64)) for n in known]
+    def _run(self, fitter: _Fitter, start: int, end: int) -> list[Dubbing | None]:
+        known, fits = [], []
+        for n, (face, patch) in enumerate(zip(self._faces[start:end], self._patches[start:end], strict=True), start):
+            if face is not None and patch is not None:
+                known.append(n)
+                fits.append(fitter.fit(face, patch))
         times = np.arange(start, end)
         held, mouth = (
             np.stack([np.interp(times, known, column) for column in np.stack(rows).reshape(len(known), -1).T], 1)
@@ -114,6 +122,21 @@ class ShotTrack:
             Dubbing(MouthState(place.reshape(4, 2), own), float(share))
             for place, own, share in zip(held, mouth, shares, strict=True)
         ]
+
+
+class _Fitter:
+    """States of pictures by landmarks and pixels, against one reference."""
+
+    def __init__(self, reference: Candidate, spec: LipSyncSpec) -> None:
+        self._model = FaceModel(reference_face(reference, spec), spec)
+        depth = DepthMap(self._model.mesh, reference.picture.shape[1::-1])
+        self._aligner = Aligner(patch_of(reference.picture, reference.landmarks), depth)
+
+    def fit(self, face: NDArray[np.float32], patch: Patch) -> tuple[Points, Points]:
+        """Of `FaceModel.fit`, aligned. Args: face: (468, 2) landmarks."""
+        held, coefficients = self._model.fit(np.asarray(face, np.float64))
+        shift = self._aligner.shift(patch, self._model.placement(held))
+        return (held if shift is None else held + shift), coefficients
 
 
 def _runs(which: NDArray[np.bool_]) -> list[tuple[int, int]]:
