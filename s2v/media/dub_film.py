@@ -31,9 +31,10 @@ from s2v.media.dub.reference import reference_face
 from s2v.media.dub.shot_painter import ShotPainter
 from s2v.media.dub.speech_motion import SpeechMotion, speech_motion
 from s2v.media.dub_track import TrackedFilm, tracked_film
-from s2v.media.encoder_thread import EncoderThread
 from s2v.media.film import Film, extended
 from s2v.media.mp4 import Encoding, Mp4Writer
+from s2v.media.threads.encoder_thread import EncoderThread
+from s2v.media.threads.prefetch import prefetched
 from s2v.spec import LipSyncSpec
 from s2v.version import __version__
 
@@ -177,8 +178,10 @@ def _drawn(frames: _Frames, order: list[int]) -> Iterator[Image]:
     """The frames in order, on as many threads as there are cores."""
     threads = core_count()
     waiting: deque[Future[Image]] = deque()
-    with ThreadPoolExecutor(threads, "s2v-drawing") as pool:
-        pictures = frames.tracked.film.shown(order)
+    with (
+        prefetched(frames.tracked.film.shown(order)) as pictures,
+        ThreadPoolExecutor(threads, "s2v-drawing") as pool,
+    ):
         for n, (number, picture) in enumerate(zip(order, pictures, strict=True)):
             time_s = float((n + Fraction(1, 2)) / frames.tracked.fps)
             waiting.append(pool.submit(frames.draw, frames.painter(number), picture, number, time_s))

@@ -15,6 +15,7 @@ from s2v.media.dub.shot_track import Dubbing, ShotTrack
 from s2v.media.dub.shots import CutDetector
 from s2v.media.dub.tracking import FaceTracker
 from s2v.media.film import Film, film_order
+from s2v.media.threads.prefetch import prefetched
 from s2v.spec import LipSyncSpec
 
 
@@ -69,10 +70,12 @@ def _shots(film: Film, until_s: float, face_index: int | None, progress: bool) -
     cuts = CutDetector()
     with (
         open_detector() as detector,
+        prefetched(film.watch(until_s)) as pictures,
+        # disable=None: no bar where stderr is not a terminal
         tqdm(unit="frame", desc="tracking", disable=None if progress else True) as bar,
     ):
         tracker = FaceTracker(detector, face_index)
-        for number, picture in enumerate(film.watch(until_s)):
+        for number, picture in enumerate(pictures):
             is_cut = cuts.is_cut(picture)
             face = tracker.find(picture, is_cut)
             if not shots or is_cut or shots[-1].begins_anew(face):

@@ -7,9 +7,10 @@ for picture in film.shown([0, 1, 2, 1, 0]): ...
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from fractions import Fraction
+from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
@@ -114,7 +115,7 @@ class Film:
         usual_hz = 1 / float(np.median(np.diff(stamps)))
         return min(_USUAL, key=lambda rate: abs(float(rate) - usual_hz)), False
 
-    def _forwards(self, numbers: Sequence[int]) -> Iterator[Image]:
+    def _forwards(self, numbers: Sequence[int]) -> Generator[Image, None, None]:
         wanted = iter(numbers)
         number = next(wanted)
         with closing(self._from(number, numbers[-1])) as pictures:
@@ -126,7 +127,7 @@ class Film:
                     return
         raise self._changed()
 
-    def _backwards(self, numbers: Sequence[int]) -> Iterator[Image]:
+    def _backwards(self, numbers: Sequence[int]) -> Generator[Image, None, None]:
         """In blocks that are read forwards and held."""
         width, height = self.frame_size
         block = max(_LEAST_HELD, _BACKWARD_BYTES // (3 * width * height))
@@ -136,7 +137,7 @@ class Film:
             while held:
                 yield held.pop()
 
-    def _from(self, first: int, last: int) -> Iterator[tuple[int, Any, float]]:
+    def _from(self, first: int, last: int) -> Generator[tuple[int, Any, float], None, None]:
         """Number, frame and elongation of the pictures from about the first to the last."""
         numbers = {pts: number for number, pts in enumerate(self._pts) if pts is not None}
         seeks = first > 0 and len(numbers) == len(self._pts)
@@ -144,7 +145,7 @@ class Film:
             with self._opened() as media:
                 track = media.track("video")
                 if sought:
-                    media.run(lambda track=track, media=media: media.container.seek(self._pts[first], stream=track))
+                    media.run(partial(media.container.seek, self._pts[first], stream=track))
                 begun = False
                 for count, frame in enumerate(media.each(media.container.decode(track), batch=1)):
                     number = numbers.get(frame.pts, -1) if numbers else count
@@ -218,6 +219,22 @@ def extended(order: Sequence[int], n: int, how: str) -> list[int]:
         return [order[k % len(order)] for k in range(n)]
     period = 2 * len(order) - 2
     return [order[min(k % period, period - k % period)] for k in range(n)]
+
+
+def sound_delay_s(path: Path) -> float:
+    """How much later than its picture the sound of a film begins, in s; 0 where it has no two tracks."""
+    try:
+        with opened(path) as media:
+            starts = [_start_s(media.track(kind)) for kind in ("audio", "video")]
+    except UnreadableError:
+        return 0.0
+    return 0.0 if None in starts else float(starts[0] - starts[1])
+
+
+def _start_s(track: Any) -> Any:
+    if track is None or track.start_time is None:
+        return None
+    return track.start_time * track.time_base
 
 
 def is_film(path: Path) -> bool:

@@ -43,4 +43,4 @@ def _to_bgr(space: int, full: bool) -> NDArray[np.float64]:
     kg = 1 - kr - kb
     rows = np.array([[luma, blue, 0], [luma, -blue * kb / kg, -red * kr / kg], [luma, 0, red]])
     zero = np.array([0.0 if full else 16.0, 128.0, 128.0])
-    return np.c_[rows, -rows @ zero]
+    return np.asarray(np.c_[rows, -rows @ zero], np.float64)

@@ -23,9 +23,9 @@ from s2v.errors import OutputError, S2vError
 from s2v.machine import core_count
 from s2v.media.audio_file import ENGINE_HZ, PLAYBACK_HZ, AudioClip, read_audio
 from s2v.media.dub_film import DubOptions, dub
-from s2v.media.encoder_thread import EncoderThread
-from s2v.media.film import is_film
+from s2v.media.film import is_film, sound_delay_s
 from s2v.media.mp4 import FILE_PIXELS, Encoding, Mp4Writer, check_output
+from s2v.media.threads.encoder_thread import EncoderThread
 
 CHUNK_SAMPLES = ENGINE_HZ // 5  # pushed at once: 0.2 s, five frames
 
@@ -135,6 +135,8 @@ def _dub(
     progress: bool,
 ) -> DubReport:
     clip = read_audio(audio)
+    if film.samefile(audio):  # its own voice keeps its place
+        clip = _delayed(clip, sound_delay_s(film))
     made = dub(film, clip, output, options or AvatarOptions(), dubbing, face_index, encoding, progress)
     elapsed_s = made.setup_s + made.render_s
     return DubReport(
@@ -153,6 +155,13 @@ def _dub(
         frames_passed=made.frames - made.dubbed,
         shots=made.shots,
     )
+
+
+def _delayed(clip: AudioClip, delay_s: float) -> AudioClip:
+    """The clip after so much silence; or, of a negative delay, without so much of its beginning."""
+    samples = round(delay_s * ENGINE_HZ)
+    kept_48k, kept_16k = clip.pcm_48k[max(0, -3 * samples) :], clip.pcm_16k[max(0, -samples) :]
+    return AudioClip(np.pad(kept_48k, (max(0, 3 * samples), 0)), np.pad(kept_16k, (max(0, samples), 0)))
 
 
 def fitted(pcm: NDArray[np.float32], length: int) -> NDArray[np.float32]:

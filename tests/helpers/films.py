@@ -43,7 +43,7 @@ def write_film(
 
 def read_film(path: Path) -> list[Image]:
     with av.open(str(path)) as container:
-        return [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
+        return [np.asarray(frame.to_ndarray(format="bgr24"), np.uint8) for frame in container.decode(video=0)]
 
 
 def numbered(n: int, width: int = 64, height: int = 48) -> list[Image]:

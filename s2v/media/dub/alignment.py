@@ -1,5 +1,5 @@
-"""Brings a placement from what the landmarks say to what the pixels say: nose and cheeks of a picture are laid over those
-of the reference, and what is left of a shift is taken off.
+"""Brings a placement from what the landmarks say to what the pixels say: nose and cheeks of a picture are laid over
+those of the reference, and what is left of a shift is taken off.
 
 Landmarks of single pictures are off by a few thousandths of a face, otherwise for each pose; pixels of one and the same
 nose are not.

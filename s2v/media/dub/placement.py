@@ -103,7 +103,7 @@ class FaceModel:
 
 
 def _homogeneous(mesh: Points) -> Points:
-    return np.c_[mesh, np.ones(len(mesh))]
+    return np.asarray(np.c_[mesh, np.ones(len(mesh))], np.float64)
 
 
 class DepthMap:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from s2v.engine.face.covered_mouth import is_mouth_covered
 from s2v.engine.face.enrolment import EnrolledFace, face_from_landmarks
 from s2v.engine.face.geometry import N_MESH, OUTER_LIPS, Points, head_pose
 from s2v.engine.face.motion_basis import lip_gaps
@@ -29,18 +28,20 @@ class Candidate:
     fault: float  # the less the better
 
 
-def candidate(picture: Image, landmarks: Points, better_than: float = np.inf) -> Candidate | None:
-    """What a film's picture is worth as a reference; None if that is no better than `better_than`."""
-    fault = _fault(picture, landmarks)
-    if fault >= better_than or is_mouth_covered(picture, landmarks):
-        return None
+def candidate(cut: Image, landmarks: Points, better_than: float = np.inf) -> Candidate | None:
+    """What a picture is worth as a reference; None if that is no better than `better_than`. Args: of `cut_to_face`."""
+    fault = _fault(cut, landmarks)
+    return Candidate(np.ascontiguousarray(cut), landmarks, fault) if fault < better_than else None
+
+
+def cut_to_face(picture: Image, landmarks: Points) -> tuple[Image, Points]:
+    """A picture's part around a face, a view of it with even sides, and the landmarks (478, 3) in its pixels."""
     reach = _AROUND * head_pose(landmarks).unit_px
     low, high = landmarks[:N_MESH, :2].min(0) - reach, landmarks[:N_MESH, :2].max(0) + reach
     left, top = np.maximum(low, 0).astype(int)
     right, bottom = np.minimum(np.ceil(high), picture.shape[1::-1]).astype(int)
     right, bottom = left + (right - left) // 2 * 2, top + (bottom - top) // 2 * 2
-    cut = np.ascontiguousarray(picture[top:bottom, left:right])
-    return Candidate(cut, landmarks - np.array([left, top, 0.0]), fault)
+    return picture[top:bottom, left:right], landmarks - np.array([left, top, 0.0])
 
 
 def reference_face(chosen: Candidate, spec: LipSyncSpec) -> EnrolledFace:

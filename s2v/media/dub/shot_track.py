@@ -12,7 +12,7 @@ from s2v.engine.face.geometry import N_MESH, Points, head_pose
 from s2v.engine.face.photo import Image
 from s2v.media.dub.alignment import Aligner, Patch, patch_of
 from s2v.media.dub.placement import DepthMap, FaceModel
-from s2v.media.dub.reference import Candidate, candidate, reference_face
+from s2v.media.dub.reference import Candidate, candidate, cut_to_face, reference_face
 from s2v.media.dub.shot_painter import MouthState
 from s2v.media.dub.shots import jumps
 from s2v.media.dub.smoothing import smoothed
@@ -68,14 +68,17 @@ class ShotTrack:
             return
         self._faces.append(landmarks[:N_MESH, :2].astype(np.float32))
         self._patches.append(patch_of(picture, landmarks))
+        cut, on_cut = cut_to_face(picture, landmarks)
         pose = head_pose(landmarks)
         turned = max(abs(pose.yaw_degrees), abs(pose.pitch_degrees))
         usable = pose.unit_px >= MIN_UNIT_PX and turned < MAX_TURNED_DEGREES
-        usable = usable and not is_mouth_covered(picture, landmarks)
+        usable = (
+            usable and min(cut.shape[:2]) >= MIN_UNIT_PX and not is_mouth_covered(np.ascontiguousarray(cut), on_cut)
+        )
         self._usable.append(usable)
         if usable:
             best = np.inf if self.reference is None else self.reference.fault
-            self.reference = candidate(picture, landmarks, best) or self.reference
+            self.reference = candidate(cut, on_cut, best) or self.reference
 
     def dubbings(self, spec: LipSyncSpec, fps: float) -> list[Dubbing | None]:
         """For each of its pictures; None leaves it as it is. What the pictures' landmarks took is freed."""

@@ -12,6 +12,7 @@ from s2v.engine.face.geometry import N_MESH, Points, head_pose
 from s2v.engine.face.photo import Image
 
 _THUMBNAIL_PX = (48, 27)
+_ENOUGH_PX = 135  # of the shorter side: rows and columns between are left out
 _LEAST_CHANGE = 12.0  # mean over pixels and channels of CIE Lab in 8 bits: less is motion or light
 _TIMES_USUAL = 3.5  # the change between two pictures of one shot
 _REMEMBERED = 8  # changes
@@ -28,7 +29,8 @@ class CutDetector:
 
     def is_cut(self, picture: Image) -> bool:
         """Whether a picture (h, w, 3) BGR begins another shot than the one before it; not so the first."""
-        small = cv2.resize(picture, _THUMBNAIL_PX, interpolation=cv2.INTER_AREA)
+        step = max(1, min(picture.shape[:2]) // _ENOUGH_PX)
+        small = cv2.resize(picture[::step, ::step], _THUMBNAIL_PX, interpolation=cv2.INTER_AREA)
         thumbnail = cv2.cvtColor(np.asarray(small, np.uint8), cv2.COLOR_BGR2LAB).astype(np.float32)
         last, self._last = self._last, thumbnail
         if last is None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from s2v.engine.audio.effort import efforts
 from s2v.engine.audio.windows import mfcc_windows
-from s2v.engine.backends.base import Backend, Outputs
+from s2v.engine.backends.base import Backend, Tensors
 from s2v.spec import LipSyncSpec
 
 _BATCH = 8
@@ -26,7 +26,7 @@ class SpeechMotion:
     tract: NDArray[np.float32]  # (n, 5)
     efforts: NDArray[np.float32]  # (n,) how far the lips go, times usual
 
-    def at(self, time_s: float) -> tuple[Outputs, float]:
+    def at(self, time_s: float) -> tuple[Tensors, float]:
         """What a network puts out for a moment, a batch of one, and the effort then; before and after the recording
         as at its ends.
 

@@ -30,6 +30,6 @@ def test_a_head_that_moves_and_light_that_changes_are_none(closed_photo: Image) 
 
 def test_a_face_jumps_by_more_than_a_head_moves(closed_face: EnrolledFace) -> None:
     here, unit_px = closed_face.landmarks, closed_face.pose.unit_px
-    assert not jumps(here, here + [0.15 * unit_px, 0, 0])
-    assert jumps(here, here + [0.5 * unit_px, 0, 0])
+    assert not jumps(here, here + np.array([0.15 * unit_px, 0, 0]))
+    assert jumps(here, here + np.array([0.5 * unit_px, 0, 0]))
     assert jumps(here, (here - here.mean(0)) * 1.4 + here.mean(0))
