@@ -140,12 +140,12 @@ class Film:
     def _from(self, first: int, last: int) -> Generator[tuple[int, Any, float], None, None]:
         """Number, frame and elongation of the pictures from about the first to the last."""
         numbers = {pts: number for number, pts in enumerate(self._pts) if pts is not None}
-        seeks = first > 0 and len(numbers) == len(self._pts)
-        for sought in (True, False) if seeks else (False,):
+        start = self._pts[first] if first > 0 and len(numbers) == len(self._pts) else None
+        for sought in (False,) if start is None else (True, False):
             with self._opened() as media:
                 track = media.track("video")
-                if sought:
-                    media.run(partial(media.container.seek, self._pts[first], stream=track))
+                if sought and start is not None:
+                    media.run(partial(media.container.seek, start, stream=track))
                 begun = False
                 for count, frame in enumerate(media.each(media.container.decode(track), batch=1)):
                     number = numbers.get(frame.pts, -1) if numbers else count

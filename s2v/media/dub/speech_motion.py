@@ -39,7 +39,8 @@ class SpeechMotion:
             [-t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3, -(t**2) + t**3], np.float32
         )
         rows = np.clip(np.arange(first - 1, first + 3), 0, len(self.motion) - 1)
-        motion, tract = (np.float32(0.5) * shares[None] @ curve[rows] for curve in (self.motion, self.tract))
+        shares *= np.float32(0.5)
+        motion, tract = (np.asarray(shares[None] @ curve[rows], np.float32) for curve in (self.motion, self.tract))
         return {"motion": motion, "tract": tract}, float(self.efforts[round(place)])
 
 
