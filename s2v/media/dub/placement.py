@@ -21,6 +21,7 @@ from s2v.spec import LipSyncSpec
 
 # Face units: left, right and below the mouth, and the tip of the nose. Four points not in a plane hold a placement.
 _HELD = np.array([[-0.35, 0.75, 0.0], [0.35, 0.75, 0.0], [0.0, 1.15, -0.1], [0.0, 0.45, -0.45]])
+CHIN = (152, 148, 377, 176, 400, 175, 199)  # mesh points
 _MOUTH, _NEAR = np.array([0.0, 0.62]), 0.55  # face units: what is near counts most
 _LIPS_COUNT, _LIDS_COUNT = 0.2, 0.05
 _ROUNDS = 3
@@ -65,12 +66,12 @@ class FaceModel:
         # To begin with, what no mouth moves.
         self._still = (self.weight * (np.abs(moves).max((0, 2)) == 0))[:, None]
 
-    def fit(self, landmarks: Points) -> tuple[Points, Points]:
+    def fit(self, landmarks: Points) -> tuple[Points, Points, Points]:
         """Placement and mouth on a film's picture, by least squares.
 
         Args: landmarks: (>=468, >=2) in film pixels.
-        Returns: where the held points are, (4, 2) film pixels, see `placement`; and coefficients (k,), 0 as on the
-            reference.
+        Returns: where the held points are, (4, 2) film pixels, see `placement`; coefficients (k,), 0 as on the
+            reference; and how far the chin is from where it is on the reference, (2,) reference pixels.
         """
         seen = np.asarray(landmarks[:N_MESH, :2], np.float64)
         coefficients = np.zeros(len(self.moves))
@@ -80,7 +81,10 @@ class FaceModel:
             step = self._step(mesh, matrix, seen - mesh @ matrix, coefficients)
             matrix = matrix + step[:8].reshape(2, 4).T
             coefficients = coefficients + step[8:]
-        return self.held @ matrix[:3] + matrix[3], coefficients
+        chin = list(CHIN)
+        off = seen[chin] - _homogeneous(self.mesh[chin]) @ matrix
+        moved = np.linalg.solve(matrix[:2].T, off.mean(0))
+        return self.held @ matrix[:3] + matrix[3], coefficients, np.asarray(moved, np.float64)
 
     def _step(self, mesh: Points, matrix: Points, off: Points, coefficients: Points) -> Points:
         """Of Gauss and Newton: (8 + k,) more of the placement, x then y, and of the coefficients."""

@@ -23,10 +23,12 @@ from s2v.engine.face.maps import Box, Map, remap, smoothstep
 from s2v.engine.face.motion_basis import MotionBasis
 from s2v.engine.face.photo import Image
 from s2v.media.dub.light import Light
-from s2v.media.dub.placement import DepthMap, FaceModel, Placement, to_film, to_reference
+from s2v.media.dub.placement import CHIN, DepthMap, FaceModel, Placement, to_film, to_reference
 from s2v.spec import LipSyncSpec
 
 _COARSE = 0.035  # face units from one cell of the picture's own map to the next
+_NECK, _NECK_FADE = 0.04, 0.22  # face units below the chin over which the neck stays behind
+_JAW_WIDE = 0.5  # face units to each side of the chin
 _LIP_LINE = 0.04  # face units about the line of the lips over which the two layers of the warp mix
 
 
@@ -36,6 +38,7 @@ class MouthState:
 
     held: Points  # (4, 2) film pixels, of `FaceModel.fit`
     coefficients: Points  # (n_motion,) of the motion basis, 0 as on the reference
+    chin: Points  # (2,) how far the chin has moved, in reference pixels; jaws differ more than a basis for all knows
 
 
 class ShotPainter:
@@ -54,7 +57,26 @@ class ShotPainter:
         self._flow_shape = tables.flows.shape[1:]
         self._tables = tables
         lips = self._compositor.warp.lips(np.zeros(spec.n_motion + 1, np.float32))
+        # How far each coefficient takes the chin, (n_motion, 2) reference pixels.
+        self.chin_moves, self._chin = self._jaw()
+        outer = face.plane.to_plane(self.model.mesh[list(OUTER_LIPS), :2])
+        self._lips_end = float(outer[:, 1].max()) + _LIP_LINE
         self._lip_line = np.stack([lips[0][:, 0], (lips[0][:, 1] + lips[1][:, 1]) / 2], 1)
+
+    def _jaw(self) -> tuple[Points, Points]:
+        """`chin_moves`, and the points of the chin in the face plane."""
+        chin = self.model.mesh[list(CHIN), :2]
+        cells = np.asarray(cv2.transform(chin[None].astype(np.float32), self._tables.photo_to_cells), np.float32)
+        flows = self._flows.reshape(-1, *self._flow_shape)[:, 1]
+        moves = np.stack([remap(flow, cells, cv2.INTER_LINEAR)[0].mean(0) for flow in np.ascontiguousarray(flows)])
+        return moves @ self._tables.cell_to_photo.T, self.face.plane.to_plane(chin)
+
+    def _jaw_share(self, place: Map) -> NDArray[np.float32]:
+        """How far each place of the face plane goes with the chin, (h, w): from below the lips on, and not the neck."""
+        u, v = place[..., 0] - np.float32(self._chin[:, 0].mean()), place[..., 1]
+        from_v, to_v, end_v = self._lips_end, float(self._chin[:, 1].min()), float(self._chin[:, 1].max())
+        share = smoothstep((v - from_v) / max(to_v - from_v, 0.05)) * (1 - smoothstep((v - end_v - _NECK) / _NECK_FADE))
+        return np.asarray(share * np.exp(-((u / _JAW_WIDE) ** 2)), np.float32)
 
     def fit(self, landmarks: Points) -> MouthState:
         """The state of a picture from its landmarks, (>=468, >=2)."""
@@ -84,7 +106,7 @@ class ShotPainter:
         size = (right - left, bottom - top)
         coarse = _grid((left, top), size, _COARSE * self.model.unit_px * placement.scale)
         on_reference = to_reference(placement, self._depth, coarse)
-        shift = self._own_shift(placement, on_reference, weights, state.coefficients, coarse)
+        shift = self._own_shift(placement, on_reference, weights, state)
         own = remap(picture, _spread(shift, size) + _pixels((left, top), size))
         mouth = remap(speaking, _spread(on_reference, size))
         lips = self._outer_lips(placement, weights) - [left, top]
@@ -113,10 +135,11 @@ class ShotPainter:
         return int(low[0]), int(low[1]), int(high[0]), int(high[1])
 
     def _own_shift(
-        self, placement: Placement, on_reference: Map, weights: NDArray[np.float32], own: Points, film: Map
+        self, placement: Placement, on_reference: Map, weights: NDArray[np.float32], state: MouthState
     ) -> Map:
         """How far away the picture's own skin is for each cell: (h, w, 2) film pixels."""
         rest = self._compositor.warp.source_map(weights, on_reference)
+        own = state.coefficients
         flows = (own.astype(np.float32) @ self._flows).reshape(self._flow_shape)
         cells = np.asarray(cv2.transform(rest, self._tables.photo_to_cells), np.float32)
         upper, lower = (remap(flow, cells, cv2.INTER_LINEAR) @ self._tables.cell_to_photo.T for flow in flows)
@@ -124,6 +147,8 @@ class ShotPainter:
         line = np.interp(place[..., 0], self._lip_line[:, 0], self._lip_line[:, 1]).astype(np.float32)
         share = smoothstep((place[..., 1] - line) / _LIP_LINE + np.float32(0.5))[..., None]
         before = rest + upper + share * (lower - upper)
+        missing = (state.chin - own @ self.chin_moves).astype(np.float32)  # of the jaw's own way
+        before += self._jaw_share(place)[..., None] * missing
         there = to_film(placement, self._depth, before)
         shift: Map = there - to_film(placement, self._depth, on_reference)
         return shift

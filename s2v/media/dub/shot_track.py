@@ -110,11 +110,11 @@ class ShotTrack:
                 known.append(n)
                 fits.append(fitter.fit(face, patch))
         times = np.arange(start, end)
-        held, mouth = (
+        held, mouth, chin = (
             np.stack([np.interp(times, known, column) for column in np.stack(rows).reshape(len(known), -1).T], 1)
             for rows in zip(*fits, strict=True)
         )
-        held, mouth = smoothed(held), smoothed(mouth)
+        held, mouth = smoothed(held), smoothed(np.hstack([mouth, chin]))
         shares = np.ones(end - start)
         for k, share in enumerate(_RAMP[: (end - start) // 2]):
             if start > 0:
@@ -122,7 +122,7 @@ class ShotTrack:
             if end < len(self):
                 shares[-1 - k] = min(shares[-1 - k], share)
         return [
-            Dubbing(MouthState(place.reshape(4, 2), own), float(share))
+            Dubbing(MouthState(place.reshape(4, 2), own[:-2], own[-2:]), float(share))
             for place, own, share in zip(held, mouth, shares, strict=True)
         ]
 
@@ -135,11 +135,11 @@ class _Fitter:
         depth = DepthMap(self._model.mesh, reference.picture.shape[1::-1])
         self._aligner = Aligner(patch_of(reference.picture, reference.landmarks), depth)
 
-    def fit(self, face: NDArray[np.float32], patch: Patch) -> tuple[Points, Points]:
+    def fit(self, face: NDArray[np.float32], patch: Patch) -> tuple[Points, Points, Points]:
         """Of `FaceModel.fit`, aligned. Args: face: (468, 2) landmarks."""
-        held, coefficients = self._model.fit(np.asarray(face, np.float64))
+        held, coefficients, chin = self._model.fit(np.asarray(face, np.float64))
         shift = self._aligner.shift(patch, self._model.placement(held))
-        return (held if shift is None else held + shift), coefficients
+        return (held if shift is None else held + shift), coefficients, chin
 
 
 def _runs(which: NDArray[np.bool_]) -> list[tuple[int, int]]:

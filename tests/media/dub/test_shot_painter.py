@@ -31,7 +31,7 @@ def _state(painter: ShotPainter, way: np.ndarray, opening: float = 0.0) -> Mouth
     held = painter.model.held[:, :2] @ way[:, :2].T + way[:, 2]
     coefficients = np.zeros(SPEC.n_motion)
     coefficients[0] = opening
-    return MouthState(held, coefficients)
+    return MouthState(held, coefficients, coefficients @ painter.chin_moves)
 
 
 def test_a_mouth_that_does_what_it_did_is_the_film_s(painter: ShotPainter) -> None:
