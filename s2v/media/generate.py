@@ -135,7 +135,7 @@ def _dub(
     progress: bool,
 ) -> DubReport:
     clip = read_audio(audio)
-    if film.samefile(audio):  # its own voice keeps its place
+    if film.exists() and film.samefile(audio):  # its own voice keeps its place
         clip = _delayed(clip, sound_delay_s(film))
     made = dub(film, clip, output, options or AvatarOptions(), dubbing, face_index, encoding, progress)
     elapsed_s = made.setup_s + made.render_s

@@ -184,6 +184,8 @@ def test_what_cannot_be_dubbed_is_refused_in_one_line(tmp_path: Path, closed_pho
             dub(film, clip, out, options)
     with pytest.raises(OutputError, match="what the video is made of"):
         generate(film, DATA / "speech.flac", film, encoding=Encoding(overwrite=True))
+    with pytest.raises(FaceError, match="is not there"):
+        generate(tmp_path / "missing.mov", DATA / "speech.flac", out)
     with pytest.raises(S2vError, match="for films"):
         generate(DATA / "closed_lips.jpg", DATA / "speech.flac", out, dubbing=DubOptions(extend="loop"))
     with pytest.raises(S2vError, match="choose one of pingpong, loop, freeze"):
