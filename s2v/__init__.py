@@ -22,6 +22,8 @@ __all__ = [
     "BackendError",
     "DataError",
     "DrawnFrame",
+    "DubOptions",
+    "DubReport",
     "Encoding",
     "FaceError",
     "GenerateReport",
@@ -60,7 +62,8 @@ if TYPE_CHECKING:
         WindowLost,
         WindowNotReady,
     )
-    from s2v.media.generate import GenerateReport, generate
+    from s2v.media.dub_film import DubOptions
+    from s2v.media.generate import DubReport, GenerateReport, generate
     from s2v.media.mp4 import Encoding
     from s2v.spec import LipSyncSpec
     from s2v.version import __version__
@@ -73,6 +76,8 @@ else:  # a type checker that saw this function would believe in every name
         "load_avatar": "s2v.engine.avatar_factory",
         "DrawnFrame": "s2v.engine.lipsync",
         "LipSyncEngine": "s2v.engine.lipsync",
+        "DubOptions": "s2v.media.dub_film",
+        "DubReport": "s2v.media.generate",
         "GenerateReport": "s2v.media.generate",
         "generate": "s2v.media.generate",
         "Encoding": "s2v.media.mp4",

@@ -11,7 +11,7 @@ from s2v.terminal import print_note, print_result
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    add_face_options(parser, max_side_px=1080)
+    add_face_options(parser, max_side_px=1080, films=True)
     parser.add_argument(
         "--audio", type=Path, required=True, metavar="FILE", help="the speech: any audio file, or a video's sound"
     )
@@ -21,6 +21,19 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="the other side of a conversation: the face hears it, who watches the video does not; cut to the length "
         "of --audio, or followed by silence",
+    )
+    parser.add_argument(
+        "--length",
+        choices=("sound", "film"),
+        default="sound",
+        help="how long the dubbed film is: as the sound (default; the film is cut, or goes on as --extend says), or as "
+        "the film (the sound is cut, or followed by silence)",
+    )
+    parser.add_argument(
+        "--extend",
+        choices=("pingpong", "loop", "freeze"),
+        default="pingpong",
+        help="what a film does that ends before the sound: goes back and forth (default), begins again, stands still",
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.mp4", help="the video to write")
     parser.add_argument("--force", action="store_true", help="replace the output if it exists")
@@ -34,6 +47,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from s2v.media.dub_film import DubOptions
     from s2v.media.generate import generate
     from s2v.media.mp4 import Encoding
 
@@ -45,6 +59,7 @@ def _run(args: argparse.Namespace) -> int:
         avatar_options(args),
         listen_to=args.listen_to,
         face_index=args.face_index,
+        dubbing=DubOptions(args.length, args.extend),
         encoding=Encoding(args.crf, args.preset, args.force),
         progress=not (args.quiet or args.json),
     )
@@ -60,4 +75,4 @@ def _add_report_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress bar, no summary; warnings and errors only")
 
 
-COMMAND = Command("generate", "make a video of the face saying a recording", _add_options, _run)
+COMMAND = Command("generate", "make a video of a face, a photo's or a film's, saying a recording", _add_options, _run)

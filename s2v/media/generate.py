@@ -1,4 +1,4 @@
-"""Photo and recording to mp4, as fast as the machine can draw.
+"""Photo or film and recording to mp4, as fast as the machine can draw.
 
 recording -> engine (this thread; frames on as many as there are cores) -> bounded queue -> encoder (its own) -> file
 """
@@ -7,14 +7,10 @@ from __future__ import annotations
 
 import json
 import os
-import queue
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,13 +19,15 @@ from tqdm import tqdm
 from s2v.engine.avatar import Avatar, AvatarOptions, Photo
 from s2v.engine.avatar_factory import LocalAvatarFactory
 from s2v.engine.lipsync import DrawnFrame, Engine, LipSyncEngine
-from s2v.errors import OutputError
+from s2v.errors import OutputError, S2vError
 from s2v.machine import core_count
 from s2v.media.audio_file import ENGINE_HZ, PLAYBACK_HZ, AudioClip, read_audio
+from s2v.media.dub_film import DubOptions, dub
+from s2v.media.film import is_film, sound_delay_s
 from s2v.media.mp4 import FILE_PIXELS, Encoding, Mp4Writer, check_output
+from s2v.media.threads.encoder_thread import EncoderThread
 
 CHUNK_SAMPLES = ENGINE_HZ // 5  # pushed at once: 0.2 s, five frames
-QUEUE_FRAMES = 8  # drawn and not yet encoded; when full, drawing waits
 
 
 @dataclass(frozen=True)
@@ -57,6 +55,25 @@ class GenerateReport:
         )
 
 
+@dataclass(frozen=True)
+class DubReport(GenerateReport):
+    """What was made of a film."""
+
+    fps: float
+    frames_dubbed: int  # with a new mouth
+    frames_passed: int  # as the film has them: no face, turned away, covered
+    shots: int
+
+    def as_text(self) -> str:
+        passed = f", {self.frames_passed} left as they were" if self.frames_passed else ""
+        shots = f" in {self.shots} shots" if self.shots > 1 else ""
+        return (
+            f"{self.output}: {self.seconds:.2f} s, {self.frames} frames of {self.width_px}x{self.height_px} at "
+            f"{self.fps:g} Hz, {self.frames_dubbed} dubbed{shots}{passed}, "
+            f"in {self.elapsed_s:.1f} s ({self.realtime_factor:.1f}x real time, {self.backend})"
+        )
+
+
 def generate(
     face: Avatar | Photo,
     audio: str | os.PathLike[str],
@@ -65,22 +82,27 @@ def generate(
     *,
     listen_to: str | os.PathLike[str] | None = None,
     face_index: int | None = None,
+    dubbing: DubOptions | None = None,
     encoding: Encoding | None = None,
     progress: bool = False,
 ) -> GenerateReport:
     """Make a face say a recording.
 
     Args:
-        face: an avatar, or its photo, as `load_avatar` takes it: a path, the bytes of a file, or a picture.
+        face: an avatar, or its photo, as `load_avatar` takes it: a path, the bytes of a file, or a picture. Or the path
+            of a film: the person on it keeps head and eyes, and the mouth says the recording.
         audio: any audio or video file that `read_audio` reads.
         output: the .mp4 to write; it appears whole or not at all.
         options: what drives and draws the face of a photo; an avatar has its own.
         listen_to: what is said to the face meanwhile, a file as `audio`: cut to its length, or followed by silence. The
             face hears it, who watches the video does not.
-        face_index: which face, from the left, if a photo shows several.
+        face_index: which face, from the left, if a photo or a film shows several.
+        dubbing: what becomes of a film that is longer or shorter than the recording.
         encoding: quality, speed, and whether a file that exists is replaced.
         progress: a bar on stderr, if that is a terminal.
+    Returns: of a film, a `DubReport`.
     Raises: FaceError, AudioError, ModelError, BackendError, OutputError. TypeError, options for an avatar.
+        S2vError, options that do not go with a film, or with a photo.
     """
     if isinstance(face, Avatar) and (options is not None or face_index is not None):
         raise TypeError("an avatar has its options and its face already: give them to load_avatar")
@@ -89,11 +111,57 @@ def generate(
     check_output(output, encoding.overwrite)
     own = () if options is None else (options.model, options.background)
     _refuse_own_inputs(output, audio, face, listen_to, *own)
+    if isinstance(face, str | os.PathLike) and is_film(Path(face)):
+        if listen_to is not None:
+            raise S2vError("--listen-to is for photos, and the face is a film, which moves by itself: leave it out")
+        return _dub(Path(face), Path(audio), output, options, dubbing, face_index, encoding, progress)
+    if dubbing is not None and dubbing != DubOptions():
+        raise S2vError("--length and --extend are for films, and the face is a photo: leave them out")
     clip = read_audio(Path(audio))
     heard = None if listen_to is None else fitted(read_audio(Path(listen_to)).pcm_16k, len(clip.pcm_16k))
     if not isinstance(face, Avatar):
         face = LocalAvatarFactory(options or AvatarOptions()).enrol(face, face_index=face_index)
     return render(face, clip, output, encoding, progress, started_s, heard)
+
+
+def _dub(
+    film: Path,
+    audio: Path,
+    output: Path,
+    options: AvatarOptions | None,
+    dubbing: DubOptions | None,
+    face_index: int | None,
+    encoding: Encoding,
+    progress: bool,
+) -> DubReport:
+    clip = read_audio(audio)
+    if film.exists() and film.samefile(audio):  # its own voice keeps its place
+        clip = _delayed(clip, sound_delay_s(film))
+    made = dub(film, clip, output, options or AvatarOptions(), dubbing, face_index, encoding, progress)
+    elapsed_s = made.setup_s + made.render_s
+    return DubReport(
+        output=str(output),
+        frames=made.frames,
+        seconds=round(made.seconds, 4),
+        width_px=made.size[0],
+        height_px=made.size[1],
+        setup_s=round(made.setup_s, 3),
+        render_s=round(made.render_s, 3),
+        elapsed_s=round(elapsed_s, 3),
+        realtime_factor=round(made.seconds / elapsed_s, 3),
+        backend=made.backend,
+        fps=round(float(made.fps), 4),
+        frames_dubbed=made.dubbed,
+        frames_passed=made.frames - made.dubbed,
+        shots=made.shots,
+    )
+
+
+def _delayed(clip: AudioClip, delay_s: float) -> AudioClip:
+    """The clip after so much silence; or, of a negative delay, without so much of its beginning."""
+    samples = round(delay_s * ENGINE_HZ)
+    kept_48k, kept_16k = clip.pcm_48k[max(0, -3 * samples) :], clip.pcm_16k[max(0, -samples) :]
+    return AudioClip(np.pad(kept_48k, (max(0, 3 * samples), 0)), np.pad(kept_16k, (max(0, samples), 0)))
 
 
 def fitted(pcm: NDArray[np.float32], length: int) -> NDArray[np.float32]:
@@ -156,7 +224,7 @@ def _draw_all(
     # disable=None: no bar where stderr is not a terminal
     with (
         tqdm(total=expected, unit="frame", desc="drawing", disable=None if progress else True) as bar,
-        _Encoder() as encoder,
+        EncoderThread() as encoder,
     ):
         for pcm_48k, drawn_frames in _drawn(engine, clip, heard):
             encoder.put(writer.write_audio, pcm_48k)
@@ -178,46 +246,3 @@ def _drawn(
         frames = engine.push(clip.pcm_16k[start:end], None if heard is None else heard[start:end])
         yield clip.pcm_48k[3 * start : 3 * end], frames
     yield clip.pcm_48k[:0], engine.flush()
-
-
-class _Encoder:
-    """Runs the writer's calls on a second thread, in order; its failure is raised to the caller."""
-
-    def __init__(self) -> None:
-        self._calls: queue.Queue[tuple[Callable[[Any], None], Any] | None] = queue.Queue(QUEUE_FRAMES)
-        self._failure: BaseException | None = None
-        self._given_up = False
-        self._thread = threading.Thread(target=self._run, name="s2v-encoder")
-
-    def put(self, write: Callable[[Any], None], data: NDArray[Any]) -> None:
-        """Queue one call; waits while the queue is full. Raises: what an earlier call raised."""
-        if self._failure is not None:
-            raise self._failure
-        self._calls.put((write, data))
-
-    def __enter__(self) -> _Encoder:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._given_up = kind is not None
-        try:
-            self._calls.put(None)
-            self._thread.join()
-        except BaseException:  # Ctrl-C while the last frames are encoded: nobody else may touch the writer yet
-            self._given_up = True
-            self._calls.put(None)
-            self._thread.join()
-            raise
-        if self._failure is not None and kind is None:
-            raise self._failure
-
-    def _run(self) -> None:
-        """Until None comes. After a failure it only empties the queue, so that `put` never hangs."""
-        while (call := self._calls.get()) is not None:
-            if self._failure is None and not self._given_up:
-                write, data = call
-                try:
-                    write(data)
-                except BaseException as failure:  # handed to the drawing thread
-                    self._failure = failure

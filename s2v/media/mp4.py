@@ -90,16 +90,19 @@ class Mp4Writer:
         path: Path,
         width_px: int,
         height_px: int,
-        fps: int,
+        fps: int | Fraction,
         sample_rate_hz: int = 48_000,
         encoding: Encoding | None = None,
+        comment: str = COMMENT,
     ) -> None:
         """Open the file.
 
         Args:
             path: ends in .mp4.
             width_px, height_px: even (yuv420p halves both for colour).
+            fps: of the picture; a fraction for 30000/1001 and its like.
             sample_rate_hz: of the sound; one that AAC knows.
+            comment: of the file, that says how it was made.
         Raises: OutputError, the path cannot be written, an odd size.
         """
         encoding = encoding or Encoding()
@@ -108,7 +111,7 @@ class Mp4Writer:
             raise OutputError(f"frames are {width_px}x{height_px}; H.264 wants even sizes: crop one pixel")
         self._path = path
         self._size = (height_px, width_px)
-        self._fps = fps
+        self._fps = Fraction(fps)
         self._rate_hz = sample_rate_hz
         self._frames = 0
         self._samples = 0
@@ -121,7 +124,7 @@ class Mp4Writer:
         except (av.error.FFmpegError, OSError) as error:
             self._part.discard()
             raise self._failure(error) from error
-        self._container.metadata.update({"title": TITLE, "comment": COMMENT})
+        self._container.metadata.update({"title": TITLE, "comment": comment})
         self._video = self._add_video(encoding)
         self._audio: AudioStream = self._container.add_stream("aac", rate=sample_rate_hz, layout="mono")
         self._audio.bit_rate = _AUDIO_BIT_RATE
@@ -134,13 +137,13 @@ class Mp4Writer:
     def _add_video(self, encoding: Encoding) -> VideoStream:
         height_px, width_px = self._size
         # A key frame every second: seeking in an editor or a player stays exact and quick.
-        options = {"crf": str(encoding.crf), "preset": encoding.preset, "g": str(self._fps)}
+        options = {"crf": str(encoding.crf), "preset": encoding.preset, "g": str(max(1, round(self._fps)))}
         video: VideoStream = self._container.add_stream("libx264", rate=self._fps, options=options)
         video.width, video.height, video.pix_fmt = width_px, height_px, "yuv420p"
         context = video.codec_context
         if core_count() <= 2 and encoding.preset in _QUICK_PRESETS:
             context.thread_count = 1  # the other core draws: three threads cost half as much again for the same file
-        context.time_base = Fraction(1, self._fps)
+        context.time_base = 1 / self._fps
         context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
         context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
         return video
@@ -155,7 +158,7 @@ class Mp4Writer:
         if pixels.shape not in shapes or pixels.dtype != np.uint8:
             raise OutputError(f"frame is {pixels.shape} {pixels.dtype}; this file wants {shapes[0]} uint8")
         frame = _yuv420p(np.ascontiguousarray(pixels), width_px, height_px)
-        frame.pts, frame.time_base = self._frames, Fraction(1, self._fps)
+        frame.pts, frame.time_base = self._frames, 1 / self._fps
         self._frames += 1
         self._encode(self._video, frame)
 

@@ -21,9 +21,13 @@ def pixel_elongation(track: Any) -> float:
 
 def as_shown(frame: Any, elongation: float = 1.0) -> NDArray[np.uint8]:
     """A decoded `VideoFrame` as (h, w, 3) BGR, upright; the shorter side of its pixels is stretched."""
+    return as_watched(frame.to_ndarray(format="bgr24"), frame, elongation)
+
+
+def as_watched(picture: NDArray[np.uint8], frame: Any, elongation: float = 1.0) -> NDArray[np.uint8]:
+    """The pixels of a `VideoFrame`, (h, w, 3), upright and stretched as by `as_shown`."""
     import cv2
 
-    picture: NDArray[np.uint8] = frame.to_ndarray(format="bgr24")
     if abs(elongation - 1) > 0.005:
         height, width = picture.shape[:2]
         size = (round(width * max(elongation, 1)), round(height * max(1 / elongation, 1)))

@@ -18,14 +18,15 @@ LEAST_LIVELINESS, MOST_LIVELINESS = 0.0, 1.5
 MOODS = ("neutral", "friendly", "serious")
 
 
-def add_face_options(parser: argparse.ArgumentParser, max_side_px: int) -> None:
-    """Whose face, and what draws it: the same for all commands that show one."""
+def add_face_options(parser: argparse.ArgumentParser, max_side_px: int, films: bool = False) -> None:
+    """Whose face, and what draws it: the same for all commands that show one. Args: films: whether it may be a film."""
+    dubbed = "; or a film (mp4, mov, webm, gif ...), whose mouth is replaced" if films else ""
     parser.add_argument(
         "--face",
         type=Path,
         default=BUNDLED_FACE,
-        metavar="PHOTO",
-        help="jpg, png, webp, avif, heic, gif or bmp; transparent parts become white (default: a bundled one)",
+        metavar="PHOTO|FILM" if films else "PHOTO",
+        help=f"jpg, png, webp, avif, heic, gif or bmp; transparent parts become white{dubbed} (default: a bundled one)",
     )
     parser.add_argument(
         "--max-side",

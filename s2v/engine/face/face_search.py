@@ -48,16 +48,31 @@ def detect_faces(picture: Picture) -> list[Points]:
 
 def find_faces(picture: Image, detector: FaceDetector) -> list[Points]:
     """See `detect_faces`."""
+    faces = _upright_faces(picture, detector)
+    for side in () if faces else _sides(picture):  # on its side, upside down: most are found above, and these here
+        faces = faces or _faces_in_views(picture, side, (1, 2, 3), detector, _MOST_TURNED_VIEWS)
+    if not faces:
+        raise NoFaceError("no face found on the photo: use one where a face looks at the camera, well lit")
+    return _in_front(faces)
+
+
+def upright_faces(picture: Image, detector: FaceDetector) -> list[Points]:
+    """As `find_faces`, but without those on their side or upside down, and none of a picture that shows nobody."""
+    return _in_front(_upright_faces(picture, detector))
+
+
+def _upright_faces(picture: Image, detector: FaceDetector) -> list[Points]:
     faces: list[Points] = []
     for side in _sides(picture):
         faces = _apart(faces + _faces_in_views(picture, side, (0,), detector))
         if faces and side * _SEEN_SHARE <= _BACKGROUND_SHARE * max(_size_px(face) for face in faces):
             break  # what is not found by now is in the background
-    for side in () if faces else _sides(picture):  # on its side, upside down: most are found above, and these here
-        faces = faces or _faces_in_views(picture, side, (1, 2, 3), detector, _MOST_TURNED_VIEWS)
-    if not faces:
-        raise NoFaceError("no face found on the photo: use one where a face looks at the camera, well lit")
-    largest_px = max(_size_px(face) for face in faces)
+    return faces
+
+
+def _in_front(faces: list[Points]) -> list[Points]:
+    """Left to right, people in the background left out."""
+    largest_px = max((_size_px(face) for face in faces), default=0.0)
     near = [face for face in faces if _size_px(face) >= _BACKGROUND_SHARE * largest_px]
     return sorted(near, key=lambda face: float(face[:, 0].mean()))
 
