@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import av
 
     from s2v.media.container import MediaFile
+    from s2v.media.sound_choice import SoundChoice
+    from s2v.media.sound_track import SoundTrack
 
 MAX_SIDE_PX = 1280  # larger frames are scaled down: a face needs no more
 _MIN_HOLE_S = 0.04  # time stamps of whole sound are off by less
@@ -34,6 +36,7 @@ class Video:
     pcm: NDArray[np.int16]  # mono at the spec's rate, from the moment of the first picture
     spec: LipSyncSpec
     picture_s: float  # from one picture to the next where none was dropped
+    sound_note: str = ""  # what of its sound was taken, if that is not what a player would take
 
     def frames(self) -> Iterator[NDArray[np.uint8]]:
         """The picture shown at the middle of each frame of the spec's rate, (h, w, 3) BGR, at most MAX_SIDE_PX.
@@ -83,7 +86,7 @@ def read_video(path: Path, spec: LipSyncSpec | None = None) -> Video:
         first = next(_pictures(media), None)
     with _opened(path) as media:
         picture_s = _picture_interval_s(media, spec.fps)
-    sound, sound_from_s = _sound(path, spec.sample_rate_hz)
+    sound, sound_from_s, sound_note = _sound(path, spec.sample_rate_hz)
     if first is None or not len(sound):
         raise DataError("holds no picture or no sound")
     # The two may start at different times, as recordings made in browsers and by phones do.
@@ -91,7 +94,7 @@ def read_video(path: Path, spec: LipSyncSpec | None = None) -> Video:
     pcm = np.concatenate([np.zeros(max(0, late), np.int16), sound])[max(0, -late) :]
     if not len(pcm):
         raise DataError("its sound ends before the picture begins")
-    return Video(path, pcm, spec, picture_s)
+    return Video(path, pcm, spec, picture_s, sound_note)
 
 
 def read_sound(path: Path, rate_hz: int = 16_000) -> NDArray[np.int16]:
@@ -133,22 +136,38 @@ def _picture_interval_s(media: MediaFile, fps: int) -> float:
     return 1 / fps
 
 
-def _sound(path: Path, rate_hz: int) -> tuple[NDArray[np.int16], float]:
-    """All of the best sound track, mono, and the time of its first sample in seconds; see `samples` for what is cut."""
+def _sound(path: Path, rate_hz: int) -> tuple[NDArray[np.int16], float, str]:
+    """The speaking sound track, mono, the time of its first sample in seconds, and a note on what was taken."""
     from s2v.media.samples import turned_down
+    from s2v.media.sound_choice import best_reading
 
-    with _opened(path) as media:
-        pcm, from_s, ceiling = _heard(media, rate_hz)
-    if ceiling is not None:
+    def read(choice: SoundChoice) -> _Heard:
         with _opened(path) as media:
-            pcm, from_s, _ = _heard(media, rate_hz, ceiling)
-    return np.clip(np.rint(turned_down(pcm) * 32768), -32768, 32767).astype(np.int16), from_s
+            return _heard(media, rate_hz, choice)
+
+    heard, choice = best_reading(read, rate_hz)
+    pcm = np.clip(np.rint(turned_down(heard.pcm) * 32768), -32768, 32767).astype(np.int16)
+    return pcm, heard.from_s, choice.note
 
 
-def _heard(
-    media: MediaFile, rate_hz: int, ceiling: float | None = None
-) -> tuple[NDArray[np.float32], float, float | None]:
-    """Mono float32, the time of its first sample, and where to cut it if it has spikes.
+@dataclass(frozen=True)
+class _Heard:
+    """One pass over a sound track. Fills `Reading`."""
+
+    pcm: NDArray[np.float32]  # mono
+    from_s: float  # the time of its first sample
+    track: SoundTrack
+
+    @property
+    def n_tracks(self) -> int:
+        return self.track.n_tracks
+
+    def better_choice(self) -> SoundChoice:
+        return self.track.better_choice()
+
+
+def _heard(media: MediaFile, rate_hz: int, choice: SoundChoice) -> _Heard:
+    """Mono float32; see `samples` for what is cut.
 
     What a recording lost on the way (its time stamps jump) is silence here, so that what follows keeps its time.
     """
@@ -156,7 +175,7 @@ def _heard(
     from s2v.media.sound_track import SoundTrack
 
     parts: list[NDArray[np.float32]] = []
-    track = SoundTrack(media, ceiling)
+    track = SoundTrack(media, choice)
     resampler: av.AudioResampler | None = None
     shape: tuple[str, str, int] | None = None
     given = 0  # samples so far
@@ -195,7 +214,7 @@ def _heard(
         take(frame)
     if resampler is not None:
         take(None)
-    return np.concatenate(parts) if parts else np.zeros(0, np.float32), from_s, track.levels.ceiling()
+    return _Heard(np.concatenate(parts) if parts else np.zeros(0, np.float32), from_s, track)
 
 
 def _bgr(frame: Any, elongation: float) -> NDArray[np.uint8]:
