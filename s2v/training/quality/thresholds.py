@@ -1,0 +1,32 @@
+"""All thresholds of the gates that keep poison out of training data, in one place. How each was found: docs/LOG.md."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What a clip must be to be learned from."""
+
+    # clip
+    min_clip_s: float = 0.8  # the shortest of LRS2 are one word
+    # sound
+    min_speech_s: float = 0.3
+    min_speech_share: float = 0.1  # of the clip
+    # sound against lips
+    min_sync_margin: float = 0.1  # an offset that fits less clearly is not measured
+    min_sync_correlation: float = 0.35
+    shifted_offset_s: float = 0.06  # smaller ones are left: the estimate itself is off by that
+    max_offset_s: float = 0.5  # more is no delay of a recorder but another recording
+    # picture
+    max_lost_share: float = 0.2  # of frames without a face
+    min_eye_distance_px: float = 24.0  # between the outer corners of the eyes, median
+    max_turn_degrees: float = 35.0  # away from the camera, three quarters of the frames
+    max_other_face: float = 0.5  # size of the second largest face over the talker's
+    max_other_share: float = 0.2  # of the looks at the picture that show such a second face
+    max_still_s: float = 1.0  # the picture is frozen
+    min_kept_share: float = 0.0  # of a clip, in its longest shot
+
+
+DEFAULT = Thresholds()
