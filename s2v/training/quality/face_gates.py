@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from s2v.spec import LipSyncSpec
 from s2v.training.quality.findings import Head, Refusal
 from s2v.training.quality.thresholds import Thresholds
 
-_TURNED_QUANTILE = 0.75
+TURNED_QUANTILE = 0.75
 
 
 def too_short(length_s: float, limits: Thresholds) -> Refusal | None:
@@ -37,7 +38,7 @@ def small_face(head: Head, limits: Thresholds) -> Refusal | None:
 
 def turned_away(head: Head, limits: Thresholds) -> Refusal | None:
     """So far that one half of the mouth is not seen."""
-    turned = float(np.quantile(head.turns_degrees, _TURNED_QUANTILE))
+    turned = float(np.quantile(head.turns_degrees, TURNED_QUANTILE))
     if turned <= limits.max_turn_degrees:
         return None
     reason = f"the head is turned too far: by {np.median(head.turns_degrees):.0f} degrees"
@@ -64,17 +65,28 @@ def frozen(still_s: float, limits: Thresholds) -> Refusal | None:
 
 
 def longest_still_s(
-    landmarks: NDArray[np.floating], times_s: NDArray[np.float64], eye_distance_px: float, fps: int
+    landmarks: NDArray[np.floating], times_s: NDArray[np.float64], eye_distance_px: float, limits: Thresholds
 ) -> float:
     """The longest time for which no landmark moved by more than what an encoder makes of a standing picture.
 
     Args: landmarks: (n, 478, 3) in pixels, all found. times_s: (n,) the moment that each frame's picture shows.
     """
     moved = np.linalg.norm(np.diff(landmarks[..., :2], axis=0), axis=-1).mean(1) / eye_distance_px
-    still = (moved < _STILL) | (np.diff(times_s) <= 0)
+    still = (moved < limits.still_units) | (np.diff(times_s) <= 0)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], still, [False]]).astype(np.int8)))
     runs = edges[1::2] - edges[::2]
-    return float(runs.max()) / fps if len(runs) else 0.0
+    return float(runs.max()) / LipSyncSpec.fps if len(runs) else 0.0
 
 
-_STILL = 0.0005  # face units, mean over the landmarks, from frame to frame
+def only_cuts(kept_s: float, n_people: int, limits: Thresholds) -> Refusal | None:
+    """Nobody is seen for long. Args: kept_s: the longest that one of the people is."""
+    if kept_s >= limits.min_clip_s:
+        return None
+    reason = f"it cuts between {n_people} faces, none of which is seen for long"
+    return Refusal("cut", reason, kept_s, limits.min_clip_s)
+
+
+def out_of_step(offset_s: float, limits: Thresholds) -> Refusal:
+    """The sound is of something else."""
+    reason = f"the sound comes {abs(offset_s):.2f} s {'after' if offset_s > 0 else 'before'} the lips"
+    return Refusal("out-of-step", reason, offset_s, limits.max_offset_s)

@@ -26,7 +26,13 @@ class Thresholds:
     max_other_face: float = 0.5  # size of the second largest face over the talker's
     max_other_share: float = 0.2  # of the looks at the picture that show such a second face
     max_still_s: float = 1.0  # the picture is frozen
-    min_kept_share: float = 0.0  # of a clip, in its longest shot
+    still_units: float = 0.0005  # from frame to frame: what an encoder makes of a standing picture, in face units
+    # cuts
+    cut_jump_units: float = 0.35  # that a face moves between two frames
+    cut_look_change: float = 22.0  # of 255, of the look of a face
+    cut_over_usual: float = 5.0  # times what both change by otherwise
+    same_face_units: float = 0.03  # how far the shapes of one person's face lie apart
+    same_face_look: float = 40.0  # of 255
 
 
 DEFAULT = Thresholds()
