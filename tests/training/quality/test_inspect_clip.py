@@ -24,7 +24,9 @@ def murmur(seed: int) -> NDArray[np.int16]:
     knots = np.cumsum(random.uniform(0.06, 0.2, 80))
     heights = random.uniform(0, 1, 80) ** 2 * 0.3
     samples = np.arange(N * 640)
-    return np.asarray(np.interp(samples / 16_000, knots, heights) * random.uniform(-1, 1, len(samples)) * 32767, np.int16)
+    return np.asarray(
+        np.interp(samples / 16_000, knots, heights) * random.uniform(-1, 1, len(samples)) * 32767, np.int16
+    )
 
 
 PCM = murmur(1)
