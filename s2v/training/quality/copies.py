@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Hashable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +27,7 @@ _LEAST_WORDS = 20  # 0.8 s
 _LEAST_SHARE = 0.6  # of the shorter clip
 _SAME_LIPS = 0.9  # correlation of the opening; another camera sees less
 _LIPS_STEP = 0.004  # face units
+_END_BYTES = 16_384
 
 
 class Prints(NamedTuple):
@@ -35,20 +37,39 @@ class Prints(NamedTuple):
     lips: NDArray[np.uint8]  # (m,) how far they are open
 
 
-def equal_files(paths: Iterable[Path]) -> dict[Path, Path]:
-    """Each file that has the bytes of one before it -> that one. Only files of one length are read."""
-    of_size: dict[int, list[Path]] = defaultdict(list)
+def equal_files(paths: Iterable[Path], new: Container[Path] | None = None) -> dict[Path, Path]:
+    """Each file that has the bytes of one before it -> that one.
+
+    Only files of one length are read, their ends first, and the whole of those whose ends are equal.
+
+    Args: new: files of one length are left unread unless one of them is among these; None: all are new.
+    """
+    groups = _grouped(paths, lambda path: path.stat().st_size)
+    groups = [some for some in groups if new is None or any(path in new for path in some)]
+    for key in (_digest_of_ends, _digest):
+        groups = [smaller for some in groups for smaller in _grouped(some, key)]
+    return {path: some[0] for some in groups for path in some[1:]}
+
+
+def _grouped(paths: Iterable[Path], key: Callable[[Path], Hashable]) -> list[list[Path]]:
+    """Those that are alike in something, where there are several; in their order."""
+    groups: dict[Hashable, list[Path]] = defaultdict(list)
     for path in paths:
-        of_size[path.stat().st_size].append(path)
-    copies: dict[Path, Path] = {}
-    for some in of_size.values():
-        first: dict[bytes, Path] = {}
-        for path in some if len(some) > 1 else ():
-            with path.open("rb") as file:
-                original = first.setdefault(hashlib.file_digest(file, "sha256").digest(), path)
-            if original is not path:
-                copies[path] = original
-    return copies
+        with suppress(OSError):  # whoever opens it will say so
+            groups[key(path)].append(path)
+    return [some for some in groups.values() if len(some) > 1]
+
+
+def _digest_of_ends(path: Path) -> bytes:
+    with path.open("rb") as file:
+        first = file.read(_END_BYTES)
+        file.seek(max(0, path.stat().st_size - _END_BYTES))
+        return hashlib.sha256(first + file.read(_END_BYTES)).digest()
+
+
+def _digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def prints_of(pcm: NDArray[np.int16], opening: NDArray[np.floating]) -> Prints:

@@ -12,7 +12,7 @@ LIMITS = Thresholds()
 
 
 def pcm_of(sound: NDArray[np.floating]) -> NDArray[np.int16]:
-    return np.round(np.clip(sound, -1, 1) * 32767).astype(np.int16)
+    return np.asarray(np.round(np.clip(sound, -1, 1) * 32767), np.int16)
 
 
 @pytest.mark.parametrize("level", [0.003, 0.15, 0.6])

@@ -1,0 +1,88 @@
+"""The report and the card of a features folder, while clips are extracted into it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+from s2v.files import write_whole
+from s2v.training.quality.card import DataCard, card_of
+from s2v.training.quality.clip_records import REPORT_NAME, ClipRecord, read_records, write_records
+from s2v.training.quality.copies import encoded_again
+from s2v.training.quality.findings import Refusal
+from s2v.training.quality.thresholds import Thresholds
+
+CARD_JSON, CARD_PICTURE = "card.json", "card.png"
+_LEAST_NEW = 50  # records, before the report is written in between
+
+
+class DataReport:
+    """What is known of the clips of one folder. Written now and then, and at the end, whole or not at all."""
+
+    def __init__(self, features: Path, limits: Thresholds) -> None:
+        self._folder = features
+        self._limits = limits
+        self._records = read_records(features / REPORT_NAME)
+        self._unwritten = 0
+        self._changed = False
+
+    def record(self, clip_id: str) -> ClipRecord | None:
+        """What was found of a clip."""
+        return self._records.get(clip_id)
+
+    def known_failure(self, clip_id: str, file: Path) -> Refusal | None:
+        """Why a clip cannot be used, if that is known and nothing has changed since."""
+        record = self._records.get(clip_id)
+        if record is None or record.refusal is None or not record.still_holds(file, self._limits):
+            return None
+        return record.refusal
+
+    def add(self, record: ClipRecord) -> None:
+        """Put down a clip, or what is now known of it."""
+        self._records[record.id] = record
+        self._changed = True
+        self._unwritten += 1
+        if self._unwritten >= max(_LEAST_NEW, len(self._records) // 10):  # each line is written a few times at most
+            self.save()
+
+    def keep_only(self, clip_ids: Collection[str]) -> None:
+        """Forget clips that are no longer there."""
+        gone = [clip_id for clip_id in self._records if clip_id not in clip_ids]
+        for clip_id in gone:
+            del self._records[clip_id]
+        self._changed |= bool(gone)
+
+    def save(self) -> None:
+        """Write the report as it is."""
+        if self._changed:
+            write_records(self._folder / REPORT_NAME, self._records.values())
+        self._unwritten = 0
+
+    def refuse_copies(self) -> dict[str, str]:
+        """Refuse the clips that have been encoded again from another one; returns clip id -> that one."""
+        prints = {
+            clip_id: record.prints
+            for clip_id, record in sorted(self._records.items())
+            if record.refusal is None and record.prints is not None
+        }
+        copies = encoded_again(prints)
+        for clip_id, original in copies.items():
+            refusal = Refusal("duplicate", f"it is {original} once more: the same sound and the same lips")
+            self.add(replace(self._records[clip_id], refusal=refusal))
+        return copies
+
+    def finish(self) -> DataCard:
+        """Write report, card and its picture, where something has changed since they were last written."""
+        card = card_of(self._records.values())
+        self.save()
+        if self._changed or not (self._folder / CARD_JSON).exists():
+            write_whole(self._folder / CARD_JSON, json.dumps(card.as_dict(), indent=1) + "\n")
+        if find_spec("matplotlib") and (self._changed or not (self._folder / CARD_PICTURE).exists()):
+            from s2v.training.quality.card_picture import draw_card
+
+            draw_card(card, self._records.values(), self._limits, self._folder / CARD_PICTURE)
+        self._changed = False
+        return card
