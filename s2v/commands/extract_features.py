@@ -25,20 +25,32 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--talkers",
         default="auto",
         metavar="HOW",
-        help="who is who: 'folder', by the first folder below DATA, or a file with a clip or folder, a tab and a talker "
-        "a line (default: by folder)",
+        help="who is who: 'folder', by the first folder below DATA, or a file with a clip or folder, a tab and a "
+        "talker a line (default: by folder)",
+    )
+    parser.add_argument(
+        "--retry", action="store_true", help="look again also at the clips that an earlier run had to skip"
     )
     add_json_option(parser)
 
 
 def _run(args: argparse.Namespace) -> int:
     from s2v.training.extract.extract_features import extract_features
+    from s2v.training.quality.card import card_text
+    from s2v.training.quality.clip_records import REPORT_NAME
+    from s2v.training.quality.data_report import CARD_PICTURE
 
-    report = extract_features(args.data, args.output, args.workers, progress=sys.stderr.isatty(), talkers=args.talkers)
+    report = extract_features(
+        args.data, args.output, args.workers, progress=sys.stderr.isatty(), talkers=args.talkers, retry=args.retry
+    )
+    before = f" ({report.failed_before} as before, --retry looks again)" if report.failed_before else ""
     text = (
-        f"{report.done} extracted, {report.kept_from_before} there already, {len(report.failed)} skipped; "
+        f"{report.done} extracted, {report.kept_from_before} there already, {len(report.failed)} skipped{before}; "
         f"{report.talkers} talkers; features in {args.output}"
     )
+    if report.card is not None:
+        written = args.output / CARD_PICTURE
+        text += f"\n{card_text(report.card)}\nmore in {args.output / REPORT_NAME} and {written}"
     return report_done(args, text, asdict(report) | {"features": str(args.output)})
 
 

@@ -195,7 +195,7 @@ def _extracted(
     for target, video in targets.items():
         if target.exists() and (target.stat().st_mtime < video.stat().st_mtime or not has_times(target)):
             target.unlink()  # the video is newer, or release 0.2 wrote them
-    failed = extract_features(folder, out, workers, progress, videos).failed
+    failed = extract_features(folder, out, workers, progress, videos, limits=None).failed  # also poor ones are judged
     return [
         ClipFile(_set_name(video, folder), path, out, failed.get(str(video), ""), text_of(video, folder, words))
         for path, video in targets.items()

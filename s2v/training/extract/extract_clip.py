@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.errors import BackendError, S2vError, SeveralFacesError
-from s2v.media.video_file import read_video
+from s2v.errors import BackendError, NoFaceError, S2vError, SeveralFacesError
+from s2v.media.video_file import Video, read_video
+from s2v.spec import LipSyncSpec
 from s2v.training.dataset.lrs2 import transcript_of
 from s2v.training.dataset.sources import Source, feature_path
 from s2v.training.extract.face_cuts import CutPictures, FaceCuts, cut_to_faces
@@ -18,6 +19,11 @@ from s2v.training.extract.face_embedding import face_embedding
 from s2v.training.extract.face_landmarks import with_landmarks, without_gaps
 from s2v.training.extract.feature_file import save_features
 from s2v.training.extract.time_axis import frame_middles_s
+from s2v.training.quality.clip_records import ClipRecord, as_line, record_of
+from s2v.training.quality.face_watch import FaceWatch
+from s2v.training.quality.findings import Pictures, Refusal
+from s2v.training.quality.inspect_clip import Inspection, inspect_clip, inspect_photo, listen_first
+from s2v.training.quality.thresholds import Thresholds
 
 
 @dataclass(frozen=True)
@@ -32,51 +38,106 @@ class SeenClip:
     pictures: CutPictures
 
 
-def extract_clip(source: Source, features: Path, talker: str) -> str | None:
-    """Extract one clip into `features`; the reason why not, or None."""
+def extract_clip(source: Source, features: Path, talker: str, limits: Thresholds | None = None) -> ClipRecord:
+    """Extract one clip into `features`, or say why not.
+
+    Args: limits: of the gates that it must pass; None, it is taken as it is.
+    """
     import cv2
 
+    record = record_of(source.clip_id, source.path, talker, limits)
     try:
-        clip = _seen_photo(source) if source.is_photo else _seen_video(source)
-        # Here a gate may look at the clip: nothing of it has been written yet.
-        landmarks = without_gaps(list(clip.found))
-        target = feature_path(source.clip_id, features)
-        transcript, face = transcript_of(source.path), face_embedding(landmarks)
-        save_features(target, clip.pictures, landmarks, clip.pcm, talker, transcript, clip.times_s, face)
+        clip, found = _seen_photo(source, limits) if source.is_photo else _seen_video(source, limits)
+        record = replace(record, refusal=found.refusal, figures=found.figures, notes=found.notes, prints=found.prints)
+        if clip is not None:
+            _save(clip, features, record)
     except BackendError:  # this machine's, and not the clip's
         raise
     except SeveralFacesError as error:
-        return f"{error.count} faces on the photo: cut it to one person"
-    except (S2vError, OSError, ValueError, cv2.error, MemoryError) as error:
-        return " ".join(str(error).split()) or type(error).__name__
-    return None
+        reason = f"{error.count} faces on the photo: cut it to one person"
+        return replace(record, refusal=Refusal("several-faces", reason, float(error.count), 1.0))
+    except NoFaceError as error:
+        return replace(record, refusal=Refusal("no-face", str(error)))
+    except (S2vError, ValueError, cv2.error) as error:
+        return replace(record, refusal=_unreadable(error))
+    except (OSError, MemoryError) as error:  # a full disk is no fault of the clip: it is tried again
+        return replace(record, refusal=_unreadable(error), limits="")
+    return record
 
 
-def _seen_photo(source: Source) -> SeenClip:
+def _unreadable(error: Exception) -> Refusal:
+    return Refusal("unreadable", " ".join(str(error).split()) or type(error).__name__)
+
+
+def _save(clip: SeenClip, features: Path, record: ClipRecord) -> None:
+    landmarks = without_gaps(list(clip.found))
+    save_features(
+        feature_path(clip.source.clip_id, features),
+        clip.pictures,
+        landmarks,
+        clip.pcm,
+        record.talker,
+        transcript_of(clip.source.path),
+        clip.times_s,
+        face_embedding(landmarks),
+        as_line(record) if record.limits else "",
+    )
+
+
+def _seen_photo(source: Source, limits: Thresholds | None) -> tuple[SeenClip | None, Inspection]:
     from s2v.engine.face.enrolment import prepared_photo
     from s2v.engine.face.photo import load_picture
-    from s2v.spec import LipSyncSpec
 
     photo, mesh = prepared_photo(load_picture(source.path))
     found = mesh.astype(np.float32)[None]
     size_px = (photo.shape[1], photo.shape[0])
+    inspection = Inspection(None) if limits is None else inspect_photo(found, size_px, limits)
+    if inspection.refusal is not None:
+        return None, inspection
     times_s = frame_middles_s(1, LipSyncSpec.fps)
-    return SeenClip(source, found, times_s, np.zeros(0, np.int16), size_px, cut_to_faces([photo], found))
+    clip = SeenClip(source, found, times_s, np.zeros(0, np.int16), size_px, cut_to_faces([photo], found))
+    return clip, inspection
 
 
-def _seen_video(source: Source) -> SeenClip:
-    """In one pass over its pictures: a minute of raw frames takes gigabytes, and decoding twice takes twice as long."""
+def _seen_video(source: Source, limits: Thresholds | None) -> tuple[SeenClip | None, Inspection]:
+    """What is kept of it, None for nothing, and why."""
     video = read_video(source.path)
-    cuts, found, times_s, size_px = FaceCuts(), [], [], (0, 0)
+    if limits is not None and (heard := listen_first(video.pcm, limits)).refusal is not None:
+        return None, heard
+    seen, cuts = _looked_at(video)
+    clip = SeenClip(source, seen.landmarks, seen.times_s, video.pcm, seen.size_px, cuts)
+    if limits is None:
+        return clip, Inspection(None)
+    found = inspect_clip(seen, video.pcm, limits)
+    if found.kept is None:
+        return None, found
+    notes = (*([f"sound chosen: {video.sound_note}"] if video.sound_note else []), *found.notes)
+    return _part(clip, found.kept.frames, found.kept.samples), replace(found, notes=notes)
+
+
+def _looked_at(video: Video) -> tuple[Pictures, CutPictures]:
+    """In one pass over its pictures: a minute of raw frames takes gigabytes, and decoding twice takes twice as long."""
+    cuts, times_s = FaceCuts(), []
 
     def pictures() -> Iterator[NDArray[np.uint8]]:
         for picture, time_s in video.timed_frames():
             times_s.append(time_s)
             yield picture
 
-    for picture, landmarks in with_landmarks(pictures()):
-        cuts.add(picture, landmarks)
-        found.append(landmarks)
-        size_px = (picture.shape[1], picture.shape[0])
-    landmarks_found = np.array(found, np.float32).reshape(-1, 478, 3)
-    return SeenClip(source, landmarks_found, np.array(times_s), video.pcm, size_px, cuts.pictures())
+    with FaceWatch() as watch:
+        for picture, landmarks in with_landmarks(pictures()):
+            cuts.add(picture, landmarks)
+            watch.add(picture, landmarks)
+    return watch.pictures(np.array(times_s)), cuts.pictures()
+
+
+def _part(clip: SeenClip, frames: slice, samples: slice) -> SeenClip:
+    """Some frames of a clip, and their sound."""
+    kept = clip.pictures
+    return replace(
+        clip,
+        found=clip.found[frames],
+        times_s=clip.times_s[frames] - frames.start / LipSyncSpec.fps,
+        pcm=clip.pcm[samples],
+        pictures=CutPictures(kept.packed[frames], kept.corners[frames], kept.sizes_px[frames]),
+    )

@@ -7,7 +7,7 @@ The tree of the data folder is kept: `data/main/A/00001.mp4` becomes `features/m
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,10 @@ from s2v.training.dataset.lrs2 import listed_splits
 from s2v.training.dataset.sources import Source, feature_path, find_sources
 from s2v.training.dataset.talkers import read_talkers, talkers_by_folder, talkers_by_list
 from s2v.training.extract.extract_clip import extract_clip
+from s2v.training.extract.extraction_report import ExtractionReport
+from s2v.training.quality.card import DataCard
+from s2v.training.quality.clip_records import REPORT_NAME, ClipRecord
+from s2v.training.quality.thresholds import DEFAULT, Thresholds
 from s2v.training.workers import worker_pool
 
 _log = logging.getLogger("s2v")
@@ -32,6 +36,8 @@ class ExtractReport:
     kept_from_before: int
     failed: dict[str, str]  # path -> reason
     talkers: int = 0
+    failed_before: int = 0  # of them, those that an earlier run had found
+    card: DataCard | None = None  # what there is now, also of earlier runs
 
 
 def extract_features(
@@ -41,10 +47,15 @@ def extract_features(
     progress: bool = True,
     only: Sequence[Path] | None = None,
     talkers: str | Path = "auto",
+    limits: Thresholds | None = DEFAULT,
+    retry: bool = False,
 ) -> ExtractReport:
     """Extract every video and photo below `data`, or `only` these of them; what is there already is kept.
 
-    Args: talkers: "folder", or a list of `read_talkers`.
+    Args:
+        talkers: "folder", or a list of `read_talkers`.
+        limits: of the gates; None, every clip is taken as it is, and no report is written.
+        retry: look again also at clips that an earlier run skipped.
     A bad clip is reported and skipped; Ctrl-C ends after the clips at hand. Raises: DataError, nothing to extract,
     nothing usable, a list that does not fit, or a worker was killed.
     """
@@ -58,15 +69,24 @@ def extract_features(
         write_index(out, data, index)
     for folder in {feature_path(source.clip_id, out).parent for source in sources}:
         remove_leftovers(folder)  # of a run that was killed
-    todo = [source for source in sources if not feature_path(source.clip_id, out).exists()]
-    why = _extract(todo, out, index, workers, progress)
-    failed |= why  # here a report of what was skipped belongs
-    if len(why) == len(sources):
-        raise DataError(
-            f"none of {len(sources) + len(failed) - len(why)} clips below {data} can be used: the lines above say why"
-        )
-    names = {clip.talker for clip in index.values()}
-    return ExtractReport(len(todo) - len(why), len(sources) - len(todo), failed, len(names))
+    names = {clip_id: clip.talker for clip_id, clip in index.items()}
+    report = ExtractionReport(sources, out, limits, whole=only is None)
+    card = None
+    try:
+        todo = report.to_do(names, retry)
+        for record in _extract(todo, out, names, workers, progress, limits):
+            report.add(record)
+        report.refuse_copies()
+    finally:  # also of a run that is ended half-way
+        card = report.finish()
+    why = report.why
+    failed |= {str(source.path): why[source.clip_id] for source in sources if source.clip_id in why}
+    if all(source.clip_id in why for source in sources):
+        where = "the lines above say why" if len(why) > report.failed_before else f"{out / REPORT_NAME} says why"
+        raise DataError(f"none of {len(failed)} clips below {data} can be used: {where}")
+    done = sum(source.clip_id not in why for source in todo)
+    kept = len(sources) - len(why) - done
+    return ExtractReport(done, kept, failed, len(set(names.values())), report.failed_before, card)
 
 
 def _index(sources: Sequence[Source], data: Path, out: Path, talkers: str | Path) -> dict[str, IndexedClip]:
@@ -82,18 +102,19 @@ def _index(sources: Sequence[Source], data: Path, out: Path, talkers: str | Path
 
 
 def _extract(
-    todo: Sequence[Source], out: Path, index: Mapping[str, IndexedClip], workers: int, progress: bool
-) -> dict[str, str]:
-    """Why clips failed, by path."""
+    todo: Sequence[Source],
+    out: Path,
+    talkers: Mapping[str, str],
+    workers: int,
+    progress: bool,
+    limits: Thresholds | None,
+) -> Iterator[ClipRecord]:
+    """What was found of each clip, as they are done."""
     from tqdm import tqdm
 
-    failed: dict[str, str] = {}
     if not todo:
-        return failed
+        return
     with worker_pool(min(workers, len(todo))) as pool:
-        running = {pool.submit(extract_clip, source, out, index[source.clip_id].talker): source.path for source in todo}
+        running = [pool.submit(extract_clip, one, out, talkers[one.clip_id], limits) for one in todo]
         for job in tqdm(as_completed(running), total=len(running), unit="clip", disable=not progress):
-            if reason := job.result():
-                failed[str(running[job])] = reason
-                _log.warning("skipped %s: %s", running[job], reason)
-    return failed
+            yield job.result()

@@ -7,6 +7,7 @@
     times_s         (n,) the moment that each shows, from the sound's beginning
     pcm             int16 at 16 kHz, empty for a photo
     talker, transcript, face     who, what is said ("" unknown), and how the face is shaped (see `face_embedding`)
+    record          what the gates found, a line of the report, should that be lost
 
 Files of release 0.3 and before have landmarks in float pixels, one cut for the whole clip, and no talker.
 """
@@ -45,6 +46,7 @@ _ARRAYS = {
     "talker": Wanted("U", (), optional=True),
     "transcript": Wanted("U", (), optional=True),
     "face": Wanted("f", (None,), optional=True, finite=True),
+    "record": Wanted("U", (), optional=True),
 }
 _MOST_CANVAS_PX = 4096  # on a side; a file that wants more is damaged
 _log = logging.getLogger("s2v")
@@ -108,6 +110,7 @@ def save_features(
     transcript: str = "",
     times_s: NDArray[np.floating[Any]] | None = None,
     face: NDArray[np.float32] | None = None,
+    record: str = "",
 ) -> None:
     """Write a feature file, whole or not at all.
 
@@ -115,6 +118,7 @@ def save_features(
         landmarks: (n, 478, 3) px of the whole picture.
         times_s: (n,) the moment that each picture shows, from the sound's beginning; None is their frames' middles.
         face: (k,) see `face_embedding`.
+        record: see `clip_records`.
     """
     assert len(pictures.packed) == len(landmarks), (len(pictures.packed), len(landmarks))
     canvas = pictures.corners.min(0)
@@ -133,6 +137,7 @@ def save_features(
         "pcm": pcm,
         "talker": np.array(talker),
         "transcript": np.array(transcript),
+        "record": np.array(record),
     }
     if face is not None:
         arrays["face"] = face.astype(np.float32)
@@ -160,6 +165,11 @@ def has_times(path: Path) -> bool:
 def face_of(path: Path) -> NDArray[np.float32] | None:
     """What a feature file says of how the face is shaped; None, nothing. Raises: DataError, damaged."""
     return _read(path, "face").get("face")
+
+
+def recorded_in(path: Path) -> str:
+    """The line of the report that a feature file holds, "" none. Raises: DataError, damaged."""
+    return str(_read(path, "record").get("record", ""))
 
 
 def load_features(path: Path, features: Path) -> ClipFeatures:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 from s2v.files import write_whole
 from s2v.training.quality.card import DataCard, card_of
-from s2v.training.quality.clip_records import REPORT_NAME, ClipRecord, read_records, write_records
+from s2v.training.quality.clip_records import REPORT_NAME, ClipRecord, from_line, read_records, record_of, write_records
 from s2v.training.quality.copies import encoded_again
 from s2v.training.quality.findings import Refusal
 from s2v.training.quality.thresholds import Thresholds
@@ -38,6 +38,9 @@ class DataReport:
         record = self._records.get(clip_id)
         if record is None or record.refusal is None or not record.still_holds(file, self._limits):
             return None
+        original = self._records.get(record.copy_of)
+        if record.copy_of and (original is None or original.refusal is not None):
+            return None  # what it was a copy of is gone
         return record.refusal
 
     def add(self, record: ClipRecord) -> None:
@@ -48,12 +51,17 @@ class DataReport:
         if self._unwritten >= max(_LEAST_NEW, len(self._records) // 10):  # each line is written a few times at most
             self.save()
 
-    def keep_only(self, clip_ids: Collection[str]) -> None:
-        """Forget clips that are no longer there."""
-        gone = [clip_id for clip_id in self._records if clip_id not in clip_ids]
+    def forget(self, is_gone: Callable[[str], bool]) -> None:
+        """Drop the clips, by their ids, that are no longer there."""
+        gone = [clip_id for clip_id in self._records if is_gone(clip_id)]
         for clip_id in gone:
             del self._records[clip_id]
         self._changed |= bool(gone)
+
+    def restore(self, line: str) -> None:
+        """Put down a clip that a run extracted which ended before it wrote the report. Args: line: "" does nothing."""
+        if (record := from_line(line)) is not None:
+            self.add(record)
 
     def save(self) -> None:
         """Write the report as it is."""
@@ -61,18 +69,29 @@ class DataReport:
             write_records(self._folder / REPORT_NAME, self._records.values())
         self._unwritten = 0
 
-    def refuse_copies(self) -> dict[str, str]:
-        """Refuse the clips that have been encoded again from another one; returns clip id -> that one."""
+    def name_talkers(self, talkers: Mapping[str, str]) -> None:
+        """Take over who talks in which clip, where somebody has changed it since."""
+        for clip_id, record in self._records.items():
+            if (talker := talkers.get(clip_id, record.talker)) != record.talker:
+                self._records[clip_id] = replace(record, talker=talker)
+                self._changed = True
+
+    def refused_copy(self, clip_id: str, file: Path, talker: str, refusal: Refusal, original: str) -> ClipRecord:
+        """The record of a file that need not be looked at."""
+        return replace(record_of(clip_id, file, talker, self._limits), refusal=refusal, copy_of=original)
+
+    def refuse_copies(self) -> list[ClipRecord]:
+        """The clips that are another one encoded again, refused; to be added."""
         prints = {
             clip_id: record.prints
             for clip_id, record in sorted(self._records.items())
             if record.refusal is None and record.prints is not None
         }
-        copies = encoded_again(prints)
-        for clip_id, original in copies.items():
+        refused = []
+        for clip_id, original in encoded_again(prints).items():
             refusal = Refusal("duplicate", f"it is {original} once more: the same sound and the same lips")
-            self.add(replace(self._records[clip_id], refusal=refusal))
-        return copies
+            refused.append(replace(self._records[clip_id], refusal=refusal, copy_of=original))
+        return refused
 
     def finish(self) -> DataCard:
         """Write report, card and its picture, where something has changed since they were last written."""

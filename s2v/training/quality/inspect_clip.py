@@ -43,9 +43,18 @@ class Inspection:
     prints: Prints | None = None
 
 
-def listen_first(pcm: NDArray[np.int16], limits: Thresholds = DEFAULT) -> Refusal | None:
+def listen_first(pcm: NDArray[np.int16], limits: Thresholds = DEFAULT) -> Inspection:
     """What can be known before a picture is decoded. Args: pcm: (n,) mono at the spec's rate."""
-    return face_gates.too_short(len(pcm) / RATE_HZ, limits) or no_speech(pcm, limits)
+    refusal = face_gates.too_short(len(pcm) / RATE_HZ, limits) or no_speech(pcm, limits)
+    return Inspection(refusal, figures={"length_s": len(pcm) / RATE_HZ, "speech_s": speech_seconds(pcm)})
+
+
+def inspect_photo(landmarks: NDArray[np.float32], size_px: tuple[int, int], limits: Thresholds = DEFAULT) -> Inspection:
+    """Look at a photo. Args: landmarks: (1, 478, 3) in pixels. size_px: width and height."""
+    head = head_of(landmarks)
+    sizes = {"picture_width_px": float(size_px[0]), "picture_height_px": float(size_px[1])}
+    refusal = face_gates.small_face(head, limits) or face_gates.turned_away(head, limits)
+    return Inspection(refusal, figures={"length_s": 0.0, **sizes, **_head_figures(head)})
 
 
 def inspect_clip(

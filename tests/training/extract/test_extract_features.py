@@ -11,6 +11,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from helpers.spoken import speech
 
 from s2v.engine.face.face_search import detect_faces
 from s2v.engine.face.geometry import head_pose
@@ -23,6 +24,7 @@ from s2v.training.extract.feature_file import has_sound, load_features
 
 DATA = Path(__file__).parents[2] / "data"
 CLIP = DATA / "grid_s1_pgid5s.mp4"
+OF_A_FOLDER = {"clips.tsv", "report.jsonl", "card.json", "card.png"}
 
 
 def write_video(
@@ -97,7 +99,7 @@ def test_a_photo_is_a_clip_of_one_silent_frame(features: Path) -> None:
 
 
 def test_nothing_half_written_is_left(features: Path) -> None:
-    assert not [p for p in features.rglob("*") if p.is_file() and p.suffix != ".npz" and p.name != "clips.tsv"]
+    assert not [p for p in features.rglob("*") if p.is_file() and p.suffix != ".npz" and p.name not in OF_A_FOLDER]
 
 
 def test_bad_clips_are_reported_and_skipped_and_what_is_done_is_kept(
@@ -110,7 +112,8 @@ def test_bad_clips_are_reported_and_skipped_and_what_is_done_is_kept(
     (data / "s1/cut.mp4").write_bytes(CLIP.read_bytes()[:30_000])
     (data / "s1/notes.txt").write_text("not a clip at all")
     write_video(data / "silent.mkv", [grey(0)] * 5, 25)
-    write_video(data / "nobody.mkv", [grey(128)] * 5, 25, np.zeros(3200, np.int16))
+    voice = np.round(speech(2.0) * 32767).astype(np.int16)
+    write_video(data / "nobody.mkv", [grey(128)] * 50, 25, voice)
     with caplog.at_level(logging.WARNING, "s2v"):
         first = extract_features(data, out, workers=2, progress=False)
     assert (first.done, first.kept_from_before) == (1, 0)
@@ -118,11 +121,12 @@ def test_bad_clips_are_reported_and_skipped_and_what_is_done_is_kept(
     assert reasons.keys() == {"broken.mp4", "cut.mp4", "silent.mkv", "nobody.mkv"}
     assert "cannot be decoded" in reasons["broken.mp4"]
     assert "sound track" in reasons["silent.mkv"]
-    assert reasons["nobody.mkv"] == "no face in 5 of 5 frames"
+    assert reasons["nobody.mkv"] == "no face in 50 of 50 frames"
     assert caplog.text.count("skipped") == 4
     again = extract_features(data, out, progress=False)
-    assert (again.done, again.kept_from_before) == (0, 1)
-    assert {p.relative_to(out) for p in out.rglob("*") if p.is_file()} == {Path("clips.tsv"), Path("s1/good.npz")}
+    assert (again.done, again.kept_from_before, again.failed_before) == (0, 1, 4)
+    assert again.failed == first.failed
+    assert {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()} == {*OF_A_FOLDER, "s1/good.npz"}
 
 
 def test_clips_that_share_a_feature_file_are_told_and_the_video_wins(tmp_path: Path) -> None:

@@ -152,10 +152,10 @@ def test_poison_is_refused_with_a_figure_and_its_threshold(
 
 
 def test_what_can_be_heard_is_known_before_a_picture_is_decoded() -> None:
-    assert listen_first(PCM, LIMITS) is None
-    silent, short = listen_first(np.zeros(48_000, np.int16), LIMITS), listen_first(PCM[:8000], LIMITS)
-    hiss = listen_first(np.round(noise(3.0, 0.1) * 32767).astype(np.int16), LIMITS)
-    assert [one.gate if one else None for one in (silent, short, hiss)] == ["no-speech", "too-short", "no-speech"]
+    assert listen_first(PCM, LIMITS).refusal is None
+    hiss = np.round(noise(3.0, 0.1) * 32767).astype(np.int16)
+    heard = [listen_first(pcm, LIMITS).refusal for pcm in (np.zeros(48_000, np.int16), PCM[:8000], hiss)]
+    assert [one.gate if one else None for one in heard] == ["no-speech", "too-short", "no-speech"]
 
 
 def test_what_is_kept_has_picture_and_sound() -> None:
