@@ -25,8 +25,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--talkers",
         default="auto",
         metavar="HOW",
-        help="who is who: 'folder', by the first folder below DATA, or a file with a clip or folder, a tab and a "
-        "talker a line (default: by folder)",
+        help="who is who: 'folder', by the first folder below DATA, or a file: a clip or folder, a tab, a talker "
+        "a line (default: by folder)",
     )
     parser.add_argument(
         "--retry", action="store_true", help="look again also at the clips that an earlier run had to skip"

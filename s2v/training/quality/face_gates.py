@@ -86,6 +86,14 @@ def only_cuts(kept_s: float, n_people: int, limits: Thresholds) -> Refusal | Non
     return Refusal("cut", reason, kept_s, limits.min_clip_s)
 
 
+def voice_over(correlation: float, length_s: float, limits: Thresholds) -> Refusal | None:
+    """Somebody else is heard. Args: correlation: of heard and seen lips at the best offset."""
+    if length_s < limits.followed_s or correlation >= limits.min_followed_correlation:
+        return None
+    reason = f"the lips do not follow the sound (r {correlation:.2f}): somebody else is heard, or it was cut otherwise"
+    return Refusal("voice-over", reason, correlation, limits.min_followed_correlation)
+
+
 def out_of_step(offset_s: float, limits: Thresholds) -> Refusal:
     """The sound is of something else."""
     reason = f"the sound comes {abs(offset_s):.2f} s {'after' if offset_s > 0 else 'before'} the lips"

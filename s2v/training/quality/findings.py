@@ -22,6 +22,7 @@ Gate = Literal[
     "cut",
     "no-speech",
     "out-of-step",
+    "voice-over",
 ]
 GATES: tuple[Gate, ...] = Gate.__args__  # type: ignore[attr-defined]  # typing's own word for it
 

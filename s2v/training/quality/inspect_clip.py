@@ -111,13 +111,14 @@ def _against_lips(
     notes: list[str],
     hear: Hear,
 ) -> Inspection:
-    curves = seen_curves(head.canonical[stretch])
+    curves, length_s = seen_curves(head.canonical[stretch]), (kept.stop - kept.start) / FPS
     estimate = estimate_offset(hear(pcm), curves, times_s[stretch])
-    trusted = is_trusted(estimate, limits)
     offset_s = 0.0
     if estimate is not None:
         figures |= {"sync_correlation": estimate.correlation, "sync_margin": estimate.margin}
-    if estimate is not None and trusted:
+    if refusal := face_gates.voice_over(0.0 if estimate is None else estimate.correlation, length_s, limits):
+        return Inspection(refusal, figures=figures)
+    if estimate is not None and is_trusted(estimate, length_s, limits):
         figures["offset_ms"] = 1000 * estimate.offset_s
         if abs(estimate.offset_s) > limits.max_offset_s:
             return Inspection(face_gates.out_of_step(estimate.offset_s, limits), figures=figures)
@@ -128,13 +129,11 @@ def _against_lips(
     return Inspection(None, part, figures, tuple(notes), prints_of(pcm[part.samples], curves[0]))
 
 
-def is_trusted(estimate: SyncEstimate | None, limits: Thresholds) -> bool:
-    """Whether a clip says clearly how late its sound is."""
-    return (
-        estimate is not None
-        and estimate.margin >= limits.min_sync_margin
-        and estimate.correlation >= limits.min_sync_correlation
-    )
+def is_trusted(estimate: SyncEstimate, length_s: float, limits: Thresholds) -> bool:
+    """Whether a clip says clearly how late its sound is: the shorter it is, the more clearly it must."""
+    wanted = max(limits.min_sync_margin, limits.min_sync_margin_s / length_s)
+    fits = estimate.margin >= wanted and estimate.correlation >= limits.min_sync_correlation
+    return fits and length_s >= limits.min_sync_s
 
 
 def late_or_early(offset_s: float) -> str:

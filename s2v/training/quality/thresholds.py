@@ -15,10 +15,14 @@ class Thresholds:
     min_speech_s: float = 0.3
     min_speech_share: float = 0.1  # of the clip
     # sound against lips
-    min_sync_margin: float = 0.1  # an offset that fits less clearly is not measured
+    min_sync_s: float = 1.5  # in less, one syllable fits like another
+    min_sync_margin: float = 0.1  # an offset that fits less clearly than that is not measured,
+    min_sync_margin_s: float = 0.5  # nor one whose margin times the clip's length is less
     min_sync_correlation: float = 0.35
-    shifted_offset_s: float = 0.06  # smaller ones are left: the estimate itself is off by that
+    shifted_offset_s: float = 0.06  # smaller ones are left: three times the error of the estimate
     max_offset_s: float = 0.5  # more is no delay of a recorder but another recording
+    followed_s: float = 8.0  # a clip so long must show lips that follow the sound,
+    min_followed_correlation: float = 0.28  # at any offset
     # picture
     max_lost_share: float = 0.2  # of frames without a face
     min_eye_distance_px: float = 24.0  # between the outer corners of the eyes, median
