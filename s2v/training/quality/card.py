@@ -59,7 +59,7 @@ FIGURES: dict[str, tuple[str, int]] = {
     "yaw_degrees": ("head to the side, degrees", 0),
     "pitch_degrees": ("head down, degrees", 0),
     "turn_degrees": ("away from the camera, degrees", 0),
-    "offset_ms": ("sound after the lips, ms", 0),
+    "offset_ms": ("sound came after the lips, ms", 0),
     "sync_correlation": ("heard against seen lips, r", 2),
 }
 
@@ -91,7 +91,7 @@ def card_text(card: DataCard) -> str:
     """A screenful."""
     lines = [
         f"{card.clips} clips, {card.minutes:.1f} minutes, {card.minutes_of_speech:.1f} of them speech, "
-        f"{_count(len(card.talkers), 'talker')}, {_count(card.photos, 'photo')}"
+        f"{_count(len(card.talkers), 'talker')}" + (f", {_count(card.photos, 'photo')}" if card.photos else "")
     ]
     shown = list(card.talkers.items())[:_SHOWN_TALKERS]
     if len(card.talkers) > 1:

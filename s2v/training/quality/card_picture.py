@@ -33,7 +33,7 @@ def draw_card(card: DataCard, records: Iterable[ClipRecord], limits: Thresholds,
     _spread(axes[2], talking, "picture_height_px", "height of the picture, px", [])
     _poses(axes[3], talking, limits.max_turn_degrees)
     edges_ms = [-1000 * limits.max_offset_s, 1000 * limits.max_offset_s]
-    _spread(axes[4], talking, "offset_ms", "sound after the lips, ms", edges_ms)
+    _spread(axes[4], talking, "offset_ms", "sound came after the lips, ms", edges_ms)
     _bars(axes[5], card.skipped, "clips skipped, by reason", _SKIPPED)
     with written_whole(path) as beside:
         figure.savefig(beside, format="png", dpi=100)
@@ -69,6 +69,7 @@ def _spread(axis: Any, records: list[ClipRecord], figure: str, title: str, edges
     else:
         _say_none(axis)
     axis.set_title(title, fontsize=10)
+    axis.yaxis.get_major_locator().set_params(integer=True)
 
 
 def _poses(axis: Any, records: list[ClipRecord], limit_degrees: float) -> None:

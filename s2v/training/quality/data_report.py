@@ -81,12 +81,10 @@ class DataReport:
         return replace(record_of(clip_id, file, talker, self._limits), refusal=refusal, copy_of=original)
 
     def refuse_copies(self) -> list[ClipRecord]:
-        """The clips that are another one encoded again, refused; to be added."""
-        prints = {
-            clip_id: record.prints
-            for clip_id, record in sorted(self._records.items())
-            if record.refusal is None and record.prints is not None
-        }
+        """The clips that are another one encoded again, refused; to be added. The largest file is the original."""
+        kept = [record for record in self._records.values() if record.refusal is None]
+        kept.sort(key=lambda record: (-record.figures.get("length_s", 0.0), -record.size_bytes, record.id))
+        prints = {record.id: record.prints for record in kept if record.prints is not None}
         refused = []
         for clip_id, original in encoded_again(prints).items():
             refusal = Refusal("duplicate", f"it is {original} once more: the same sound and the same lips")

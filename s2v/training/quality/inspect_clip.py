@@ -126,6 +126,7 @@ def _against_lips(
             offset_s = estimate.offset_s
             notes.append(f"sound shifted: it came {late_or_early(offset_s)}")
     part = shifted(kept, offset_s, len(pcm))
+    figures["length_s"] = (part.frames.stop - part.frames.start) / FPS
     return Inspection(None, part, figures, tuple(notes), prints_of(pcm[part.samples], curves[0]))
 
 

@@ -25,7 +25,7 @@ class Thresholds:
     min_followed_correlation: float = 0.28  # at any offset
     # picture
     max_lost_share: float = 0.2  # of frames without a face
-    min_eye_distance_px: float = 24.0  # between the outer corners of the eyes, median
+    min_eye_distance_px: float = 32.0  # between the outer corners of the eyes, median: a face of some 50 px
     max_turn_degrees: float = 35.0  # away from the camera, three quarters of the frames
     max_other_face: float = 0.5  # size of the second largest face over the talker's
     max_other_share: float = 0.2  # of the looks at the picture that show such a second face
@@ -35,8 +35,8 @@ class Thresholds:
     cut_jump_units: float = 0.35  # that a face moves between two frames
     cut_look_change: float = 22.0  # of 255, of the look of a face
     cut_over_usual: float = 5.0  # times what both change by otherwise
-    same_face_units: float = 0.03  # how far the shapes of one person's face lie apart
-    same_face_look: float = 40.0  # of 255
+    same_face_units: float = 0.02  # how far the shapes of one person's face lie apart
+    same_face_look: float = 25.0  # of 255, and their looks
 
 
 DEFAULT = Thresholds()
