@@ -16,8 +16,11 @@ from s2v.engine.audio.voice_activity import BLOCK_S, VoiceActivity, levels_db
 from s2v.errors import S2vError
 from s2v.media.container import UnreadableError
 
-_SPEAKS_S = 0.3  # of speech: less is a knock or a breath
-_PIECE_BLOCKS = 6000  # a minute at a time: levels are computed in twice the memory
+SPEAKS_S = 0.3  # of speech over quiet: less is a knock or a breath
+SPEAKS_DB = 3.5  # what speech in noise as loud as itself varies by; noise alone varies by 1 to 3 (docs/LOG.md)
+_PIECE_S = 60  # at a time: levels are computed in several times the memory
+_LEVEL_S, _ABOVE_S = 0.04, 0.005  # a level for each syllable's part; of what changes within 5 ms, no hum or rumble
+_FLOOR_DB = -65.0  # what is quieter is silence
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,26 @@ def best_reading(read: Callable[[SoundChoice], Some], rate_hz: int) -> tuple[Som
 
 
 def somebody_speaks(pcm: NDArray[np.float32], rate_hz: int) -> bool:
-    """Whether mono sound (n,) in [-1, 1] stands out from its own noise as speech does, for a third of a second."""
-    return speech_s(pcm, rate_hz) >= _SPEAKS_S
+    """Whether mono sound (n,) in [-1, 1] may be speech: neither silence nor noise that stays as it is."""
+    return speech_s(pcm, rate_hz) >= SPEAKS_S or varies_by_db(pcm, rate_hz) >= SPEAKS_DB
+
+
+def varies_by_db(pcm: NDArray[np.float32], rate_hz: int) -> float:
+    """How much louder the loudest twentieth of mono sound (n,) in [-1, 1] is than its quietest; 0 for silence."""
+    size, around = round(_LEVEL_S * rate_hz), round(_ABOVE_S * rate_hz)
+    found: list[float] = []
+    for first in range(0, len(pcm), _PIECE_S * rate_hz):
+        piece = pcm[first : first + _PIECE_S * rate_hz].astype(np.float64)
+        if len(piece) < size + around:
+            break
+        sums = np.cumsum(np.concatenate([[0.0], piece]))
+        means = (sums[around:] - sums[:-around]) / around
+        high = piece[around // 2 : around // 2 + len(means)] - means
+        found += levels_db(high[: len(high) // size * size].reshape(-1, size).astype(np.float32))
+    if not found:
+        return 0.0
+    low, high_db = np.quantile(np.maximum(found, _FLOOR_DB), [0.05, 0.95])
+    return float(high_db - low)
 
 
 def speech_s(pcm: NDArray[np.float32], rate_hz: int) -> float:
@@ -80,8 +101,9 @@ def speech_s(pcm: NDArray[np.float32], rate_hz: int) -> float:
     size = round(BLOCK_S * rate_hz)
     blocks = pcm[: len(pcm) // size * size].reshape(-1, size)
     activity, heard = VoiceActivity(), 0
-    for first in range(0, len(blocks), _PIECE_BLOCKS):
-        heard += sum(activity.hears(level_db) for level_db in levels_db(blocks[first : first + _PIECE_BLOCKS]))
+    step = round(_PIECE_S / BLOCK_S)
+    for first in range(0, len(blocks), step):
+        heard += sum(activity.hears(level_db) for level_db in levels_db(blocks[first : first + step]))
     return heard * BLOCK_S
 
 

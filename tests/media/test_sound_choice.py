@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from streaming.media import chirp, write_sound
 
 from s2v.media.audio_file import read_audio
-from s2v.media.sound_choice import SoundChoice, best_reading, speech_s
+from s2v.media.sound_choice import SoundChoice, best_reading, somebody_speaks, speech_s
 from s2v.media.video_file import read_sound, read_video
 
 RATE_HZ = 16_000
@@ -75,6 +75,12 @@ def test_channels_that_can_be_mixed_are_mixed(tmp_path: Path, voice: Pcm, caplog
             heard = read_audio(path).pcm_16k
         assert np.abs(heard - (left + right)[: len(heard)] / 2).max() < 0.01, name
     assert caplog.text == ""
+
+
+def test_speech_in_noise_is_speech_too(voice: Pcm) -> None:
+    loud = float(np.sqrt(np.mean(voice**2)))
+    assert somebody_speaks(voice + noise(2.0, loud), RATE_HZ)
+    assert not somebody_speaks(noise(2.0, loud), RATE_HZ)
 
 
 @pytest.mark.parametrize("first", ["silent", "noise"])

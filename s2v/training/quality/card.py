@@ -44,7 +44,7 @@ class DataCard:
     skipped: dict[str, int]  # gate -> clips
     mended: dict[str, int]  # what -> clips
     measured_offsets: int  # clips whose offset could be measured
-    spreads: dict[str, Spread]  # figure -> over the clips that have it
+    spreads: dict[str, Spread]  # figure -> over the clips and photos that have it
 
     def as_dict(self) -> dict[str, object]:
         """Ready for JSON."""
@@ -73,7 +73,8 @@ def card_of(records: Iterable[ClipRecord]) -> DataCard:
     for one in talking:
         talkers.setdefault(one.talker, []).append(one)
     found = {name: Talker(len(some), _minutes(some, "length_s")) for name, some in talkers.items()}
-    values = {name: [one.figures[name] for one in talking if name in one.figures] for name in FIGURES}
+    values = {name: [one.figures[name] for one in kept if one.figures.get(name) is not None] for name in FIGURES}
+    values["length_s"] = [one.figures["length_s"] for one in talking]
     return DataCard(
         clips=len(talking),
         photos=len(kept) - len(talking),
@@ -89,10 +90,14 @@ def card_of(records: Iterable[ClipRecord]) -> DataCard:
 
 def card_text(card: DataCard) -> str:
     """A screenful."""
-    lines = [
-        f"{card.clips} clips, {card.minutes:.1f} minutes, {card.minutes_of_speech:.1f} of them speech, "
-        f"{_count(len(card.talkers), 'talker')}" + (f", {_count(card.photos, 'photo')}" if card.photos else "")
-    ]
+    lines = (
+        [f"{_count(card.photos, 'photo')}"]
+        if card.photos and not card.clips
+        else [
+            f"{card.clips} clips, {card.minutes:.1f} minutes, {card.minutes_of_speech:.1f} of them speech, "
+            f"{_count(len(card.talkers), 'talker')}" + (f", {_count(card.photos, 'photo')}" if card.photos else "")
+        ]
+    )
     shown = list(card.talkers.items())[:_SHOWN_TALKERS]
     if len(card.talkers) > 1:
         more = f", and {len(card.talkers) - len(shown)} more" if len(card.talkers) > len(shown) else ""

@@ -21,19 +21,19 @@ _KEPT, _SKIPPED, _LIMIT = "C0", "C3", "black"
 
 def draw_card(card: DataCard, records: Iterable[ClipRecord], limits: Thresholds, path: Path) -> None:
     """Write a PNG, whole or not at all."""
-    talking = [one for one in records if one.figures.get("length_s", 0) > 0]
+    records = list(records)
     figure = Figure(figsize=(12, 7), layout="constrained")
     axes = figure.subplots(2, 3).ravel()
     figure.suptitle(
-        f"{card.clips} clips, {card.minutes:.1f} minutes of {len(card.talkers)} talkers; "
+        f"{card.clips} clips, {card.minutes:.1f} minutes of {len(card.talkers)} talkers, {card.photos} photos; "
         f"{sum(card.skipped.values())} skipped"
     )
     _bars(axes[0], {name: one.minutes for name, one in card.talkers.items()}, "minutes of each talker", _KEPT)
-    _spread(axes[1], talking, "eye_distance_px", "between the eyes' outer corners, px", [limits.min_eye_distance_px])
-    _spread(axes[2], talking, "picture_height_px", "height of the picture, px", [])
-    _poses(axes[3], talking, limits.max_turn_degrees)
+    _spread(axes[1], records, "eye_distance_px", "between the eyes' outer corners, px", [limits.min_eye_distance_px])
+    _spread(axes[2], records, "picture_height_px", "height of the picture, px", [])
+    _poses(axes[3], records, limits.max_turn_degrees)
     edges_ms = [-1000 * limits.max_offset_s, 1000 * limits.max_offset_s]
-    _spread(axes[4], talking, "offset_ms", "sound came after the lips, ms", edges_ms)
+    _spread(axes[4], records, "offset_ms", "sound came after the lips, ms", edges_ms)
     _bars(axes[5], card.skipped, "clips skipped, by reason", _SKIPPED)
     with written_whole(path) as beside:
         figure.savefig(beside, format="png", dpi=100)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from s2v.media.sound_choice import SPEAKS_DB, SPEAKS_S
+
 
 @dataclass(frozen=True)
 class Thresholds:
     """What a clip must be to be learned from."""
 
     # clip
-    min_clip_s: float = 0.8  # the shortest of LRS2 are one word
+    min_clip_s: float = 0.5  # a word
     # sound
-    min_speech_s: float = 0.3
-    min_speech_share: float = 0.1  # of the clip
+    min_speech_s: float = SPEAKS_S  # over quiet,
+    min_varies_db: float = SPEAKS_DB  # or, in noise, so much between quiet and loud
     # sound against lips
     min_sync_s: float = 1.5  # in less, one syllable fits like another
     min_sync_margin: float = 0.1  # an offset that fits less clearly than that is not measured,

@@ -132,7 +132,7 @@ def test_frames_without_a_face_do_not_shift_what_is_kept() -> None:
 @pytest.mark.parametrize(
     ("gate", "landmarks", "changed"),
     [
-        ("too-short", FILM[:15], {}),
+        ("too-short", FILM[:10], {}),
         ("no-face", np.full((N, 478, 3), np.nan, np.float32), {}),
         ("small-face", landmark_film(N, eye_distance_px=15), {}),
         ("turned-away", landmark_film(N, yaw_degrees=39), {}),
@@ -154,7 +154,7 @@ def test_poison_is_refused_with_a_figure_and_its_threshold(
 def test_what_can_be_heard_is_known_before_a_picture_is_decoded() -> None:
     assert listen_first(PCM, LIMITS).refusal is None
     hiss = np.round(noise(3.0, 0.1) * 32767).astype(np.int16)
-    heard = [listen_first(pcm, LIMITS).refusal for pcm in (np.zeros(48_000, np.int16), PCM[:8000], hiss)]
+    heard = [listen_first(pcm, LIMITS).refusal for pcm in (np.zeros(48_000, np.int16), PCM[:6000], hiss)]
     assert [one.gate if one else None for one in heard] == ["no-speech", "too-short", "no-speech"]
 
 
