@@ -25,8 +25,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--talkers",
         default="auto",
         metavar="HOW",
-        help="who is who: 'folder', by the first folder below DATA, or a file: a clip or folder, a tab, a talker "
-        "a line (default: by folder)",
+        help="who is who: 'folder', the first below DATA; 'cluster', by the shape of their faces; or a file, a line "
+        "being a clip or folder, a tab, a talker (default: by faces in LRS2 and LRS3, else by folder)",
     )
     parser.add_argument(
         "--retry", action="store_true", help="look again also at the clips that an earlier run had to skip"
@@ -46,7 +46,7 @@ def _run(args: argparse.Namespace) -> int:
     before = f" ({report.failed_before} as before, --retry looks again)" if report.failed_before else ""
     text = (
         f"{report.done} extracted, {report.kept_from_before} there already, {len(report.failed)} skipped{before}; "
-        f"{report.talkers} talkers; features in {args.output}"
+        f"{report.talkers} talkers by {report.talkers_by}; features in {args.output}"
     )
     if report.card is not None:
         written = args.output / CARD_PICTURE

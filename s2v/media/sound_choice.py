@@ -5,7 +5,7 @@ What is best is known only when a track has been heard, so a file is read again 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -80,31 +80,28 @@ def somebody_speaks(pcm: NDArray[np.float32], rate_hz: int) -> bool:
 
 def varies_by_db(pcm: NDArray[np.float32], rate_hz: int) -> float:
     """How much louder the loudest twentieth of mono sound (n,) in [-1, 1] is than its quietest; 0 for silence."""
-    size, around = round(_LEVEL_S * rate_hz), round(_ABOVE_S * rate_hz)
-    found: list[float] = []
-    for first in range(0, len(pcm), _PIECE_S * rate_hz):
-        piece = pcm[first : first + _PIECE_S * rate_hz].astype(np.float64)
-        if len(piece) < size + around:
-            break
-        sums = np.cumsum(np.concatenate([[0.0], piece]))
-        means = (sums[around:] - sums[:-around]) / around
-        high = piece[around // 2 : around // 2 + len(means)] - means
-        found += levels_db(high[: len(high) // size * size].reshape(-1, size).astype(np.float32))
+    found = [level_db for some in _levels_db(pcm, rate_hz, _LEVEL_S) for level_db in some]
     if not found:
         return 0.0
-    low, high_db = np.quantile(np.maximum(found, _FLOOR_DB), [0.05, 0.95])
-    return float(high_db - low)
+    low_db, high_db = np.quantile(np.maximum(found, _FLOOR_DB), [0.05, 0.95])
+    return float(high_db - low_db)
 
 
 def speech_s(pcm: NDArray[np.float32], rate_hz: int) -> float:
     """Seconds of mono sound (n,) in [-1, 1] that stand out from its own noise as speech does."""
-    size = round(BLOCK_S * rate_hz)
-    blocks = pcm[: len(pcm) // size * size].reshape(-1, size)
-    activity, heard = VoiceActivity(), 0
-    step = round(_PIECE_S / BLOCK_S)
-    for first in range(0, len(blocks), step):
-        heard += sum(activity.hears(level_db) for level_db in levels_db(blocks[first : first + step]))
-    return heard * BLOCK_S
+    activity = VoiceActivity()
+    return BLOCK_S * sum(activity.hears(level_db) for some in _levels_db(pcm, rate_hz, BLOCK_S) for level_db in some)
+
+
+def _levels_db(pcm: NDArray[np.float32], rate_hz: int, block_s: float) -> Iterator[list[float]]:
+    """Levels of blocks, less hum and rumble, a minute after the other; what is left over at the end is not heard."""
+    size, around = round(block_s * rate_hz), round(_ABOVE_S * rate_hz)
+    for first in range(0, len(pcm), _PIECE_S * rate_hz):
+        piece = pcm[first : first + _PIECE_S * rate_hz].astype(np.float64)
+        sums = np.cumsum(np.concatenate([[0.0], piece]))
+        means = (sums[around:] - sums[:-around]) / around
+        high = piece[around // 2 : around // 2 + len(means)] - means
+        yield levels_db(high[: len(high) // size * size].reshape(-1, size).astype(np.float32))
 
 
 def _read_well(read: Callable[[SoundChoice], Some], choice: SoundChoice) -> tuple[Some, SoundChoice]:

@@ -15,7 +15,7 @@ from s2v.spec import LipSyncSpec
 from s2v.training.dataset.lrs2 import transcript_of
 from s2v.training.dataset.sources import Source, feature_path
 from s2v.training.extract.face_cuts import CutPictures, FaceCuts, cut_to_faces
-from s2v.training.extract.face_embedding import face_embedding
+from s2v.training.extract.face_embedding import FaceEmbedding
 from s2v.training.extract.face_landmarks import with_landmarks, without_gaps
 from s2v.training.extract.feature_file import save_features
 from s2v.training.extract.time_axis import frame_middles_s
@@ -79,7 +79,7 @@ def _save(clip: SeenClip, features: Path, record: ClipRecord) -> None:
         record.talker,
         transcript_of(clip.source.path),
         clip.times_s,
-        face_embedding(landmarks),
+        FaceEmbedding.load().of(landmarks),
         as_line(record) if record.limits else "",
     )
 

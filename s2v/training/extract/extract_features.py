@@ -9,22 +9,30 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from s2v.errors import DataError
 from s2v.files import remove_leftovers
-from s2v.training.dataset.clip_index import IndexedClip, read_index, write_index
-from s2v.training.dataset.lrs2 import listed_splits
+from s2v.training.dataset.clip_index import INDEX_NAME, IndexedClip, read_index, write_index
+from s2v.training.dataset.clusters import clustered_talkers
+from s2v.training.dataset.lrs2 import is_lrs, listed_splits
 from s2v.training.dataset.sources import Source, feature_path, find_sources
 from s2v.training.dataset.talkers import read_talkers, talkers_by_folder, talkers_by_list
 from s2v.training.extract.extract_clip import extract_clip
 from s2v.training.extract.extraction_report import ExtractionReport
+from s2v.training.extract.face_embedding import SAME_TALKER, FaceEmbedding
+from s2v.training.extract.feature_file import face_of
 from s2v.training.quality.card import DataCard
 from s2v.training.quality.clip_records import REPORT_NAME, ClipRecord
 from s2v.training.quality.thresholds import DEFAULT, Thresholds
 from s2v.training.workers import worker_pool
 
+_HOW = ("auto", "folder", "cluster")  # who is who; anything else is the file of a list
 _log = logging.getLogger("s2v")
 
 
@@ -36,6 +44,7 @@ class ExtractReport:
     kept_from_before: int
     failed: dict[str, str]  # path -> reason
     talkers: int = 0
+    talkers_by: str = "folder"  # or "list", "faces"; "clips.tsv", as an earlier run or somebody left it
     failed_before: int = 0  # of them, those that an earlier run had found
     card: DataCard | None = None  # what there is now, also of earlier runs
 
@@ -53,7 +62,8 @@ def extract_features(
     """Extract every video and photo below `data`, or `only` these of them; what is there already is kept.
 
     Args:
-        talkers: "folder", or a list of `read_talkers`.
+        talkers: "folder"; "cluster", by the shape of their faces; a list of `read_talkers`; or "auto": faces for LRS,
+            whose folders are no talkers, else folders, but what the index of an earlier run says stays.
         limits: of the gates; None, every clip is taken as it is, and no report is written.
         retry: look again also at clips that an earlier run skipped.
     A bad clip is reported and skipped; Ctrl-C ends after the clips at hand. Raises: DataError, nothing to extract,
@@ -71,27 +81,72 @@ def extract_features(
         remove_leftovers(folder)  # of a run that was killed
     names = {clip_id: clip.talker for clip_id, clip in index.items()}
     report = ExtractionReport(sources, out, limits, whole=only is None)
-    card = None
     try:
         todo = report.to_do(names, retry)
         for record in _extract(todo, out, names, workers, progress, limits):
             report.add(record)
         report.refuse_copies()
     finally:  # also of a run that is ended half-way
-        card = report.finish()
+        report.save()
     why = report.why
     failed |= {str(source.path): why[source.clip_id] for source in sources if source.clip_id in why}
-    if all(source.clip_id in why for source in sources):
-        where = "the lines above say why" if len(why) > report.failed_before else f"{out / REPORT_NAME} says why"
-        raise DataError(f"none of {len(failed)} clips below {data} can be used: {where}")
     done = sum(source.clip_id not in why for source in todo)
-    kept = len(sources) - len(why) - done
-    return ExtractReport(done, kept, failed, len(set(names.values())), report.failed_before, card)
+    if len(why) == len(sources):
+        if sources:
+            report.finish(names)
+        where = f"{out / REPORT_NAME} says" if len(why) == report.failed_before > 0 else "the lines above say"
+        raise DataError(f"none of {len(failed)} clips below {data} can be used: {where} why")
+    index, by = _named(sources, index, data, out, talkers, new=done > 0)
+    names = {clip_id: clip.talker for clip_id, clip in index.items()}
+    card, kept = report.finish(names), len(sources) - len(why) - done
+    return ExtractReport(done, kept, failed, len(set(names.values())), by, report.failed_before, card)
+
+
+def _named(
+    sources: Sequence[Source],
+    index: Mapping[str, IndexedClip],
+    data: Path,
+    out: Path,
+    talkers: str | Path,
+    new: bool,
+) -> tuple[Mapping[str, IndexedClip], str]:
+    """The index with the talkers that were asked for, now that their faces are known, and how they were told apart.
+
+    Args: new: whether there are features that were not there before.
+    """
+    if talkers == "cluster" or (
+        talkers == "auto" and is_lrs(data, list(index)) and (new or _is_by_folder(index, data))
+    ):
+        index = _by_faces(sources, index, data, out)
+        write_index(out, data, index)
+        return index, "faces"
+    if talkers == "auto" and not _is_by_folder(index, data):
+        return index, INDEX_NAME
+    return index, "folder" if str(talkers) in _HOW else "list"
+
+
+def _is_by_folder(index: Mapping[str, IndexedClip], data: Path) -> bool:
+    by_folder = talkers_by_folder(list(index), data.resolve().name)
+    return all(clip.talker == by_folder[clip_id] for clip_id, clip in index.items())
+
+
+def _by_faces(
+    sources: Sequence[Source], index: Mapping[str, IndexedClip], data: Path, out: Path
+) -> dict[str, IndexedClip]:
+    """The index with talkers by the shape of their faces; clips whose features say nothing of it stay as they are."""
+    faces: dict[str, NDArray[np.float32]] = {}
+    for source in sources:
+        with suppress(DataError):  # not there, damaged, or of an older release
+            face = None if source.is_photo else face_of(feature_path(source.clip_id, out))
+            if face is not None and len(face) == len(FaceEmbedding.load().directions.T):
+                faces[source.clip_id] = face
+    found = clustered_talkers(faces, talkers_by_folder(list(faces), data.resolve().name), SAME_TALKER)
+    return {clip_id: replace(clip, talker=found.get(clip_id, clip.talker)) for clip_id, clip in index.items()}
 
 
 def _index(sources: Sequence[Source], data: Path, out: Path, talkers: str | Path) -> dict[str, IndexedClip]:
     ids = [source.clip_id for source in sources]
-    if talkers not in ("auto", "folder"):
+    if str(talkers) not in _HOW:
         named = talkers_by_list(ids, read_talkers(Path(talkers)))
     else:
         named = talkers_by_folder(ids, data.resolve().name)

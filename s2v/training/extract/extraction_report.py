@@ -68,9 +68,17 @@ class ExtractionReport:
             self._path(record.id).unlink(missing_ok=True)
             self.add(record)
 
-    def finish(self) -> DataCard | None:
-        """Write what is known."""
-        return None if self._data is None else self._data.finish()
+    def save(self) -> None:
+        """Write what is known so far."""
+        if self._data is not None:
+            self._data.save()
+
+    def finish(self, talkers: dict[str, str]) -> DataCard | None:
+        """Write what is known, and the card. Args: talkers: clip id -> who talks in it, as is known in the end."""
+        if self._data is None:
+            return None
+        self._data.name_talkers(talkers)
+        return self._data.finish()
 
     def _path(self, clip_id: str) -> Path:
         return feature_path(clip_id, self._features)
