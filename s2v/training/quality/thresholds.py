@@ -21,7 +21,7 @@ class Thresholds:
     min_sync_margin: float = 0.1  # an offset that fits less clearly than that is not measured,
     min_sync_margin_s: float = 0.5  # nor one whose margin times the clip's length is less
     min_sync_correlation: float = 0.35
-    shifted_offset_s: float = 0.06  # smaller ones are left: three times the error of the estimate
+    shifted_offset_s: float = 0.08  # two frames; smaller ones are left
     max_offset_s: float = 0.5  # more is no delay of a recorder but another recording
     followed_s: float = 8.0  # a clip so long must show lips that follow the sound,
     min_followed_correlation: float = 0.28  # at any offset
