@@ -42,7 +42,7 @@ def landmark_film(
     yaw, pitch = np.radians([yaw_degrees, pitch_degrees])
     about_y = np.array([[np.cos(yaw), 0, -np.sin(yaw)], [0, 1, 0], [np.sin(yaw), 0, np.cos(yaw)]])
     about_x = np.array([[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]])
-    return (eye_distance_px * face @ (about_x @ about_y).T + [*centre_px, 0]).astype(np.float32)
+    return np.asarray(eye_distance_px * face @ (about_x @ about_y).T + [*centre_px, 0], np.float32)
 
 
 def pictures_of(landmarks: NDArray[np.float32], **changed: Any) -> Pictures:

@@ -9,8 +9,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from helpers.spoken import noise, speech
 from numpy.typing import NDArray
+from spoken import noise, speech
 from streaming.media import chirp, write_sound
 
 from s2v.media.audio_file import read_audio

@@ -96,8 +96,8 @@ def extract_features(
             report.finish(names)
         where = f"{out / REPORT_NAME} says" if len(why) == report.failed_before > 0 else "the lines above say"
         raise DataError(f"none of {len(failed)} clips below {data} can be used: {where} why")
-    index, by = _named(sources, index, data, out, talkers, new=done > 0)
-    names = {clip_id: clip.talker for clip_id, clip in index.items()}
+    named, by = _named(sources, index, data, out, talkers, new=done > 0)
+    names = {clip_id: clip.talker for clip_id, clip in named.items()}
     card, kept = report.finish(names), len(sources) - len(why) - done
     return ExtractReport(done, kept, failed, len(set(names.values())), by, report.failed_before, card)
 

@@ -11,7 +11,7 @@ import av
 import cv2
 import numpy as np
 import pytest
-from helpers.spoken import speech
+from spoken import speech
 
 from s2v.engine.face.face_search import detect_faces
 from s2v.engine.face.geometry import head_pose

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.spoken import noise, speech
 from numpy.typing import NDArray
+from spoken import noise, speech
 from streaming.media import write_sound
 
 from s2v.media.video_file import read_sound

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
-from helpers.landmark_films import landmark_film, looks_of
+from landmark_films import landmark_film, looks_of
 
 from s2v.training.quality.cuts import LOOK_PX, face_look, longest_of_one_person, shots
 from s2v.training.quality.findings import head_of

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-from helpers.spoken import speech
+from spoken import speech
 
 from s2v.training.quality.clip_records import REPORT_NAME, ClipRecord, fingerprint, read_records
 from s2v.training.quality.copies import Prints, prints_of

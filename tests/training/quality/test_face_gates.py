@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers.landmark_films import FPS, landmark_film
+from landmark_films import FPS, landmark_film
 
 from s2v.training.quality.face_gates import (
     frozen,

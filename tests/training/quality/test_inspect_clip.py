@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers.landmark_films import FPS, landmark_film, looks_of, pictures_of
-from helpers.spoken import noise
+from landmark_films import FPS, landmark_film, looks_of, pictures_of
 from numpy.typing import NDArray
+from spoken import noise
 
 from s2v.training.quality.inspect_clip import inspect_clip, listen_first, shifted
 from s2v.training.quality.lip_sync import Curves

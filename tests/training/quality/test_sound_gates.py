@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from helpers.spoken import noise, silence, speech, tone
 from numpy.typing import NDArray
+from spoken import noise, silence, speech, tone
 
 from s2v.training.quality.sound_gates import no_speech
 from s2v.training.quality.thresholds import Thresholds
