@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.errors import DataError
-from s2v.media.orientation import as_shown, pixel_elongation
+from s2v.media.orientation import FilmMatrix, as_shown, pixel_elongation
 from s2v.spec import LipSyncSpec
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Video:
         shown: Any = None
         picture: NDArray[np.uint8] | None = None  # `shown`, once it is asked for: most frames of fast films are not
         with _opened(self.path) as media:
-            elongation = pixel_elongation(media.track("video"))
+            elongation, film = pixel_elongation(media.track("video")), FilmMatrix()
             for frame in _pictures(media):
                 # A container without a stamp for this picture: it follows the one before.
                 time_s = float(frame.time) if frame.pts is not None else shown_s + self.picture_s * (shown is not None)
@@ -65,7 +65,7 @@ class Video:
                     starts_s = time_s
                 # What is shown stays on the screen until this one comes.
                 while shown is not None and given < wanted and starts_s + (given + 0.5) / self.spec.fps < time_s:
-                    picture = as_shown(shown, elongation, MAX_SIDE_PX) if picture is None else picture
+                    picture = as_shown(shown, elongation, MAX_SIDE_PX, film) if picture is None else picture
                     yield picture, shown_s - starts_s + self.picture_s / 2
                     given += 1
                 if given == wanted:
@@ -73,7 +73,7 @@ class Video:
                 shown, shown_s, picture = frame, time_s, None
             wanted = min(wanted, max(given + 1, round((shown_s - starts_s + self.picture_s) * self.spec.fps)))
             while shown is not None and given < wanted:
-                picture = as_shown(shown, elongation, MAX_SIDE_PX) if picture is None else picture
+                picture = as_shown(shown, elongation, MAX_SIDE_PX, film) if picture is None else picture
                 yield picture, shown_s - starts_s + self.picture_s / 2
                 given += 1
 

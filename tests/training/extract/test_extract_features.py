@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import logging
 import shutil
 import tracemalloc
@@ -237,6 +238,17 @@ def test_a_long_video_is_never_in_memory_as_a_whole(tmp_path: Path) -> None:
     finally:
         tracemalloc.stop()
     assert peak < 5 * frame.nbytes
+
+
+def test_decoded_frames_are_given_back_at_once(tmp_path: Path) -> None:
+    video = read_video(write_video(tmp_path / "a.mkv", [grey(n) for n in range(60)], 25, np.zeros(48_000, np.int16)))
+    gc.collect()
+    gc.disable()  # what waits for it is a gigabyte of 4K
+    try:
+        assert sum(1 for _ in video.frames()) == 60
+        assert sum(type(thing) is av.VideoFrame for thing in gc.get_objects()) < 10
+    finally:
+        gc.enable()
 
 
 def test_large_frames_are_scaled_down(tmp_path: Path) -> None:
