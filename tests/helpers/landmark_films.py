@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from s2v.engine.face.geometry import LOWER_INNER_LIP, MOUTH_CORNERS, canonical_face
 from s2v.training.quality.cuts import LOOK_PX
-from s2v.training.quality.findings import Pictures
+from s2v.training.quality.findings import SeenPictures
 
 FPS = 25
 
@@ -45,7 +45,7 @@ def landmark_film(
     return np.asarray(eye_distance_px * face @ (about_x @ about_y).T + [*centre_px, 0], np.float32)
 
 
-def pictures_of(landmarks: NDArray[np.float32], **changed: Any) -> Pictures:
+def pictures_of(landmarks: NDArray[np.float32], **changed: Any) -> SeenPictures:
     """As if these landmarks had been found on the frames of a film of 360x288."""
     n = len(landmarks)
     usual: dict[str, Any] = {
@@ -55,7 +55,7 @@ def pictures_of(landmarks: NDArray[np.float32], **changed: Any) -> Pictures:
         "looks": looks_of(n),
         "other_faces": np.zeros(6),
     }
-    return Pictures(**(usual | changed))
+    return SeenPictures(**(usual | changed))
 
 
 def looks_of(n: int, level: float = 120.0, seed: int = 0) -> NDArray[np.uint8]:

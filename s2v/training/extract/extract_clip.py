@@ -21,7 +21,7 @@ from s2v.training.extract.feature_file import save_features
 from s2v.training.extract.time_axis import frame_middles_s
 from s2v.training.quality.clip_records import ClipRecord, as_line, record_of
 from s2v.training.quality.face_watch import FaceWatch
-from s2v.training.quality.findings import Pictures, Refusal
+from s2v.training.quality.findings import Refusal, SeenPictures
 from s2v.training.quality.inspect_clip import Inspection, inspect_clip, inspect_photo, listen_first
 from s2v.training.quality.thresholds import Thresholds
 
@@ -115,7 +115,7 @@ def _seen_video(source: Source, limits: Thresholds | None) -> tuple[SeenClip | N
     return _part(clip, found.kept.frames, found.kept.samples), replace(found, notes=notes)
 
 
-def _looked_at(video: Video) -> tuple[Pictures, CutPictures]:
+def _looked_at(video: Video) -> tuple[SeenPictures, CutPictures]:
     """In one pass over its pictures: a minute of raw frames takes gigabytes, and decoding twice takes twice as long."""
     cuts, times_s = FaceCuts(), []
 

@@ -1,4 +1,4 @@
-"""Pictures cut to the face while a film is decoded, when nobody knows yet where the face will go."""
+"""SeenPictures cut to the face while a film is decoded, when nobody knows yet where the face will go."""
 
 from __future__ import annotations
 

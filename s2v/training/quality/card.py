@@ -22,7 +22,7 @@ class Talker:
 
 
 @dataclass(frozen=True)
-class Spread:
+class Quantiles:
     """Of a figure over the clips."""
 
     least: float
@@ -44,7 +44,7 @@ class DataCard:
     skipped: dict[str, int]  # gate -> clips
     mended: dict[str, int]  # what -> clips
     measured_offsets: int  # clips whose offset could be measured
-    spreads: dict[str, Spread]  # figure -> over the clips and photos that have it
+    spreads: dict[str, Quantiles]  # figure -> over the clips and photos that have it
 
     def as_dict(self) -> dict[str, object]:
         """Ready for JSON."""
@@ -122,5 +122,5 @@ def _minutes(records: Sequence[ClipRecord], figure: str) -> float:
     return round(sum(one.figures.get(figure, 0.0) for one in records) / 60, 3)
 
 
-def _spread(values: Sequence[float]) -> Spread:
-    return Spread(*(round(float(value), 4) for value in np.quantile(values, [0, 0.1, 0.5, 0.9, 1])))
+def _spread(values: Sequence[float]) -> Quantiles:
+    return Quantiles(*(round(float(value), 4) for value in np.quantile(values, [0, 0.1, 0.5, 0.9, 1])))

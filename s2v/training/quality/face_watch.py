@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from s2v.engine.face.detection import FaceDetector, open_detector
 from s2v.training.quality.cuts import LOOK_PX, face_look
-from s2v.training.quality.findings import Pictures
+from s2v.training.quality.findings import SeenPictures
 
 _FACES_EVERY = 12  # pictures, half a second: how many faces are shown
 
@@ -52,9 +52,9 @@ class FaceWatch:
         self._looks.append(look)
         self._landmarks.append(landmarks)
 
-    def pictures(self, times_s: NDArray[np.float64]) -> Pictures:
+    def pictures(self, times_s: NDArray[np.float64]) -> SeenPictures:
         """All that were added, at their moments (n,)."""
-        return Pictures(
+        return SeenPictures(
             size_px=self._size_px,
             landmarks=np.array(self._landmarks, np.float32).reshape(-1, 478, 3),
             times_s=times_s,

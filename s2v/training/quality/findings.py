@@ -37,7 +37,7 @@ class Refusal(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Pictures:
+class SeenPictures:
     """What was seen of a clip's n frames."""
 
     size_px: tuple[int, int]  # width, height

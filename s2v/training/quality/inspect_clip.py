@@ -11,7 +11,7 @@ from s2v.spec import LipSyncSpec
 from s2v.training.quality import face_gates
 from s2v.training.quality.copies import Prints, prints_of
 from s2v.training.quality.cuts import longest_of_one_person, shots
-from s2v.training.quality.findings import Head, Pictures, Refusal, head_of
+from s2v.training.quality.findings import Head, Refusal, SeenPictures, head_of
 from s2v.training.quality.lip_sync import Hear, SyncEstimate, estimate_offset, seen_curves, shipped_model_hears
 from s2v.training.quality.sound_gates import no_speech, speech_seconds
 from s2v.training.quality.thresholds import DEFAULT, Thresholds
@@ -58,7 +58,7 @@ def inspect_photo(landmarks: NDArray[np.float32], size_px: tuple[int, int], limi
 
 
 def inspect_clip(
-    pictures: Pictures, pcm: NDArray[np.int16], limits: Thresholds = DEFAULT, hear: Hear | None = None
+    pictures: SeenPictures, pcm: NDArray[np.int16], limits: Thresholds = DEFAULT, hear: Hear | None = None
 ) -> Inspection:
     """Look at a clip and listen to it.
 

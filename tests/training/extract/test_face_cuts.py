@@ -1,4 +1,4 @@
-"""Pictures cut to the face while nobody knows yet where it will go."""
+"""SeenPictures cut to the face while nobody knows yet where it will go."""
 
 from __future__ import annotations
 
