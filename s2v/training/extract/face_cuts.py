@@ -1,4 +1,4 @@
-"""SeenPictures cut to the face while a film is decoded, when nobody knows yet where the face will go."""
+"""Pictures cut to the face while a film is decoded, when nobody knows yet where the face will go."""
 
 from __future__ import annotations
 

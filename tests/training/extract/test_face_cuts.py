@@ -1,4 +1,4 @@
-"""SeenPictures cut to the face while nobody knows yet where it will go."""
+"""Pictures cut to the face while nobody knows yet where it will go."""
 
 from __future__ import annotations
 
