@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from s2v.errors import AudioError
 from s2v.media.container import MediaFile, UnreadableError, opened
 from s2v.media.samples import mono_resampler, turned_down
+from s2v.media.sound_choice import SoundChoice, best_reading
 from s2v.media.sound_track import SoundTrack
 from s2v.spec import LipSyncSpec
 
@@ -57,6 +58,8 @@ class AudioClip:
 def read_audio(path: Path, max_s: float = MAX_AUDIO_S) -> AudioClip:
     """Decode the best sound track of any audio or video file, mixed to mono.
 
+    Where nobody speaks on it and somebody does on another, that one is taken; of two channels that cancel each other
+    out the louder one.
     Duration is exact to the sample. Sound over full scale is turned down as a whole, but for spikes, which are cut off;
     NaN counts as silence. Damaged packets are left out. A warning is logged of what was cut off or left out.
 
@@ -75,29 +78,37 @@ def read_audio(path: Path, max_s: float = MAX_AUDIO_S) -> AudioClip:
 
 def _decoded(path: Path, max_s: float) -> NDArray[np.float32]:
     """(n,) float32 at 48 kHz; a track with spikes is decoded twice: they must not reach the resampler's filter."""
-    with opened(path) as media:
-        first = _Decoding(path, media, max_s)
-        pcm_48k = first.run()
-    ceiling = first.track.levels.ceiling()
-    if ceiling is None:
-        return pcm_48k
-    log.warning("%s: a few samples are far louder than all others and were cut off", path)
-    with opened(path) as media:
-        return _Decoding(path, media, max_s, ceiling).run()
+
+    def read(choice: SoundChoice) -> _Decoding:
+        with opened(path) as media:
+            decoding = _Decoding(path, media, max_s, choice)
+            decoding.run()
+        return decoding
+
+    decoding, choice = best_reading(read, PLAYBACK_HZ)
+    decoding.warn_of_losses()
+    if choice.ceiling is not None:
+        log.warning("%s: a few samples are far louder than all others and were cut off", path)
+    if choice.note:
+        log.warning("%s: %s", path, choice.note)
+    return decoding.pcm
 
 
 class _Decoding:
-    """One pass over a file: packets in, 48 kHz mono out, with the count of what was lost."""
+    """One pass over a file: packets in, 48 kHz mono out, with the count of what was lost. Fills `Reading`."""
 
-    def __init__(self, path: Path, media: MediaFile, max_s: float, ceiling: float | None = None) -> None:
-        self.track = SoundTrack(media, ceiling)
+    def __init__(self, path: Path, media: MediaFile, max_s: float, choice: SoundChoice) -> None:
+        self.track = SoundTrack(media, choice)
+        self.n_tracks = self.track.n_tracks
+        self.better_choice = self.track.better_choice
+        self.pcm = np.zeros(0, np.float32)
         self._path = path
         self._is_mp4 = "mp4" in media.container.format.name
         self._max_s = max_s
         self._length_48k = Fraction(0)  # exact, whatever the resampler's own rounding
 
-    def run(self) -> NDArray[np.float32]:
-        """All of the track, (n,) float32 at 48 kHz, n a multiple of 3.
+    def run(self) -> None:
+        """Read all of the track into `pcm`, (n,) float32 at 48 kHz, n a multiple of 3.
 
         Raises: AudioError, nothing could be decoded, most is damaged, too long.
         """
@@ -106,14 +117,12 @@ class _Decoding:
         length = -(-self._length_48k // 3) * 3
         if length == 0:
             raise AudioError(f"the sound track of {self._path} is empty: give a file with speech in it")
-        self._warn_of_losses()
-        pcm = np.zeros(length, np.float32)
+        self.pcm = np.zeros(length, np.float32)
         at = 0
         for chunk in chunks:
             part = chunk[: length - at]
-            pcm[at : at + len(part)] = part
+            self.pcm[at : at + len(part)] = part
             at += len(part)
-        return pcm
 
     def _resampled(self) -> Iterator[NDArray[np.float32]]:
         resampler, shape = mono_resampler(PLAYBACK_HZ), None
@@ -140,7 +149,8 @@ class _Decoding:
             if 0 < self._length_48k - promised < frame:
                 self._length_48k = promised
 
-    def _warn_of_losses(self) -> None:
+    def warn_of_losses(self) -> None:
+        """Log what of the track could not be read."""
         track, stream = self.track, self.track.stream
         if track.damaged:
             log.warning("%s: %d of %d packets are damaged and were left out", self._path, track.damaged, track.packets)

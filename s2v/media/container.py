@@ -47,21 +47,23 @@ class MediaFile:
         self._thread = thread
 
     def track(self, kind: Literal["audio", "video"]) -> Any:
-        """The best track of a kind that can be decoded, an `AudioStream` or `VideoStream`; None, there is no track.
+        """The best of `tracks`; None, there is no track."""
+        return next(iter(self.tracks(kind)), None)
 
-        A cover is no video. Raises: UnreadableError, naming the codecs, none of them can be decoded.
+    def tracks(self, kind: Literal["audio", "video"]) -> list[Any]:
+        """The tracks of a kind that can be decoded, `AudioStream` or `VideoStream`, the best one first.
+
+        A cover is no video. Raises: UnreadableError, naming the codecs, there are some, but none can be decoded.
         """
         tracks = [one for one in self.container.streams if one.type == kind]
         tracks = [one for one in tracks if not one.disposition & Disposition.attached_pic]
         best = self.container.streams.best(kind)
-        for one in sorted(tracks, key=lambda one: one is not best):
-            if one.codec_context is not None:
-                return one
-        if tracks:
+        usable = [one for one in sorted(tracks, key=lambda one: one is not best) if one.codec_context is not None]
+        if tracks and not usable:
             codecs = " and ".join(dict.fromkeys(self.described(one).partition(",")[0] for one in tracks))
             thing = "sound" if kind == "audio" else "picture"
             raise UnreadableError(f"has {thing} in codec {codecs}, for which there is no decoder here")
-        return None
+        return usable
 
     def each(self, values: Iterator[Value], batch: int = _BATCH) -> Iterator[Value]:
         """What an iterator over the container gives, drawn from it on the thread, `batch` at a time.

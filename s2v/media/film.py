@@ -23,7 +23,7 @@ from s2v.engine.face.photo import Image
 from s2v.errors import FaceError
 from s2v.media.container import MediaFile, UnreadableError, opened
 from s2v.media.frame_colours import bgr_of
-from s2v.media.orientation import as_watched, pixel_elongation
+from s2v.media.orientation import FilmMatrix, as_watched, pixel_elongation
 
 MAX_PIXELS = 4096 * 2304
 _BACKWARD_BYTES = 256 << 20  # pictures that are held to be shown backwards
@@ -49,6 +49,7 @@ class Film:
         self._pts: list[int | None] = []
         self._declared: Fraction | None = None
         self._size: tuple[int, int] | None = None
+        self._matrix = FilmMatrix()
 
     @property
     def frame_size(self) -> tuple[int, int]:
@@ -160,7 +161,7 @@ class Film:
                     return
 
     def _picture(self, frame: Any, elongation: float) -> Image:
-        picture = as_watched(bgr_of(frame), frame, elongation)
+        picture = as_watched(bgr_of(frame), elongation, self._matrix.of(frame))
         if self._size is None:
             self._size = (picture.shape[1] & ~1, picture.shape[0] & ~1)
         width, height = self._size

@@ -19,23 +19,58 @@ def pixel_elongation(track: Any) -> float:
     return float(ratio) if ratio and 1 / _MOST <= ratio <= _MOST else 1.0
 
 
-def as_shown(frame: Any, elongation: float = 1.0) -> NDArray[np.uint8]:
-    """A decoded `VideoFrame` as (h, w, 3) BGR, upright; the shorter side of its pixels is stretched."""
-    return as_watched(frame.to_ndarray(format="bgr24"), frame, elongation)
+Matrix = tuple[int, int, int, int]
 
 
-def as_watched(picture: NDArray[np.uint8], frame: Any, elongation: float = 1.0) -> NDArray[np.uint8]:
-    """The pixels of a `VideoFrame`, (h, w, 3), upright and stretched as by `as_shown`."""
+class FilmMatrix:
+    """The matrix of a film's frames, read again only where the frame's rotation is another than that of the one before.
+
+    PyAV's side data and their frame hold each other: some hundred frames wait for the garbage collector, a gigabyte of
+    4K.
+    """
+
+    def __init__(self) -> None:
+        self._rotation: int | None = None
+        self._matrix: Matrix | None = None
+
+    def of(self, frame: Any) -> Matrix | None:
+        """See `display_matrix`."""
+        if frame.rotation != self._rotation:
+            self._rotation, self._matrix = frame.rotation, display_matrix(frame)
+        return self._matrix
+
+
+def as_shown(
+    frame: Any, elongation: float = 1.0, max_side_px: int | None = None, film: FilmMatrix | None = None
+) -> NDArray[np.uint8]:
+    """A decoded `VideoFrame` as (h, w, 3) BGR, upright; the shorter side of its pixels is stretched.
+
+    Args:
+        max_side_px: a larger picture is made so large, before its colours are converted, which costs by the pixel.
+        film: of which it is a frame, where there are many.
+    """
+    matrix = (film or FilmMatrix()).of(frame)
+    width, height = frame.width * max(elongation, 1), frame.height * max(1 / elongation, 1)
+    scale = 1.0 if max_side_px is None else max_side_px / max(width, height)
+    if scale < 1:
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        frame_of_size = frame.reformat(width=size[0], height=size[1], format="bgr24", interpolation="AREA")
+        return upright(np.asarray(frame_of_size.to_ndarray(), np.uint8), matrix)
+    return as_watched(frame.to_ndarray(format="bgr24"), elongation, matrix)
+
+
+def as_watched(picture: NDArray[np.uint8], elongation: float, matrix: Matrix | None) -> NDArray[np.uint8]:
+    """The pixels of a frame, (h, w, 3), stretched and upright as by `as_shown`; `matrix` as of `FilmMatrix`."""
     import cv2
 
     if abs(elongation - 1) > 0.005:
         height, width = picture.shape[:2]
         size = (round(width * max(elongation, 1)), round(height * max(1 / elongation, 1)))
         picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR), np.uint8)
-    return upright(picture, display_matrix(frame))
+    return upright(picture, matrix)
 
 
-def display_matrix(frame: Any) -> tuple[int, int, int, int] | None:
+def display_matrix(frame: Any) -> Matrix | None:
     """(a, b, c, d) that take a decoded pixel to its place, x' = a x + c y, y' = b x + d y; None: it stays."""
     found = frame.side_data.get("DISPLAYMATRIX")
     if found is None:
@@ -44,7 +79,7 @@ def display_matrix(frame: Any) -> tuple[int, int, int, int] | None:
     return int(values[0]), int(values[1]), int(values[3]), int(values[4])
 
 
-def upright(picture: NDArray[np.uint8], matrix: tuple[int, int, int, int] | None) -> NDArray[np.uint8]:
+def upright(picture: NDArray[np.uint8], matrix: Matrix | None) -> NDArray[np.uint8]:
     """The picture turned by the quarter turn, and mirrored, that is nearest to a matrix of `display_matrix`."""
     if matrix is None:
         return picture

@@ -13,6 +13,7 @@ SPIKE = 2.0  # so many times louder than nearly all of the rest, and than full s
 _SPIKES_S, _SPIKES_SHARE, _MOST_SPIKES = 0.001, 1e-4, 4096  # no more of them: then it is simply loud
 _LOUDEST = 1e10  # whole numbers of 32 bits, written as floats, are below it: what is above is no sound
 _MOST_MIXED = 8  # channels that libswresample knows places for
+_CANCELLED = 0.03  # of a channel's power is left in the mix: -15 dB; two unlike channels leave a half
 
 
 class Levels:
@@ -39,6 +40,32 @@ class Levels:
         over = np.sort(self._over)[::-1]
         ordinary = float(over[spikes]) if len(over) > spikes else 1.0
         return ordinary if len(over) and over[0] > SPIKE * ordinary else None
+
+
+class Channels:
+    """Of a stereo track: how much of it is left when its channels are mixed."""
+
+    def __init__(self) -> None:
+        self._power = np.zeros(2)  # summed squares of each channel
+        self._mixed = 0.0  # and of their mean
+
+    def hear(self, frame: av.AudioFrame) -> None:
+        """Take in more of the track."""
+        if frame.layout.nb_channels == 2:
+            both = _channels(frame)
+            self._power += (both**2).sum(1)
+            self._mixed += float((both.mean(0) ** 2).sum())
+
+    def instead_of_mix(self) -> int | None:
+        """The louder channel, 0 or 1, where the two cancel each other out; None where they can be mixed."""
+        if self._mixed < _CANCELLED * float(self._power.mean()):
+            return int(self._power.argmax())
+        return None
+
+
+def one_channel(frame: av.AudioFrame, channel: int) -> av.AudioFrame:
+    """One channel as a mono frame; a frame that has no such channel stays as it is."""
+    return _mono(frame, _channels(frame)[channel]) if frame.layout.nb_channels > channel else frame
 
 
 def mono_resampler(rate_hz: int) -> AudioResampler:
@@ -73,14 +100,22 @@ def cleaned(frame: av.AudioFrame, levels: Levels | None = None, ceiling: float |
 
 def _mean(frame: av.AudioFrame) -> av.AudioFrame:
     """The mean of all channels as a mono frame."""
+    return _mono(frame, _channels(frame).mean(axis=0))
+
+
+def _channels(frame: av.AudioFrame) -> NDArray[np.float64]:
+    """(n_channels, n); full scale is 1."""
     values = channels(frame)
-    mean = values.mean(axis=0, dtype=np.float64)
+    samples = values.astype(np.float64)
     if values.dtype == np.uint8:
-        mean = (mean - 128) / 128
-    elif np.issubdtype(values.dtype, np.integer):
-        mean /= 2.0 ** (8 * values.itemsize - 1)
+        return (samples - 128) / 128
+    return samples / 2.0 ** (8 * values.itemsize - 1) if np.issubdtype(values.dtype, np.integer) else samples
+
+
+def _mono(frame: av.AudioFrame, samples: NDArray[np.float64]) -> av.AudioFrame:
+    """A frame of the same moment with these samples (n,)."""
     with np.errstate(over="ignore"):  # becomes infinity, and so silence
-        mono = av.AudioFrame.from_ndarray(mean[None].astype(np.float32), format="fltp", layout="mono")
+        mono = av.AudioFrame.from_ndarray(samples[None].astype(np.float32), format="fltp", layout="mono")
     mono.sample_rate, mono.pts = frame.sample_rate, frame.pts
     if frame.time_base is not None:
         mono.time_base = frame.time_base

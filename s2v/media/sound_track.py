@@ -8,26 +8,29 @@ import av
 from av.audio.stream import AudioStream
 
 from s2v.media.container import MediaFile, UnreadableError
-from s2v.media.samples import Levels, cleaned
+from s2v.media.samples import Channels, Levels, cleaned, one_channel
+from s2v.media.sound_choice import SoundChoice
 
 
 class SoundTrack:
-    """One pass over the best sound track: a packet that cannot be decoded is counted and passed over."""
+    """One pass over a sound track: a packet that cannot be decoded is counted and passed over."""
 
-    def __init__(self, media: MediaFile, ceiling: float | None = None) -> None:
+    def __init__(self, media: MediaFile, choice: SoundChoice | None = None) -> None:
         """
-        Args: ceiling: at which to cut samples off, see `Levels.ceiling`.
+        Args: choice: what of the file's sound to take; None is all of the best track.
         Raises: UnreadableError, there is no sound, or no decoder for it.
         """
-        stream: AudioStream | None = media.track("audio")
-        if stream is None:
-            raise UnreadableError("has no sound track")
-        self.stream = stream
+        tracks = media.tracks("audio")
+        self.choice = choice or SoundChoice()
+        if self.choice.track >= len(tracks):
+            raise UnreadableError("has no sound track" if not tracks else f"has only {len(tracks)} sound tracks")
+        self.stream: AudioStream = tracks[self.choice.track]
+        self.n_tracks = len(tracks)
         self.levels = Levels()
+        self.channels = Channels()
         self.packets = 0
         self.damaged = 0
         self._media = media
-        self._ceiling = ceiling
 
     def frames(self) -> Iterator[av.AudioFrame]:
         """All that could be decoded, with samples in them.
@@ -64,4 +67,12 @@ class SoundTrack:
                 continue
             for frame in frames:
                 if frame.samples > 0 and frame.sample_rate > 0:
-                    yield cleaned(frame, self.levels, self._ceiling)
+                    yield self._chosen(cleaned(frame, self.levels, self.choice.ceiling))
+
+    def _chosen(self, frame: av.AudioFrame) -> av.AudioFrame:
+        self.channels.hear(frame)
+        return frame if self.choice.channel is None else one_channel(frame, self.choice.channel)
+
+    def better_choice(self) -> SoundChoice:
+        """What of this track to take, now that it has been heard."""
+        return SoundChoice(self.choice.track, self.channels.instead_of_mix(), self.levels.ceiling())

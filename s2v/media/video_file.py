@@ -12,13 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.errors import DataError
-from s2v.media.orientation import as_shown, pixel_elongation
+from s2v.media.orientation import FilmMatrix, as_shown, pixel_elongation
 from s2v.spec import LipSyncSpec
 
 if TYPE_CHECKING:
     import av
 
     from s2v.media.container import MediaFile
+    from s2v.media.sound_choice import SoundChoice
+    from s2v.media.sound_track import SoundTrack
 
 MAX_SIDE_PX = 1280  # larger frames are scaled down: a face needs no more
 _MIN_HOLE_S = 0.04  # time stamps of whole sound are off by less
@@ -34,6 +36,7 @@ class Video:
     pcm: NDArray[np.int16]  # mono at the spec's rate, from the moment of the first picture
     spec: LipSyncSpec
     picture_s: float  # from one picture to the next where none was dropped
+    sound_note: str = ""  # what of its sound was taken, if that is not what a player would take
 
     def frames(self) -> Iterator[NDArray[np.uint8]]:
         """The picture shown at the middle of each frame of the spec's rate, (h, w, 3) BGR, at most MAX_SIDE_PX.
@@ -46,13 +49,15 @@ class Video:
     def timed_frames(self) -> Iterator[tuple[NDArray[np.uint8], float]]:
         """The same, each with the moment in s on the sound's axis that it shows: the middle of its own exposure.
 
-        A picture that stays on the screen because the next one was dropped is given several times, with one moment.
+        A picture that stays on the screen because the next one was dropped is given several times, with one moment:
+        the same array.
         """
         wanted = self.spec.frame_count(len(self.pcm))
         given, starts_s, shown_s = 0, 0.0, 0.0
         shown: Any = None
+        picture: NDArray[np.uint8] | None = None  # `shown`, once it is asked for: most frames of fast films are not
         with _opened(self.path) as media:
-            elongation = pixel_elongation(media.track("video"))
+            elongation, film = pixel_elongation(media.track("video")), FilmMatrix()
             for frame in _pictures(media):
                 # A container without a stamp for this picture: it follows the one before.
                 time_s = float(frame.time) if frame.pts is not None else shown_s + self.picture_s * (shown is not None)
@@ -60,14 +65,16 @@ class Video:
                     starts_s = time_s
                 # What is shown stays on the screen until this one comes.
                 while shown is not None and given < wanted and starts_s + (given + 0.5) / self.spec.fps < time_s:
-                    yield _bgr(shown, elongation), shown_s - starts_s + self.picture_s / 2
+                    picture = as_shown(shown, elongation, MAX_SIDE_PX, film) if picture is None else picture
+                    yield picture, shown_s - starts_s + self.picture_s / 2
                     given += 1
                 if given == wanted:
                     return
-                shown, shown_s = frame, time_s
+                shown, shown_s, picture = frame, time_s, None
             wanted = min(wanted, max(given + 1, round((shown_s - starts_s + self.picture_s) * self.spec.fps)))
             while shown is not None and given < wanted:
-                yield _bgr(shown, elongation), shown_s - starts_s + self.picture_s / 2
+                picture = as_shown(shown, elongation, MAX_SIDE_PX, film) if picture is None else picture
+                yield picture, shown_s - starts_s + self.picture_s / 2
                 given += 1
 
 
@@ -83,7 +90,7 @@ def read_video(path: Path, spec: LipSyncSpec | None = None) -> Video:
         first = next(_pictures(media), None)
     with _opened(path) as media:
         picture_s = _picture_interval_s(media, spec.fps)
-    sound, sound_from_s = _sound(path, spec.sample_rate_hz)
+    sound, sound_from_s, sound_note = _sound(path, spec.sample_rate_hz)
     if first is None or not len(sound):
         raise DataError("holds no picture or no sound")
     # The two may start at different times, as recordings made in browsers and by phones do.
@@ -91,7 +98,7 @@ def read_video(path: Path, spec: LipSyncSpec | None = None) -> Video:
     pcm = np.concatenate([np.zeros(max(0, late), np.int16), sound])[max(0, -late) :]
     if not len(pcm):
         raise DataError("its sound ends before the picture begins")
-    return Video(path, pcm, spec, picture_s)
+    return Video(path, pcm, spec, picture_s, sound_note)
 
 
 def read_sound(path: Path, rate_hz: int = 16_000) -> NDArray[np.int16]:
@@ -133,22 +140,38 @@ def _picture_interval_s(media: MediaFile, fps: int) -> float:
     return 1 / fps
 
 
-def _sound(path: Path, rate_hz: int) -> tuple[NDArray[np.int16], float]:
-    """All of the best sound track, mono, and the time of its first sample in seconds; see `samples` for what is cut."""
+def _sound(path: Path, rate_hz: int) -> tuple[NDArray[np.int16], float, str]:
+    """The speaking sound track, mono, the time of its first sample in seconds, and a note on what was taken."""
     from s2v.media.samples import turned_down
+    from s2v.media.sound_choice import best_reading
 
-    with _opened(path) as media:
-        pcm, from_s, ceiling = _heard(media, rate_hz)
-    if ceiling is not None:
+    def read(choice: SoundChoice) -> _Heard:
         with _opened(path) as media:
-            pcm, from_s, _ = _heard(media, rate_hz, ceiling)
-    return np.clip(np.rint(turned_down(pcm) * 32768), -32768, 32767).astype(np.int16), from_s
+            return _heard(media, rate_hz, choice)
+
+    heard, choice = best_reading(read, rate_hz)
+    pcm = np.clip(np.rint(turned_down(heard.pcm) * 32768), -32768, 32767).astype(np.int16)
+    return pcm, heard.from_s, choice.note
 
 
-def _heard(
-    media: MediaFile, rate_hz: int, ceiling: float | None = None
-) -> tuple[NDArray[np.float32], float, float | None]:
-    """Mono float32, the time of its first sample, and where to cut it if it has spikes.
+@dataclass(frozen=True)
+class _Heard:
+    """One pass over a sound track. Fills `Reading`."""
+
+    pcm: NDArray[np.float32]  # mono
+    from_s: float  # the time of its first sample
+    track: SoundTrack
+
+    @property
+    def n_tracks(self) -> int:
+        return self.track.n_tracks
+
+    def better_choice(self) -> SoundChoice:
+        return self.track.better_choice()
+
+
+def _heard(media: MediaFile, rate_hz: int, choice: SoundChoice) -> _Heard:
+    """Mono float32; see `samples` for what is cut.
 
     What a recording lost on the way (its time stamps jump) is silence here, so that what follows keeps its time.
     """
@@ -156,7 +179,7 @@ def _heard(
     from s2v.media.sound_track import SoundTrack
 
     parts: list[NDArray[np.float32]] = []
-    track = SoundTrack(media, ceiling)
+    track = SoundTrack(media, choice)
     resampler: av.AudioResampler | None = None
     shape: tuple[str, str, int] | None = None
     given = 0  # samples so far
@@ -195,15 +218,4 @@ def _heard(
         take(frame)
     if resampler is not None:
         take(None)
-    return np.concatenate(parts) if parts else np.zeros(0, np.float32), from_s, track.levels.ceiling()
-
-
-def _bgr(frame: Any, elongation: float) -> NDArray[np.uint8]:
-    import cv2
-
-    picture = as_shown(frame, elongation)
-    scale = MAX_SIDE_PX / max(picture.shape[:2])
-    if scale < 1:
-        size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
-        picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
-    return picture
+    return _Heard(np.concatenate(parts) if parts else np.zeros(0, np.float32), from_s, track)

@@ -1,4 +1,4 @@
-"""Feature files -> training shards: what the networks see and what they must say, split by speaker.
+"""Feature files -> training shards: what the networks see and what they must say, split by talker.
 
 A shard (.npz) holds, for some clips, the sound and the motion of every frame, and for a few frames
 of each clip the pictures: the target's and a far-away reference's face crop.
@@ -23,7 +23,8 @@ from s2v.engine.face.photo import Image
 from s2v.errors import DataError
 from s2v.files import write_whole
 from s2v.spec import LipSyncSpec
-from s2v.training.extract.extract_features import ClipFeatures, has_sound, load_features
+from s2v.training.dataset.sources import clip_id_of
+from s2v.training.extract.feature_file import ClipFeatures, has_sound, load_features, talkers_of
 from s2v.training.prepare.shards import CLIPS_PER_SHARD, Shard, replaced_shards
 from s2v.training.shard_spec import shard_spec
 from s2v.training.train.batches import unknown_tract
@@ -47,7 +48,7 @@ def prepare_data(
     """Write `train-*.npz`, `held-*.npz` (clips of training talkers), `val-*.npz` (other talkers), `meta.json`.
 
     Args:
-        validation: speakers (first folder below `features`) kept for validation.
+        validation: talkers kept for validation.
     Returns: clips per split. What cannot be used is skipped and logged. The shards of another run in `out` are
     replaced when all of the new ones are written. Raises: DataError, nothing to use, or no training talker left.
     """
@@ -56,18 +57,19 @@ def prepare_data(
     files = sorted(features.rglob("*.npz"))
     if not files:
         raise DataError(f"no feature files below {features}: run s2v extract-features first")
-    speakers = {path.relative_to(features).parts[0] for path in files}
-    if unknown := set(validation) - speakers:
-        raise DataError(f"no features of {', '.join(sorted(unknown))}; there are {', '.join(sorted(speakers))}")
+    talkers = talkers_of(features)
+    if unknown := set(validation) - set(talkers.values()):
+        there = ", ".join(sorted(set(talkers.values())))
+        raise DataError(f"no features of {', '.join(sorted(unknown))}; there are {there}")
     rng = np.random.default_rng(seed)
     clips: dict[str, int] = {}
     talking = _talking(files)
     own = 0  # clips of training talkers so far
     with replaced_shards(out) as shards:
         for index in tqdm(rng.permutation(len(talking)), unit="clip", disable=not progress):
-            speaker = talking[index].relative_to(features).parts[0]
-            own += speaker not in validation
-            split = "val" if speaker in validation else "held" if own % HELD_BACK_EVERY == 2 else "train"
+            talker = talkers[clip_id_of(talking[index], features)]
+            own += talker not in validation
+            split = "val" if talker in validation else "held" if own % HELD_BACK_EVERY == 2 else "train"
             try:
                 clip = load_features(talking[index], features)
                 add_clip(shards.open(split), clip, spec, pictures_per_clip, rng)
@@ -81,7 +83,7 @@ def prepare_data(
         if not clips:
             raise DataError(f"none of {len(files)} files below {features} is a talking clip that can be used")
         if not clips.get("train"):
-            raise DataError("no talker is left to train on: name fewer speakers as validation")
+            raise DataError("no talker is left to train on: name fewer talkers as validation")
         meta = {"clips": clips, "spec": shard_spec(spec)}
         write_whole(shards.folder / "meta.json", json.dumps(meta, indent=1))
     return clips
@@ -121,7 +123,7 @@ def add_clip(shard: Shard, clip: ClipFeatures, spec: LipSyncSpec, n_pictures: in
     gap = aperture(canonical)
     number = len(shard.clips)
     pictures = list(_clip_pictures(clip, gap, number, spec, n_pictures, rng)) if n_pictures else []
-    shard.clips.append(f"{clip.speaker}/{clip.name}")
+    shard.clips.append(clip.clip_id)
     shard.pcm.append(clip.pcm)
     shard.motion.append(motion.astype(np.float32))
     shard.aperture.append((gap - aperture(neutral)).astype(np.float32))
