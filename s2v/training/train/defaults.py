@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 PICTURES_PER_CLIP = 5
+CLIPS_PER_SHARD = 256
 BATCH = 32  # pictures in a batch
 ROWS = 16  # of 6 s of speech in a batch
 EPOCHS = 20

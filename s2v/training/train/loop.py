@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -110,7 +110,7 @@ def _device(gpu: int | None) -> torch.device:
     return torch.device("cuda", gpu)
 
 
-def _train(run: Run, voices: list[list[data.Clip]], clips: list[data.Clip], pictures: Pictures, progress: bool) -> None:
+def _train(run: Run, voices: data.Voices, clips: Sequence[data.Clip], pictures: Pictures, progress: bool) -> None:
     from tqdm import trange
 
     config = run.config
@@ -152,7 +152,7 @@ def _train(run: Run, voices: list[list[data.Clip]], clips: list[data.Clip], pict
             _save(run)
 
 
-def _take_mean(run: Run, network: MotionTract, clips: list[data.Clip]) -> None:
+def _take_mean(run: Run, network: MotionTract, clips: Sequence[data.Clip]) -> None:
     """Replace the network's weights by the mean of the training's beginning, best and end."""
     start, last = run.config.out / "start.pt", _save(run)
     folders = [run.config.out, *([run.config.resume.parent] if run.config.resume else [])]
@@ -171,21 +171,20 @@ def _learning_rate(peak: float, step: int, total: int) -> float:
 
 
 def _losses(
-    run: Run, voices: list[list[data.Clip]], clips: list[data.Clip], pictures: Pictures
+    run: Run, voices: data.Voices, clips: Sequence[data.Clip], pictures: Pictures
 ) -> tuple[Iterator[Tensor], int]:
     """Endless losses, one batch each, and how many of them see everything once."""
     config = run.config
     rng = np.random.default_rng([config.seed, run.steps])
     if isinstance(run.network, MotionTract):
-        everything = {id(clip): len(clip.motion) for voice in voices for clip in voice}
-        n_frames = sum(everything.values())
+        n_frames = sum(voice.n_frames for voice in voices.clips if isinstance(voice, data.StoredClips))
         return _motion_losses(run, voices, rng), max(1, n_frames // (config.rows * data.ROW_FRAMES))
     if not len(pictures):
         raise DataError(f"the shards in {config.shards} hold no pictures: prepare them with pictures_per_clip > 0")
     return _pixel_losses(run, clips, pictures, rng), max(1, len(pictures) // config.batch)
 
 
-def _motion_losses(run: Run, voices: list[list[data.Clip]], rng: np.random.Generator) -> Iterator[Tensor]:
+def _motion_losses(run: Run, voices: data.Voices, rng: np.random.Generator) -> Iterator[Tensor]:
     assert isinstance(run.network, MotionTract)
     spec = run.network.spec
     wanted, shapes = MotionLoss(spec).to(run.device), ShapeLoss(spec).to(run.device)
@@ -198,7 +197,9 @@ def _motion_losses(run: Run, voices: list[list[data.Clip]], rng: np.random.Gener
         yield loss + _TRACT * tract_loss(tract.float(), batch.tract.to(run.device))
 
 
-def _pixel_losses(run: Run, clips: list[data.Clip], pictures: Pictures, rng: np.random.Generator) -> Iterator[Tensor]:
+def _pixel_losses(
+    run: Run, clips: Sequence[data.Clip], pictures: Pictures, rng: np.random.Generator
+) -> Iterator[Tensor]:
     assert isinstance(run.network, Speech2Vid)
     spec, network = run.network.spec, run.network
     windows = {clip.name: data.windows_of(clip, spec) for clip in clips}
@@ -214,15 +215,13 @@ def _pixel_losses(run: Run, clips: list[data.Clip], pictures: Pictures, rng: np.
         yield pixel_loss(pixels, batch["target"])
 
 
-def _checks(shards: Path) -> dict[str, list[data.Clip]]:
+def _checks(shards: Path) -> dict[str, data.StoredClips]:
     """Clips that nothing learns from: those kept back of the training talkers, and each set of other talkers."""
-    sets = {"held": data.load_split(shards, "held", pictures=False)[0]}
-    for clip in data.load_split(shards, "val", pictures=False)[0]:
-        sets.setdefault(clip.name.split("/")[0], []).append(clip)
+    sets = {"held": data.stored_clips(shards, "held")} | data.stored_clips(shards, "val").by_talker()
     return {name: clips for name, clips in sets.items() if clips}
 
 
-def _check(run: Run, checks: dict[str, list[data.Clip]], loss: float) -> float | None:
+def _check(run: Run, checks: Mapping[str, Sequence[data.Clip]], loss: float) -> float | None:
     """Log the loss and, where there is motion, how it follows voices not trained on; returns the mean score."""
     record: dict[str, Any] = {"step": run.steps, "loss": round(loss, 5)}
     scores = []

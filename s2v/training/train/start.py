@@ -12,13 +12,13 @@ from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
 from s2v.training.networks.folded import network_of_model_file, unfold_norms
 from s2v.training.networks.model import TalkingNet, build_network, read_checkpoint, spec_of, take_weights
-from s2v.training.train.batches import Clip, measured, motion_batch
+from s2v.training.train.batches import Clip, Voices, measured, motion_batch
 
 _BATCHES, _ROWS = 6, 16  # that the norms of a model file are unfolded on
 
 
 def network_to_start_from(
-    path: Path, wanted: LipSyncSpec, clips: Sequence[Clip], voices: Sequence[list[Clip]], seed: int
+    path: Path, wanted: LipSyncSpec, clips: Sequence[Clip], voices: Voices, seed: int
 ) -> TalkingNet:
     """The network of a checkpoint or a model file, with its own scale of the MFCC: weights go with it.
 

@@ -81,7 +81,7 @@ def predicted_motion(network: MotionTract, windows: NDArray[np.float32]) -> NDAr
     return np.asarray(prediction.cpu().numpy(), np.float32)
 
 
-def sync_report(network: MotionTract, clips: list[Clip]) -> SyncReport:
+def sync_report(network: MotionTract, clips: Sequence[Clip]) -> SyncReport:
     """Run every clip through the network (in eval mode)."""
     network.eval()
     gap, wide = gap_weights(network.spec), width_weights(network.spec)
