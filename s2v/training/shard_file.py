@@ -105,7 +105,7 @@ def _samples(data: bytes) -> Iterator[dict[str, Any]]:
         files = [one | {"__url__": ""} for one in tar_file_iterator(io.BytesIO(data))]
         yield from group_by_keys(files)
     except Exception as error:  # what tarfile and webdataset raise on a damaged byte
-        raise ValueError(" ".join(str(error).split())[:120] or type(error).__name__) from None
+        raise ValueError(" ".join(str(error).partition(" @ <")[0].split())[:120] or type(error).__name__) from None
 
 
 def _named(text: bytes) -> dict[str, Any]:

@@ -25,7 +25,8 @@ from s2v.training.shard_index import SplitIndex, read_index
 META = "meta.json"
 FORMAT = "webdataset-1"
 _MOST_SHARDS = 999_999
-_TIMEOUT_S, _WAITS_S = 30.0, (0.5, 2.0)  # before a second and a third try
+_TIMEOUT_S = 30.0
+_WAITS_S = (0.5, 2.0)  # before a second and a third try
 _URL = re.compile(r"(https?):/+([^/].*)", re.IGNORECASE)  # a `Path` of a URL has one slash
 
 
@@ -37,6 +38,7 @@ class ShardStore:
     query: str  # "?..." of a URL, or ""
     only: frozenset[str] | None  # names of shards; None: all
     meta: dict[str, Any]
+    waits_s: tuple[float, ...] = _WAITS_S
 
     @property
     def remote(self) -> bool:
@@ -49,7 +51,7 @@ class ShardStore:
             return None
         name = f"{split}.index"
         try:
-            index = read_index(_read(self._place(name), None), n_shards)
+            index = read_index(_read(self._place(name), None, self.waits_s), n_shards)
         except ValueError as error:
             raise self._damaged(name, error) from None
         if self.only is not None:
@@ -62,7 +64,7 @@ class ShardStore:
         name, offset = shard_name(split, int(index.shard[row])), int(index.offset[row])
         size = int(index.all_bytes[row] if pictures else index.speech_bytes[row])
         try:
-            sample = read_sample(_read(self._place(name), range(offset, offset + size)))
+            sample = read_sample(_read(self._place(name), range(offset, offset + size), self.waits_s))
             if (len(sample.pcm), len(sample.motion)) != (index.n_samples[row], index.n_frames[row]):
                 raise ValueError(f"{sample.clip} is not as long as {split}.index has it")
             if sample.motion.shape[1] != self.meta["spec"].get("n_motion"):
@@ -84,9 +86,10 @@ def shard_name(split: str, number: int) -> str:
     return f"{split}-{number:06d}.tar"
 
 
-def open_shards(place: str | Path) -> ShardStore:
+def open_shards(place: str | Path, waits_s: tuple[float, ...] = _WAITS_S) -> ShardStore:
     """Shards in a folder, behind a URL, or those of a pattern (`train-{000000..000003}.tar`).
 
+    Args: waits_s: before a server that fails is asked again.
     Raises: DataError, there are none, they are of an older version, or cannot be read.
     """
     text, query = str(place), ""
@@ -102,14 +105,14 @@ def open_shards(place: str | Path) -> ShardStore:
         folder, _, pattern = text.rpartition("/")
         text, only = folder or ".", frozenset(expand_urls(pattern))
     base = text.rstrip("/") or "/"
-    return ShardStore(base, query, only, _meta(base, query))
+    return ShardStore(base, query, only, _meta(base, query, waits_s), waits_s)
 
 
-def _meta(base: str, query: str) -> dict[str, Any]:
+def _meta(base: str, query: str, waits_s: tuple[float, ...]) -> dict[str, Any]:
     if not _URL.fullmatch(base) and not (Path(base) / META).exists():
         raise _without_meta(base)
     try:
-        stored = json.loads(_read(f"{base}/{META}{query}", None))
+        stored = json.loads(_read(f"{base}/{META}{query}", None, waits_s))
     except (ValueError, RecursionError):
         raise _without_meta(base) from None
     if not isinstance(stored, dict) or not isinstance(stored.get("spec"), dict):
@@ -127,9 +130,9 @@ def _without_meta(base: str) -> DataError:
     )
 
 
-def _read(place: str, part: range | None) -> bytes:
+def _read(place: str, part: range | None, waits_s: tuple[float, ...]) -> bytes:
     """A file, or a part of it. Raises: DataError, it cannot be read; ValueError, it is shorter than that."""
-    data = _fetched(place, part) if _URL.fullmatch(place) else _from_disk(Path(place), part)
+    data = _fetched(place, part, waits_s) if _URL.fullmatch(place) else _from_disk(Path(place), part)
     if part is not None and len(data) != len(part):
         raise ValueError(f"it ends before byte {part.stop}")
     return data
@@ -148,10 +151,10 @@ def _from_disk(path: Path, part: range | None) -> bytes:
         raise DataError(f"{path} cannot be read ({error})") from None
 
 
-def _fetched(url: str, part: range | None) -> bytes:
+def _fetched(url: str, part: range | None, waits_s: tuple[float, ...]) -> bytes:
     asked = {} if part is None else {"Range": f"bytes={part.start}-{part.stop - 1}"}
     shown = url.partition("?")[0]  # what is behind it may be a secret
-    for wait_s in (*_WAITS_S, None):
+    for wait_s in (*waits_s, None):
         try:
             with urllib.request.urlopen(urllib.request.Request(url, headers=asked), timeout=_TIMEOUT_S) as answer:
                 if part is not None and answer.status != http.HTTPStatus.PARTIAL_CONTENT:

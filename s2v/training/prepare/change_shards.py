@@ -17,7 +17,9 @@ from s2v.training.shard_store import META, open_shards, shard_name
 from s2v.training.train.defaults import CLIPS_PER_SHARD
 
 
-def replace_split(shards: Path, split: str, samples: Sequence[Sample]) -> None:
+def replace_split(
+    shards: Path, split: str, samples: Sequence[Sample], clips_per_shard: int = CLIPS_PER_SHARD
+) -> None:
     """Write a split of a shard folder anew, in place of what it has of that name.
 
     If it is cut short, the folder has no such split. Raises: DataError, not shards of prepare-data.
@@ -28,7 +30,7 @@ def replace_split(shards: Path, split: str, samples: Sequence[Sample]) -> None:
     for old in (*shards.glob(f"{split}-*.tar"), *shards.glob(f"{split}-*.npz")):
         old.unlink()
     entries: list[Entry] = []
-    parts = [samples[start : start + CLIPS_PER_SHARD] for start in range(0, len(samples), CLIPS_PER_SHARD)]
+    parts = [samples[start : start + clips_per_shard] for start in range(0, len(samples), clips_per_shard)]
     for number, part in enumerate(parts):
         entries += write_shard(shards / shard_name(split, number), number, part)
     write_whole(shards / f"{split}.index", packed_index(index_of(entries)))
