@@ -32,7 +32,9 @@ def made_sample(
     tract = np.full((n_frames, len(TRACT_VARIABLES)), 0.5 if known else np.nan, np.float32)
     jpegs = {frame: _grey(frame + 50) for frame in pictures}
     frames = tuple(pictures)
-    return Sample(clip, talker or clip.split("/")[0], "train", "", pcm, motion, motion[:, 0], tract, jpegs, frames, frames)
+    return Sample(
+        clip, talker or clip.split("/")[0], "train", "", pcm, motion, motion[:, 0], tract, jpegs, frames, frames
+    )
 
 
 def _grey(level: int) -> bytes:
@@ -50,7 +52,9 @@ def make_shards(folder: Path, clips_per_shard: int = 3, **splits: Sequence[Sampl
 
 
 @contextmanager
-def served(folder: Path, ranges: bool = True, failures: Mapping[str, int] | None = None) -> Iterator[tuple[str, list[str]]]:
+def served(
+    folder: Path, ranges: bool = True, failures: Mapping[str, int] | None = None
+) -> Iterator[tuple[str, list[str]]]:
     """The URL of a folder on this machine, and what has been asked for.
 
     Args: ranges: whether parts of files are given. failures: how many times 503 is the answer first, by name.

@@ -95,7 +95,11 @@ def npy(array: np.ndarray) -> bytes:
         ("pcm.npy", npy(np.array([{}], object)), "reshape|object|size"),
         ("json", b"{}", "whose clip"),
         ("json", b'{"clip": 1, "talker": "", "split": "", "transcript": "", "targets": [], "references": []}', "whose"),
-        ("json", b'{"clip": "", "talker": "", "split": "", "transcript": "", "targets": [-1], "references": []}', "no fr"),
+        (
+            "json",
+            b'{"clip": "", "talker": "", "split": "", "transcript": "", "targets": [-1], "references": []}',
+            "no fr",
+        ),
     ],
 )
 def test_a_clip_that_is_not_whole_is_refused(

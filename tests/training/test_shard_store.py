@@ -128,5 +128,5 @@ def test_a_picture_of_another_size_is_refused(folder: Path, tmp_path: Path) -> N
     meta = json.loads((own / "meta.json").read_text())
     meta["spec"]["face_px"] = 96
     (own / "meta.json").write_text(json.dumps(meta))
-    with pytest.raises(DataError, match="picture 2 of ann/0 .* is damaged"):
+    with pytest.raises(DataError, match=r"picture 2 of ann/0 .* is damaged"):
         load_split(own, "train")

@@ -17,9 +17,7 @@ from s2v.training.shard_store import META, open_shards, shard_name
 from s2v.training.train.defaults import CLIPS_PER_SHARD
 
 
-def replace_split(
-    shards: Path, split: str, samples: Sequence[Sample], clips_per_shard: int = CLIPS_PER_SHARD
-) -> None:
+def replace_split(shards: Path, split: str, samples: Sequence[Sample], clips_per_shard: int = CLIPS_PER_SHARD) -> None:
     """Write a split of a shard folder anew, in place of what it has of that name.
 
     If it is cut short, the folder has no such split. Raises: DataError, not shards of prepare-data.

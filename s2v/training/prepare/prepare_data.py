@@ -97,18 +97,19 @@ def prepare_data(
         if shards is None:
             _log.info("%s holds these shards already", out)
         else:
-            jobs = _jobs(_talking(files, features), features, shards.folder, settings)
+            talkers, unreadable = _talking(files, features)
+            jobs = _jobs(talkers, features, shards.folder, settings)
             records = _made(jobs, shards, workers, progress)
             if not any(record.entries for record in records):
                 shutil.rmtree(shards.folder)
                 raise DataError(f"none of {len(files)} files below {features} is a talking clip that can be used")
-            shards.complete(records, _meta(records, stored))
+            shards.complete(records, _meta(records, stored, unreadable))
     return open_shards(out).meta
 
 
-def _talking(files: list[Path], features: Path) -> dict[str, str]:
-    """Clips with sound and their talkers; photos are passed over, and what cannot be read is logged."""
-    talking = {}
+def _talking(files: list[Path], features: Path) -> tuple[dict[str, str], int]:
+    """Clips with sound and their talkers, and how many files cannot be read, which is logged. Photos are passed over."""
+    talking, unreadable = {}, 0
     for path in files:
         clip = path.relative_to(features).with_suffix("").as_posix()
         try:
@@ -116,7 +117,8 @@ def _talking(files: list[Path], features: Path) -> dict[str, str]:
                 talking[clip] = clip.split("/")[0]
         except DataError as error:
             _log.warning("skipped %s: %s", clip, error)
-    return talking
+            unreadable += 1
+    return talking, unreadable
 
 
 def _jobs(talkers: dict[str, str], features: Path, folder: Path, settings: PrepareSettings) -> list[ShardJob]:
@@ -244,7 +246,7 @@ def canonical_landmarks(clip: ClipFeatures) -> Points:
     return np.stack(moved)
 
 
-def _meta(records: list[ShardRecord], stored: dict[str, Any]) -> dict[str, Any]:
+def _meta(records: list[ShardRecord], stored: dict[str, Any], unreadable: int) -> dict[str, Any]:
     """What `meta.json` tells: counts of each split, how the shards were made, and what was skipped."""
     clips: dict[str, int] = {}
     frames: dict[str, int] = {}
@@ -260,6 +262,6 @@ def _meta(records: list[ShardRecord], stored: dict[str, Any]) -> dict[str, Any]:
     return {
         **{"format": FORMAT, "clips": clips, "frames": frames, "pictures": pictures},
         "talkers": {split: len(members) for split, members in talkers.items()},
-        "skipped": sum(len(record.skipped) for record in records),
+        "skipped": unreadable + sum(len(record.skipped) for record in records),
         **{"spec": stored["spec"], "settings": stored, "fingerprint": fingerprint(stored)},
     }

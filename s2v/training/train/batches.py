@@ -105,7 +105,7 @@ def _of_talkers(clips: Sequence[Clip]) -> dict[str, Sequence[Clip]]:
     found: dict[str, list[Clip]] = {}
     for clip in clips:
         found.setdefault(clip.talker or clip.name.split("/")[0], []).append(clip)
-    return dict(found)
+    return dict(sorted(found.items()))
 
 
 def _n_frames(clips: Sequence[Clip]) -> int:
