@@ -25,7 +25,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--talkers",
         default="auto",
         metavar="HOW",
-        help="who is who: 'folder', by the first folder below DATA, or a file with a clip or folder, a tab and a talker "
+        help="who is who: 'folder', by the first folder below DATA, or a file: a clip or folder, a tab, a talker "
         "a line (default: by folder)",
     )
     add_json_option(parser)

@@ -134,7 +134,7 @@ def test_clips_that_share_a_feature_file_are_told_and_the_video_wins(tmp_path: P
     report = extract_features(data, out, progress=False)
     assert report.done == 2
     assert report.failed.keys() == {str(data / "s1/a.jpg")}
-    assert "a.mp4 has the same name" in report.failed[str(data / "s1/a.jpg")]
+    assert "a.mp4 beside it has the same name" in report.failed[str(data / "s1/a.jpg")]
     assert {p.name: has_sound(p) for p in out.rglob("*.npz")} == {"a.npz": True, "b.npz": False}
 
 
@@ -163,7 +163,7 @@ def test_a_feature_file_whose_parts_do_not_fit_is_damaged(features: Path, tmp_pa
     whole = dict(np.load(features / "people/02_neutral.npz"))
     np.savez(tmp_path / "a.npz", **{**whole, "landmarks": whole["landmarks"][:, :100]})
     with pytest.raises(
-        DataError, match=r"a\.npz is not a feature file \(landmarks is float32 \(1, 100, 3\), wanted any x 478"
+        DataError, match=r"a\.npz is not a feature file \(landmarks is int16 \(1, 100, 3\), wanted any x 478"
     ):
         load_features(tmp_path / "a.npz", tmp_path)
 
