@@ -66,7 +66,7 @@ def _talkers(folder: Path) -> None:
 
 
 def _check_features(out: Path) -> None:
-    from s2v.training.extract.extract_features import load_features
+    from s2v.training.extract.feature_file import load_features
 
     for path in out.rglob("*.npz"):
         load_features(path, out)

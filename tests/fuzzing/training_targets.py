@@ -46,7 +46,7 @@ def _packed(arrays: dict[str, Any]) -> bytes:
 
 
 def _feature_file(data: bytes, folder: Path) -> None:
-    from s2v.training.extract.extract_features import has_sound, has_times, load_features
+    from s2v.training.extract.feature_file import has_sound, has_times, load_features
     from s2v.training.prepare.prepare_data import add_clip
     from s2v.training.prepare.shards import Shard
 

@@ -8,7 +8,7 @@ from s2v.engine.face.enrolment import face_from_landmarks, face_grid, sample
 from s2v.engine.face.geometry import Points
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
-from s2v.training.extract.extract_features import ClipFeatures
+from s2v.training.extract.feature_file import ClipFeatures
 from s2v.training.shard_file import MIN_REFERENCE_DISTANCE
 
 _JPEG_QUALITY = 95

@@ -25,7 +25,7 @@ from s2v.engine.face.geometry import (
 from s2v.engine.face.motion_basis import MotionBasis, neutral_face, symmetric
 from s2v.errors import DataError
 from s2v.files import written_whole
-from s2v.training.extract.extract_features import load_features
+from s2v.training.extract.feature_file import load_features
 
 LOWER_FACE_Y = 0.48  # face units: points of the canonical face below this height take part
 

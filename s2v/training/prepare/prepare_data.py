@@ -22,7 +22,7 @@ from s2v.engine.face.geometry import N_MESH, RIGID, Points, head_pose
 from s2v.engine.face.motion_basis import MotionBasis, aperture, neutral_face
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
-from s2v.training.extract.extract_features import ClipFeatures, has_sound, load_features
+from s2v.training.extract.feature_file import ClipFeatures, has_sound, load_features
 from s2v.training.prepare.clip_pictures import choose_frames, face_crop
 from s2v.training.prepare.shards import (
     ShardFolder,

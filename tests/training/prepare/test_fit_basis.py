@@ -9,7 +9,8 @@ from s2v.engine.face.geometry import N_MESH, canonical_face
 from s2v.engine.face.motion_basis import MotionBasis, symmetric
 from s2v.engine.face.rest_pose import rest_displacement
 from s2v.errors import DataError
-from s2v.training.extract.extract_features import save_features
+from s2v.training.extract.face_cuts import cut_to_faces
+from s2v.training.extract.feature_file import save_features
 from s2v.training.prepare.fit_basis import LOWER_FACE_Y, learn_basis, save_basis
 
 SHIPPED = MotionBasis.load("grid-s1")
@@ -21,7 +22,9 @@ def invented_talker(features: Path, weights: np.ndarray, moves: np.ndarray, clip
     mesh = 100 * (shut + np.tensordot(weights, moves, 1)) + [150, 110, 0]
     landmarks = np.concatenate([mesh, mesh[:, :10]], axis=1).astype(np.float32)
     frames = [np.zeros((300, 300, 3), np.uint8)] * len(weights)
-    save_features(features / f"some_one/{clip}.npz", frames, landmarks, np.ones(16, np.int16), "some")
+    save_features(
+        features / f"some_one/{clip}.npz", cut_to_faces(frames, landmarks), landmarks, np.ones(16, np.int16), "some"
+    )
 
 
 @pytest.fixture(scope="module")

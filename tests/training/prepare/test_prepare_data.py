@@ -19,7 +19,7 @@ from s2v.engine.face.motion_basis import MotionBasis, aperture, neutral_face
 from s2v.errors import DataError
 from s2v.files import held
 from s2v.spec import LipSyncSpec
-from s2v.training.extract.extract_features import ClipFeatures, load_features
+from s2v.training.extract.feature_file import ClipFeatures, load_features
 from s2v.training.prepare.clip_pictures import choose_frames, face_crop
 from s2v.training.prepare.prepare_data import PrepareSettings, ShardJob, _jobs, clip_sample, make_shard, prepare_data
 from s2v.training.prepare.shards import ShardFolder, shard_folder
@@ -73,7 +73,7 @@ def short_clip(features: Path, place: Path, n_frames: int = 20) -> None:
         whole = dict(stored)
     place.parent.mkdir(parents=True, exist_ok=True)
     ends = whole["jpeg_ends"][:n_frames]
-    cut = {name: whole[name][:n_frames] for name in ("landmarks", "times_s", "jpeg_ends")}
+    cut = {name: whole[name][:n_frames] for name in ("landmarks", "times_s", "jpeg_ends", "corners")}
     np.savez(place, **(whole | cut | {"jpeg": whole["jpeg"][: ends[-1]]}))
 
 
@@ -374,5 +374,5 @@ def test_landmarks_that_are_no_face_are_refused(features: Path, scale: float, sa
 
 def test_a_frame_without_a_byte_is_damaged(features: Path) -> None:
     clip = load_features(features / "s1/pgid5s.npz", features)
-    with pytest.raises(DataError, match="frame 1 of pgid5s is damaged"):
+    with pytest.raises(DataError, match="frame 1 of s1/pgid5s is damaged"):
         replace(clip, jpeg_ends=np.array([5000, 5000])).frame(1)
