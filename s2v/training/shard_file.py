@@ -16,8 +16,8 @@ _CLIPS = {
     "clips": Wanted("U", (None,)),
     "pcm": Wanted("i", (None,)),
     "pcm_ends": Wanted("iu", (None,)),
-    "motion": Wanted("f", (None, None), finite=True),
-    "aperture": Wanted("f", (None,), finite=True),
+    "motion": Wanted("f", (None, None)),  # NaN where nobody knows it, as the aperture
+    "aperture": Wanted("f", (None,)),
     "tract": Wanted("f", (None, len(TRACT_VARIABLES))),
     "motion_ends": Wanted("iu", (None,)),
 }
