@@ -35,7 +35,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     from s2v.spec import LipSyncSpec
-    from s2v.training.prepare.prepare_data import PrepareSettings, prepare_data
+    from s2v.training.prepare.make_shard import PrepareSettings
+    from s2v.training.prepare.prepare_data import prepare_data
 
     settings = PrepareSettings(
         LipSyncSpec.of("s2v"),  # the geometry of both networks

@@ -93,7 +93,7 @@ def _shard(data: bytes, folder: Path) -> None:
     dice = np.random.default_rng(0)
     if clips:
         batch = motion_batch([clips], 1, measured(LipSyncSpec(), clips), dice)
-        assert batch.columns.isfinite().all() and batch.motion.isfinite().all()
+        assert batch.columns.isfinite().all()  # motion may be unknown
     if len(pictures):
         assert all(frame >= 0 for _, frame in pictures.where)
         picture_batch(pictures, np.arange(len(pictures)), dice)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from s2v.engine.face.enrolment import face_from_landmarks, face_grid, sample
-from s2v.engine.face.geometry import Points
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
 from s2v.training.extract.feature_file import ClipFeatures
@@ -15,19 +15,22 @@ _JPEG_QUALITY = 95
 
 
 def choose_frames(
-    gap: Points, n_targets: int, n_references: int, rng: np.random.Generator
+    gap: NDArray[np.floating], n_targets: int, n_references: int, rng: np.random.Generator
 ) -> tuple[list[int], list[int]]:
     """Which frames of a clip are targets, and which may be their reference: each target is far from one, to differ.
 
     Args:
-        gap: (n,) opening of each frame, face units; n is at least 2 * MIN_REFERENCE_DISTANCE.
-    Returns: targets, and references, each without repetition.
+        gap: (n,) opening of each frame, face units; NaN in frames whose mouth cannot be read: they are none of both.
+    Returns: targets, and references, each without repetition; none where the frames that can be read lie too near.
     """
-    frames, closed = np.arange(len(gap)), np.flatnonzero(gap <= np.quantile(gap, 0.15))
+    known = np.flatnonzero(np.isfinite(gap))
+    closed = known[gap[known] <= np.quantile(gap[known], 0.15)]
     # A photo at hand is mostly one of a closed mouth; some references are any frame at all.
-    drawn = [rng.choice(closed) if rng.random() < 0.75 else rng.integers(len(gap)) for _ in range(n_references)]
+    drawn = [rng.choice(closed if rng.random() < 0.75 else known) for _ in range(n_references)]
     references = sorted({int(frame) for frame in drawn})
-    far = frames[(np.abs(frames[:, None] - references) >= MIN_REFERENCE_DISTANCE).any(1)]
+    far = known[(np.abs(known[:, None] - references) >= MIN_REFERENCE_DISTANCE).any(1)]
+    if not len(far):
+        return [], []
     # Open mouths teach more than closed ones.
     weight = np.clip(gap[far], 0.01, 0.15)
     targets = rng.choice(far, size=min(n_targets, len(far)), replace=False, p=weight / weight.sum())

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,8 +22,9 @@ from s2v.training.shard_file import Sample, sample_files, sample_key
 from s2v.training.shard_index import Entry, index_of, packed_index
 from s2v.training.shard_store import META, shard_name
 
-SPLITS = ("train", "held", "val", "voice")
-_SETTINGS, _MANIFEST = "settings.json", "clips.tsv"
+SPLITS = ("train", "held", "val", "test", "voice")
+_SETTINGS, _MANIFEST = "settings.json", "manifest.tsv"
+_MANIFEST_HEAD = "clip\tshard\ttalker\tnote"
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,13 @@ class ShardRecord:
 
     split: str
     number: int
-    clips: list[str]
-    entries: list[Entry]  # of each clip
+    notes: dict[str, str]  # clip -> what of it is unknown, in a line or ""; in the shard's order
+    entries: list[Entry]  # of each of them
     skipped: dict[str, str]  # clip -> reason
+
+    def __len__(self) -> int:
+        """Clips that were to be in it."""
+        return len(self.notes) + len(self.skipped)
 
     @property
     def name(self) -> str:
@@ -88,19 +93,19 @@ class ShardFolder:
         """Say that a shard is finished: its tar is there."""
         write_whole(self.path(record.split, record.number).with_suffix(".json"), json.dumps(asdict(record)))
 
-    def complete(self, records: Iterable[ShardRecord], meta: dict[str, Any]) -> None:
-        """Write what belongs to all shards together: indices, the list of clips, `meta.json`."""
+    def complete(self, records: Iterable[ShardRecord], skipped: Mapping[str, str], meta: dict[str, Any]) -> None:
+        """Write what belongs to all shards together: indices, what became of each clip, `meta.json`."""
         of_splits: dict[str, list[ShardRecord]] = {}
-        for record in records:
+        for record in sorted(records, key=lambda record: record.name):
             of_splits.setdefault(record.split, []).append(record)
-        lines = ["clip\tshard\ttalker"]
+        lines = [_MANIFEST_HEAD]
         for split, members in of_splits.items():
-            members.sort(key=lambda record: record.number)
             index = index_of([entry for record in members for entry in record.entries])
             write_whole(self.folder / f"{split}.index", packed_index(index))
             for record in members:
-                told = zip(record.clips, record.entries, strict=True)
-                lines += [f"{clip}\t{record.name}\t{entry.talker}" for clip, entry in told]
+                told = zip(record.notes.items(), record.entries, strict=True)
+                lines += [f"{clip}\t{record.name}\t{entry.talker}\t{note}" for (clip, note), entry in told]
+        lines += [f"{clip}\t\t\tskipped: {reason}" for clip, reason in sorted(skipped.items())]
         write_whole(self.folder / _MANIFEST, "\n".join(lines) + "\n")
         shards = {split: len(members) for split, members in of_splits.items()}
         write_whole(self.folder / META, json.dumps(meta | {"shards": shards}, indent=1))

@@ -14,15 +14,18 @@ pytest.importorskip("torch")
 pytest.importorskip("webdataset")
 
 from s2v.engine.face.enrolment import face_from_landmarks, face_grid, sample
-from s2v.engine.face.geometry import N_MESH, head_pose
-from s2v.engine.face.motion_basis import MotionBasis, aperture, neutral_face
 from s2v.errors import DataError
 from s2v.files import held
 from s2v.spec import LipSyncSpec
 from s2v.training.extract.feature_file import ClipFeatures, load_features
+from s2v.training.prepare.canonical import canonical_clip
 from s2v.training.prepare.clip_pictures import choose_frames, face_crop
-from s2v.training.prepare.prepare_data import PrepareSettings, ShardJob, _jobs, clip_sample, make_shard, prepare_data
+from s2v.training.prepare.labels import clip_labels
+from s2v.training.prepare.make_shard import PrepareSettings, ShardJob, clip_sample, make_shard
+from s2v.training.prepare.neutral import TalkerNeutral, clip_rest, talker_neutral
+from s2v.training.prepare.prepare_data import _jobs, prepare_data
 from s2v.training.prepare.shards import ShardFolder, shard_folder
+from s2v.training.prepare.talker_neutrals import find_neutrals, talker_jobs
 from s2v.training.shard_file import Sample
 from s2v.training.stored_clips import stored_clips
 
@@ -43,9 +46,13 @@ def whole(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+def rest_of(clip: ClipFeatures) -> np.ndarray:
+    return talker_neutral([clip_rest(canonical_clip(clip))]).face
+
+
 def sample_of(clip: ClipFeatures, n_pictures: int, seed: int = 0) -> Sample:
     settings = PrepareSettings(SPEC, pictures_per_clip=n_pictures)
-    return clip_sample(clip, "s1/pgid5s", "train", settings, np.random.default_rng(seed))
+    return clip_sample(clip, "s1", "train", rest_of(clip), settings, np.random.default_rng(seed))[0]
 
 
 def test_a_validation_talker_never_reaches_training(shards: Path) -> None:
@@ -63,7 +70,7 @@ def test_another_run_leaves_nothing_of_the_last(features: Path, tmp_path: Path) 
     prepare_data(features, tmp_path, replace(WITHOUT_PICTURES, validation=("s1",)), force=True, progress=False)
     assert not [name for name in names(tmp_path, "train") if name.startswith("s1/")]
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        *("clips.tsv", "meta.json", "train-000000.tar", "train.index", "val-000000.tar", "val.index")
+        *("manifest.tsv", "meta.json", "train-000000.tar", "train.index", "val-000000.tar", "val.index")
     ]
 
 
@@ -94,10 +101,10 @@ def test_one_clip_of_twenty_is_held_back_and_a_shard_holds_so_many(many: Path, t
     meta = prepare_data(many, tmp_path, FEW, progress=False)
     assert meta["clips"] == {"train": 20, "held": 1} and meta["frames"] == {"train": 400, "held": 20}
     assert meta["shards"] == {"train": 4, "held": 1}
-    listed = [line.split("\t") for line in (tmp_path / "clips.tsv").read_text().splitlines()]
-    shards = [shard for _, shard, _ in listed[1:]]
+    listed = [line.split("\t") for line in (tmp_path / "manifest.tsv").read_text().splitlines()]
+    shards = [shard for _, shard, _, _ in listed[1:]]
     assert [shards.count(f"train-00000{n}.tar") for n in range(4)] == [6, 6, 6, 2]
-    assert sorted(clip for clip, _, _ in listed[1:]) == [f"s1/{n:02}" for n in range(21)]
+    assert sorted(clip for clip, _, _, _ in listed[1:]) == [f"s1/{n:02}" for n in range(21)]
 
 
 def test_a_run_that_was_killed_goes_on_where_it_was(many: Path, tmp_path: Path) -> None:
@@ -123,8 +130,10 @@ def settings_of(shards: Path) -> dict[str, object]:
 
 
 def jobs_of(features: Path, shards: ShardFolder, settings: PrepareSettings) -> list[ShardJob]:
-    clips = {path.relative_to(features).with_suffix("").as_posix(): "s1" for path in features.rglob("*.npz")}
-    return _jobs(clips, features, shards.folder, settings)
+    clips = [path.relative_to(features).with_suffix("").as_posix() for path in features.rglob("*.npz")]
+    talkers = dict.fromkeys(clips, "s1")
+    (job,) = talker_jobs({"s1": clips}, features, shards.folder, SPEC)
+    return _jobs(dict.fromkeys(clips, "train"), talkers, find_neutrals(job), features, shards.folder, settings)
 
 
 def test_workers_write_the_same_bytes(many: Path, tmp_path: Path) -> None:
@@ -224,12 +233,10 @@ def test_a_clip_with_a_damaged_frame_is_skipped_whole(features: Path) -> None:
 def test_every_frame_has_its_motion(shards: Path, features: Path) -> None:
     (stored,) = read(shards, "val")
     clip = load_features(features / "other/sbwe5n.npz", features)
-    canonical = np.stack([head_pose(p).to_canonical(p)[:N_MESH] for p in clip.landmarks.astype(np.float64)])
-    neutral = neutral_face(canonical)
-    wanted = MotionBasis.load(SPEC.motion_basis).coefficients(canonical, neutral)
-    np.testing.assert_allclose(stored.motion, wanted, atol=1e-4)
-    np.testing.assert_allclose(stored.aperture, aperture(canonical) - aperture(neutral), atol=1e-5)
-    assert stored.tract.shape == (len(canonical), 5) and np.isnan(stored.tract).all()
+    labels = clip_labels(canonical_clip(clip), talker_neutral([clip_rest(canonical_clip(clip))]), SPEC)
+    np.testing.assert_array_equal(stored.motion, labels.motion)
+    np.testing.assert_array_equal(stored.aperture, labels.aperture)
+    assert stored.tract.shape == (len(clip.landmarks), 5) and np.isnan(stored.tract).all()
     np.testing.assert_array_equal(stored.pcm, clip.pcm)
 
 
@@ -309,7 +316,7 @@ def test_a_target_is_as_likely_as_its_mouth_is_open() -> None:
 
 def test_the_pictures_of_a_clip_show_the_frames_chosen(features: Path) -> None:
     clip = load_features(features / "s1/pgid5s.npz", features)
-    gap = aperture(np.stack([head_pose(points).to_canonical(points)[:N_MESH] for points in clip.landmarks]))
+    gap = clip_labels(canonical_clip(clip), TalkerNeutral(rest_of(clip), 1, 1, 1.0), SPEC).aperture
     targets, references = choose_frames(gap, 2, 4, np.random.default_rng(8))
     sample = sample_of(clip, 2, seed=8)
     assert (sample.targets, sample.references) == (tuple(targets), tuple(references))
@@ -325,6 +332,15 @@ def test_the_pictures_of_a_clip_show_the_frames_chosen(features: Path) -> None:
 def crop_of(clip: ClipFeatures, frame: int) -> np.ndarray:
     face = face_from_landmarks(clip.frame(frame), clip.landmarks[frame].astype(np.float64), SPEC)
     return sample(face.photo, face_grid(face.plane, SPEC), (SPEC.face_px, SPEC.face_px))
+
+
+def test_frames_that_cannot_be_read_are_no_pictures() -> None:
+    rng = np.random.default_rng(3)
+    gap = np.where(np.arange(120) % 3 == 0, np.nan, OPENING)
+    for _ in range(30):
+        targets, references = choose_frames(gap, 40, 4, rng)
+        assert len(targets) == 40 and np.isfinite(gap[[*targets, *references]]).all()
+    assert choose_frames(np.where(np.arange(20) < 10, OPENING[:20], np.nan), 5, 4, rng) == ([], [])
 
 
 def test_twenty_frames_are_enough_and_nineteen_are_not(features: Path, tmp_path: Path) -> None:

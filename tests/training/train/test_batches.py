@@ -233,3 +233,15 @@ def test_the_same_seed_gives_the_same_batch() -> None:
     one, same, other = (motion_batch(one_voice(clips), 2, SPEC, np.random.default_rng(seed))[0] for seed in (4, 4, 5))
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
+
+
+def test_motion_that_nobody_knows_stays_unknown_in_a_row_and_nothing_else_does() -> None:
+    clip = replace(numbered(40, 1.0), motion=np.ones((40, SPEC.n_motion), np.float32))
+    clip.motion[10:15] = np.nan
+    _, motion, tract = at_speed(clip, 0.9, SPEC)
+    known = np.isfinite(motion).all(1)
+    assert np.isfinite(tract).all() and 5 <= (~known).sum() <= 8  # 5 frames / 0.9, and a neighbour at each end
+    assert (motion[known] == 1).all()
+    _, target, _, _ = motion_batch(one_voice([clip]), 4, SPEC, np.random.default_rng(0))
+    unknown = target.isnan()
+    assert torch.equal(unknown.all(2), unknown.any(2)) and 0 < unknown.float().mean() < 0.25
