@@ -32,7 +32,8 @@ from s2v.training.shard_store import FORMAT, open_shards
 from s2v.training.workers import worker_pool
 
 HELD_BACK_EVERY, MOST_HELD_BACK = 20, 400  # one clip in so many of training talkers is kept back, but no more
-Job, Result = TypeVar("Job"), TypeVar("Result")
+Job = TypeVar("Job")
+Result = TypeVar("Result")
 _log = logging.getLogger("s2v")
 
 
@@ -113,7 +114,7 @@ def _lists(features: Path) -> dict[str, str]:
 @contextmanager
 def _processes(workers: int) -> Iterator[Run]:
     if workers < 2:
-        yield map
+        yield _here
         return
     with worker_pool(workers) as pool:
 
@@ -121,6 +122,10 @@ def _processes(workers: int) -> Iterator[Run]:
             return (made.result() for made in as_completed([pool.submit(work, job) for job in jobs]))
 
         yield run
+
+
+def _here(work: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[Result]:
+    return map(work, jobs)
 
 
 def _faces(
