@@ -154,7 +154,7 @@ def _in_order(source: _Source, first_step: int, workers: int) -> Iterator[Arrays
     loader: DataLoader[Arrays] = DataLoader(
         _Guarded(source),
         batch_size=None,
-        sampler=count(first_step),  # type: ignore[arg-type]  # any iterable will do, and this one never ends
+        sampler=count(first_step),  # any iterable will do, and this one never ends
         num_workers=workers,
         collate_fn=_as_it_is,
         worker_init_fn=_begin_worker,
