@@ -23,7 +23,10 @@ _SETTINGS = (
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-i", "--shards", type=Path, required=True, help="folder of prepare-data")
+    parser.add_argument(
+        "-i", "--shards", required=True, metavar="SHARDS",
+        help="folder of prepare-data, its URL, or a pattern of shards: https://host/train-{000000..000099}.tar",
+    )  # fmt: skip
     parser.add_argument(
         "-o", "--output", type=Path, default=Path("runs/last"), help="folder for checkpoints (default %(default)s)"
     )

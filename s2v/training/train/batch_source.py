@@ -56,7 +56,7 @@ class PictureBatch(NamedTuple):
 
     windows: Tensor  # (b, 1, n_cepstra, n_columns)
     target: Tensor  # (b, 3, face_px, face_px) in [0, 1]
-    reference: Tensor  # the same of another moment of the same clip
+    reference: Tensor  # (b / per_face, 3, face_px, face_px) another moment of the same clip, for so many targets each
 
 
 def motion_batches(
@@ -73,16 +73,30 @@ def motion_batches(
 
 
 def picture_batches(
-    shards: str | Path, spec: LipSyncSpec, batch: int, seed: int, first_step: int, share: Share, workers: int
+    shards: str | Path,
+    spec: LipSyncSpec,
+    batch: int,
+    seed: int,
+    first_step: int,
+    share: Share,
+    workers: int,
+    per_face: int = 1,
 ) -> Iterator[PictureBatch]:
     """Pictures without end, beginning with batch number `first_step`.
 
     Args:
         batch: pictures of all processes together. workers: as in `motion_batches`.
+        per_face: so many targets that follow each other are of one clip, with one reference and in one light, so that
+            a network can encode their face once.
     Raises: DataError, not shards, no picture that belongs to a sound, pictures that cannot be shared; a worker was
         killed.
     """
-    source = _PictureSource(shards, spec, seed, batch, share.of(batch, "pictures"))
+    part = share.of(batch, "pictures")
+    if len(part) % per_face:
+        raise DataError(
+            f"{len(part)} pictures in a batch of one process are no multiple of {per_face}, that share a face"
+        )
+    source = _PictureSource(shards, spec, seed, batch, part, per_face)
     return (PictureBatch(*map(torch.from_numpy, arrays)) for arrays in _in_order(source, first_step, workers))
 
 
@@ -130,6 +144,7 @@ class _PictureSource(Dataset[Arrays]):
     seed: int
     batch: int
     part: range
+    per_face: int
     _shuffled: tuple[int, NDArray[np.int64]] = field(default=(-1, np.zeros(0, np.int64)), init=False)
 
     @cached_property
@@ -151,20 +166,26 @@ class _PictureSource(Dataset[Arrays]):
         return self._shuffled[1]
 
     def __getitem__(self, step: int) -> Arrays:
-        first, end = self.part.start // _PICTURES_OF_A_CLIP, -(-self.part.stop // _PICTURES_OF_A_CLIP)
+        first, end = self.part.start // self._of_a_clip, -(-self.part.stop // self._of_a_clip)
         groups = (map if self._at_once is None else self._at_once.map)(partial(self._group, step), range(first, end))
         rows = [row for group in groups for row in group]
-        own = rows[self.part.start - first * _PICTURES_OF_A_CLIP :][: len(self.part)]
-        return tuple(np.stack(parts) for parts in zip(*own, strict=True))
+        own = rows[self.part.start - first * self._of_a_clip :][: len(self.part)]
+        windows, target, reference = zip(*own, strict=True)
+        return np.stack(windows), np.stack(target), np.stack(reference[:: self.per_face])
+
+    @property
+    def _of_a_clip(self) -> int:
+        """Pictures of a clip in a batch: whole faces."""
+        return -(-_PICTURES_OF_A_CLIP // self.per_face) * self.per_face
 
     def _group(self, step: int, group: int) -> list[Row]:
         """Pictures of one clip: the `group`-th of a batch."""
         rng = np.random.default_rng([self.seed, _PICTURES, step, group])
-        number = step * -(-self.batch // _PICTURES_OF_A_CLIP) + group
+        number = step * -(-self.batch // self._of_a_clip) + group
         for turn in range(_MOST_UNUSABLE):
             epoch, place = divmod(number, len(self._clips))
             at = (int(self._order(epoch)[place]) + turn) % len(self._clips)
-            if rows := spoken_pictures(self._clips, at, _PICTURES_OF_A_CLIP, self.spec, rng):
+            if rows := spoken_pictures(self._clips, at, self._of_a_clip, self.spec, rng, self.per_face):
                 return rows
         raise DataError(f"no picture in {self.shards} belongs to a sound there: prepare the shards again")
 

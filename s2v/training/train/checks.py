@@ -38,7 +38,7 @@ class KeptBack:
     pictures: dict[str, PictureBatch]  # for network "speech2vid"
 
     @classmethod
-    def load(cls, shards: Path, network: TalkingNet) -> KeptBack:
+    def load(cls, shards: str | Path, network: TalkingNet) -> KeptBack:
         """Raises: DataError, not shards."""
         painted = isinstance(network, Speech2Vid)
         found: dict[str, list[data.Clip]] = {}
@@ -95,7 +95,7 @@ def drawn(network: Speech2Vid, batch: PictureBatch) -> Tensor:
     return torch.cat(parts)
 
 
-def probe(network: TalkingNet, shards: Path) -> list[Probe]:
+def probe(network: TalkingNet, shards: str | Path) -> list[Probe]:
     """The probes of what was kept back; they are logged."""
     painted = isinstance(network, Speech2Vid)
     splits = {split: data.load_split(shards, split, painted, _CLIPS) for split in ("held", "val")}

@@ -30,7 +30,7 @@ _RENAMED = {
 class TrainConfig:
     """What `s2v train` was asked for; stored in the checkpoint. Raises: DataError, a setting that cannot be."""
 
-    shards: Path
+    shards: str | Path  # folder, URL or pattern: see `shard_store`
     out: Path
     network: Network = "s2v"
     epochs: int = usual.EPOCHS

@@ -34,28 +34,28 @@ def picture_batch(pictures: Pictures, chosen: NDArray[np.int64], rng: np.random.
     }
 
 
-def spoken_pictures(clips: StoredClips, at: int, n: int, spec: LipSyncSpec, rng: np.random.Generator) -> list[Row]:
-    """`n` pictures of one clip to be drawn: window, target and reference, each in a light of its own.
+def spoken_pictures(
+    clips: StoredClips, at: int, n: int, spec: LipSyncSpec, rng: np.random.Generator, per_face: int = 1
+) -> list[Row]:
+    """`n` pictures of one clip to be drawn: window, target and reference. A target comes once, if the clip has enough.
 
-    A reference is chosen anew for every target. A target comes once, unless the clip has fewer than `n`.
-
+    Args: per_face: so many in a row share a reference and a light; for the next ones both are chosen anew.
     Returns: (1, n_cepstra, n_columns), and (3, face_px, face_px) in [0, 1] twice, for each of them; nothing where the
     clip has no target with its sound and a reference.
     Raises: DataError, damaged.
     """
     sample = clips.sample(at, pictures=True)
-    usable = [frame for frame in sample.targets if frame < len(sample.motion) and sample.references_of(frame)]
-    n_frames = spec.frame_count(len(sample.pcm))
-    usable = [frame for frame in usable if frame < n_frames]
+    n_frames = min(len(sample.motion), spec.frame_count(len(sample.pcm)))
+    usable = [frame for frame in sample.targets if frame < n_frames and sample.references_of(frame)]
     if not usable:
         return []
     targets = [usable[i] for i in np.resize(rng.permutation(len(usable)), n)]
     windows = _windows_at(sample, targets, spec)
     rows = []
-    for target, window in zip(targets, windows, strict=True):
-        beside = sample.references_of(target)
-        reference = beside[int(rng.integers(len(beside)))]
-        light = _Light.by_chance(rng)
+    for number, (target, window) in enumerate(zip(targets, windows, strict=True)):
+        if number % per_face == 0:
+            beside = sample.references_of(target)
+            reference, light = beside[int(rng.integers(len(beside)))], _Light.by_chance(rng)
         drawn = [light.on(picture_of(sample, frame, clips.store)) for frame in (target, reference)]
         rows.append((window, drawn[0], drawn[1]))
     return rows

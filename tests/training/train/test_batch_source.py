@@ -122,6 +122,19 @@ def test_every_clip_is_drawn_before_any_comes_again_and_a_reference_is_chosen_an
     assert {sign for _, frame, sign in shown if frame == 17} == {-1, 1}
 
 
+def test_targets_that_share_a_face_have_one_reference_and_one_light(shards: Path) -> None:
+    alone = first(picture_batches(shards, PAPER, 6, 0, 2, ALONE, 0, per_face=3))[0]
+    assert alone[1].shape[0] == alone[0].shape[0] == 6 and alone[2].shape[0] == 2
+    # On grey pictures, however bright, the colour of the light is what red is to green.
+    targets, references = ((part.mean((2, 3))[:, 2] / part.mean((2, 3))[:, 1]).tolist() for part in alone[1:])
+    assert targets == pytest.approx([references[0]] * 3 + [references[1]] * 3, abs=0.01)
+    assert abs(references[0] - references[1]) > 0.05
+    parts = [first(picture_batches(shards, PAPER, 6, 0, 2, Share(rank, 2), 0, per_face=3))[0] for rank in (0, 1)]
+    assert same(joined(*parts), alone)
+    with pytest.raises(DataError, match="4 pictures in a batch of one process are no multiple of 3"):
+        picture_batches(shards, PAPER, 8, 0, 0, Share(0, 2), 0, per_face=3)
+
+
 def test_what_cannot_be_drawn_is_refused(shards: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="3 rows in a batch cannot be shared among 2 processes"):
         motion_batches(shards, SPEC, 3, 0, 0, Share(0, 2), 0)
