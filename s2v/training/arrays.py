@@ -55,7 +55,7 @@ def array_of(data: bytes) -> NDArray[Any]:
             raise ValueError(f"an .npy file of version {version}")
         shape, by_columns, dtype = np.lib.format.read_array_header_1_0(stream)
         values = np.frombuffer(data, dtype, offset=stream.tell()) if not dtype.hasobject else np.zeros(0)
-        return values.reshape(shape, order="F" if by_columns else "C")
+        return values.reshape(shape, order="F" if by_columns else "C").copy()  # torch wants them writable
     except Exception as error:  # what NumPy, ast and tokenize raise on a damaged byte
         raise ValueError(" ".join(str(error).split())[:200] or type(error).__name__) from None
 
