@@ -90,7 +90,7 @@ def clip_labels(
     Raises: DataError, too few frames can: with how many and why.
     """
     basis = MotionBasis.load(spec.motion_basis)
-    points = clip.points.astype(np.float64)
+    points = neutral.straight(clip)
     motion = basis.coefficients(points, neutral.face)[:, : spec.n_motion]
     left = residual(points, neutral.face, basis)
     reasons = {

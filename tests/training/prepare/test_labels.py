@@ -34,7 +34,7 @@ def talk(n: int = 100, seed: int = 0) -> np.ndarray:
 
 
 def neutral(face: np.ndarray = SHUT) -> TalkerNeutral:
-    return TalkerNeutral(face, 1, 10, 1.0)
+    return TalkerNeutral(face, np.zeros((2, 10)), 1, 10, 1.0)
 
 
 def test_a_label_is_the_motion_that_was_made() -> None:
