@@ -24,10 +24,10 @@ from s2v.training.prepare.pose_leak import PoseMoments, leaked, pose_moments, po
 
 MOST_CLIPS = 200  # of one talker, spread evenly: more change nothing, and take memory
 _STRETCH_FRAMES, _MOST_KEPT = 12, 400  # the frame of every half second whose lips are most closed and most still
-_LEVEL_QUANTILE = 0.2  # of those frames' openings: about where the talker's lips are closed
+_LEVEL_QUANTILE = 0.05  # of those frames' openings: about where the talker's lips are closed
 _CLOSED_SPAN = 0.010  # face units above that level; the detector's noise on closed lips
-_OPEN = 0.03  # face units: a level above it is of a mouth that never closes
-_PRIOR_CLOSURES = 4.0  # that count as much as the prior
+_OPEN = 0.02  # face units: a level above it is of a mouth that never closes
+_PRIOR_CLOSURES = 10.0  # that count as much as the prior
 
 
 @dataclass(frozen=True)
