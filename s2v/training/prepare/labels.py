@@ -2,7 +2,7 @@
 
 In three steps, so that a talker's clips need not be in memory together:
 
-    rests = [clip_rest(clip, facing(clip)) for clip in clips]      # `prepare.neutral`; small, can be made anywhere
+    rests = [clip_rest(clip, readable(clip)) for clip in clips]      # `prepare.neutral`; small, can be made anywhere
     neutral = talker_neutral(rests)
     labels = [clip_labels(clip, neutral, spec) for clip in clips]  # DataError: this clip cannot be used
     fit = sum((one.fit for one in labels), BasisFit())
@@ -35,14 +35,14 @@ class LabelLimits:
 
     yaw_degrees: float = 30.0  # heads turned further are not read
     pitch_degrees: float = 25.0  # nor heads tipped further
-    coefficient: float = 6.0  # standard deviations: what a mouth does; more is cut down to it
+    coefficient: float = 8.0  # standard deviations: what a mouth does; more is cut down to it
     astray: float = 12.0  # standard deviations: landmarks that are off the mouth
-    residual: float = 0.10  # face units RMS that the basis leaves: landmarks of no mouth
+    residual: float = 0.03  # face units RMS that the basis leaves: landmarks of no mouth
     known_share: float = 0.5  # of a clip's frames; with less it is not used
 
 
 LIMITS = LabelLimits()
-TURNED, TIPPED, ASTRAY = "head turned too far", "head tipped too far", "landmarks astray"
+UNSEEN, TURNED, TIPPED, ASTRAY = "no face found", "head turned too far", "head tipped too far", "landmarks astray"
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,12 @@ class TalkerLabels:
     warning: str | None
 
 
-def facing(clip: CanonicalClip, limits: LabelLimits = LIMITS) -> NDArray[np.bool_]:
-    """(n,) whether each head is turned and tipped so little that its mouth can be read."""
-    return (np.abs(clip.yaw_degrees) <= limits.yaw_degrees) & (np.abs(clip.pitch_degrees) <= limits.pitch_degrees)
+def readable(clip: CanonicalClip, limits: LabelLimits = LIMITS) -> NDArray[np.bool_]:
+    """(n,) whether a face was found and is turned and tipped so little that its mouth can be read."""
+    facing: NDArray[np.bool_] = (np.abs(clip.yaw_degrees) <= limits.yaw_degrees) & (
+        np.abs(clip.pitch_degrees) <= limits.pitch_degrees
+    )
+    return clip.seen & facing
 
 
 def clip_labels(
@@ -94,6 +97,7 @@ def clip_labels(
     motion = basis.coefficients(points, neutral.face)[:, : spec.n_motion]
     left = residual(points, neutral.face, basis)
     reasons = {
+        UNSEEN: ~clip.seen,
         TURNED: np.abs(clip.yaw_degrees) > limits.yaw_degrees,
         TIPPED: np.abs(clip.pitch_degrees) > limits.pitch_degrees,
         ASTRAY: (np.abs(motion) > limits.astray).any(1) | (left > limits.residual),
@@ -127,7 +131,7 @@ def label_talker(clips: Mapping[str, CanonicalClip], spec: LipSyncSpec, limits: 
     rests, dropped = [], {}
     for clip_id, clip in clips.items():
         try:
-            rests.append(clip_rest(clip, facing(clip, limits)))
+            rests.append(clip_rest(clip, readable(clip, limits)))
         except DataError as error:
             dropped[clip_id] = str(error)
     if not rests:
