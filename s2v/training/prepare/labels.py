@@ -2,7 +2,7 @@
 
 In three steps, so that a talker's clips need not be in memory together:
 
-    rests = [clip_rest(clip, readable(clip)) for clip in clips]      # `prepare.neutral`; small, can be made anywhere
+    rests = [clip_rest(clip, facing(clip)) for clip in clips]      # `prepare.neutral`; small, can be made anywhere
     neutral = talker_neutral(rests)
     labels = [clip_labels(clip, neutral, spec) for clip in clips]  # DataError: this clip cannot be used
     fit = sum((one.fit for one in labels), BasisFit())
@@ -53,6 +53,7 @@ class ClipLabels:
     aperture: NDArray[np.float32]  # (n,) face units above the talker's closed lips
     unknown: dict[str, int]  # reason -> frames
     n_cut: int  # frames with a coefficient that was cut down to the limit
+    other_person: bool  # than the talker's other clips: labelled from a neutral of its own
     fit: BasisFit = field(default_factory=BasisFit)
 
     @property
@@ -61,8 +62,9 @@ class ClipLabels:
         return np.isfinite(self.aperture)
 
     def line(self) -> str | None:
-        """What was dropped and why, in one line; None if nothing was."""
+        """What was dropped and why, and whose face it is, in one line; None if there is nothing to tell."""
         parts = [f"{count} of {len(self.motion)} frames: {reason}" for reason, count in self.unknown.items()]
+        parts += ["not its talker's face: labelled from its own"] if self.other_person else []
         return "; ".join(parts) or None
 
 
@@ -77,22 +79,24 @@ class TalkerLabels:
     warning: str | None
 
 
-def readable(clip: CanonicalClip, limits: LabelLimits = LIMITS) -> NDArray[np.bool_]:
+def facing(clip: CanonicalClip, limits: LabelLimits = LIMITS) -> NDArray[np.bool_]:
     """(n,) whether a face was found and is turned and tipped so little that its mouth can be read."""
-    facing: NDArray[np.bool_] = (np.abs(clip.yaw_degrees) <= limits.yaw_degrees) & (
+    straight: NDArray[np.bool_] = (np.abs(clip.yaw_degrees) <= limits.yaw_degrees) & (
         np.abs(clip.pitch_degrees) <= limits.pitch_degrees
     )
-    return clip.seen & facing
+    return clip.seen & straight
 
 
 def clip_labels(
     clip: CanonicalClip, neutral: TalkerNeutral, spec: LipSyncSpec, limits: LabelLimits = LIMITS
 ) -> ClipLabels:
-    """Motion of every frame that can be read.
+    """Motion of every frame that can be read; from its own neutral where a clip shows somebody else than its talker.
 
     Raises: DataError, too few frames can: with how many and why.
     """
-    basis = MotionBasis.load(spec.motion_basis)
+    basis, usable = MotionBasis.load(spec.motion_basis), facing(clip, limits)
+    if other := not neutral.is_of(clip, usable):
+        neutral = talker_neutral([clip_rest(clip, usable)])
     points = neutral.straight(clip)
     motion = basis.coefficients(points, neutral.face)[:, : spec.n_motion]
     left = residual(points, neutral.face, basis)
@@ -119,6 +123,7 @@ def clip_labels(
         opening.astype(np.float32),
         counts,
         int(cut.sum()),
+        other,
         basis_fit(points[~unknown], basis),
     )
 
@@ -131,7 +136,7 @@ def label_talker(clips: Mapping[str, CanonicalClip], spec: LipSyncSpec, limits: 
     rests, dropped = [], {}
     for clip_id, clip in clips.items():
         try:
-            rests.append(clip_rest(clip, readable(clip, limits)))
+            rests.append(clip_rest(clip, facing(clip, limits)))
         except DataError as error:
             dropped[clip_id] = str(error)
     if not rests:

@@ -9,24 +9,26 @@ closed and still. Where there is little of that, the face goes towards the talke
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.engine.face.geometry import MOUTH_CORNERS, N_MESH, Points
-from s2v.engine.face.motion_basis import MotionBasis, aperture, lip_gap
+from s2v.engine.face.geometry import MOUTH_CORNERS, N_MESH, Points, canonical_face
+from s2v.engine.face.motion_basis import MotionBasis, aperture, lip_gap, symmetric
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
 from s2v.training.evenly import evenly
 from s2v.training.prepare.canonical import CanonicalClip
-from s2v.training.prepare.pose_leak import PoseMoments, leaked, pose_moments, pose_of
+from s2v.training.prepare.pose_leak import EVERYBODYS, PoseMoments, leaked, pose_moments, pose_of
 
 MOST_CLIPS = 200  # of one talker, spread evenly: more change nothing, and take memory
 _STRETCH_FRAMES, _MOST_KEPT = 12, 400  # the frame of every half second whose lips are most closed and most still
 _LEVEL_QUANTILE = 0.05  # of those frames' openings: about where the talker's lips are closed
 _CLOSED_SPAN = 0.010  # face units above that level; the detector's noise on closed lips
 _OPEN = 0.02  # face units: a level above it is of a mouth that never closes
+_UPPER_FACE_Y = 0.48  # face units: what lies above on the canonical face says who it is, whatever is spoken
+_OTHER = 0.018  # face units RMS: one person's clips are 0.002 to 0.016 from his mean, people 0.012 to 0.03 apart
 _PRIOR_CLOSURES = 10.0  # that count as much as the prior
 
 
@@ -49,14 +51,21 @@ class TalkerNeutral:
     """A talker's face at rest, and what it was seen in."""
 
     face: Points  # (468, 3) face units, on a head held straight
-    slopes: NDArray[np.float64]  # (2, 10) what leaks of this talker's pose, see `pose_leak`
     n_clips: int
     n_closures: int  # half seconds in which the lips were seen closed
     seen_share: float  # in [0, 1], how much of it was seen; the rest is the mean face with its jaw closed
+    slopes: NDArray[np.float64] = field(default_factory=EVERYBODYS.copy)  # (2, 10) what leaks of his pose
 
     def straight(self, clip: CanonicalClip) -> Points:
         """(n, 468, 3) this talker's faces as they would be on a head held straight."""
         return clip.points - leaked(pose_of(clip), self.slopes)
+
+    def is_of(self, clip: CanonicalClip, usable: NDArray[np.bool_]) -> bool:
+        """Whether a clip shows the same person, by the upper face's shape in usable frames (n,); True if none is."""
+        if not usable.any():
+            return True
+        mean = (clip.points[usable] - leaked(pose_of(clip)[usable], self.slopes)).mean(0)
+        return _apart(mean, self.face) <= _OTHER
 
     def line(self) -> str:
         """For a report."""
@@ -86,13 +95,13 @@ def clip_rest(clip: CanonicalClip, usable: NDArray[np.bool_] | None = None) -> C
 
 
 def talker_neutral(rests: Sequence[ClipRest]) -> TalkerNeutral:
-    """The face at rest of the talker of these clips.
+    """The face at rest of the talker of these clips; those that show somebody else are passed over.
 
     Args: rests: of all of his clips; the more, the better. Raises: DataError, none.
     """
     if not rests:
         raise DataError("no clip of this talker can be used")
-    used = evenly(rests, MOST_CLIPS)
+    used = _of_one_person(evenly(rests, MOST_CLIPS))
     slopes = sum((rest.moments for rest in used), PoseMoments()).slopes()
     weights = np.array([rest.n_frames for rest in used], np.float64)
     mean, mean_pose = (np.average([getattr(r, of) for r in used], 0, weights) for of in ("mean", "mean_pose"))
@@ -104,7 +113,20 @@ def talker_neutral(rests: Sequence[ClipRest]) -> TalkerNeutral:
     faces, poses = (np.concatenate([getattr(rest, name) for rest in used])[still] for name in ("faces", "poses"))
     face = np.median(faces - leaked(poses, slopes), axis=0)
     seen = float(closed.sum() / (closed.sum() + _PRIOR_CLOSURES)) if level <= _OPEN else 0.0
-    return TalkerNeutral(seen * face + (1 - seen) * prior, slopes, len(rests), int(closed.sum()), seen)
+    return TalkerNeutral(seen * face + (1 - seen) * prior, len(rests), int(closed.sum()), seen, slopes)
+
+
+def _of_one_person(rests: Sequence[ClipRest]) -> Sequence[ClipRest]:
+    """Those whose face has the shape that most have; all, if there is no such shape."""
+    middle = np.median([rest.mean for rest in rests], axis=0)
+    near = [rest for rest in rests if _apart(rest.mean, middle) <= _OTHER]
+    return near or rests
+
+
+def _apart(one: Points, other: Points) -> float:
+    """How differently the upper faces of two meshes (468, 3) are shaped, face units RMS; sides are averaged."""
+    upper = canonical_face()[:, 1] < _UPPER_FACE_Y
+    return float(np.sqrt((symmetric(one - other)[upper] ** 2).sum(1).mean()))
 
 
 def _jaw_closed(face: Points) -> Points:

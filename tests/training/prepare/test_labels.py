@@ -11,7 +11,7 @@ from s2v.engine.face.rest_pose import rest_displacement
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
 from s2v.training.prepare.canonical import CanonicalClip
-from s2v.training.prepare.labels import ASTRAY, LIMITS, TIPPED, TURNED, UNSEEN, clip_labels, label_talker, readable
+from s2v.training.prepare.labels import ASTRAY, LIMITS, TIPPED, TURNED, UNSEEN, clip_labels, facing, label_talker
 from s2v.training.prepare.neutral import TalkerNeutral
 
 SPEC = LipSyncSpec()
@@ -36,7 +36,7 @@ def talk(n: int = 100, seed: int = 0) -> np.ndarray:
 
 
 def neutral(face: np.ndarray = SHUT) -> TalkerNeutral:
-    return TalkerNeutral(face, np.zeros((2, 10)), 1, 10, 1.0)
+    return TalkerNeutral(face, 1, 10, 1.0)
 
 
 def test_a_label_is_the_motion_that_was_made() -> None:
@@ -56,7 +56,7 @@ def test_a_head_turned_or_tipped_too_far_has_no_label() -> None:
     labels = clip_labels(clip, neutral(), SPEC)
     assert labels.unknown == {UNSEEN: 1, TURNED: 20, TIPPED: 10}
     assert labels.line() == f"1 of 100 frames: {UNSEEN}; 20 of 100 frames: {TURNED}; 10 of 100 frames: {TIPPED}"
-    np.testing.assert_array_equal(labels.known, readable(clip))
+    np.testing.assert_array_equal(labels.known, facing(clip))
     assert np.isnan(labels.motion[:30]).all() and np.isnan(labels.aperture[:30]).all()
     np.testing.assert_allclose(labels.motion[41:], talk()[41:], atol=1e-3)
 
@@ -103,3 +103,15 @@ def test_a_talker_whose_motion_the_basis_does_not_hold_is_refused() -> None:
     shaken = SHUT[None] + 0.02 * np.random.default_rng(0).normal(size=(100, N_MESH, 3))
     with pytest.raises(DataError, match=r"the motion basis explains .* of how this mouth moves, wanted 75%"):
         label_talker({"shaken": replace(clip, points=shaken.astype(np.float32))}, SPEC)
+
+
+def test_somebody_else_among_a_talker_s_clips_is_labelled_from_his_own_face_and_does_not_disturb() -> None:
+    rng = np.random.default_rng(2)
+    stranger = SHUT + np.concatenate([rng.normal(0, 0.03, (N_MESH // 2, 3))] * 2)
+    clips = {f"own{i}": clip_of(talk(200, i)) for i in range(4)}
+    alone = label_talker(clips, SPEC)
+    labelled = label_talker(clips | {"stranger": clip_of(talk(200), stranger)}, SPEC)
+    np.testing.assert_array_equal(labelled.neutral.face, alone.neutral.face)
+    assert labelled.clips["stranger"].line() == "not its talker's face: labelled from its own"
+    assert np.abs(labelled.clips["stranger"].motion - talk(200)).max() < 1
+    assert all(labelled.clips[clip].line() is None for clip in clips)
