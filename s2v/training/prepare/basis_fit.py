@@ -11,7 +11,7 @@ from s2v.engine.face.geometry import Points
 from s2v.engine.face.motion_basis import MotionBasis, symmetric
 from s2v.errors import DataError
 
-EXPLAINED_WARNED, EXPLAINED_LEAST = 0.7, 0.4  # of a talker's motion; docs/LOG.md, "Labels of many talkers"
+EXPLAINED_WARNED, EXPLAINED_LEAST = 0.9, 0.75  # of a talker's motion; docs/LOG.md, "Labels of many talkers"
 
 
 @dataclass(frozen=True)

@@ -68,10 +68,10 @@ def _moments(
     clips: Sequence[CanonicalClip], points: NDArray[np.int64]
 ) -> tuple[int, NDArray[np.float64], NDArray[np.float64]]:
     """One talker's frames, and the mean (3P,) and second moment (3P, 3P) of their displacement from his neutral."""
-    neutral = talker_neutral([clip_rest(clip, facing(clip)) for clip in clips if facing(clip).any()]).face
+    neutral = talker_neutral([clip_rest(clip, facing(clip)) for clip in clips if facing(clip).any()])
     n_frames, mean, moment = 0, np.zeros(3 * len(points)), np.zeros((3 * len(points), 3 * len(points)))
     for clip in clips:
-        moved = symmetric(clip.points[facing(clip)] - neutral)[:, points].reshape(-1, 3 * len(points))
+        moved = symmetric(neutral.straight(clip)[facing(clip)] - neutral.face)[:, points].reshape(-1, 3 * len(points))
         n_frames += len(moved)
         mean += moved.sum(0)
         moment += moved.T @ moved

@@ -35,14 +35,14 @@ class LabelLimits:
 
     yaw_degrees: float = 30.0  # heads turned further are not read
     pitch_degrees: float = 25.0  # nor heads tipped further
-    coefficient: float = 6.0  # standard deviations: what a mouth does; more is cut down to it
+    coefficient: float = 8.0  # standard deviations: what a mouth does; more is cut down to it
     astray: float = 12.0  # standard deviations: landmarks that are off the mouth
-    residual: float = 0.10  # face units RMS that the basis leaves: landmarks of no mouth
+    residual: float = 0.03  # face units RMS that the basis leaves: landmarks of no mouth
     known_share: float = 0.5  # of a clip's frames; with less it is not used
 
 
 LIMITS = LabelLimits()
-TURNED, TIPPED, ASTRAY = "head turned too far", "head tipped too far", "landmarks astray"
+UNSEEN, TURNED, TIPPED, ASTRAY = "no face found", "head turned too far", "head tipped too far", "landmarks astray"
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ class ClipLabels:
     aperture: NDArray[np.float32]  # (n,) face units above the talker's closed lips
     unknown: dict[str, int]  # reason -> frames
     n_cut: int  # frames with a coefficient that was cut down to the limit
+    other_person: bool  # than the talker's other clips: labelled from a neutral of its own
     fit: BasisFit = field(default_factory=BasisFit)
 
     @property
@@ -61,8 +62,9 @@ class ClipLabels:
         return np.isfinite(self.aperture)
 
     def line(self) -> str | None:
-        """What was dropped and why, in one line; None if nothing was."""
+        """What was dropped and why, and whose face it is, in one line; None if there is nothing to tell."""
         parts = [f"{count} of {len(self.motion)} frames: {reason}" for reason, count in self.unknown.items()]
+        parts += ["not its talker's face: labelled from its own"] if self.other_person else []
         return "; ".join(parts) or None
 
 
@@ -78,22 +80,28 @@ class TalkerLabels:
 
 
 def facing(clip: CanonicalClip, limits: LabelLimits = LIMITS) -> NDArray[np.bool_]:
-    """(n,) whether each head is turned and tipped so little that its mouth can be read."""
-    return (np.abs(clip.yaw_degrees) <= limits.yaw_degrees) & (np.abs(clip.pitch_degrees) <= limits.pitch_degrees)
+    """(n,) whether a face was found and is turned and tipped so little that its mouth can be read."""
+    straight: NDArray[np.bool_] = (np.abs(clip.yaw_degrees) <= limits.yaw_degrees) & (
+        np.abs(clip.pitch_degrees) <= limits.pitch_degrees
+    )
+    return clip.seen & straight
 
 
 def clip_labels(
     clip: CanonicalClip, neutral: TalkerNeutral, spec: LipSyncSpec, limits: LabelLimits = LIMITS
 ) -> ClipLabels:
-    """Motion of every frame that can be read.
+    """Motion of every frame that can be read; from its own neutral where a clip shows somebody else than its talker.
 
     Raises: DataError, too few frames can: with how many and why.
     """
-    basis = MotionBasis.load(spec.motion_basis)
-    points = clip.points.astype(np.float64)
+    basis, usable = MotionBasis.load(spec.motion_basis), facing(clip, limits)
+    if other := not neutral.is_of(clip, usable):
+        neutral = talker_neutral([clip_rest(clip, usable)])
+    points = neutral.straight(clip)
     motion = basis.coefficients(points, neutral.face)[:, : spec.n_motion]
     left = residual(points, neutral.face, basis)
     reasons = {
+        UNSEEN: ~clip.seen,
         TURNED: np.abs(clip.yaw_degrees) > limits.yaw_degrees,
         TIPPED: np.abs(clip.pitch_degrees) > limits.pitch_degrees,
         ASTRAY: (np.abs(motion) > limits.astray).any(1) | (left > limits.residual),
@@ -115,6 +123,7 @@ def clip_labels(
         opening.astype(np.float32),
         counts,
         int(cut.sum()),
+        other,
         basis_fit(points[~unknown], basis),
     )
 

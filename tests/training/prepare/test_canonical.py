@@ -48,3 +48,14 @@ def test_landmarks_of_no_face_are_refused(clip: ClipFeatures, damage: float) -> 
 def test_a_clip_without_a_frame_is_refused(clip: ClipFeatures) -> None:
     with pytest.raises(DataError, match="holds no frame"):
         canonical_clip(replace(clip, landmarks=clip.landmarks[:0], times_s=clip.times_s[:0]))
+
+
+def test_a_face_that_was_not_found_is_not_seen_and_one_that_was_is(clip: ClipFeatures) -> None:
+    assert canonical_clip(clip).seen.all()
+    landmarks = clip.landmarks.copy()
+    landmarks[:8] = landmarks[8]  # as extraction holds the first face that it finds, in a fade from black
+    share = np.linspace(0, 1, 11)[:, None, None]
+    landmarks[30:41] = (1 - share) * landmarks[30] + share * landmarks[40]  # and draws through a gap
+    landmarks[50] = landmarks[49]  # a picture that the film shows twice hides nothing
+    seen = canonical_clip(replace(clip, landmarks=landmarks)).seen
+    assert list(np.flatnonzero(~seen)) == [*range(8), *range(31, 40)]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from s2v.engine.face.rest_pose import rest_displacement
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
 from s2v.training.prepare.canonical import CanonicalClip
-from s2v.training.prepare.labels import ASTRAY, LIMITS, TIPPED, TURNED, clip_labels, facing, label_talker
+from s2v.training.prepare.labels import ASTRAY, LIMITS, TIPPED, TURNED, UNSEEN, clip_labels, facing, label_talker
 from s2v.training.prepare.neutral import TalkerNeutral
 
 SPEC = LipSyncSpec()
@@ -22,7 +24,7 @@ def clip_of(motion: np.ndarray, face: np.ndarray = SHUT, yaw: float = 0.0, pitch
     """A clip of somebody whose face at rest is `face` and who moves like this, (n, n_motion)."""
     points = face + np.tensordot(motion, MOVES, 1)
     angles = np.ones(len(motion), np.float32)
-    return CanonicalClip(points.astype(np.float32), yaw * angles, pitch * angles)
+    return CanonicalClip(points.astype(np.float32), yaw * angles, pitch * angles, angles > 0)
 
 
 def talk(n: int = 100, seed: int = 0) -> np.ndarray:
@@ -48,14 +50,15 @@ def test_a_label_is_the_motion_that_was_made() -> None:
 
 def test_a_head_turned_or_tipped_too_far_has_no_label() -> None:
     clip = clip_of(talk())
+    clip.seen[40] = False
     clip.yaw_degrees[:20] = -LIMITS.yaw_degrees - 1
     clip.pitch_degrees[10:30] = LIMITS.pitch_degrees + 1
     labels = clip_labels(clip, neutral(), SPEC)
-    assert labels.unknown == {TURNED: 20, TIPPED: 10}
-    assert labels.line() == f"20 of 100 frames: {TURNED}; 10 of 100 frames: {TIPPED}"
+    assert labels.unknown == {UNSEEN: 1, TURNED: 20, TIPPED: 10}
+    assert labels.line() == f"1 of 100 frames: {UNSEEN}; 20 of 100 frames: {TURNED}; 10 of 100 frames: {TIPPED}"
     np.testing.assert_array_equal(labels.known, facing(clip))
     assert np.isnan(labels.motion[:30]).all() and np.isnan(labels.aperture[:30]).all()
-    np.testing.assert_allclose(labels.motion[30:], talk()[30:], atol=1e-3)
+    np.testing.assert_allclose(labels.motion[41:], talk()[41:], atol=1e-3)
 
 
 def test_a_clip_of_which_too_little_can_be_read_is_refused_with_the_reason() -> None:
@@ -98,5 +101,17 @@ def test_a_clip_that_cannot_be_used_is_dropped_and_the_others_are_not() -> None:
 def test_a_talker_whose_motion_the_basis_does_not_hold_is_refused() -> None:
     clip = clip_of(talk())
     shaken = SHUT[None] + 0.02 * np.random.default_rng(0).normal(size=(100, N_MESH, 3))
-    with pytest.raises(DataError, match=r"the motion basis explains .* of how this mouth moves, wanted 40%"):
-        label_talker({"shaken": CanonicalClip(shaken.astype(np.float32), clip.yaw_degrees, clip.pitch_degrees)}, SPEC)
+    with pytest.raises(DataError, match=r"the motion basis explains .* of how this mouth moves, wanted 75%"):
+        label_talker({"shaken": replace(clip, points=shaken.astype(np.float32))}, SPEC)
+
+
+def test_somebody_else_among_a_talker_s_clips_is_labelled_from_his_own_face_and_does_not_disturb() -> None:
+    rng = np.random.default_rng(2)
+    stranger = SHUT + np.concatenate([rng.normal(0, 0.03, (N_MESH // 2, 3))] * 2)
+    clips = {f"own{i}": clip_of(talk(200, i)) for i in range(4)}
+    alone = label_talker(clips, SPEC)
+    labelled = label_talker(clips | {"stranger": clip_of(talk(200), stranger)}, SPEC)
+    np.testing.assert_array_equal(labelled.neutral.face, alone.neutral.face)
+    assert labelled.clips["stranger"].line() == "not its talker's face: labelled from its own"
+    assert np.abs(labelled.clips["stranger"].motion - talk(200)).max() < 1
+    assert all(labelled.clips[clip].line() is None for clip in clips)
