@@ -14,6 +14,7 @@ BUNDLED_MODEL = _ASSETS / "model.onnx"
 FACE_LANDMARKER = _ASSETS / "face_landmarker.task"
 PERSON_SEGMENTATION = _ASSETS / "person_segmentation.onnx"
 CANONICAL_FACE = _ASSETS / "canonical_face.npy"
+FACE_SHAPE = _ASSETS / "face_shape.npz"
 
 
 def motion_basis_file(name: str) -> Path:

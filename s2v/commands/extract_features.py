@@ -25,8 +25,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--talkers",
         default="auto",
         metavar="HOW",
-        help="who is who: 'folder', by the first folder below DATA, or a file: a clip or folder, a tab, a talker "
-        "a line (default: by folder)",
+        help="who is who: 'folder', the first below DATA; 'cluster', by the shape of their faces; or a file, a line "
+        "being a clip or folder, a tab, a talker (default: by faces in LRS2 and LRS3, else by folder)",
     )
     add_json_option(parser)
 
@@ -37,7 +37,7 @@ def _run(args: argparse.Namespace) -> int:
     report = extract_features(args.data, args.output, args.workers, progress=sys.stderr.isatty(), talkers=args.talkers)
     text = (
         f"{report.done} extracted, {report.kept_from_before} there already, {len(report.failed)} skipped; "
-        f"{report.talkers} talkers; features in {args.output}"
+        f"{report.talkers} talkers by {report.talkers_by}; features in {args.output}"
     )
     return report_done(args, text, asdict(report) | {"features": str(args.output)})
 

@@ -61,7 +61,7 @@ def _feature_file(data: bytes, folder: Path) -> None:
     if not has_sound(path):
         return
     clip = load_features(path, folder)
-    rest = talker_neutral([clip_rest(canonical_clip(clip))]).face
+    rest = talker_neutral([clip_rest(canonical_clip(clip))])
     settings = PrepareSettings(LipSyncSpec(), pictures_per_clip=2)
     sample, _ = clip_sample(clip, "ann", "train", rest, settings, np.random.default_rng(0))
     assert len(sample.motion) == len(clip.landmarks) and not np.isinf(sample.motion).any()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from streaming.media import chirp, write_sound
 
 from s2v.errors import DataError
-from s2v.media.orientation import upright
+from s2v.media.orientation import as_shown, upright
 from s2v.media.video_file import read_sound, read_video
 
 RATE_HZ = 16_000
@@ -106,6 +106,17 @@ def test_a_turn_that_is_not_quite_a_quarter_is_taken_for_one() -> None:
 )
 def test_pixels_become_square(tmp_path: Path, pixel: Fraction, turn: int, shape: tuple[int, int, int]) -> None:
     assert _first(_film(tmp_path / "a.mp4", (turn, False, False), pixel)).shape == shape
+
+
+@pytest.mark.parametrize("turn", [0, 90])
+def test_a_large_picture_is_made_small_before_its_colours_are_converted_and_shows_the_same(
+    tmp_path: Path, turn: int
+) -> None:
+    with av.open(str(_film(tmp_path / "a.mp4", (turn, False, False), Fraction(4, 3)))) as container:
+        frame = next(container.decode(video=0))
+        whole, small = as_shown(frame, 4 / 3), as_shown(frame, 4 / 3, 40)
+    assert _corners(small) == _corners(whole)
+    assert small.shape == ((40, 20, 3) if turn else (20, 40, 3))
 
 
 def test_broadcast_video_is_not_squeezed(tmp_path: Path) -> None:

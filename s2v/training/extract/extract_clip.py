@@ -14,7 +14,7 @@ from s2v.media.video_file import read_video
 from s2v.training.dataset.lrs2 import transcript_of
 from s2v.training.dataset.sources import Source, feature_path
 from s2v.training.extract.face_cuts import CutPictures, FaceCuts, cut_to_faces
-from s2v.training.extract.face_embedding import face_embedding
+from s2v.training.extract.face_embedding import FaceEmbedding
 from s2v.training.extract.face_landmarks import with_landmarks, without_gaps
 from s2v.training.extract.feature_file import save_features
 from s2v.training.extract.time_axis import frame_middles_s
@@ -41,7 +41,7 @@ def extract_clip(source: Source, features: Path, talker: str) -> str | None:
         # Here a gate may look at the clip: nothing of it has been written yet.
         landmarks = without_gaps(list(clip.found))
         target = feature_path(source.clip_id, features)
-        transcript, face = transcript_of(source.path), face_embedding(landmarks)
+        transcript, face = transcript_of(source.path), FaceEmbedding.load().of(landmarks)
         save_features(target, clip.pictures, landmarks, clip.pcm, talker, transcript, clip.times_s, face)
     except BackendError:  # this machine's, and not the clip's
         raise

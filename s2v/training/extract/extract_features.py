@@ -9,18 +9,26 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import as_completed
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from s2v.errors import DataError
 from s2v.files import remove_leftovers
-from s2v.training.dataset.clip_index import IndexedClip, read_index, write_index
-from s2v.training.dataset.lrs2 import listed_splits
+from s2v.training.dataset.clip_index import INDEX_NAME, IndexedClip, read_index, write_index
+from s2v.training.dataset.clusters import clustered_talkers
+from s2v.training.dataset.lrs2 import is_lrs, listed_splits
 from s2v.training.dataset.sources import Source, feature_path, find_sources
 from s2v.training.dataset.talkers import read_talkers, talkers_by_folder, talkers_by_list
 from s2v.training.extract.extract_clip import extract_clip
+from s2v.training.extract.face_embedding import SAME_TALKER, FaceEmbedding
+from s2v.training.extract.feature_file import face_of
 from s2v.training.workers import worker_pool
 
+_HOW = ("auto", "folder", "cluster")  # who is who; anything else is the file of a list
 _log = logging.getLogger("s2v")
 
 
@@ -32,6 +40,7 @@ class ExtractReport:
     kept_from_before: int
     failed: dict[str, str]  # path -> reason
     talkers: int = 0
+    talkers_by: str = "folder"  # or "list", "faces"; "clips.tsv", as an earlier run or somebody left it
 
 
 def extract_features(
@@ -44,7 +53,9 @@ def extract_features(
 ) -> ExtractReport:
     """Extract every video and photo below `data`, or `only` these of them; what is there already is kept.
 
-    Args: talkers: "folder", or a list of `read_talkers`.
+    Args:
+        talkers: "folder"; "cluster", by the shape of their faces; a list of `read_talkers`; or "auto": faces for LRS,
+            whose folders are no talkers, else folders, but what the index of an earlier run says stays.
     A bad clip is reported and skipped; Ctrl-C ends after the clips at hand. Raises: DataError, nothing to extract,
     nothing usable, a list that does not fit, or a worker was killed.
     """
@@ -65,13 +76,40 @@ def extract_features(
         raise DataError(
             f"none of {len(sources) + len(failed) - len(why)} clips below {data} can be used: the lines above say why"
         )
+    done, by = len(todo) - len(why), "folder" if str(talkers) in _HOW else "list"
+    if talkers == "cluster" or (
+        talkers == "auto" and is_lrs(data, list(index)) and (done or _is_by_folder(index, data))
+    ):
+        index, by = _by_faces(sources, index, data, out), "faces"
+        write_index(out, data, index)
+    elif talkers == "auto" and not _is_by_folder(index, data):
+        by = INDEX_NAME
     names = {clip.talker for clip in index.values()}
-    return ExtractReport(len(todo) - len(why), len(sources) - len(todo), failed, len(names))
+    return ExtractReport(done, len(sources) - len(todo), failed, len(names), by)
+
+
+def _is_by_folder(index: Mapping[str, IndexedClip], data: Path) -> bool:
+    by_folder = talkers_by_folder(list(index), data.resolve().name)
+    return all(clip.talker == by_folder[clip_id] for clip_id, clip in index.items())
+
+
+def _by_faces(
+    sources: Sequence[Source], index: Mapping[str, IndexedClip], data: Path, out: Path
+) -> dict[str, IndexedClip]:
+    """The index with talkers by the shape of their faces; clips whose features say nothing of it stay as they are."""
+    faces: dict[str, NDArray[np.float32]] = {}
+    for source in sources:
+        with suppress(DataError):  # not there, damaged, or of an older release
+            face = None if source.is_photo else face_of(feature_path(source.clip_id, out))
+            if face is not None and len(face) == len(FaceEmbedding.load().directions.T):
+                faces[source.clip_id] = face
+    found = clustered_talkers(faces, talkers_by_folder(list(faces), data.resolve().name), SAME_TALKER)
+    return {clip_id: replace(clip, talker=found.get(clip_id, clip.talker)) for clip_id, clip in index.items()}
 
 
 def _index(sources: Sequence[Source], data: Path, out: Path, talkers: str | Path) -> dict[str, IndexedClip]:
     ids = [source.clip_id for source in sources]
-    if talkers not in ("auto", "folder"):
+    if str(talkers) not in _HOW:
         named = talkers_by_list(ids, read_talkers(Path(talkers)))
     else:
         named = talkers_by_folder(ids, data.resolve().name)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-_LEAST_MARGIN, _MARGIN = 0.35, 0.45  # of the face's size, kept around it; and where a new place begins
+_LEAST_MARGIN, _MARGIN = 0.35, 0.4  # of the face's size, kept around it; and where a new place begins
 _TOO_LARGE = 2.0  # a place so many times as wide as the face needs is given up
 _QUALITY = 95
 

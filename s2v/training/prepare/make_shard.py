@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
@@ -44,7 +43,7 @@ class ShardJob:
     split: str
     number: int
     talkers: Mapping[str, str]  # clip id -> talker, in the shard's order
-    neutrals: Mapping[str, NDArray[np.float64]]  # of these talkers, (468, 3)
+    neutrals: Mapping[str, TalkerNeutral]  # of these talkers
     settings: PrepareSettings
 
 
@@ -76,19 +75,19 @@ def clip_sample(
     clip: ClipFeatures,
     talker: str,
     split: str,
-    neutral: NDArray[np.float64],
+    neutral: TalkerNeutral,
     settings: PrepareSettings,
     rng: np.random.Generator,
 ) -> tuple[Sample, str]:
     """A talking clip as it goes into a shard: motion of every frame, pictures of a few; and a note on what is unknown.
 
-    Args: neutral: (468, 3) the talker's face at rest.
+    Args: neutral: the talker's face at rest.
     Raises: DataError, too short, too little of it can be read, or a damaged frame.
     """
     spec, n_frames = settings.spec, len(clip.landmarks)
     if n_frames < 2 * MIN_REFERENCE_DISTANCE:
         raise DataError(f"{n_frames} frames; at least {2 * MIN_REFERENCE_DISTANCE} are needed")
-    labels = clip_labels(canonical_clip(clip), TalkerNeutral(neutral, 0, 0, 1.0), spec)
+    labels = clip_labels(canonical_clip(clip), neutral, spec)
     targets, references = _frames(labels, settings, rng)
     sample = Sample(
         clip.clip_id,
@@ -103,7 +102,8 @@ def clip_sample(
         tuple(targets),
         tuple(references),
     )
-    return sample, labels.line() or ""
+    other = "another person than in the talker's other clips" if labels.other_person else ""
+    return sample, "; ".join(filter(None, (labels.line(), other)))
 
 
 def _frames(labels: ClipLabels, settings: PrepareSettings, rng: np.random.Generator) -> tuple[list[int], list[int]]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from s2v.engine.face.geometry import N_MESH
 from s2v.engine.face.motion_basis import MotionBasis
@@ -21,12 +20,16 @@ from s2v.training.extract.feature_file import load_features
 from s2v.training.prepare.basis_fit import BasisFit, basis_fit, basis_warning
 from s2v.training.prepare.canonical import canonical_clip
 from s2v.training.prepare.labels import facing
-from s2v.training.prepare.neutral import MOST_CLIPS, ClipRest, clip_rest, talker_neutral
+from s2v.training.prepare.neutral import MOST_CLIPS, ClipRest, TalkerNeutral, clip_rest, talker_neutral
 
 _CLIPS_PER_JOB = 256
+_FIT_CLIPS = 20  # that tell whether the basis fits a talker
 _WANTED = {
     "talkers": Wanted("U", (None,)),
     "faces": Wanted("f", (None, N_MESH, 3), finite=True),
+    "slopes": Wanted("f", (None, None, None), finite=True),
+    "counts": Wanted("iu", (None, 2)),
+    "seen_share": Wanted("f", (None,), finite=True),
     "told": Wanted("U", (None,)),
     "unusable": Wanted("U", (None,)),
     "reasons": Wanted("U", (None,)),
@@ -47,7 +50,7 @@ class TalkerJob:
 class TalkerFaces:
     """What was found of some talkers."""
 
-    faces: dict[str, NDArray[np.float64]]  # talker -> (468, 3) his face at rest
+    faces: dict[str, TalkerNeutral]  # talker -> his face at rest
     warnings: dict[str, str]  # talker -> what is to be told of him
     unusable: dict[str, str]  # talker -> why nothing can be learned from him
 
@@ -68,7 +71,7 @@ def talker_jobs(clips_of: Mapping[str, list[str]], features: Path, folder: Path,
 
 def find_neutrals(job: TalkerJob) -> TalkerFaces:
     """The faces of a job's talkers, in any process that sees its folders; what an earlier run wrote is taken."""
-    with suppress(ValueError, DataError):
+    with suppress(ValueError):
         return _read(job.place)
     found = TalkerFaces({}, {}, {})
     for talker, clips in job.clips.items():
@@ -83,43 +86,52 @@ def find_neutrals(job: TalkerJob) -> TalkerFaces:
     return found
 
 
-def _neutral_of(clips: tuple[str, ...], features: Path, spec: LipSyncSpec) -> tuple[NDArray[np.float64], str | None]:
+def _neutral_of(clips: tuple[str, ...], features: Path, spec: LipSyncSpec) -> tuple[TalkerNeutral, str | None]:
     """A talker's face at rest, and what is to be told of him. Raises: DataError, nothing of him can be used."""
-    basis = MotionBasis.load(spec.motion_basis)
-    rests: list[ClipRest] = []
-    fit, why = BasisFit(), "there is none"
+    rests: dict[str, ClipRest] = {}
+    why = "there is none"
     for clip in clips:
         try:
             faces = canonical_clip(load_features(features / f"{clip}.npz", features))
-            seen = facing(faces)
-            rests.append(clip_rest(faces, seen))
+            rests[clip] = clip_rest(faces, facing(faces))
         except DataError as error:
             why = str(error)
-            continue
-        fit += basis_fit(faces.points[seen].astype(np.float64), basis)
     if not rests:
         raise DataError(f"none of {len(clips)} clips can be used: {why}")
-    return talker_neutral(rests).face, basis_warning(fit)
+    neutral, fit, basis = talker_neutral(list(rests.values())), BasisFit(), MotionBasis.load(spec.motion_basis)
+    for clip in evenly(list(rests), _FIT_CLIPS):
+        faces = canonical_clip(load_features(features / f"{clip}.npz", features))
+        fit += basis_fit(neutral.straight(faces)[facing(faces)], basis)
+    return neutral, basis_warning(fit)
 
 
 def _write(place: Path, found: TalkerFaces) -> None:
-    told = [found.warnings.get(talker, "") for talker in found.faces]
+    neutrals = list(found.faces.values())
     with written_whole(place) as beside, beside.open("wb") as file:
         np.savez(
             file,
             talkers=np.array(list(found.faces), np.str_),
-            faces=np.array(list(found.faces.values())).reshape(-1, N_MESH, 3),
-            told=np.array(told, np.str_),
+            faces=np.array([one.face for one in neutrals], np.float64).reshape(-1, N_MESH, 3),
+            slopes=np.stack([one.slopes for one in neutrals]) if neutrals else np.zeros((0, 2, 0)),
+            counts=np.array([(one.n_clips, one.n_closures) for one in neutrals], np.int64).reshape(-1, 2),
+            seen_share=np.array([one.seen_share for one in neutrals], np.float64),
+            told=np.array([found.warnings.get(talker, "") for talker in found.faces], np.str_),
             unusable=np.array(list(found.unusable), np.str_),
             reasons=np.array(list(found.unusable.values()), np.str_),
         )
 
 
 def _read(place: Path) -> TalkerFaces:
+    """Raises: ValueError, there is no such file, or it is damaged."""
     stored = read_arrays(place, _WANTED)
     talkers, told = stored["talkers"].tolist(), stored["told"].tolist()
+    columns = (stored["faces"], stored["counts"].tolist(), stored["seen_share"].tolist(), stored["slopes"])
+    neutrals = [
+        TalkerNeutral(face, n_clips, n_closures, seen, slopes)
+        for face, (n_clips, n_closures), seen, slopes in zip(*columns, strict=True)
+    ]
     return TalkerFaces(
-        dict(zip(talkers, stored["faces"], strict=True)),
+        dict(zip(talkers, neutrals, strict=True)),
         {talker: line for talker, line in zip(talkers, told, strict=True) if line},
         dict(zip(stored["unusable"].tolist(), stored["reasons"].tolist(), strict=True)),
     )

@@ -17,6 +17,7 @@ from s2v.engine.face.geometry import head_pose
 from s2v.engine.face.motion_basis import aperture
 from s2v.errors import DataError
 from s2v.media.video_file import MAX_SIDE_PX, read_video
+from s2v.training.dataset.clip_index import IndexedClip, read_index
 from s2v.training.extract.extract_features import extract_features
 from s2v.training.extract.face_landmarks import detect_landmarks
 from s2v.training.extract.feature_file import has_sound, load_features
@@ -256,3 +257,93 @@ def test_a_face_lost_for_long_is_refused() -> None:
     frame = cv2.imread(str(DATA / "closed_lips.jpg"))
     with pytest.raises(DataError, match="no face in 6 of 10 frames"):
         detect_landmarks([frame] * 4 + [np.full_like(frame, 128)] * 6)
+
+
+# --- which talkers ------------------------------------------------------------------------------------------------
+
+
+def extracted_before(features: Path, data: Path, out: Path, clips: dict[str, str]) -> None:
+    """Videos of which nothing is left to do, because their features are there."""
+    for clip_id, like in clips.items():
+        for path in (data / f"{clip_id}.mp4", out / f"{clip_id}.npz"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        (data / f"{clip_id}.mp4").write_bytes(b"")
+        shutil.copy(features / f"{like}.npz", out / f"{clip_id}.npz")
+
+
+LRS2 = {
+    "main/111/00001": "s1/pgid5s",
+    "main/111/00002": "other/sbwe5n",
+    "main/222/00001": "s1/again",
+    "pretrain/333/00001": "other/sbwe5n",
+}
+
+
+def test_lrs2_is_read_with_its_lists_and_talkers_are_told_by_their_faces(features: Path, tmp_path: Path) -> None:
+    data, out = tmp_path / "mvlrs_v1", tmp_path / "features"
+    extracted_before(features, data, out, LRS2)
+    (tmp_path / "train.txt").write_text("111/00001\n111/00002\n")
+    (data / "test.txt").write_text("222/00001 MV\n")
+    report = extract_features(data, out, progress=False)
+    assert (report.done, report.kept_from_before, report.talkers, report.talkers_by) == (0, 4, 2, "faces")
+    assert read_index(out) == {
+        "main/111/00001": IndexedClip("111", "train"),
+        "main/111/00002": IndexedClip("111.2", "train"),
+        "main/222/00001": IndexedClip("111", "test"),
+        "pretrain/333/00001": IndexedClip("111.2", "pretrain"),
+    }
+    assert load_features(out / "main/222/00001.npz", out).talker == "111"
+
+
+def test_a_list_of_talkers_counts_also_for_what_was_extracted_before(features: Path, tmp_path: Path) -> None:
+    data, out = tmp_path / "data", tmp_path / "features"
+    extracted_before(features, data, out, {"a/1": "s1/pgid5s", "b/1": "s1/pgid5s"})
+    assert extract_features(data, out, progress=False).talkers_by == "folder"
+    (tmp_path / "who.txt").write_text("a ann\nb ann\n")
+    report = extract_features(data, out, progress=False, talkers=tmp_path / "who.txt")
+    assert (report.talkers, report.talkers_by) == (1, "list")
+    assert load_features(out / "b/1.npz", out).talker == "ann"
+    # Without another word it stays so, and can be taken back.
+    assert extract_features(data, out, progress=False).talkers_by == "clips.tsv"
+    assert load_features(out / "b/1.npz", out).talker == "ann"
+    assert extract_features(data, out, progress=False, talkers="folder").talkers == 2
+
+
+def test_clips_of_a_list_are_known_before_the_first_is_extracted(tmp_path: Path) -> None:
+    (tmp_path / "data/A").mkdir(parents=True)
+    (tmp_path / "data/A/1.mp4").write_bytes(b"not a video")
+    (tmp_path / "data/val.txt").write_text("A/1\n")
+    with pytest.raises(DataError, match="none of 1 clips"):
+        extract_features(tmp_path / "data", tmp_path / "out", progress=False)
+    assert read_index(tmp_path / "out") == {"A/1": IndexedClip("A", "val")}
+
+
+# --- landmarks ------------------------------------------------------------------------------------------------------
+
+
+def test_a_picture_that_comes_again_has_the_same_landmarks() -> None:
+    first, second = islice(read_video(CLIP).frames(), 2)
+    found = detect_landmarks([first, first.copy(), second, second])
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[2], found[3])
+    assert (found[1] != found[2]).any()
+
+
+def test_a_face_that_is_elsewhere_after_a_cut_is_found_there() -> None:
+    frames = list(islice(read_video(CLIP).frames(), 3))
+    wide = [np.full((288, 760, 3), 128, np.uint8) for _ in range(6)]
+    for index, picture in enumerate(wide):
+        left = 0 if index < 3 else 460
+        picture[:, left : left + 288] = frames[index % 3]
+    found = detect_landmarks(wide)
+    np.testing.assert_allclose((found[3:] - found[:3])[..., 0].mean(1), 460, atol=6)
+
+
+def test_landmarks_do_not_depend_on_where_in_the_picture_the_face_is() -> None:
+    frames = list(islice(read_video(CLIP).frames(), 20))
+    openings, turn = [], cv2.getRotationMatrix2D((144, 144), 3.0, 1.05)
+    for moved in (frames, [cv2.warpAffine(one, turn, (288, 288), borderMode=cv2.BORDER_REPLICATE) for one in frames]):
+        canonical = np.stack([head_pose(p).to_canonical(p)[:468] for p in detect_landmarks(moved).astype(np.float64)])
+        openings.append(aperture(canonical))
+    # A detector on every frame by itself differs from itself by 0.008 here.
+    assert np.std(openings[0] - openings[1]) < 0.005 < 0.03 < np.ptp(openings[0])

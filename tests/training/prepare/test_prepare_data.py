@@ -46,8 +46,8 @@ def whole(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def rest_of(clip: ClipFeatures) -> np.ndarray:
-    return talker_neutral([clip_rest(canonical_clip(clip))]).face
+def rest_of(clip: ClipFeatures) -> TalkerNeutral:
+    return talker_neutral([clip_rest(canonical_clip(clip))])
 
 
 def sample_of(clip: ClipFeatures, n_pictures: int, seed: int = 0) -> Sample:
@@ -233,7 +233,7 @@ def test_a_clip_with_a_damaged_frame_is_skipped_whole(features: Path) -> None:
 def test_every_frame_has_its_motion(shards: Path, features: Path) -> None:
     (stored,) = read(shards, "val")
     clip = load_features(features / "other/sbwe5n.npz", features)
-    labels = clip_labels(canonical_clip(clip), talker_neutral([clip_rest(canonical_clip(clip))]), SPEC)
+    labels = clip_labels(canonical_clip(clip), rest_of(clip), SPEC)
     np.testing.assert_array_equal(stored.motion, labels.motion)
     np.testing.assert_array_equal(stored.aperture, labels.aperture)
     assert stored.tract.shape == (len(clip.landmarks), 5) and np.isnan(stored.tract).all()
@@ -316,7 +316,7 @@ def test_a_target_is_as_likely_as_its_mouth_is_open() -> None:
 
 def test_the_pictures_of_a_clip_show_the_frames_chosen(features: Path) -> None:
     clip = load_features(features / "s1/pgid5s.npz", features)
-    gap = clip_labels(canonical_clip(clip), TalkerNeutral(rest_of(clip), 1, 1, 1.0), SPEC).aperture
+    gap = clip_labels(canonical_clip(clip), rest_of(clip), SPEC).aperture
     targets, references = choose_frames(gap, 2, 4, np.random.default_rng(8))
     sample = sample_of(clip, 2, seed=8)
     assert (sample.targets, sample.references) == (tuple(targets), tuple(references))
