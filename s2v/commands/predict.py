@@ -10,7 +10,9 @@ from s2v.commands import generate
 from s2v.commands.command import Command
 from s2v.errors import OutputError
 
-_CALLED = {  # option of generate -> its names here, and what else is different
+_CALLED: dict[
+    str, tuple[tuple[str, ...], dict[str, Any]]
+] = {  # option of generate -> its names here, and what else is different
     "--face": (("-f", "--face"), {}),
     "--model": (("-m", "--model"), {}),
     "--audio": (

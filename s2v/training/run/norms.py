@@ -17,7 +17,7 @@ class _Sum(torch.autograd.Function):
         return whole
 
     @staticmethod
-    def backward(_: FunctionCtx, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(_: FunctionCtx, gradient: Tensor) -> Tensor:
         whole = gradient.clone()
         distributed.all_reduce(whole)
         return whole
@@ -32,7 +32,8 @@ class SharedBatchNorm(nn.BatchNorm2d):
             return super().forward(x)
         whole = x.float()
         moments = torch.cat([whole.mean((0, 2, 3)), whole.square().mean((0, 2, 3))])
-        shared: Tensor = _Sum.apply(moments) / distributed.get_world_size()
+        summed: Tensor = _Sum.apply(moments)  # type: ignore[no-untyped-call]
+        shared = summed / distributed.get_world_size()
         mean, square = shared.chunk(2)
         variance = (square - mean**2).clamp(min=0)
         self._follow(mean, variance, x.numel() // x.shape[1] * distributed.get_world_size())

@@ -29,6 +29,19 @@ def test_only_what_a_training_writes_is_replaced(tmp_path: Path) -> None:
         assert names(out) == ["notes.txt"]
 
 
+def test_a_training_killed_before_its_first_checkpoint_is_begun_anew(tmp_path: Path) -> None:
+    (tmp_path / "tensorboard").mkdir()
+    (tmp_path / "start.pt").touch()
+    with claimed(tmp_path, going_on=False, replace=False):
+        assert names(tmp_path) == []
+    (tmp_path / "best.pt").touch()  # of its first epoch
+    with (
+        pytest.raises(OutputError, match=r"\(best\.pt\): replace it with --force"),
+        claimed(tmp_path, going_on=False, replace=False),
+    ):
+        pytest.fail("it was entered")
+
+
 def test_parts_of_files_of_a_killed_training_are_swept(tmp_path: Path) -> None:
     (tmp_path / ".s2v-0123456789ab.part").touch()
     (tmp_path / "mine.part").touch()
