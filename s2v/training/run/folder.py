@@ -14,7 +14,8 @@ LAST, BEST, START, MEAN, HISTORY, TENSORBOARD = (
     *("last.pt", "best.pt", "start.pt", "mean.pt"),
     *("history.json", "tensorboard"),
 )
-_OURS = (LAST, BEST, START, MEAN, HISTORY, TENSORBOARD)
+_TRAINED = (LAST, BEST, MEAN)  # what somebody may want to keep; a training killed before them has left nothing
+_OURS = (*_TRAINED, START, HISTORY, TENSORBOARD)
 
 
 @contextmanager
@@ -30,13 +31,13 @@ def claimed(out: Path, going_on: bool, replace: bool) -> Iterator[None]:
         if not alone:
             raise OutputError(f"another training writes to {out}: wait until it ends, or choose another -o")
         remove_leftovers(out)
-        found = [out / name for name in _OURS if (out / name).exists()]
-        if found and replace:
-            for path in found:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-        elif found and not going_on:
+        trained = [name for name in _TRAINED if (out / name).exists()]
+        if trained and not going_on and not replace:
+            resume = "go on with it with --resume, " if LAST in trained else ""
             raise OutputError(
-                f"{out} holds a training already ({found[0].name}): go on with it with --resume, replace it with "
-                "--force, or choose another -o"
+                f"{out} holds a training already ({trained[0]}): {resume}replace it with --force, or choose another -o"
             )
+        if not going_on:
+            for path in (out / name for name in _OURS):
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
         yield

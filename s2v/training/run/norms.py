@@ -4,7 +4,23 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.distributed.nn.functional import all_reduce
+from torch.autograd.function import FunctionCtx
+
+
+class _Sum(torch.autograd.Function):
+    """The sum of a tensor over all processes; its gradient is the sum of their gradients."""
+
+    @staticmethod
+    def forward(_: FunctionCtx, part: Tensor) -> Tensor:
+        whole = part.clone()
+        distributed.all_reduce(whole)
+        return whole
+
+    @staticmethod
+    def backward(_: FunctionCtx, gradient: Tensor) -> Tensor:
+        whole = gradient.clone()
+        distributed.all_reduce(whole)
+        return whole
 
 
 class SharedBatchNorm(nn.BatchNorm2d):
@@ -16,7 +32,8 @@ class SharedBatchNorm(nn.BatchNorm2d):
             return super().forward(x)
         whole = x.float()
         moments = torch.cat([whole.mean((0, 2, 3)), whole.square().mean((0, 2, 3))])
-        shared: Tensor = all_reduce(moments) / distributed.get_world_size()
+        summed: Tensor = _Sum.apply(moments)  # type: ignore[no-untyped-call]
+        shared = summed / distributed.get_world_size()
         mean, square = shared.chunk(2)
         variance = (square - mean**2).clamp(min=0)
         self._follow(mean, variance, x.numel() // x.shape[1] * distributed.get_world_size())

@@ -58,7 +58,7 @@ class Processes:
             return objective
         share_norms(network, self.device)
         ids = [self.device.index] if self.device.type == "cuda" else None
-        return DistributedDataParallel(objective, device_ids=ids, broadcast_buffers=False)
+        return DistributedDataParallel(objective, device_ids=ids, forward_sync_buffers=False)
 
     def whole(self, part: Tensor) -> Tensor:
         """The parts (n, ...) of all processes joined in the order of their ranks, (world * n, ...).

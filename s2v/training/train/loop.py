@@ -66,7 +66,7 @@ def train(config: TrainConfig, progress: bool = True) -> Path:
 
 
 def settings_to_resume(checkpoint: Path) -> dict[str, Any]:
-    """Fields of `TrainConfig` that a training goes on with. Raises: DataError, the checkpoint is not one of a training."""
+    """Fields of `TrainConfig` that a training goes on with. Raises: DataError, not one of a training."""
     return stored_settings(read_progress(checkpoint))
 
 
@@ -82,7 +82,7 @@ def _train_here(config: TrainConfig, progress: bool) -> Path:
             if processes.first and config.init is not None and config.resume is None:
                 save_checkpoint(run.trained.network, config.out / START)
             if processes.first and config.resume is not None:
-                _bring_start(config.resume.parent, config.out)
+                _bring_along(config.resume.parent, config.out)
             with closing(_monitor(run, progress)) as monitor:
                 _steps(run, monitor)
                 if processes.first:
@@ -148,11 +148,12 @@ def _claimed(config: TrainConfig, processes: Processes) -> Iterator[None]:
         yield
 
 
-def _bring_start(before: Path, out: Path) -> None:
-    """What a training began with goes along when it goes on in another folder."""
-    if (before / START).exists() and not (out / START).exists():
-        with written_whole(out / START) as beside:
-            shutil.copyfile(before / START, beside)
+def _bring_along(before: Path, out: Path) -> None:
+    """What a training began with, and its best checkpoint, when it goes on in another folder."""
+    for name in (START, BEST):
+        if (before / name).exists() and not (out / name).exists():
+            with written_whole(out / name) as beside:
+                shutil.copyfile(before / name, beside)
 
 
 def _steps(run: Run, monitor: Monitor) -> None:
