@@ -28,6 +28,7 @@ from s2v.spec import LipSyncSpec
 from s2v.training.shard_store import open_shards
 from s2v.training.train import batches as data
 from s2v.training.train.picture_batches import Row, spoken_pictures
+from s2v.training.workers import end_with_parent
 
 _MOTION, _PICTURES, _ORDER = 0, 1, 2  # of the seed: a number draws rows, pictures and their order independently
 _PICTURES_OF_A_CLIP = 4  # in a batch: reading a clip and its sound takes longer than drawing one of its pictures
@@ -246,3 +247,4 @@ def _begin_worker(_: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    end_with_parent()  # the loader's own watch does not end one whose batches nobody takes any more

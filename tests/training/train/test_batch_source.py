@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
@@ -147,6 +151,38 @@ def test_what_cannot_be_drawn_is_refused(shards: Path, tmp_path: Path) -> None:
     make_shards(tmp_path / "c", train=[made_sample("ann/1")])
     with pytest.raises(DataError, match="hold no pictures"):
         next(picture_batches(tmp_path / "c", PAPER, 1, 0, 0, ALONE, 0))
+
+
+PARENT = """
+import multiprocessing, os, sys
+from s2v.spec import LipSyncSpec
+from s2v.training.train.batch_source import Share, picture_batches
+if __name__ == "__main__":
+    batches = picture_batches(sys.argv[1], LipSyncSpec.of("speech2vid"), 64, 0, 0, Share(), 1)
+    next(batches)
+    print(multiprocessing.active_children()[0].pid, flush=True)
+    os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kills as POSIX does")
+def test_workers_end_with_a_training_that_is_killed(shards: Path, tmp_path: Path) -> None:
+    (tmp_path / "parent.py").write_text(PARENT)
+    command = [sys.executable, str(tmp_path / "parent.py"), str(shards)]
+    worker = int(subprocess.run(command, stdout=subprocess.PIPE, timeout=120).stdout)
+    until_s = time.monotonic() + 20
+    while _runs(worker) and time.monotonic() < until_s:
+        time.sleep(0.05)
+    assert not _runs(worker), "it waits for somebody to take its batches"
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    status = Path(f"/proc/{process}/stat")
+    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def test_what_is_wrong_in_a_worker_is_one_line(tmp_path: Path) -> None:
