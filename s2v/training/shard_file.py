@@ -33,7 +33,7 @@ _PICTURE = re.compile(r"picture\.(\d{1,7})\.jpg")
 
 
 @dataclass(frozen=True)
-class Sample:
+class ClipSample:
     """One clip of a shard."""
 
     clip: str  # its id: the path below the data folder, without the ending
@@ -58,7 +58,7 @@ def sample_key(clip: str) -> str:
     return re.sub(r"(^|/)__", r"\1%5F_", quote(clip, safe="/").replace(".", "%2E"))
 
 
-def sample_files(sample: Sample) -> tuple[dict[str, bytes], dict[str, bytes]]:
+def sample_files(sample: ClipSample) -> tuple[dict[str, bytes], dict[str, bytes]]:
     """Endings and contents of a sample's files: those of its speech, and its pictures."""
     named = {name: getattr(sample, name) for name in (*_TEXTS, "targets", "references")}
     speech = {"json": json.dumps(named).encode()}
@@ -69,7 +69,7 @@ def sample_files(sample: Sample) -> tuple[dict[str, bytes], dict[str, bytes]]:
     return speech, {f"picture.{frame:05d}.jpg": jpeg for frame, jpeg in sorted(sample.pictures.items())}
 
 
-def read_sample(data: bytes) -> Sample:
+def read_sample(data: bytes) -> ClipSample:
     """The one sample of a stretch of a tar, with those of its pictures that the stretch holds.
 
     Raises: ValueError, naming what is wrong: no tar, damaged, a file missing, or parts that do not fit together.
@@ -80,7 +80,7 @@ def read_sample(data: bytes) -> Sample:
     return sample_of(samples[0])
 
 
-def sample_of(files: Mapping[str, Any]) -> Sample:
+def sample_of(files: Mapping[str, Any]) -> ClipSample:
     """A sample of its files by their endings, as `webdataset` groups them. Raises: ValueError, see `read_sample`."""
     named = _named(files.get("json", b""))
     arrays: dict[str, Any] = {}
@@ -94,7 +94,7 @@ def sample_of(files: Mapping[str, Any]) -> Sample:
     if any(np.isinf(arrays[name]).any() for name in ("motion", "aperture", "tract")):
         raise ValueError(f"{named['clip']} has values that are no numbers")
     found = {int(match[1]): files[name] for name in files if (match := _PICTURE.fullmatch(name))}
-    return Sample(**named, **arrays, pictures=found)
+    return ClipSample(**named, **arrays, pictures=found)
 
 
 def _samples(data: bytes) -> Iterator[dict[str, Any]]:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from s2v.errors import DataError
-from s2v.training.shard_file import Sample, read_sample
+from s2v.training.shard_file import ClipSample, read_sample
 from s2v.training.shard_index import SplitIndex, read_index
 
 META = "meta.json"
@@ -59,7 +59,7 @@ class ShardStore:
             index = index.rows(taken[index.shard])
         return index if len(index) else None
 
-    def sample(self, split: str, index: SplitIndex, row: int, pictures: bool) -> Sample:
+    def sample(self, split: str, index: SplitIndex, row: int, pictures: bool) -> ClipSample:
         """One clip, read from its shard. Raises: DataError, damaged, or not to be read."""
         name, offset = shard_name(split, int(index.shard[row])), int(index.offset[row])
         size = int(index.all_bytes[row] if pictures else index.speech_bytes[row])

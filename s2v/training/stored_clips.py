@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
 from s2v.training.evenly import evenly
-from s2v.training.shard_file import Sample
+from s2v.training.shard_file import ClipSample
 from s2v.training.shard_index import SplitIndex
 from s2v.training.shard_spec import differences
 from s2v.training.shard_store import ShardStore, open_shards
@@ -75,7 +75,7 @@ class StoredClips(Sequence[Clip]):
     def __iter__(self) -> Iterator[Clip]:
         return (self[at] for at in range(len(self)))
 
-    def sample(self, at: int, pictures: bool) -> Sample:
+    def sample(self, at: int, pictures: bool) -> ClipSample:
         """What its shard holds of one of the clips."""
         if self.places is None:
             raise IndexError(at)
@@ -156,7 +156,7 @@ def load_split(
     return clips, Pictures({name: np.stack(part) for name, part in parts.items() if part}, where)
 
 
-def picture_of(sample: Sample, frame: int, store: ShardStore) -> NDArray[np.uint8]:
+def picture_of(sample: ClipSample, frame: int, store: ShardStore) -> NDArray[np.uint8]:
     """One of a sample's pictures, (face_px, face_px, 3), BGR. Raises: DataError, damaged or of another size."""
     import cv2
 

@@ -69,7 +69,7 @@ def _feature_file(data: bytes, folder: Path) -> None:
 
 
 def _samples() -> list[Any]:
-    from s2v.training.shard_file import Sample
+    from s2v.training.shard_file import ClipSample
 
     dice, spec = np.random.default_rng(0), LipSyncSpec()
     jpeg = cv2.imencode(".jpg", dice.integers(0, 255, (spec.face_px, spec.face_px, 3), dtype=np.uint8))[1].tobytes()
@@ -79,7 +79,9 @@ def _samples() -> list[Any]:
         motion = dice.normal(0, 0.1, (n, spec.n_motion)).astype(np.float32)
         tract = np.full((n, TRACT), np.nan, np.float32)
         pictures = {1: jpeg, 20: jpeg}
-        samples.append(Sample(clip, "ann", "train", "", pcm, motion, motion[:, 0], tract, pictures, (1, 20), (1, 20)))
+        samples.append(
+            ClipSample(clip, "ann", "train", "", pcm, motion, motion[:, 0], tract, pictures, (1, 20), (1, 20))
+        )
     return samples
 
 

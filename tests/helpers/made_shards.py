@@ -15,7 +15,7 @@ import numpy as np
 
 from s2v.spec import TRACT_VARIABLES, LipSyncSpec
 from s2v.training.prepare.change_shards import replace_split
-from s2v.training.shard_file import Sample
+from s2v.training.shard_file import ClipSample
 from s2v.training.shard_spec import shard_spec
 from s2v.training.shard_store import FORMAT
 
@@ -24,7 +24,7 @@ SPEC = LipSyncSpec()
 
 def made_sample(
     clip: str, n_frames: int = 40, number: int = 1, talker: str = "", pictures: Sequence[int] = (), known: bool = False
-) -> Sample:
+) -> ClipSample:
     """A clip of noise whose motion is one number in every frame; the picture of frame f is as bright as f + 50."""
     dice = np.random.default_rng(number)
     pcm = dice.normal(0, 3000, n_frames * 640).astype(np.int16)
@@ -32,7 +32,7 @@ def made_sample(
     tract = np.full((n_frames, len(TRACT_VARIABLES)), 0.5 if known else np.nan, np.float32)
     jpegs = {frame: _grey(frame + 50) for frame in pictures}
     frames = tuple(pictures)
-    return Sample(
+    return ClipSample(
         clip, talker or clip.split("/")[0], "train", "", pcm, motion, motion[:, 0], tract, jpegs, frames, frames
     )
 
@@ -41,7 +41,7 @@ def _grey(level: int) -> bytes:
     return cv2.imencode(".jpg", np.full((SPEC.face_px, SPEC.face_px, 3), level, np.uint8))[1].tobytes()
 
 
-def make_shards(folder: Path, clips_per_shard: int = 3, **splits: Sequence[Sample]) -> Path:
+def make_shards(folder: Path, clips_per_shard: int = 3, **splits: Sequence[ClipSample]) -> Path:
     """A folder as prepare-data writes it."""
     folder.mkdir(parents=True, exist_ok=True)
     meta = {"format": FORMAT, "shards": {}, "spec": shard_spec(SPEC)}

@@ -14,10 +14,10 @@ import webdataset
 from made_shards import made_sample
 
 from s2v.training.prepare.shards import write_shard
-from s2v.training.shard_file import Sample, read_sample, sample_key
+from s2v.training.shard_file import ClipSample, read_sample, sample_key
 
 
-def same(one: Sample, other: Sample) -> bool:
+def same(one: ClipSample, other: ClipSample) -> bool:
     arrays = ("pcm", "motion", "aperture", "tract")
     return all(
         np.array_equal(getattr(one, name), getattr(other, name), equal_nan=name != "pcm") for name in arrays

@@ -11,13 +11,15 @@ from typing import Any
 from s2v.errors import DataError
 from s2v.files import remove_leftovers, write_whole
 from s2v.training.prepare.shards import write_shard
-from s2v.training.shard_file import Sample
+from s2v.training.shard_file import ClipSample
 from s2v.training.shard_index import Entry, index_of, packed_index
 from s2v.training.shard_store import META, open_shards, shard_name
 from s2v.training.train.defaults import CLIPS_PER_SHARD
 
 
-def replace_split(shards: Path, split: str, samples: Sequence[Sample], clips_per_shard: int = CLIPS_PER_SHARD) -> None:
+def replace_split(
+    shards: Path, split: str, samples: Sequence[ClipSample], clips_per_shard: int = CLIPS_PER_SHARD
+) -> None:
     """Write a split of a shard folder anew, in place of what it has of that name.
 
     If it is cut short, the folder has no such split. Raises: DataError, not shards of prepare-data.
@@ -35,7 +37,7 @@ def replace_split(shards: Path, split: str, samples: Sequence[Sample], clips_per
     _write_meta(shards, meta, split, (len(parts), entries))
 
 
-def change_split(shards: Path, split: str, change: Callable[[Sample], Sample]) -> None:
+def change_split(shards: Path, split: str, change: Callable[[ClipSample], ClipSample]) -> None:
     """Rewrite the clips of a split; one shard is in memory at a time.
 
     Args: change: a sample to itself with other values. Its files must stay as long as they are, so that the index
@@ -48,7 +50,7 @@ def change_split(shards: Path, split: str, change: Callable[[Sample], Sample]) -
     remove_leftovers(shards)
     entries: list[Entry] = []
 
-    def changed(rows: list[int]) -> Iterator[Sample]:
+    def changed(rows: list[int]) -> Iterator[ClipSample]:
         return (change(store.sample(split, index, row, pictures=True)) for row in rows)
 
     for number, rows in groupby(range(len(index)), key=lambda row: int(index.shard[row])):

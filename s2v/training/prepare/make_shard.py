@@ -16,7 +16,7 @@ from s2v.training.prepare.clip_pictures import choose_frames, face_crop
 from s2v.training.prepare.labels import ClipLabels, clip_labels
 from s2v.training.prepare.neutral import TalkerNeutral
 from s2v.training.prepare.shards import ShardFolder, ShardRecord, fingerprint, write_shard
-from s2v.training.shard_file import MIN_REFERENCE_DISTANCE, Sample
+from s2v.training.shard_file import MIN_REFERENCE_DISTANCE, ClipSample
 from s2v.training.train.batches import unknown_tract
 from s2v.training.train.defaults import CLIPS_PER_SHARD, PICTURES_PER_CLIP
 
@@ -52,7 +52,7 @@ def make_shard(job: ShardJob) -> ShardRecord:
     skipped: dict[str, str] = {}
     notes: dict[str, str] = {}
 
-    def samples() -> Iterator[Sample]:
+    def samples() -> Iterator[ClipSample]:
         for clip_id, talker in job.talkers.items():
             try:
                 clip = load_features(job.features / f"{clip_id}.npz", job.features)
@@ -78,7 +78,7 @@ def clip_sample(
     neutral: TalkerNeutral,
     settings: PrepareSettings,
     rng: np.random.Generator,
-) -> tuple[Sample, str]:
+) -> tuple[ClipSample, str]:
     """A talking clip as it goes into a shard: motion of every frame, pictures of a few; and a note on what is unknown.
 
     Args: neutral: the talker's face at rest.
@@ -89,7 +89,7 @@ def clip_sample(
         raise DataError(f"{n_frames} frames; at least {2 * MIN_REFERENCE_DISTANCE} are needed")
     labels = clip_labels(canonical_clip(clip), neutral, spec)
     targets, references = _frames(labels, settings, rng)
-    sample = Sample(
+    sample = ClipSample(
         clip.clip_id,
         talker,
         split,

@@ -37,7 +37,7 @@ Result = TypeVar("Result")
 _log = logging.getLogger("s2v")
 
 
-class Run(Protocol):
+class JobRunner(Protocol):
     """Does many jobs; each result comes when it is there."""
 
     def __call__(self, work: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[Result]: ...
@@ -112,7 +112,7 @@ def _lists(features: Path) -> dict[str, str]:
 
 
 @contextmanager
-def _processes(workers: int) -> Iterator[Run]:
+def _processes(workers: int) -> Iterator[JobRunner]:
     if workers < 2:
         yield _here
         return
@@ -133,7 +133,7 @@ def _faces(
     features: Path,
     shards: ShardFolder,
     settings: PrepareSettings,
-    run: Run,
+    run: JobRunner,
     progress: bool,
 ) -> TalkerFaces:
     from tqdm import tqdm
@@ -180,7 +180,7 @@ def _jobs(
     return jobs
 
 
-def _made(jobs: list[ShardJob], shards: ShardFolder, run: Run, progress: bool) -> list[ShardRecord]:
+def _made(jobs: list[ShardJob], shards: ShardFolder, run: JobRunner, progress: bool) -> list[ShardRecord]:
     """The shards of all jobs; those that an earlier run has finished are not made again."""
     from tqdm import tqdm
 

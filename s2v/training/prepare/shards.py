@@ -18,7 +18,7 @@ from typing import Any
 
 from s2v.errors import DataError
 from s2v.files import held, remove_leftovers, write_whole, written_whole
-from s2v.training.shard_file import Sample, sample_files, sample_key
+from s2v.training.shard_file import ClipSample, sample_files, sample_key
 from s2v.training.shard_index import Entry, index_of, packed_index
 from s2v.training.shard_store import META, shard_name
 
@@ -46,7 +46,7 @@ class ShardRecord:
         return shard_name(self.split, self.number)
 
 
-def write_shard(path: Path, number: int, samples: Iterable[Sample]) -> list[Entry]:
+def write_shard(path: Path, number: int, samples: Iterable[ClipSample]) -> list[Entry]:
     """Write a tar, whole or not at all; the same samples give the same bytes. Returns: where each of them lies."""
     from webdataset.writer import TarWriter
 
@@ -64,7 +64,7 @@ def write_shard(path: Path, number: int, samples: Iterable[Sample]) -> list[Entr
     return entries
 
 
-def _entry(sample: Sample, number: int, offset: int, speech_end: int, end: int) -> Entry:
+def _entry(sample: ClipSample, number: int, offset: int, speech_end: int, end: int) -> Entry:
     known = bool((sample.tract == sample.tract).any())
     sizes = (speech_end - offset, end - offset, len(sample.pcm), len(sample.motion), len(sample.targets))
     return Entry(number, offset, *sizes, sample.talker, known)

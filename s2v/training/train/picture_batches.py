@@ -11,7 +11,7 @@ from torch import Tensor
 
 from s2v.engine.audio.windows import mfcc_windows
 from s2v.spec import LipSyncSpec
-from s2v.training.shard_file import Sample
+from s2v.training.shard_file import ClipSample
 from s2v.training.stored_clips import PICTURE_ARRAYS, Pictures, StoredClips, picture_of
 
 __all__ = ["PICTURE_ARRAYS", "Pictures", "Row", "face_input", "picture_batch", "spoken_pictures"]
@@ -61,7 +61,7 @@ def spoken_pictures(
     return rows
 
 
-def _windows_at(sample: Sample, frames: list[int], spec: LipSyncSpec) -> NDArray[np.float32]:
+def _windows_at(sample: ClipSample, frames: list[int], spec: LipSyncSpec) -> NDArray[np.float32]:
     """(n, 1, n_cepstra, n_columns). What is said after the last of the frames is not computed."""
     heard = sample.pcm[: max(spec.ready_at(max(frames)), round((max(frames) + 1) * spec.samples_per_frame))]
     return mfcc_windows((heard / 32768).astype(np.float32), spec)[frames][:, None]

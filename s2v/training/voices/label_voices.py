@@ -17,7 +17,7 @@ from s2v.media.video_file import read_sound
 from s2v.spec import LipSyncSpec
 from s2v.training.evaluation.measures.motion_level import gap_weights
 from s2v.training.prepare.change_shards import change_split, replace_split
-from s2v.training.shard_file import Sample
+from s2v.training.shard_file import ClipSample
 from s2v.training.train import batches as data
 from s2v.training.voices.articulation import tract_labels
 from s2v.training.voices.lip_shapes import fit_offsets, shaped
@@ -98,15 +98,15 @@ def _labelled(
     return clips
 
 
-def _sample(clip: data.Clip, recordings: dict[str, NDArray[np.int16]]) -> Sample:
+def _sample(clip: data.Clip, recordings: dict[str, NDArray[np.int16]]) -> ClipSample:
     labels = (clip.motion.astype(np.float32), clip.aperture.astype(np.float32), clip.tract.astype(np.float32))
-    return Sample(clip.name, clip.name.split("/")[0], "voice", "", recordings[clip.name], *labels)
+    return ClipSample(clip.name, clip.name.split("/")[0], "voice", "", recordings[clip.name], *labels)
 
 
 def _label_tongues(shards: Path, phones: dict[str, list[Phone]], spec: LipSyncSpec) -> None:
     """Write into the talkers' shards what their phones say of the tongue, where those are known."""
 
-    def told(sample: Sample) -> Sample:
+    def told(sample: ClipSample) -> ClipSample:
         if sample.clip not in phones:
             return sample
         tract = tract_labels(phones[sample.clip], len(sample.motion), spec)

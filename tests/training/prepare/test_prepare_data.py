@@ -26,14 +26,14 @@ from s2v.training.prepare.neutral import TalkerNeutral, clip_rest, talker_neutra
 from s2v.training.prepare.prepare_data import _jobs, prepare_data
 from s2v.training.prepare.shards import ShardFolder, shard_folder
 from s2v.training.prepare.talker_neutrals import find_neutrals, talker_jobs
-from s2v.training.shard_file import Sample
+from s2v.training.shard_file import ClipSample
 from s2v.training.stored_clips import stored_clips
 
 SPEC = LipSyncSpec()
 WITHOUT_PICTURES = PrepareSettings(SPEC, pictures_per_clip=0)
 
 
-def read(shards: Path, split: str) -> list[Sample]:
+def read(shards: Path, split: str) -> list[ClipSample]:
     clips = stored_clips(shards, split)
     return [clips.sample(at, pictures=True) for at in range(len(clips))]
 
@@ -50,7 +50,7 @@ def rest_of(clip: ClipFeatures) -> TalkerNeutral:
     return talker_neutral([clip_rest(canonical_clip(clip))])
 
 
-def sample_of(clip: ClipFeatures, n_pictures: int, seed: int = 0) -> Sample:
+def sample_of(clip: ClipFeatures, n_pictures: int, seed: int = 0) -> ClipSample:
     settings = PrepareSettings(SPEC, pictures_per_clip=n_pictures)
     return clip_sample(clip, "s1", "train", rest_of(clip), settings, np.random.default_rng(seed))[0]
 

@@ -20,7 +20,7 @@ from s2v.spec import LipSyncSpec
 from s2v.training.networks.model import MotionTract, TalkingNet, build_network, load_checkpoint, read_checkpoint
 from s2v.training.prepare.change_shards import change_split
 from s2v.training.run.schedule import seed_step
-from s2v.training.shard_file import Sample
+from s2v.training.shard_file import ClipSample
 from s2v.training.train.batches import load_split, windows_of
 from s2v.training.train.config import TrainConfig
 from s2v.training.train.loop import train
@@ -76,7 +76,7 @@ def test_tract_variables_are_learned_where_they_are_known(motion_run: TrainConfi
     own = tmp_path / "shards"
     shutil.copytree(motion_run.shards, own)
 
-    def with_tongue_held_high(sample: Sample) -> Sample:
+    def with_tongue_held_high(sample: ClipSample) -> ClipSample:
         assert np.isnan(sample.tract).all()
         tract = sample.tract.copy()
         tract[:, 0] = 0.9  # nobody knows the rest
