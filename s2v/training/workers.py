@@ -61,7 +61,7 @@ def _begin(logged: LogSettings) -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     guard_streams()
     start_logging(logged)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
 
 
 def _clean_up(number: int, _: object) -> NoReturn:
@@ -70,7 +70,12 @@ def _clean_up(number: int, _: object) -> NoReturn:
     raise SystemExit(128 + number)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """For a worker: it ends when its parent does, however that ends, and whatever it is doing or waiting for."""
+    threading.Thread(target=_await_parent, daemon=True).start()
+
+
+def _await_parent() -> None:
     # A killed parent closes no queue: every worker holds both ends of it and would wait for ever.
     parent = parent_process()
     assert parent is not None, "a worker is a child"

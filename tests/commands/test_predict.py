@@ -56,7 +56,7 @@ def test_an_output_that_cannot_be_is_refused_before_anything_is_drawn(
     sounds = [str(tmp_path / "a.wav"), str(tmp_path / "b.wav")]
     (tmp_path / "b.mp4").touch()
     for more, told in (
-        ([*sounds, "-o", str(tmp_path / "one.mp4")], "2 targets do not fit in .*one.mp4: leave -o out"),
+        ([*sounds, "-o", str(tmp_path / "one.mp4")], "2 targets do not fit in .*one.mp4: leave it out"),
         ([sounds[0], str(tmp_path / "a.flac")], "two targets would both become .*a.mp4"),
         (sounds, "b.mp4 exists already: pass --force"),
         ([*sounds, "--force"], "a.wav is not there"),

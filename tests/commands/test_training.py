@@ -42,6 +42,8 @@ def test_missing_input_is_one_line_and_exit_code_2(
         ["make-voices", "--minutes", "0"],
         ["train", "-i", "a", "--seed", "-1"],
         ["train", "-i", "a", "-gpu", "-1"],
+        ["train", "-i", "a", "-se", "0"],
+        ["train", "-i", "a", "--early-stopping", "0"],
         ["train", "-i", "a", "-b", "0"],
     ],
 )
@@ -59,10 +61,52 @@ def test_the_command_line_and_the_library_train_the_same_way_by_default() -> Non
 
     typed = vars(build_parser().parse_args(["train", "-i", "a"]))
     # What is not typed is not set, so that it comes from --config or from TrainConfig itself.
-    assert not {field.name for field in fields(TrainConfig)} & set(typed) - {"shards", "gpu", "resume", "start"}
+    assert not {field.name for field in fields(TrainConfig)} & set(typed) - {
+        "shards",
+        "no_of_gpus",
+        "resume",
+        "init",
+        "force",
+    }
     given = build_parser().parse_args(["prepare-data", "-f", "a", "-o", "b"])
     parameters = inspect.signature(prepare_data).parameters
     assert (given.pictures, given.seed) == (parameters["pictures_per_clip"].default, parameters["seed"].default)
+
+
+@pytest.mark.parametrize(
+    ("typed", "field", "value"),
+    [
+        (["-b", "8"], "batch_size", 8),
+        (["--batch_size", "8"], "batch_size", 8),
+        (["--batch-size", "8"], "batch_size", 8),
+        (["--batch", "8"], "batch_size", 8),
+        (["-se", "7"], "steps_per_epoch", 7),
+        (["--steps_per_epoch", "7"], "steps_per_epoch", 7),
+        (["--steps-per-epoch", "7"], "steps_per_epoch", 7),
+        (["-e", "3"], "epochs", 3),
+        (["-w", "2"], "no_of_workers", 2),
+        (["--no_of_workers", "2"], "no_of_workers", 2),
+        (["--no-of-workers", "2"], "no_of_workers", 2),
+        (["-gpu", "2"], "no_of_gpus", 2),
+        (["--no_of_gpus", "2"], "no_of_gpus", 2),
+        (["--save-every", "9"], "save_every_steps", 9),
+        (["--start", "a.pt"], "init", Path("a.pt")),
+        (["--ema"], "ema", 0.999),
+        (["--ema", "0.9"], "ema", 0.9),
+        (["--no-tensorboard"], "tensorboard", False),
+    ],
+)
+def test_options_of_the_original_are_taken_in_every_spelling(typed: list[str], field: str, value: object) -> None:
+    assert vars(build_parser().parse_args(["train", "-i", "a", *typed]))[field] == value
+
+
+def test_defaults_are_those_of_the_original() -> None:
+    pytest.importorskip("torch")
+    from s2v.training.train.config import TrainConfig
+
+    usual = TrainConfig(Path("a"), Path("b"))
+    assert (usual.batch_size, usual.steps_per_epoch, usual.epochs, usual.no_of_workers) == (64, 1000, 20, 1)
+    assert (usual.look_ahead, TrainConfig(Path("a"), Path("b"), network="speech2vid").look_ahead) == (0.08, 0.19)
 
 
 def test_a_validation_speaker_that_does_not_exist_is_named(
@@ -93,10 +137,17 @@ def test_train_then_export_gives_a_model_that_the_engine_opens(
     from s2v.training.train.loop import failed_probes
 
     run, model = tmp_path / "run", tmp_path / "model.onnx"
+    typed = ["train", "-i", str(shards), "-o", str(run), "-e", "1", "-se", "2", "-b", "4", "-w", "0", "-gpu", "0"]
     # Two clips teach nothing: the probes say so, and the checkpoint is kept.
-    assert main(["train", "-i", str(shards), "-o", str(run), "-e", "1"]) == 1
-    assert "fails" in capsys.readouterr().err
+    assert main(typed) == 0
+    assert "is kept, but fails" in capsys.readouterr().err
     assert failed_probes(run / "last.pt")
+    assert main(typed) == 2
+    assert "holds a training already (last.pt): go on with it with --resume, replace it" in capsys.readouterr().err
+    # Nothing is left to do, and no setting has to be typed again.
+    assert main(["train", "-i", str(shards), "-o", str(run), "--resume", "--strict", "--json"]) == 1
+    out, err = capsys.readouterr()
+    assert json.loads(out)["out"] == str(run / "last.pt") and "no longer the training" not in err
     assert main(["export", str(run / "last.pt"), "-o", str(model), "--licence", "CC0", "--data", "two clips"]) == 0
     from s2v.engine.backends.model_file import read_model_file
 

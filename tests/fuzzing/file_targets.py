@@ -216,8 +216,8 @@ MODEL_TOKENS: tuple[bytes, ...] = (
 
 def _configs() -> list[bytes]:
     return [
-        b'network = "s2v"\nepochs = 3\nbatch = 8\nlearning_rate = 0.001\nlook_ahead_s = 0.08\nseed = 1\n',
-        b"rows = 4 # of speech\nsave_every_steps = 100\nbfloat16 = true\n",
+        b'network = "s2v"\nepochs = 3\nbatch_size = 8\nlearning_rate = 0.001\nlook_ahead_s = 0.08\nseed = 1\n',
+        b'steps_per_epoch = 4 # batches\nsave_every_steps = 100\nprecision = "bf16"\nema = 0.9\n',
     ]
 
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
@@ -81,9 +81,10 @@ def predicted_motion(network: MotionTract, windows: NDArray[np.float32]) -> NDAr
     return np.asarray(prediction.cpu().numpy(), np.float32)
 
 
-def sync_report(network: MotionTract, clips: list[Clip]) -> SyncReport:
+def sync_report(network: MotionTract, clips: Sequence[Clip]) -> SyncReport:
     """Run every clip through the network (in eval mode)."""
     network.eval()
+    clips = [without_gaps(clip) for clip in clips]
     gap, wide = gap_weights(network.spec), width_weights(network.spec)
     predictions = [
         as_spoken(predicted_motion(network, windows_of(clip, network.spec)), clip.pcm, network.spec) for clip in clips
@@ -119,6 +120,17 @@ def sync_report(network: MotionTract, clips: list[Clip]) -> SyncReport:
     return SyncReport(clips=len(clips), silence_motion=still, **figures)
 
 
+def without_gaps(clip: Clip) -> Clip:
+    """The clip with the motion that nobody knows drawn through in straight lines, so that figures are numbers."""
+    known = np.isfinite(clip.aperture) & np.isfinite(clip.motion).all(1)
+    if known.all() or not known.any():
+        return clip
+    frames = np.arange(len(known))
+    motion = [np.interp(frames, frames[known], values[known]) for values in clip.motion.T]
+    aperture = np.interp(frames, frames[known], clip.aperture[known])
+    return replace(clip, motion=np.stack(motion, 1).astype(np.float32), aperture=aperture.astype(np.float32))
+
+
 def _ratio(ours: float, film: float) -> float:
     return ours / max(film, 1e-6)
 
@@ -140,7 +152,9 @@ def run_probes(network: TalkingNet, sets: Mapping[str, Sequence[Clip]], pictures
     Returns: nothing where nothing was kept back.
     """
     network.eval()
-    known = {name: evenly(clips, _PROBE_CLIPS) for name, clips in sets.items() if clips}
+    known = {
+        name: [without_gaps(clip) for clip in evenly(clips, _PROBE_CLIPS)] for name, clips in sets.items() if clips
+    }
     if isinstance(network, MotionTract):
 
         def speak(pcm: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -15,7 +15,7 @@ from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
 from s2v.training.export.export import export_network
 from s2v.training.networks.model import MotionTract, TalkingNet, save_checkpoint
-from s2v.training.train.batches import Clip, measured, unknown_tract
+from s2v.training.train.batches import Clip, by_voice, measured, unknown_tract
 from s2v.training.train.start import network_to_start_from
 
 WANTED = LipSyncSpec.of("s2v")
@@ -59,12 +59,12 @@ def said(network: TalkingNet) -> torch.Tensor:
 
 def test_a_model_file_keeps_its_scale_and_hears_the_mean_behind_the_gain(clips: list[Clip], tmp_path: Path) -> None:
     before = saved(OLD, tmp_path / "old.onnx")
-    network = network_to_start_from(tmp_path / "old.onnx", WANTED, clips, [clips], seed=0)
+    network = network_to_start_from(tmp_path / "old.onnx", WANTED, clips, by_voice(clips, []), seed=0)
     louder = measured(replace(OLD, automatic_gain=True), clips)
     assert network.spec == replace(OLD, automatic_gain=True, mfcc_mean=louder.mfcc_mean)
     assert louder.mfcc_mean[0] > measured(OLD, clips).mfcc_mean[0] + 1  # the gain was heard
     torch.testing.assert_close(said(network), said(before), atol=1e-5, rtol=1e-4)
-    again = network_to_start_from(tmp_path / "old.onnx", WANTED, clips, [clips], seed=0)
+    again = network_to_start_from(tmp_path / "old.onnx", WANTED, clips, by_voice(clips, []), seed=0)
     assert all(
         torch.equal(a, b) for a, b in zip(network.state_dict().values(), again.state_dict().values(), strict=True)
     )
@@ -73,7 +73,7 @@ def test_a_model_file_keeps_its_scale_and_hears_the_mean_behind_the_gain(clips: 
 def test_a_checkpoint_is_taken_as_it_is(clips: list[Clip], tmp_path: Path) -> None:
     spec = replace(OLD, automatic_gain=True)
     before = saved(spec, tmp_path / "one.pt")
-    network = network_to_start_from(tmp_path / "one.pt", WANTED, clips, [clips], seed=0)
+    network = network_to_start_from(tmp_path / "one.pt", WANTED, clips, by_voice(clips, []), seed=0)
     assert network.spec == spec
     assert torch.equal(said(network), said(before))
 
@@ -82,4 +82,4 @@ def test_a_checkpoint_is_taken_as_it_is(clips: list[Clip], tmp_path: Path) -> No
 def test_one_that_hears_something_else_is_refused(clips: list[Clip], tmp_path: Path, name: str) -> None:
     saved(replace(OLD, automatic_gain=True, look_ahead_s=0.04), tmp_path / name)
     with pytest.raises(DataError, match=r"other\.\w+ was made for another spec than this training's"):
-        network_to_start_from(tmp_path / name, WANTED, clips, [clips], seed=0)
+        network_to_start_from(tmp_path / name, WANTED, clips, by_voice(clips, []), seed=0)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from s2v.training.train.validation import (
     predicted_motion,
     run_probes,
     sync_report,
+    without_gaps,
 )
 
 SPEC = LipSyncSpec()
@@ -231,3 +233,15 @@ def test_a_network_of_pixels_is_asked_whether_the_mouth_changes_with_the_voice(s
     deaf = run_probes(PaintingNet(0.0), {"val": held}, pictures)
     assert [(probe.found, probe.passed) for probe in deaf] == [(0.0, False), (1.0, False)]
     assert run_probes(PaintingNet(1.0), {"val": held}, pictures)[0].passed
+
+
+def test_motion_that_nobody_knows_is_drawn_through(shards: Path) -> None:
+    (clip, *_) = load_split(shards, "train", pictures=False)[0]
+    motion, aperture = clip.motion.copy(), clip.aperture.copy()
+    motion[:5], motion[10:12], aperture[:5], aperture[10:12] = np.nan, np.nan, np.nan, np.nan
+    whole = without_gaps(replace(clip, motion=motion, aperture=aperture))
+    known = np.isfinite(aperture)
+    np.testing.assert_array_equal(whole.motion[known], clip.motion[known])
+    np.testing.assert_allclose(whole.motion[10], (2 * clip.motion[9] + clip.motion[12]) / 3, rtol=1e-4)
+    np.testing.assert_allclose(whole.aperture[:5], clip.aperture[5])
+    assert without_gaps(clip) is clip
