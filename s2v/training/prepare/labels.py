@@ -34,7 +34,7 @@ class LabelLimits:
     """What a label may be; where they come from is in docs/LOG.md, "Labels of many talkers"."""
 
     yaw_degrees: float = 30.0  # heads turned further are not read
-    pitch_degrees: float = 25.0  # nor heads tipped further
+    pitch_degrees: float = 20.0  # nor heads tipped further
     coefficient: float = 8.0  # standard deviations: what a mouth does; more is cut down to it
     astray: float = 12.0  # standard deviations: landmarks that are off the mouth
     residual: float = 0.03  # face units RMS that the basis leaves: landmarks of no mouth
