@@ -8,9 +8,10 @@ In three steps, so that a talker's clips need not be in memory together:
     fit = sum((one.fit for one in labels), BasisFit())
     warning = basis_warning(fit)                                   # DataError: this talker cannot be used
 
-`label_talker` does all of it for clips that are in memory. Motion and opening of a frame that nobody knows are NaN, all
-of its coefficients: shards keep them so, rows carry them so, `train.losses` lets them and the steps into and out of
-them cost nothing. Resampling in straight lines (`batches.at_speed`) leaves NaN where a neighbour is NaN.
+Of a neutral that is written down, its `face` and its `slopes` are needed. `label_talker` does all of it for clips that
+are in memory. Motion and opening of a frame that nobody knows are NaN, all of its coefficients: shards keep them so,
+rows carry them so, and in `train.losses` they and the steps into and out of them cost nothing. Resampling in straight
+lines (`batches.at_speed`) leaves NaN where a neighbour is NaN.
 """
 
 from __future__ import annotations
