@@ -26,6 +26,7 @@ MOST_CLIPS = 200  # of one talker, spread evenly: more change nothing, and take 
 _STRETCH_FRAMES, _MOST_KEPT = 12, 400  # the frame of every half second whose lips are most closed and most still
 _FLOOR_QUANTILE, _CLOSED_QUANTILE = 0.05, 0.3  # of those frames' openings; up to the second lips are closed,
 _CLOSED_SPAN = 0.03  # but no further above the first than this: face units by which closed lips look open or not
+_SHUT_QUANTILE = 0.75  # of closed lips' openings: at rest they look so; or half of the closures would be labelled open
 _OPEN = 0.045  # face units: with the first above it no closed lips were seen
 _USUALLY_CLOSED = 0.005  # face units, what they see of most people's
 _UPPER_FACE_Y = 0.48  # face units: what lies above on the canonical face says who it is, whatever is spoken
@@ -111,8 +112,8 @@ def talker_neutral(rests: Sequence[ClipRest]) -> TalkerNeutral:
     closed = gaps <= min(level, floor + _CLOSED_SPAN)
     still = closed & (speeds <= np.median(speeds[closed]))
     faces, poses = (np.concatenate([getattr(rest, name) for rest in used])[still] for name in ("faces", "poses"))
-    face = np.median(faces - leaked(poses, slopes), axis=0)
-    shut = float(aperture(face)) if floor <= _OPEN else _USUALLY_CLOSED
+    shut = float(np.quantile(gaps[closed], _SHUT_QUANTILE)) if floor <= _OPEN else _USUALLY_CLOSED
+    face = _jaw_closed(np.median(faces - leaked(poses, slopes), axis=0), shut)
     prior = _jaw_closed(mean - leaked(mean_pose[None], slopes)[0], shut)
     seen = float(closed.sum() / (closed.sum() + _PRIOR_CLOSURES)) if floor <= _OPEN else 0.0
     return TalkerNeutral(seen * face + (1 - seen) * prior, len(rests), int(closed.sum()), seen, slopes)
