@@ -25,7 +25,7 @@ def test_a_label_is_the_motion_that_was_made() -> None:
     assert labels.motion.dtype == labels.aperture.dtype == np.float32
     np.testing.assert_allclose(labels.motion, talk(), atol=1e-3)
     assert labels.known.all() and labels.line() is None and labels.n_cut == 0
-    moved = aperture(clip_of(talk()).points) - aperture(SHUT)
+    moved = aperture(clip_of(talk()).points.astype(np.float64)) - aperture(SHUT)
     np.testing.assert_allclose(labels.aperture, moved, atol=1e-5)
 
 
