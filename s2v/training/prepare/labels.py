@@ -8,9 +8,10 @@ In three steps, so that a talker's clips need not be in memory together:
     fit = sum((one.fit for one in labels), BasisFit())
     warning = basis_warning(fit)                                   # DataError: this talker cannot be used
 
-`label_talker` does all of it for clips that are in memory. Motion and opening of a frame that nobody knows are NaN, all
-of its coefficients: shards keep them so, rows carry them so, `train.losses` lets them and the steps into and out of
-them cost nothing. Resampling in straight lines (`batches.at_speed`) leaves NaN where a neighbour is NaN.
+Of a neutral that is written down, its `face` and its `slopes` are needed. `label_talker` does all of it for clips that
+are in memory. Motion and opening of a frame that nobody knows are NaN, all of its coefficients: shards keep them so,
+rows carry them so, and in `train.losses` they and the steps into and out of them cost nothing. Resampling in straight
+lines (`batches.at_speed`) leaves NaN where a neighbour is NaN.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class LabelLimits:
     """What a label may be; where they come from is in docs/LOG.md, "Labels of many talkers"."""
 
     yaw_degrees: float = 30.0  # heads turned further are not read
-    pitch_degrees: float = 25.0  # nor heads tipped further
+    pitch_degrees: float = 20.0  # nor heads tipped further
     coefficient: float = 8.0  # standard deviations: what a mouth does; more is cut down to it
     astray: float = 12.0  # standard deviations: landmarks that are off the mouth
     residual: float = 0.03  # face units RMS that the basis leaves: landmarks of no mouth

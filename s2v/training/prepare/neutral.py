@@ -24,9 +24,11 @@ from s2v.training.prepare.pose_leak import EVERYBODYS, PoseMoments, leaked, pose
 
 MOST_CLIPS = 200  # of one talker, spread evenly: more change nothing, and take memory
 _STRETCH_FRAMES, _MOST_KEPT = 12, 400  # the frame of every half second whose lips are most closed and most still
-_LEVEL_QUANTILE = 0.05  # of those frames' openings: about where the talker's lips are closed
-_CLOSED_SPAN = 0.010  # face units above that level; the detector's noise on closed lips
-_OPEN = 0.02  # face units: a level above it is of a mouth that never closes
+_FLOOR_QUANTILE, _CLOSED_QUANTILE = 0.05, 0.3  # of those frames' openings; up to the second lips are closed,
+_CLOSED_SPAN = 0.03  # but no further above the first than this: face units by which closed lips look open or not
+_SHUT_QUANTILE = 0.75  # of closed lips' openings: at rest they look so; or half of the closures would be labelled open
+_OPEN = 0.045  # face units: with the first above it no closed lips were seen
+_USUALLY_CLOSED = 0.005  # face units, what they see of most people's
 _UPPER_FACE_Y = 0.48  # face units: what lies above on the canonical face says who it is, whatever is spoken
 _OTHER = 0.018  # face units RMS: one person's clips are 0.002 to 0.016 from his mean, people 0.012 to 0.03 apart
 _PRIOR_CLOSURES = 10.0  # that count as much as the prior
@@ -105,14 +107,15 @@ def talker_neutral(rests: Sequence[ClipRest]) -> TalkerNeutral:
     slopes = sum((rest.moments for rest in used), PoseMoments()).slopes()
     weights = np.array([rest.n_frames for rest in used], np.float64)
     mean, mean_pose = (np.average([getattr(r, of) for r in used], 0, weights) for of in ("mean", "mean_pose"))
-    prior = _jaw_closed(mean - leaked(mean_pose[None], slopes)[0])
     gaps, speeds = (np.concatenate([getattr(rest, name) for rest in used]) for name in ("gaps", "speeds"))
-    level = float(np.quantile(gaps, _LEVEL_QUANTILE))
-    closed = gaps <= level + _CLOSED_SPAN
+    floor, level = np.quantile(gaps, [_FLOOR_QUANTILE, _CLOSED_QUANTILE])
+    closed = gaps <= min(level, floor + _CLOSED_SPAN)
     still = closed & (speeds <= np.median(speeds[closed]))
     faces, poses = (np.concatenate([getattr(rest, name) for rest in used])[still] for name in ("faces", "poses"))
-    face = np.median(faces - leaked(poses, slopes), axis=0)
-    seen = float(closed.sum() / (closed.sum() + _PRIOR_CLOSURES)) if level <= _OPEN else 0.0
+    shut = float(np.quantile(gaps[closed], _SHUT_QUANTILE)) if floor <= _OPEN else _USUALLY_CLOSED
+    face = _jaw_closed(np.median(faces - leaked(poses, slopes), axis=0), shut)
+    prior = _jaw_closed(mean - leaked(mean_pose[None], slopes)[0], shut)
+    seen = float(closed.sum() / (closed.sum() + _PRIOR_CLOSURES)) if floor <= _OPEN else 0.0
     return TalkerNeutral(seen * face + (1 - seen) * prior, len(rests), int(closed.sum()), seen, slopes)
 
 
@@ -129,9 +132,9 @@ def _apart(one: Points, other: Points) -> float:
     return float(np.sqrt((symmetric(one - other)[upper] ** 2).sum(1).mean()))
 
 
-def _jaw_closed(face: Points) -> Points:
-    """A face (468, 3) whose jaw is moved as in speech until its lips meet."""
+def _jaw_closed(face: Points, shut: float) -> Points:
+    """A face (468, 3) whose jaw is moved as in speech until its lips are as close, face units, as closed lips look."""
     basis = MotionBasis.load(LipSyncSpec.motion_basis)
     jaw = basis.displacement(np.arange(N_MESH))[0]
-    closed: Points = face - aperture(face) / lip_gap(basis)[0] * jaw
+    closed: Points = face - (aperture(face) - shut) / lip_gap(basis)[0] * jaw
     return closed

@@ -4,35 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from made_talkers import SHUT, clip_of, talk
 
-from s2v.engine.face.geometry import N_MESH, canonical_face
-from s2v.engine.face.motion_basis import MotionBasis, aperture
-from s2v.engine.face.rest_pose import rest_displacement
+from s2v.engine.face.geometry import N_MESH
+from s2v.engine.face.motion_basis import aperture
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
-from s2v.training.prepare.canonical import CanonicalClip
 from s2v.training.prepare.labels import ASTRAY, LIMITS, TIPPED, TURNED, UNSEEN, clip_labels, facing, label_talker
 from s2v.training.prepare.neutral import TalkerNeutral
 
 SPEC = LipSyncSpec()
-BASIS = MotionBasis.load(SPEC.motion_basis)
-MOVES = BASIS.displacement(np.arange(N_MESH))
-SHUT = canonical_face() + rest_displacement(canonical_face())
-
-
-def clip_of(motion: np.ndarray, face: np.ndarray = SHUT, yaw: float = 0.0, pitch: float = 0.0) -> CanonicalClip:
-    """A clip of somebody whose face at rest is `face` and who moves like this, (n, n_motion)."""
-    points = face + np.tensordot(motion, MOVES, 1)
-    angles = np.ones(len(motion), np.float32)
-    return CanonicalClip(points.astype(np.float32), yaw * angles, pitch * angles, angles > 0)
-
-
-def talk(n: int = 100, seed: int = 0) -> np.ndarray:
-    """A jaw that opens and closes four times in `n` frames and rests between, with some width, (n, 10)."""
-    motion = np.zeros((n, SPEC.n_motion))
-    motion[:, 0] = np.maximum(np.sin(np.arange(n) / n * 8 * np.pi), 0) * 3
-    motion[:, 1] = motion[:, 0] * np.random.default_rng(seed).normal(0, 0.3)
-    return motion
 
 
 def neutral(face: np.ndarray = SHUT) -> TalkerNeutral:
@@ -44,7 +25,7 @@ def test_a_label_is_the_motion_that_was_made() -> None:
     assert labels.motion.dtype == labels.aperture.dtype == np.float32
     np.testing.assert_allclose(labels.motion, talk(), atol=1e-3)
     assert labels.known.all() and labels.line() is None and labels.n_cut == 0
-    moved = aperture(clip_of(talk()).points) - aperture(SHUT)
+    moved = aperture(clip_of(talk()).points.astype(np.float64)) - aperture(SHUT)
     np.testing.assert_allclose(labels.aperture, moved, atol=1e-5)
 
 

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from made_talkers import BASIS, N_MOTION, SHUT, clip_of, talk
 
 from s2v.errors import DataError
 from s2v.training.prepare.neutral import clip_rest, talker_neutral
-from tests.training.prepare.test_labels import BASIS, SHUT, SPEC, clip_of, talk
 
 
 def off(face: np.ndarray, truth: np.ndarray = SHUT) -> float:
@@ -30,7 +30,7 @@ def test_lips_pressed_on_p_and_m_are_not_the_rest_when_there_are_pauses() -> Non
 
 
 def test_who_never_closes_his_lips_is_taken_with_his_jaw_closed() -> None:
-    wide = talk() + 2 * np.eye(SPEC.n_motion)[0]
+    wide = talk() + 2 * np.eye(N_MOTION)[0]
     neutral = talker_neutral([clip_rest(clip_of(wide))])
     assert neutral.seen_share == 0
     assert off(neutral.face) < 0.5 < off(clip_of(wide).points.astype(np.float64).mean(0))
