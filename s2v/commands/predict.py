@@ -10,9 +10,8 @@ from s2v.commands import generate
 from s2v.commands.command import Command
 from s2v.errors import OutputError
 
-_CALLED: dict[
-    str, tuple[tuple[str, ...], dict[str, Any]]
-] = {  # option of generate -> its names here, and what else is different
+# Options of generate -> their names here, and what else is different.
+_CALLED: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "--face": (("-f", "--face"), {}),
     "--model": (("-m", "--model"), {}),
     "--audio": (

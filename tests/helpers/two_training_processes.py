@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
 from s2v.training.networks.model import MotionTract
 from s2v.training.networks.motion_network import MotionNet
@@ -38,6 +39,14 @@ def small_training(shards: Path, processes: Processes) -> tuple[list[float], dic
         arithmetic.step(loss, list(network.parameters()), 1.0)
         losses.append(float(loss.detach()))
     return losses, network.state_dict()
+
+
+def sum_of_ranks(first: int) -> int:
+    """What `launch` gives each of its processes to do: (first + 0) + (first + 1) with two of them."""
+    if first < 0:
+        raise DataError(f"{first} is too low")
+    with joined(0) as processes:
+        return int(processes.whole(torch.tensor([first + processes.rank])).sum())
 
 
 def main(shards: Path, out: Path) -> None:

@@ -109,15 +109,12 @@ def _prepared(config: TrainConfig, processes: Processes) -> Run:
     if state is not None and processes.first and (changed := changed_settings(stored_settings(state), config)):
         _log.warning("this is no longer the training that %s is of: %s", config.resume, ", ".join(changed))
     if processes.first:
-        where = "the CPU" if processes.device.type == "cpu" else f"{processes.world} x {_gpu_name(processes.device)}"
-        _log.info("training %s on %s in %s, %d processes", config.network, where, precision, processes.world)
+        what = "CPU" if processes.device.type == "cpu" else torch.cuda.get_device_name(processes.device)
+        where = f"{processes.world} x {what}" if processes.world > 1 else f"the {what}"
+        _log.info("training %s on %s in %s", config.network, where, precision)
     schedule = Schedule(config.learning_rate, config.total_steps, config.warmup_steps)
     tract = TractData(begun.tract_clips, network.spec)
     return Run(config, processes, trained, objective, progress, schedule, tract, begun.speech_s)
-
-
-def _gpu_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device)
 
 
 def _monitor(run: Run, progress: bool) -> Monitor:

@@ -14,7 +14,7 @@ import torch
 
 from s2v.errors import DataError
 from s2v.training.networks.model import read_checkpoint
-from s2v.training.run.processes import Processes, processes_wanted
+from s2v.training.run.processes import Processes, launch, processes_wanted
 
 SCRIPT = Path(__file__).parents[2] / "helpers" / "two_training_processes.py"
 ROOT = Path(__file__).parents[3]
@@ -51,6 +51,12 @@ def test_only_the_first_process_writes(of_two: Path) -> None:
     state = read_checkpoint(of_two / "run" / "last.pt")
     assert [record["step"] for record in state["history"]] == [1, 2]
     assert len(list((of_two / "run" / "tensorboard").iterdir())) == 1
+
+
+def test_started_by_ourselves_they_are_together_and_the_first_ones_result_comes_back() -> None:
+    from two_training_processes import sum_of_ranks
+
+    assert launch(2, sum_of_ranks, 10) == 21
 
 
 def test_more_gpus_than_there_are_are_refused() -> None:

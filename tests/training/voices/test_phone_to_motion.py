@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("torch")
+import torch
 
 from s2v.engine.face.motion_basis import MotionBasis
 from s2v.errors import DataError
@@ -59,6 +60,14 @@ def test_the_bridge_learns_what_phones_do_and_labels_another_voice() -> None:
     clip, said = babble(99)
     assert bridge_correlation(network, [clip], {clip.name: said}, SPEC)[0] > 0.6
     assert bridge_motion(network, clip.pcm, said, SPEC).shape == (60, SPEC.n_motion)
+
+
+def test_the_bridge_is_the_same_to_the_bit_whatever_was_drawn_before() -> None:
+    clip, said = babble(0)
+    one = train_bridge([clip], {clip.name: said}, SPEC, steps=3).state_dict()
+    torch.rand(7)
+    other = train_bridge([clip], {clip.name: said}, SPEC, steps=3).state_dict()
+    assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_without_an_aligned_clip_there_is_nothing_to_learn() -> None:
