@@ -11,7 +11,7 @@ import numpy as np
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
 from s2v.training.networks.folded import network_of_model_file, unfold_norms
-from s2v.training.networks.model import TalkingNet, build_network, read_checkpoint, spec_of, take_weights
+from s2v.training.networks.model import TalkingNet, network_of, read_checkpoint
 from s2v.training.train.batches import Clip, measured, motion_batch
 
 _BATCHES, _ROWS = 6, 16  # that the norms of a model file are unfolded on
@@ -28,9 +28,7 @@ def network_to_start_from(
     Raises: DataError, neither of them, or it was made for another spec.
     """
     if path.suffix != ".onnx":
-        state = read_checkpoint(path)
-        network = build_network(spec_of(state))
-        take_weights(network, state)
+        network = network_of(read_checkpoint(path))
         _check(path, network.spec, wanted)
         return network
     network = network_of_model_file(path, seed)
