@@ -58,7 +58,7 @@ class PaperFaceEncoder(nn.Module):
         self.up_112 = _twice_as_large(c96, c48)
 
     def forward(self, face: Tensor) -> tuple[Tensor, ...]:
-        """(b, 6, 112, 112) -> identity (b, 256), then (b, 48, 112, 112), (b, 96, 56, 56), (b, 128, 28, 28) to be added."""
+        """(b, 6, 112, 112) -> identity (b, 256), to add (b, 48, 112, 112), (b, 96, 56, 56), (b, 128, 28, 28)."""
         at_56 = self.to_56(face)
         at_28 = self.to_28(at_56)
         at_14 = self.to_14(at_28)

@@ -31,6 +31,8 @@ class TrainConfig:
     gpu: int | None = None
     resume: Path | None = None
     start: Path | None = None  # begin with the weights of this checkpoint, and nothing else of it
+    width: float = 1.0  # of network "speech2vid", times its paper's channels
+    targets_per_face: int = 1  # pictures of a batch that share a face, encoded once; see `train.shared_faces`
     bfloat16: bool = False  # the network's arithmetic, where the machine is quicker at it
 
 

@@ -30,7 +30,8 @@ from s2v.training.networks.model import (
 from s2v.training.train import batches as data
 from s2v.training.train.config import TrainConfig
 from s2v.training.train.losses import MotionLoss, ShapeLoss, pixel_loss, tract_loss
-from s2v.training.train.picture_batches import Pictures, face_input, picture_batch
+from s2v.training.train.picture_batches import Pictures
+from s2v.training.train.shared_faces import choose_shared, shared_faces
 from s2v.training.train.start import network_to_start_from
 from s2v.training.train.tract_calibration import TractCalibration
 from s2v.training.train.tract_head import fit_tract_head
@@ -72,7 +73,7 @@ def train(config: TrainConfig, progress: bool = True) -> Path:
     labelled = [] if config.network == "speech2vid" else data.load_split(config.shards, "voice", pictures=False)[0]
     voices = data.by_voice(clips, labelled)
     if config.start is None:
-        network = build_network(data.measured(spec, clips))
+        network = build_network(data.measured(spec, clips), config.width)
     else:  # also when it goes on: the scale of the MFCC is the start's
         network = network_to_start_from(config.start, spec, clips, voices, config.seed)
     run = Run(config, network, _device(config.gpu))
@@ -117,7 +118,7 @@ def _train(run: Run, voices: list[list[data.Clip]], clips: list[data.Clip], pict
     losses, epoch_steps = _losses(run, voices, clips, pictures)
     total, done = config.epochs * epoch_steps, run.steps
     weights = list(run.network.parameters())
-    optimiser = torch.optim.AdamW(weights, weight_decay=1e-3)
+    optimiser = torch.optim.AdamW(weights, weight_decay=1e-3, fused=True)
     if run.moments:
         try:
             optimiser.load_state_dict(run.moments)
@@ -205,13 +206,18 @@ def _pixel_losses(run: Run, clips: list[data.Clip], pictures: Pictures, rng: np.
     spoken = [i for i, (name, frame) in enumerate(pictures.where) if frame < len(windows.get(name, ()))]
     if not spoken:
         raise DataError(f"no picture in {run.config.shards} belongs to a sound there: prepare the shards again")
+    n_faces, rest = divmod(run.config.batch, run.config.targets_per_face)
+    if rest or not n_faces:
+        raise DataError(
+            f"{run.config.targets_per_face} targets share a face: a batch of {run.config.batch} is no multiple"
+        )
     while True:
-        chosen = rng.choice(spoken, run.config.batch)
-        batch = {key: value.to(run.device) for key, value in picture_batch(pictures, chosen, rng).items()}
-        mfcc = np.stack([windows[pictures.where[i][0]][pictures.where[i][1]] for i in chosen])
-        face = face_input(batch["target"], batch["reference"])
-        pixels = network(torch.from_numpy(mfcc).to(run.device), face)
-        yield pixel_loss(pixels, batch["target"])
+        chosen = choose_shared(pictures.where, spoken, n_faces, run.config.targets_per_face, rng)
+        face, target = (part.to(run.device) for part in shared_faces(pictures, chosen, rng))
+        mfcc = np.stack([windows[name][frame] for name, frame in (pictures.where[i] for i in chosen.ravel())])
+        with torch.autocast(run.device.type, torch.bfloat16, enabled=run.config.bfloat16):
+            pixels = network(torch.from_numpy(mfcc).to(run.device), face)
+        yield pixel_loss(pixels.float(), target)
 
 
 def _checks(shards: Path) -> dict[str, list[data.Clip]]:

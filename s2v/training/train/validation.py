@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -26,13 +27,23 @@ from s2v.training.evaluation.measures.metrics import (
 )
 from s2v.training.evaluation.measures.motion_level import as_spoken, gap_weights, motion_lip_speed, width_weights
 from s2v.training.evaluation.measures.non_speech import bundled_voice, other_voice
-from s2v.training.evaluation.measures.probes import Probe, motion_probes, pixel_probes
+from s2v.training.evaluation.measures.probes import Probe, motion_probes, mouth_l1, pixel_probes
 from s2v.training.evenly import evenly
 from s2v.training.networks.model import MotionTract, Speech2Vid, TalkingNet
 from s2v.training.train.batches import Clip, windows_of
 from s2v.training.train.picture_batches import Pictures, face_input, picture_batch
 
-__all__ = ["SyncReport", "best_offset", "correlation", "gap_weights", "predicted_motion", "run_probes", "sync_report"]
+__all__ = [
+    "PictureReport",
+    "SyncReport",
+    "best_offset",
+    "correlation",
+    "gap_weights",
+    "picture_report",
+    "predicted_motion",
+    "run_probes",
+    "sync_report",
+]
 
 _PROBE_CLIPS = 40  # of each set: enough for a median
 _PROBE_PICTURES = 64
@@ -67,6 +78,25 @@ class SyncReport:
         lively = sum(abs(float(np.log(max(ratio, 0.05)))) for ratio in (self.aperture_sd, self.width_sd, self.speed))
         in_step = self.aperture_best + 0.5 * self.width + 0.5 * self.closed
         return in_step - 0.25 * lively - 0.5 * abs(self.shut)
+
+    def as_dict(self) -> dict[str, float]:
+        """For JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class PictureReport:
+    """How far painted mouths are from filmed ones: mean absolute difference, of 255."""
+
+    pictures: int
+    mouth_l1: float
+    other_voice: float  # painted to another voice: larger if the net listens
+    reference: float  # of the picture that the net was given: what painting is worth
+
+    @property
+    def score(self) -> float:
+        """What the best checkpoint is chosen by."""
+        return -self.mouth_l1
 
     def as_dict(self) -> dict[str, float]:
         """For JSON."""
@@ -148,15 +178,40 @@ def run_probes(network: TalkingNet, sets: Mapping[str, Sequence[Clip]], pictures
 
         return motion_probes(speak, known, network.spec, bundled_voice()) if known else []
     assert isinstance(network, Speech2Vid)
-    clips = {clip.name: clip for members in sets.values() for clip in members}
-    spoken = [i for i, (name, _) in enumerate(pictures.where) if name in clips]
+    painted = _painted(network, [clip for members in sets.values() for clip in members], pictures)
+    return pixel_probes(painted.own, painted.other, painted.target) if painted else []
+
+
+def picture_report(network: Speech2Vid, clips: Sequence[Clip], pictures: Pictures) -> PictureReport | None:
+    """Paint pictures that nothing was learned from (in eval mode); None where there are none of these clips."""
+    network.eval()
+    painted = _painted(network, clips, pictures)
+    if painted is None:
+        return None
+    by_other, by_none = mouth_l1(painted.other, painted.target), mouth_l1(painted.reference, painted.target)
+    return PictureReport(len(painted.own), mouth_l1(painted.own, painted.target), by_other, by_none)
+
+
+class _Painted(NamedTuple):
+    """Pictures (n, 3, face_px, face_px) in [0, 1]."""
+
+    own: NDArray[np.float32]  # painted to the picture's own voice
+    other: NDArray[np.float32]
+    target: NDArray[np.float32]  # as filmed
+    reference: NDArray[np.float32]
+
+
+def _painted(network: Speech2Vid, clips: Sequence[Clip], pictures: Pictures) -> _Painted | None:
+    known = {clip.name: clip for clip in clips}
+    spoken = [i for i, (name, _) in enumerate(pictures.where) if name in known]
     if not spoken:
-        return []
+        return None
     chosen = np.array(evenly(spoken, _PROBE_PICTURES))
-    own, other = _windows_of_pictures(network, clips, [pictures.where[i] for i in chosen])
+    own, other = _windows_of_pictures(network, known, [pictures.where[i] for i in chosen])
     batch = picture_batch(pictures, chosen, None)
     face = face_input(batch["target"], batch["reference"])
-    return pixel_probes(_pixels(network, own, face), _pixels(network, other, face), batch["target"].numpy())
+    drawn = _pixels(network, own, face), _pixels(network, other, face)
+    return _Painted(*drawn, batch["target"].numpy(), batch["reference"].numpy())
 
 
 def _windows_of_pictures(

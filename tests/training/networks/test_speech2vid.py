@@ -113,7 +113,7 @@ def test_another_width_is_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"network is 0\.125 times as wide as usual, this training's 0\.25"):
         take_weights(build_network(SPEC, 0.25), state)
     for spec, width in ((SPEC, 0.0), (SPEC, 3.0), (SPEC, float("nan")), (LipSyncSpec.of("s2v"), 0.5)):
-        with pytest.raises(DataError, match="times as wide: speech2vid can be 0.1 to 2 times"):
+        with pytest.raises(DataError, match=r"times as wide: speech2vid can be 0\.1 to 2 times"):
             build_network(spec, width)
 
 

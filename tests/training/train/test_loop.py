@@ -39,7 +39,7 @@ def untrained(config: TrainConfig) -> TalkingNet:
     """The network as the run began with it."""
     spec = LipSyncSpec.from_json(read_checkpoint(config.out / "last.pt")["spec"])
     torch.manual_seed(config.seed)
-    return build_network(spec).eval()
+    return build_network(spec, config.width).eval()
 
 
 def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
@@ -171,7 +171,7 @@ def test_the_same_seed_gives_the_same_weights(shards: Path, tmp_path: Path) -> N
 
 
 def test_the_papers_network_is_trained_by_the_same_command(shards: Path, tmp_path: Path) -> None:
-    config = TrainConfig(shards, tmp_path, network="speech2vid", epochs=1, batch=3)
+    config = TrainConfig(shards, tmp_path, network="speech2vid", epochs=1, batch=3, width=0.125)  # is quick
     state = read_checkpoint(train(config, progress=False))
     assert state["steps"] == 1
     assert np.isfinite(state["history"][-1]["loss"])
@@ -181,6 +181,15 @@ def test_the_papers_network_is_trained_by_the_same_command(shards: Path, tmp_pat
     (tmp_path / "last.pt").rename(tmp_path / "paper.pt")
     with pytest.raises(DataError, match=r"was trained for another spec \(network speech2vid; "):
         train(TrainConfig(shards, tmp_path, resume=tmp_path / "paper.pt"), progress=False)
+
+
+def test_a_narrow_network_whose_targets_share_a_face_is_trained_too(shards: Path, tmp_path: Path) -> None:
+    config = TrainConfig(shards, tmp_path, network="speech2vid", epochs=1, batch=4, width=0.125, targets_per_face=2)
+    network = load_checkpoint(train(config, progress=False))
+    assert network.width == 0.125
+    assert not same(network.state_dict(), build_network(network.spec, 0.125).state_dict())
+    with pytest.raises(DataError, match=r"3 targets share a face: a batch of 4 is no multiple"):
+        train(replace(config, targets_per_face=3), progress=False)
 
 
 def test_pictures_of_frames_that_no_clip_has_are_refused(shards: Path, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from s2v.training.train.validation import (
     best_offset,
     correlation,
     gap_weights,
+    picture_report,
     predicted_motion,
     run_probes,
     sync_report,
@@ -231,3 +232,19 @@ def test_a_network_of_pixels_is_asked_whether_the_mouth_changes_with_the_voice(s
     deaf = run_probes(PaintingNet(0.0), {"val": held}, pictures)
     assert [(probe.found, probe.passed) for probe in deaf] == [(0.0, False), (1.0, False)]
     assert run_probes(PaintingNet(1.0), {"val": held}, pictures)[0].passed
+
+
+def test_painted_mouths_are_compared_with_what_was_filmed(shards: Path) -> None:
+    held, pictures = load_split(shards, "val")
+    deaf, hears = (picture_report(PaintingNet(share), held, pictures) for share in (0.0, 1.0))
+    assert deaf and hears
+    assert deaf.mouth_l1 == deaf.other_voice == deaf.reference > 0  # it paints the reference
+    assert hears.mouth_l1 != hears.other_voice
+    assert hears.reference == deaf.reference
+    assert (deaf.score > hears.score) == (deaf.mouth_l1 < hears.mouth_l1)
+    first = [i for i, (name, _) in enumerate(pictures.where) if name == held[0].name]
+    mouths = [pictures.arrays[key][first, 56:101, 28:84].astype(float) for key in ("target", "reference")]
+    alone = picture_report(PaintingNet(0.0), held[:1], pictures)
+    assert alone and alone.pictures == len(first)
+    assert alone.mouth_l1 == pytest.approx(np.abs(mouths[0] - mouths[1]).mean(), abs=0.01)
+    assert picture_report(PaintingNet(0.0), [], pictures) is None
