@@ -11,6 +11,7 @@ EXTRA_OF = {
     "onnx": "train",
     "onnxscript": "train",
     "matplotlib": "train",
+    "tensorboard": "train",
     "num2words": "train",
     "pocketsphinx": "train",
     "hibari": "voices",

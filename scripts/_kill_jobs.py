@@ -66,7 +66,7 @@ def _talkers(folder: Path) -> None:
 
 
 def _check_features(out: Path) -> None:
-    from s2v.training.extract.extract_features import load_features
+    from s2v.training.extract.feature_file import load_features
 
     for path in out.rglob("*.npz"):
         load_features(path, out)
@@ -84,23 +84,29 @@ def _features(folder: Path) -> None:
 
 
 def _check_shards(out: Path) -> None:
-    from s2v.training.shard_file import read_shard
+    from s2v.training.stored_clips import stored_clips
 
-    if (out / "meta.json").exists():
-        json.loads((out / "meta.json").read_text())
-        assert list(out.glob("train-*.npz")), "what meta.json tells of is there"
-    for path in out.glob("*.npz"):
-        read_shard(path)
+    if not (out / "meta.json").exists():
+        return
+    meta = json.loads((out / "meta.json").read_text())
+    listed = [line.split("\t") for line in (out / "manifest.tsv").read_text().splitlines()[1:]]
+    found = []
+    for split, count in meta["clips"].items():
+        clips = stored_clips(out, split)
+        assert len(clips) == count, f"{split}: {len(clips)} clips, and meta.json tells of {count}"
+        found += [clips.sample(at, pictures=True).clip for at in range(count)]
+    assert sorted(found) == sorted(clip for clip, *_ in listed), "lost, doubled, or elsewhere than the manifest says"
 
 
 def _shards(folder: Path) -> None:
     from s2v.spec import LipSyncSpec
+    from s2v.training.prepare.make_shard import PrepareSettings
     from s2v.training.prepare.prepare_data import prepare_data
 
     features = folder.with_name("features")
     features.mkdir()
     _features(features)
-    prepare_data(features, folder, LipSyncSpec(), ("other",), 2, progress=False)
+    prepare_data(features, folder, PrepareSettings(LipSyncSpec(), ("other",), 2), progress=False)
 
 
 def _train(inputs: Path, out: Path) -> list[str]:
@@ -165,8 +171,12 @@ JOBS = (
     Job(
         "prepare-data",
         _features,
-        lambda inputs, out: ["prepare-data", "-f", str(inputs), "-o", str(out), "--validation", "other"],
+        lambda inputs, out: [
+            *("prepare-data", "-f", str(inputs), "-p", str(out), "--validation", "other"),
+            *("--shard-clips", "4", "-w", "2"),
+        ],
         _check_shards,
+        replaces=False,
     ),
     # 1: the probes fail, as two epochs' do
     Job("train", _shards, _train, _check_training, same_content=False, replaces=False, codes=(0, 1)),

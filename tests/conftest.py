@@ -80,11 +80,13 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shards(features: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Shards of `features`: talker s1 to learn from and kept back, talker "other" for validation."""
     from s2v.spec import LipSyncSpec
+    from s2v.training.prepare.make_shard import PrepareSettings
     from s2v.training.prepare.prepare_data import prepare_data
 
     out = tmp_path_factory.mktemp("shards")
     # The seed decides which clip comes first and is kept back: with this one, a clip of s1.
-    prepare_data(features, out, LipSyncSpec(), validation=("other",), pictures_per_clip=4, seed=0, progress=False)
+    settings = PrepareSettings(LipSyncSpec(), validation=("other",), pictures_per_clip=4, seed=0)
+    prepare_data(features, out, settings, progress=False)
     return out
 
 

@@ -19,14 +19,22 @@ def pixel_elongation(track: Any) -> float:
     return float(ratio) if ratio and 1 / _MOST <= ratio <= _MOST else 1.0
 
 
-def as_shown(frame: Any, elongation: float = 1.0) -> NDArray[np.uint8]:
-    """A decoded `VideoFrame` as (h, w, 3) BGR, upright; the shorter side of its pixels is stretched."""
+def as_shown(frame: Any, elongation: float = 1.0, max_side_px: int | None = None) -> NDArray[np.uint8]:
+    """A decoded `VideoFrame` as (h, w, 3) BGR, upright; the shorter side of its pixels is stretched.
+
+    Args: max_side_px: a larger picture is made so large, before its colours are converted, which costs by the pixel.
+    """
     import cv2
 
+    width, height = frame.width * max(elongation, 1), frame.height * max(1 / elongation, 1)
+    scale = 1.0 if max_side_px is None else max_side_px / max(width, height)
+    if scale < 1:
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        frame_of_size = frame.reformat(width=size[0], height=size[1], format="bgr24", interpolation="AREA")
+        return upright(np.asarray(frame_of_size.to_ndarray(), np.uint8), display_matrix(frame))
     picture: NDArray[np.uint8] = frame.to_ndarray(format="bgr24")
     if abs(elongation - 1) > 0.005:
-        height, width = picture.shape[:2]
-        size = (round(width * max(elongation, 1)), round(height * max(1 / elongation, 1)))
+        size = (round(width), round(height))
         picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR), np.uint8)
     return upright(picture, display_matrix(frame))
 

@@ -46,11 +46,13 @@ class Video:
     def timed_frames(self) -> Iterator[tuple[NDArray[np.uint8], float]]:
         """The same, each with the moment in s on the sound's axis that it shows: the middle of its own exposure.
 
-        A picture that stays on the screen because the next one was dropped is given several times, with one moment.
+        A picture that stays on the screen because the next one was dropped is given several times, with one moment:
+        the same array.
         """
         wanted = self.spec.frame_count(len(self.pcm))
         given, starts_s, shown_s = 0, 0.0, 0.0
         shown: Any = None
+        picture: NDArray[np.uint8] | None = None  # `shown`, once it is asked for: most frames of fast films are not
         with _opened(self.path) as media:
             elongation = pixel_elongation(media.track("video"))
             for frame in _pictures(media):
@@ -60,14 +62,16 @@ class Video:
                     starts_s = time_s
                 # What is shown stays on the screen until this one comes.
                 while shown is not None and given < wanted and starts_s + (given + 0.5) / self.spec.fps < time_s:
-                    yield _bgr(shown, elongation), shown_s - starts_s + self.picture_s / 2
+                    picture = as_shown(shown, elongation, MAX_SIDE_PX) if picture is None else picture
+                    yield picture, shown_s - starts_s + self.picture_s / 2
                     given += 1
                 if given == wanted:
                     return
-                shown, shown_s = frame, time_s
+                shown, shown_s, picture = frame, time_s, None
             wanted = min(wanted, max(given + 1, round((shown_s - starts_s + self.picture_s) * self.spec.fps)))
             while shown is not None and given < wanted:
-                yield _bgr(shown, elongation), shown_s - starts_s + self.picture_s / 2
+                picture = as_shown(shown, elongation, MAX_SIDE_PX) if picture is None else picture
+                yield picture, shown_s - starts_s + self.picture_s / 2
                 given += 1
 
 
@@ -196,14 +200,3 @@ def _heard(
     if resampler is not None:
         take(None)
     return np.concatenate(parts) if parts else np.zeros(0, np.float32), from_s, track.levels.ceiling()
-
-
-def _bgr(frame: Any, elongation: float) -> NDArray[np.uint8]:
-    import cv2
-
-    picture = as_shown(frame, elongation)
-    scale = MAX_SIDE_PX / max(picture.shape[:2])
-    if scale < 1:
-        size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
-        picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
-    return picture

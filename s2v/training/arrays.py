@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,20 +21,21 @@ class Wanted(NamedTuple):
     finite: bool = False
 
 
-def read_arrays(path: Path, wanted: Mapping[str, Wanted]) -> dict[str, NDArray[Any]]:
+def read_arrays(path: Path | BinaryIO, wanted: Mapping[str, Wanted]) -> dict[str, NDArray[Any]]:
     """These arrays of an archive; optional ones are left out where it has none.
 
     Raises: ValueError, naming what is wrong: not an archive, damaged, an array missing or of another kind.
     """
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:  # numpy leaves a damaged one open
+        opened = path.open("rb") if isinstance(path, Path) else nullcontext(path)
+        with opened as file, np.load(file, allow_pickle=False) as stored:  # numpy leaves a damaged one open
             found = {name: stored[name] for name in wanted if name in stored}
     except Exception as error:  # what NumPy, zipfile, zlib, ast and tokenize raise on a damaged byte
         raise ValueError(" ".join(str(error).split())[:200] or type(error).__name__) from None
     if missing := next((name for name, one in wanted.items() if name not in found and not one.optional), None):
         raise ValueError(f"it has no {missing!r}")
     for name, array in found.items():
-        _check(name, array, wanted[name])
+        check_array(name, array, wanted[name])
     return found
 
 
@@ -43,7 +46,22 @@ def check_ends(name: str, ends: NDArray[Any], total: int) -> None:
         raise ValueError(f"{name} are no ends of parts of {total}")
 
 
-def _check(name: str, array: object, wanted: Wanted) -> None:
+def array_of(data: bytes) -> NDArray[Any]:
+    """The array of an .npy file. Raises: ValueError, it is none, or holds less than it promises, or objects."""
+    stream = io.BytesIO(data)
+    try:
+        version = np.lib.format.read_magic(stream)
+        if version != (1, 0):
+            raise ValueError(f"an .npy file of version {version}")
+        shape, by_columns, dtype = np.lib.format.read_array_header_1_0(stream)
+        values = np.frombuffer(data, dtype, offset=stream.tell()) if not dtype.hasobject else np.zeros(0)
+        return values.reshape(shape, order="F" if by_columns else "C")
+    except Exception as error:  # what NumPy, ast and tokenize raise on a damaged byte
+        raise ValueError(" ".join(str(error).split())[:200] or type(error).__name__) from None
+
+
+def check_array(name: str, array: object, wanted: Wanted) -> None:
+    """Raises: ValueError, it is not what is wanted."""
     if not isinstance(array, np.ndarray):  # a member that is no array comes as its bytes
         raise ValueError(f"{name} is no array")
     fits = array.ndim == len(wanted.shape) and all(

@@ -6,6 +6,7 @@ import io
 import json
 import random
 import struct
+import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -138,6 +139,26 @@ class Mutator:
         with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, content in members.items():
                 archive.writestr(name, content)
+        return out.getvalue()
+
+    def tar(self, data: bytes, others: Sequence[bytes]) -> bytes:
+        """A tar whose files have other contents, arrays or names; sometimes only other bytes."""
+        if self.dice.random() < 0.2:
+            return self.changed(data, others)
+        try:
+            with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+                members = {one.name: file.read() for one in archive if (file := archive.extractfile(one))}
+        except (tarfile.TarError, OSError, ValueError, UnicodeError):
+            return self.changed(data, others)
+        for _ in range(self.dice.choice((1, 1, 2, 3))):
+            if members:
+                self._change_member(members)
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w") as archive:
+            for name, content in members.items():
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
         return out.getvalue()
 
     def _change_member(self, members: dict[str, bytes]) -> None:

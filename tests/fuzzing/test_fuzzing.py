@@ -29,7 +29,7 @@ from s2v.training.train.config import read_config
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="counts memory and opened files as Linux tells them")
 
-TOGETHER = ("photo", "audio", "model", "config", "meta", "list", "shard", "features", "message")
+TOGETHER = ("photo", "audio", "model", "config", "meta", "list", "shard", "shard-index", "features", "message")
 SECONDS = 1.0
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -120,7 +120,7 @@ def test_a_cause_is_told_once_and_counted() -> None:
 
 
 def test_a_changed_archive_can_mostly_still_be_opened() -> None:
-    mutator, target = Mutator(random.Random(0)), targets()["shard"]
+    mutator, target = Mutator(random.Random(0)), targets()["features"]
     seeds = target.seeds()
     whole = [zipfile.is_zipfile(io.BytesIO(mutator.npz(seeds[0], seeds))) for _ in range(50)]
     assert sum(whole) > 30, "or nothing but zipfile is tried"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import tarfile
+import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -46,9 +48,11 @@ def _packed(arrays: dict[str, Any]) -> bytes:
 
 
 def _feature_file(data: bytes, folder: Path) -> None:
-    from s2v.training.extract.extract_features import has_sound, has_times, load_features
-    from s2v.training.prepare.prepare_data import add_clip
-    from s2v.training.prepare.shards import Shard
+    from s2v.training.extract.feature_file import has_sound, has_times, load_features
+    from s2v.training.prepare.canonical import canonical_clip
+    from s2v.training.prepare.make_shard import PrepareSettings, clip_sample
+    from s2v.training.prepare.neutral import clip_rest, talker_neutral
+    from s2v.training.prepare.shards import write_shard
 
     path = folder / "ann" / "input.npz"
     path.parent.mkdir()
@@ -56,53 +60,101 @@ def _feature_file(data: bytes, folder: Path) -> None:
     has_times(path)
     if not has_sound(path):
         return
-    shard = Shard()
-    try:
-        add_clip(shard, load_features(path, folder), LipSyncSpec(), 2, np.random.default_rng(0))
-    except np.linalg.LinAlgError:  # prepare-data passes such a clip over, too
-        raise DataError("no face") from None
-    finally:
-        assert len(shard.clips) == len(shard.pcm) == len(shard.motion), "nothing is added of a clip that is refused"
-    shard.save(folder / "made.npz")
-    assert np.isfinite(shard.motion[0]).all()
+    clip = load_features(path, folder)
+    rest = talker_neutral([clip_rest(canonical_clip(clip))]).face
+    settings = PrepareSettings(LipSyncSpec(), pictures_per_clip=2)
+    sample, _ = clip_sample(clip, "ann", "train", rest, settings, np.random.default_rng(0))
+    assert len(sample.motion) == len(clip.landmarks) and not np.isinf(sample.motion).any()
+    write_shard(folder / "made.tar", 0, [sample])
 
 
-def _shards() -> list[bytes]:
+def _samples() -> list[Any]:
+    from s2v.training.shard_file import Sample
+
     dice, spec = np.random.default_rng(0), LipSyncSpec()
-    ends = np.array([30, 55])
-    arrays: dict[str, Any] = {
-        "clips": np.array(["ann/one", "ann/two"]),
-        "pcm": dice.integers(-9000, 9000, 55 * 640, dtype=np.int16),
-        "pcm_ends": ends * 640,
-        "motion": dice.normal(0, 0.1, (55, spec.n_motion)).astype(np.float32),
-        "aperture": dice.random(55).astype(np.float32),
-        "tract": np.full((55, TRACT), np.nan, np.float32),
-        "motion_ends": ends,
-    }
-    pictures = dice.integers(0, 255, (2, 16, 16, 3), dtype=np.uint8)
-    seen = {"picture_where": np.array([[0, 1], [1, 2]], np.int32), "picture_target": pictures}
-    return [_packed(arrays | seen | {"picture_reference": pictures}), _packed(arrays)]
+    jpeg = cv2.imencode(".jpg", dice.integers(0, 255, (spec.face_px, spec.face_px, 3), dtype=np.uint8))[1].tobytes()
+    samples = []
+    for clip, n in (("ann/one", 30), ("ann/two", 25)):
+        pcm = dice.integers(-9000, 9000, n * 640, dtype=np.int16)
+        motion = dice.normal(0, 0.1, (n, spec.n_motion)).astype(np.float32)
+        tract = np.full((n, TRACT), np.nan, np.float32)
+        pictures = {1: jpeg, 20: jpeg}
+        samples.append(Sample(clip, "ann", "train", "", pcm, motion, motion[:, 0], tract, pictures, (1, 20), (1, 20)))
+    return samples
+
+
+@cache
+def _shard_and_index() -> tuple[bytes, bytes]:
+    from s2v.training.prepare.shards import write_shard
+    from s2v.training.shard_index import index_of, packed_index
+
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name) / "train-000000.tar"
+        entries = write_shard(place, 0, _samples())
+        return place.read_bytes(), packed_index(index_of(entries))
+
+
+def _index_of(data: bytes) -> bytes:
+    """The index of a tar that was changed: where its clips lie now; that of the seed where nobody can tell."""
+    from s2v.training.shard_file import read_sample
+    from s2v.training.shard_index import Entry, index_of, packed_index
+
+    places: dict[str, list[tuple[int, int, bool]]] = {}
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+            for one in archive:
+                end = one.offset_data + -(-one.size // 512) * 512
+                places.setdefault(one.name.partition(".")[0], []).append((one.offset, end, one.name.endswith(".jpg")))
+    except (tarfile.TarError, OSError, ValueError, UnicodeError):
+        return _shard_and_index()[1]
+    entries = []
+    for members in places.values():
+        first, last = members[0][0], members[-1][1]
+        speech_end = max((end for _, end, is_picture in members if not is_picture), default=last)
+        try:
+            sample = read_sample(data[first:last])
+            sizes = len(sample.pcm), len(sample.motion), len(sample.targets)
+        except ValueError:
+            sizes = 640, 1, 1
+        entries.append(Entry(0, first, speech_end - first, last - first, *sizes, "ann", False))
+    return packed_index(index_of(entries))
 
 
 def _shard(data: bytes, folder: Path) -> None:
-    from s2v.training.train.batches import load_split, measured, motion_batch
-    from s2v.training.train.picture_batches import picture_batch
+    _read_shards(folder, data, _index_of(data))
 
-    (folder / "train-0000.npz").write_bytes(data)
-    clips, pictures = load_split(folder, "train")
+
+def _index(data: bytes, folder: Path) -> None:
+    _read_shards(folder, _shard_and_index()[0], data)
+
+
+def _read_shards(folder: Path, shard: bytes, index: bytes) -> None:
+    from s2v.training.shard_spec import shard_spec
+    from s2v.training.shard_store import FORMAT
+    from s2v.training.train.batches import by_voice, load_split, measured, motion_batch
+    from s2v.training.train.picture_batches import picture_batch, spoken_pictures
+
+    meta = {"format": FORMAT, "shards": {"train": 1}, "spec": shard_spec(LipSyncSpec())}
+    (folder / "meta.json").write_text(json.dumps(meta))
+    (folder / "train-000000.tar").write_bytes(shard)
+    (folder / "train.index").write_bytes(index)
+    clips, pictures = load_split(folder, "train", most_pictures=8)
     dice = np.random.default_rng(0)
     if clips:
-        batch = motion_batch([clips], 1, measured(LipSyncSpec(), clips), dice)
-        assert batch.columns.isfinite().all() and batch.motion.isfinite().all()
+        batch = motion_batch(by_voice(clips, []), 1, measured(LipSyncSpec(), clips[:8]), dice)
+        assert batch.columns.isfinite().all()  # motion may be unknown
     if len(pictures):
         assert all(frame >= 0 for _, frame in pictures.where)
         picture_batch(pictures, np.arange(len(pictures)), dice)
+        spoken_pictures(clips.with_pictures(), 0, 2, LipSyncSpec(), dice)
 
 
 def _metas() -> list[bytes]:
     from s2v.training.shard_spec import shard_spec
+    from s2v.training.shard_store import FORMAT
 
-    return [json.dumps({"clips": {"train": 3}, "spec": shard_spec(LipSyncSpec())}).encode()]
+    meta = {"format": FORMAT, "shards": {"train": 1}, "clips": {"train": 3}, "spec": shard_spec(LipSyncSpec())}
+    return [json.dumps(meta).encode()]
 
 
 def _meta(data: bytes, folder: Path) -> None:
@@ -218,9 +270,15 @@ LIST_TOKENS: tuple[bytes, ...] = (
 )
 LIST_TOKENS += (b"$5,,0th", b"12:60", b"x" * 3000, b"\xe2\x80\xa8", b"0th", b"1,2.3s", b"\xc2\xb2", b"\xd9\xa3")
 
+SHARD_FILES = ("meta.json", "train-000000.tar", "train.index")
+
 TRAINING_TARGETS = (
-    Target("features", _features, _feature_file, _changed_arrays, names=("ann/input.npz", "made.npz")),
-    Target("shard", _shards, _shard, _changed_arrays, names=("train-0000.npz",)),
+    Target("features", _features, _feature_file, _changed_arrays, names=("ann/input.npz", "made.tar")),
+    Target(
+        "shard", lambda: [_shard_and_index()[0]], _shard, lambda mutator, data, others: mutator.tar(data, others),
+        names=SHARD_FILES,
+    ),
+    Target("shard-index", lambda: [_shard_and_index()[1]], _index, _changed_arrays, names=SHARD_FILES),
     Target("meta", _metas, _meta, lambda mutator, data, _: mutator.json(data), names=("meta.json",)),
     Target(
         "checkpoint", lambda: list(_checkpoints_once()), _checkpoint, _change_checkpoint, names=("input.pt",)

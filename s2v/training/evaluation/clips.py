@@ -15,19 +15,13 @@ from s2v.engine.face.geometry import N_MESH, Points, Pose, head_pose
 from s2v.engine.face.motion_basis import MotionBasis, aperture, neutral_face
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
+from s2v.training.dataset.sources import VIDEO_SUFFIXES, clip_id_of, feature_path
 from s2v.training.evaluation.clip_phones import text_of
 from s2v.training.evaluation.measures.motion_level import Spoken
 from s2v.training.evaluation.measures.shapes import LipShapes, shapes_seen
 from s2v.training.evenly import evenly
-from s2v.training.extract.extract_features import (
-    VIDEO_SUFFIXES,
-    ClipFeatures,
-    extract_features,
-    feature_path,
-    has_sound,
-    has_times,
-    load_features,
-)
+from s2v.training.extract.extract_features import extract_features
+from s2v.training.extract.feature_file import ClipFeatures, has_sound, has_times, load_features
 from s2v.training.voices.phones import Phone, align
 
 MIN_FRAMES = 20  # shorter clips have no rest of their own to measure from
@@ -55,7 +49,8 @@ class HeldClip:
 
     @property
     def name(self) -> str:
-        return f"{self.set_name}/{self.features.name}"
+        clip_id = self.features.clip_id
+        return clip_id if "/" in clip_id else f"{self.set_name}/{clip_id}"
 
     @property
     def n_frames(self) -> int:
@@ -196,7 +191,7 @@ def _extracted(
     videos: list[Path], folder: Path, cache: Path, workers: int, progress: bool, words: Path | None
 ) -> list[ClipFile]:
     out = features_folder(folder, cache)
-    targets = {feature_path(video, folder, out): video for video in videos}
+    targets = {feature_path(clip_id_of(video, folder), out): video for video in videos}
     for target, video in targets.items():
         if target.exists() and (target.stat().st_mtime < video.stat().st_mtime or not has_times(target)):
             target.unlink()  # the video is newer, or release 0.2 wrote them

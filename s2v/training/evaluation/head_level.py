@@ -26,7 +26,7 @@ from s2v.training.evaluation.measures.head.mouth_drag import StillHead, lip_open
 from s2v.training.evaluation.measures.head.pictures import HeadPictures
 from s2v.training.evaluation.measures.metrics import correlation
 from s2v.training.evaluation.picture_level import drawn_frames, enrol_from
-from s2v.training.extract.extract_features import with_landmarks, without_gaps
+from s2v.training.extract.face_landmarks import with_landmarks, without_gaps
 
 TILE_EVERY_S = 0.5
 MAX_TILES = 12

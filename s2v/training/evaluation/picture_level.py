@@ -34,7 +34,7 @@ from s2v.training.evaluation.measures.metrics import (
     pauses,
 )
 from s2v.training.evaluation.measures.shapes import LipShapes, canonical_of, shape_figures, shapes_seen
-from s2v.training.extract.extract_features import detect_landmarks, with_landmarks, without_gaps
+from s2v.training.extract.face_landmarks import detect_landmarks, with_landmarks, without_gaps
 
 N_TILES = 10
 _CLOSED_SHARE = 0.15  # of a clip's frames may become its photo

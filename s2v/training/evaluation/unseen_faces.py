@@ -25,7 +25,7 @@ from s2v.training.evaluation.measures.shapes import canonical_of
 from s2v.training.evaluation.phone_times import LAST_MOMENT_S, PHONE_MOMENTS
 from s2v.training.evaluation.photo_mouth import PhotoMouth, greyed_figures
 from s2v.training.evaluation.picture_level import drawn_frames
-from s2v.training.extract.extract_features import detect_landmarks, with_landmarks, without_gaps
+from s2v.training.extract.face_landmarks import detect_landmarks, with_landmarks, without_gaps
 
 PORTRAIT: Window = (-0.75, -0.15, 1.50)  # eyes to chin
 TILE_PX = 160

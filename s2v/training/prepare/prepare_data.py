@@ -1,165 +1,225 @@
-"""Feature files -> training shards: what the networks see and what they must say, split by speaker.
+"""Feature files -> training shards: what the networks see and must say, split by talker.
 
-A shard (.npz) holds, for some clips, the sound and the motion of every frame, and for a few frames
-of each clip the pictures: the target's and a far-away reference's face crop.
-Talkers that are named as validation never reach a training shard; of the others some clips are
-held back ("seen talker, unseen clip").
+A shard holds some clips: the sound and the motion of every frame, and face crops of a few frames, of which some are to
+be drawn and others may be the photo beside them. Talkers of validation never reach a training shard; of the others
+some clips are held back ("seen talker, unseen clip"). What is in which shard depends on the features and the settings
+alone: so several processes can make shards at once, and a run that was killed goes on with those that are missing.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Iterator
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import as_completed
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from s2v.engine.face.enrolment import face_from_landmarks, face_grid, sample
-from s2v.engine.face.geometry import N_MESH, RIGID, Points, head_pose
-from s2v.engine.face.motion_basis import MotionBasis, aperture, neutral_face
-from s2v.engine.face.photo import Image
 from s2v.errors import DataError
-from s2v.files import write_whole
-from s2v.spec import LipSyncSpec
-from s2v.training.extract.extract_features import ClipFeatures, has_sound, load_features
-from s2v.training.prepare.shards import CLIPS_PER_SHARD, Shard, replaced_shards
+from s2v.training.dataset.clip_index import INDEX_NAME, read_index
+from s2v.training.dataset.sources import clip_id_of
+from s2v.training.dataset.splits import split_clips
+from s2v.training.extract.feature_file import has_sound, talkers_of
+from s2v.training.prepare.make_shard import PrepareSettings, ShardJob, make_shard
+from s2v.training.prepare.shards import ShardFolder, ShardRecord, fingerprint, shard_folder
+from s2v.training.prepare.talker_neutrals import TalkerFaces, find_neutrals, talker_jobs
 from s2v.training.shard_spec import shard_spec
-from s2v.training.train.batches import unknown_tract
-from s2v.training.train.defaults import PICTURES_PER_CLIP
+from s2v.training.shard_store import FORMAT, open_shards
+from s2v.training.workers import worker_pool
 
-HELD_BACK_EVERY = 20  # one clip in so many of a training talker is kept for validation
-FACE_SPAN_PX, FACE_UNIT_PX = (4.0, 20_000.0), (2.0, 5000.0)  # of a face that can be used; others are damage
-MIN_REFERENCE_DISTANCE = 10  # frames between a reference and its target
+HELD_BACK_EVERY, MOST_HELD_BACK = 20, 400  # one clip in so many of training talkers is kept back, but no more
+Job = TypeVar("Job")
+Result = TypeVar("Result")
 _log = logging.getLogger("s2v")
+
+
+class Run(Protocol):
+    """Does many jobs; each result comes when it is there."""
+
+    def __call__(self, work: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[Result]: ...
 
 
 def prepare_data(
     features: Path,
     out: Path,
-    spec: LipSyncSpec,
-    validation: tuple[str, ...] = (),
-    pictures_per_clip: int = PICTURES_PER_CLIP,
-    seed: int = 0,
+    settings: PrepareSettings,
+    workers: int = 1,
+    force: bool = False,
     progress: bool = True,
-) -> dict[str, int]:
-    """Write `train-*.npz`, `held-*.npz` (clips of training talkers), `val-*.npz` (other talkers), `meta.json`.
+) -> dict[str, Any]:
+    """Write shards of `train`, `held` (clips of training talkers), `val` and `test` (other talkers), and `meta.json`.
 
-    Args:
-        validation: speakers (first folder below `features`) kept for validation.
-    Returns: clips per split. What cannot be used is skipped and logged. The shards of another run in `out` are
-    replaced when all of the new ones are written. Raises: DataError, nothing to use, or no training talker left.
+    What cannot be used is skipped and logged. A run that was killed goes on where it was; where all is done already,
+    nothing is done.
+
+    Args: force: replace shards that were made with other settings.
+    Returns: what `meta.json` holds. Raises: DataError, nothing to use, no training talker left, a worker was killed,
+    or `out` holds shards of other settings.
     """
-    from tqdm import tqdm
-
-    files = sorted(features.rglob("*.npz"))
+    files = sorted(path for path in features.rglob("*.npz") if not path.name.startswith("."))
     if not files:
         raise DataError(f"no feature files below {features}: run s2v extract-features first")
-    speakers = {path.relative_to(features).parts[0] for path in files}
-    if unknown := set(validation) - speakers:
-        raise DataError(f"no features of {', '.join(sorted(unknown))}; there are {', '.join(sorted(speakers))}")
-    rng = np.random.default_rng(seed)
-    clips: dict[str, int] = {}
-    talking = _talking(files)
-    own = 0  # clips of training talkers so far
-    with replaced_shards(out) as shards:
-        for index in tqdm(rng.permutation(len(talking)), unit="clip", disable=not progress):
-            speaker = talking[index].relative_to(features).parts[0]
-            own += speaker not in validation
-            split = "val" if speaker in validation else "held" if own % HELD_BACK_EVERY == 2 else "train"
-            try:
-                clip = load_features(talking[index], features)
-                add_clip(shards.open(split), clip, spec, pictures_per_clip, rng)
-            except (DataError, np.linalg.LinAlgError) as error:
-                _log.warning("skipped %s: %s", talking[index].stem, error)
-                continue
-            clips[split] = clips.get(split, 0) + 1
-            if len(shards.open(split).clips) >= CLIPS_PER_SHARD:
-                shards.write(split)
-        shards.write_all()
-        if not clips:
-            raise DataError(f"none of {len(files)} files below {features} is a talking clip that can be used")
-        if not clips.get("train"):
-            raise DataError("no talker is left to train on: name fewer speakers as validation")
-        meta = {"clips": clips, "spec": shard_spec(spec)}
-        write_whole(shards.folder / "meta.json", json.dumps(meta, indent=1))
-    return clips
+    stored = _stored(settings, files, features)
+    with shard_folder(out, stored, force) as shards:
+        if shards is None:
+            _log.info("%s holds these shards already", out)
+        else:
+            clips, unusable = _talking(files, features)
+            splits = split_clips(clips, _lists(features), settings.validation)
+            talkers = {clip: clips[clip] for clip in splits}
+            with _processes(workers) as run:
+                faces = _faces(talkers, features, shards, settings, run, progress)
+                unusable |= {clip: faces.unusable[who] for clip, who in talkers.items() if who in faces.unusable}
+                jobs = _jobs(splits, talkers, faces, features, shards.folder, settings)
+                records = _made(jobs, shards, run, progress)
+            _finish(shards, records, unusable, stored, f"none of {len(files)} files below {features}")
+    return open_shards(out).meta
 
 
-def _talking(files: list[Path]) -> list[Path]:
-    """Those with sound; photos are passed over, and what cannot be read is logged."""
-    talking: list[Path] = []
+def _stored(settings: PrepareSettings, files: list[Path], features: Path) -> dict[str, Any]:
+    """All that decides what is in the shards, as JSON."""
+    seen = [[clip_id_of(path, features), path.stat().st_size] for path in files]
+    index = features / INDEX_NAME  # people may edit it
+    return {
+        **{"spec": shard_spec(settings.spec), "validation": sorted(settings.validation), "seed": settings.seed},
+        **{"pictures_per_clip": settings.pictures_per_clip, "clips_per_shard": settings.clips_per_shard},
+        "features": fingerprint([seen, index.read_text(encoding="utf-8", errors="replace") if index.exists() else ""]),
+    }
+
+
+def _talking(files: list[Path], features: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """Talkers of the clips with sound, and of files that cannot be read the reason. Photos are passed over."""
+    talkers, unusable = {}, {}
+    everybody = talkers_of(features)
     for path in files:
+        clip = clip_id_of(path, features)
         try:
             if has_sound(path):
-                talking.append(path)
+                talkers[clip] = everybody[clip]
         except DataError as error:
-            _log.warning("skipped %s: %s", path.stem, error)
-    return talking
+            unusable[clip] = str(error)
+        except KeyError:  # `talkers_of` has told why
+            unusable[clip] = "its feature file is damaged"
+    return talkers, unusable
 
 
-def add_clip(shard: Shard, clip: ClipFeatures, spec: LipSyncSpec, n_pictures: int, rng: np.random.Generator) -> None:
-    """Add a talking clip: motion of every frame, pictures of a few.
-
-    Raises: DataError, too short to have a neutral face, or a damaged frame; nothing is added then.
-    """
-    n_frames = len(clip.landmarks)
-    if n_frames < 2 * MIN_REFERENCE_DISTANCE:
-        raise DataError(f"{n_frames} frames; at least {2 * MIN_REFERENCE_DISTANCE} are needed")
-    spans_px = np.ptp(clip.landmarks[:, list(RIGID), :2], axis=1).max(axis=1)
-    if not ((spans_px >= FACE_SPAN_PX[0]) & (spans_px <= FACE_SPAN_PX[1])).all():
-        raise DataError(f"its faces are {spans_px.min():.3g} to {spans_px.max():.3g} px wide, which none is")
-    poses = [head_pose(points) for points in clip.landmarks]
-    sizes_px = np.array([pose.unit_px for pose in poses])
-    if not ((sizes_px >= FACE_UNIT_PX[0]) & (sizes_px <= FACE_UNIT_PX[1])).all():  # NaN neither
-        raise DataError(f"its eyes lie {sizes_px.min():.3g} to {sizes_px.max():.3g} px apart, which no face's do")
-    moved = [pose.to_canonical(points)[:N_MESH] for pose, points in zip(poses, clip.landmarks, strict=True)]
-    canonical = clip.on_frames(np.stack(moved))
-    neutral = neutral_face(canonical)
-    motion = MotionBasis.load(spec.motion_basis).coefficients(canonical, neutral)[:, : spec.n_motion]
-    gap = aperture(canonical)
-    number = len(shard.clips)
-    pictures = list(_clip_pictures(clip, gap, number, spec, n_pictures, rng)) if n_pictures else []
-    shard.clips.append(f"{clip.speaker}/{clip.name}")
-    shard.pcm.append(clip.pcm)
-    shard.motion.append(motion.astype(np.float32))
-    shard.aperture.append((gap - aperture(neutral)).astype(np.float32))
-    shard.tract.append(unknown_tract(n_frames))
-    shard.pictures += pictures
+def _lists(features: Path) -> dict[str, str]:
+    return {clip: known.listed for clip, known in read_index(features).items() if known.listed}
 
 
-def _clip_pictures(
-    clip: ClipFeatures, gap: Points, number: int, spec: LipSyncSpec, n_pictures: int, rng: np.random.Generator
-) -> Iterator[dict[str, Any]]:
-    """Face crops of a few frames of a clip, uint8, each beside the same reference; `number` is the clip's in its shard.
+@contextmanager
+def _processes(workers: int) -> Iterator[Run]:
+    if workers < 2:
+        yield _here
+        return
+    with worker_pool(workers) as pool:
 
-    `where` is (clip in the shard, frame).
-    """
-    crop = (spec.face_px, spec.face_px)
+        def run(work: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[Result]:
+            return (made.result() for made in as_completed([pool.submit(work, job) for job in jobs]))
 
-    def cropped(frame: int) -> Image:
-        photo = clip.frame(frame)
-        face = face_from_landmarks(photo, clip.landmarks[frame].astype(np.float64), spec)
-        return sample(photo, face_grid(face.plane, spec), crop)
-
-    reference, targets = choose_frames(gap, n_pictures, rng)
-    beside = cropped(reference)
-    for target in targets:
-        yield {"where": np.array((number, target), np.int32), "target": cropped(target), "reference": beside}
+        yield run
 
 
-def choose_frames(gap: Points, n_targets: int, rng: np.random.Generator) -> tuple[int, list[int]]:
-    """Which frame of a clip is the reference, and which are the targets: far from it, so that they differ.
+def _here(work: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[Result]:
+    return map(work, jobs)
 
-    Args:
-        gap: (n,) opening of each frame, face units; n is at least 2 * MIN_REFERENCE_DISTANCE.
-    """
-    # A photo at hand is mostly one of a closed mouth; some references are any frame at all.
-    closed = np.flatnonzero(gap <= np.quantile(gap, 0.15))
-    reference = int(rng.choice(closed) if rng.random() < 0.75 else rng.integers(len(gap)))
-    far = np.flatnonzero(np.abs(np.arange(len(gap)) - reference) >= MIN_REFERENCE_DISTANCE)
-    # Open mouths teach more than closed ones.
-    weight = np.clip(gap[far], 0.01, 0.15)
-    targets = rng.choice(far, size=min(n_targets, len(far)), replace=False, p=weight / weight.sum())
-    return reference, [int(target) for target in targets]
+
+def _faces(
+    talkers: Mapping[str, str],
+    features: Path,
+    shards: ShardFolder,
+    settings: PrepareSettings,
+    run: Run,
+    progress: bool,
+) -> TalkerFaces:
+    from tqdm import tqdm
+
+    clips_of: dict[str, list[str]] = {}
+    for clip, talker in talkers.items():
+        clips_of.setdefault(talker, []).append(clip)
+    jobs = talker_jobs(clips_of, features, shards.folder, settings.spec)
+    found = TalkerFaces({}, {}, {})
+    with tqdm(total=len(clips_of), unit="talker", disable=not progress) as bar:
+        for some in run(find_neutrals, jobs):
+            found.faces.update(some.faces)
+            found.warnings.update(some.warnings)
+            found.unusable.update(some.unusable)
+            bar.update(len(some.faces) + len(some.unusable))
+    for talker, line in sorted((found.warnings | found.unusable).items()):
+        _log.warning("talker %s: %s", talker, line)
+    return found
+
+
+def _jobs(
+    splits: Mapping[str, str],
+    talkers: Mapping[str, str],
+    faces: TalkerFaces,
+    features: Path,
+    folder: Path,
+    settings: PrepareSettings,
+) -> list[ShardJob]:
+    """Every clip in its shard, in an order by chance."""
+    usable = sorted(clip for clip, talker in talkers.items() if talker in faces.faces)
+    every = max(HELD_BACK_EVERY, sum(splits[clip] == "train" for clip in usable) // MOST_HELD_BACK)
+    members: dict[str, list[str]] = {}
+    own = 0  # clips of training talkers so far
+    for index in np.random.default_rng(settings.seed).permutation(len(usable)):
+        split: str = splits[usable[index]]
+        own += split == "train"
+        members.setdefault("held" if split == "train" and own % every == 2 else split, []).append(usable[index])
+    jobs = []
+    for split, clips in members.items():
+        for number, start in enumerate(range(0, len(clips), settings.clips_per_shard)):
+            part = {clip: talkers[clip] for clip in clips[start : start + settings.clips_per_shard]}
+            neutrals = {talker: faces.faces[talker] for talker in part.values()}
+            jobs.append(ShardJob(features, folder, split, number, part, neutrals, settings))
+    return jobs
+
+
+def _made(jobs: list[ShardJob], shards: ShardFolder, run: Run, progress: bool) -> list[ShardRecord]:
+    """The shards of all jobs; those that an earlier run has finished are not made again."""
+    from tqdm import tqdm
+
+    finished = {(job.split, job.number): shards.finished(job.split, job.number) for job in jobs}
+    records = [record for record in finished.values() if record]
+    todo = [job for job in jobs if not finished[job.split, job.number]]
+    total = sum(len(job.talkers) for job in jobs)
+    with tqdm(total=total, initial=sum(map(len, records)), unit="clip", disable=not progress) as bar:
+        for record in run(make_shard, todo):
+            records.append(record)
+            bar.update(len(record))
+    return records
+
+
+def _finish(
+    shards: ShardFolder, records: list[ShardRecord], unusable: dict[str, str], stored: dict[str, Any], none: str
+) -> None:
+    """Log what was skipped, and write what belongs to all shards. Raises: DataError, there is nothing to train on."""
+    skipped = unusable | {clip: reason for record in records for clip, reason in record.skipped.items()}
+    for clip, reason in sorted(skipped.items()):
+        _log.warning("skipped %s: %s", clip, reason)
+    if not any(record.entries for record in records if record.split == "train"):
+        shutil.rmtree(shards.folder)
+        raise DataError(f"{none} is a talking clip that can be trained on")
+    shards.complete(records, skipped, _meta(records, stored) | {"skipped": len(skipped)})
+
+
+def _meta(records: list[ShardRecord], stored: dict[str, Any]) -> dict[str, Any]:
+    """What `meta.json` tells: counts of each split, and how the shards were made."""
+    clips, frames, pictures = Counter[str](), Counter[str](), Counter[str]()
+    talkers: dict[str, set[str]] = {}
+    for record in sorted(records, key=lambda record: record.name):
+        for entry in record.entries:
+            clips[record.split] += 1
+            frames[record.split] += entry.n_frames
+            pictures[record.split] += entry.n_targets
+            talkers.setdefault(record.split, set()).add(entry.talker)
+    return {
+        **{"format": FORMAT, "clips": clips, "frames": frames, "pictures": pictures},
+        "talkers": {split: len(members) for split, members in talkers.items()},
+        **{"spec": stored["spec"], "settings": stored, "fingerprint": fingerprint(stored)},
+    }

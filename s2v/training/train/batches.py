@@ -1,11 +1,10 @@
-"""Shards -> batches: speech with its motion and tract variables, and pictures of faces."""
+"""Clips -> rows of speech with its motion and tract variables, each in one voice and spoiled in its own way."""
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,11 +16,28 @@ from s2v.engine.audio.mfcc import counts, mfcc_and_mean
 from s2v.engine.audio.windows import mfcc_windows, normalised_columns
 from s2v.errors import DataError
 from s2v.spec import TRACT_AT_REST, TRACT_VARIABLES, LipSyncSpec
-from s2v.training.shard_file import PICTURE_ARRAYS, read_shard
-from s2v.training.shard_spec import differences
+from s2v.training.evenly import evenly
+from s2v.training.stored_clips import Clip, StoredClips, check_shards, load_split, stored_clips
 from s2v.training.train.augment import mixed, no_speech, spoil
-from s2v.training.train.picture_batches import Pictures
 
+__all__ = [
+    "Clip",
+    "MotionBatch",
+    "StoredClips",
+    "Voices",
+    "at_speed",
+    "by_voice",
+    "check_shards",
+    "clips_with_tract",
+    "load_split",
+    "measured",
+    "motion_batch",
+    "motion_row",
+    "stored_clips",
+    "unknown_tract",
+    "windows_of",
+    "with_effort",
+]
 VTL_WARP = (0.82, 1.22)  # vocal-tract length: one voice stands for many
 _CLIPS_MEASURED = 200
 SPEED = (0.85, 1.2)
@@ -35,14 +51,16 @@ _BABBLE_SHARE = 0.15  # rows in which somebody else talks too
 
 
 @dataclass(frozen=True)
-class Clip:
-    """Sound and true motion of one clip, and its tract variables."""
+class Voices:
+    """Who may speak a row, and how often."""
 
-    name: str
-    pcm: NDArray[np.float32]  # 16 kHz mono
-    motion: NDArray[np.float32]  # (n_frames, n_motion)
-    aperture: NDArray[np.float32]  # (n_frames,) face units above the talker's closed lips
-    tract: NDArray[np.float32]  # (n_frames, 5) `spec.TRACT_VARIABLES` in [0, 1]; NaN where nobody knows
+    clips: Sequence[Sequence[Clip]]  # of each voice
+    chances: NDArray[np.float64]  # (n,), 1 in all
+
+    def draw(self, rng: np.random.Generator) -> Sequence[Clip]:
+        """The clips of one of them."""
+        at = np.searchsorted(np.cumsum(self.chances), rng.random(), side="right")
+        return self.clips[min(int(at), len(self.clips) - 1)]
 
 
 class MotionBatch(NamedTuple):
@@ -54,26 +72,13 @@ class MotionBatch(NamedTuple):
     follows: Tensor  # (n_rows, ROW_FRAMES) bool, whether a frame follows the one before it in the same clip
 
 
-def check_shards(shards: Path, spec: LipSyncSpec) -> None:
-    """Raises: DataError, not a folder of prepare-data, or one made for another spec."""
-    try:
-        stored = json.loads((shards / "meta.json").read_text(encoding="utf-8"))["spec"]
-        differ = differences(stored, spec)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise DataError(
-            f"{shards} holds no meta.json that tells how it was made: -i takes the folder that s2v prepare-data wrote"
-        ) from None
-    if differ:
-        raise DataError(f"the shards in {shards} were made for another network: {differ}: run s2v prepare-data again")
-
-
 def measured(spec: LipSyncSpec, clips: Sequence[Clip]) -> LipSyncSpec:
     """The spec with the mean and deviation that these clips' MFCC columns have.
 
     Raises: DataError, nothing can be heard in them.
     """
     raw = replace(spec, mfcc_mean=(0.0,) * spec.n_mfcc, mfcc_std=(1.0,) * spec.n_mfcc)
-    columns = [mfcc_and_mean(clip.pcm, raw)[0] for clip in clips[:_CLIPS_MEASURED]]
+    columns = [mfcc_and_mean(clip.pcm, raw)[0] for clip in evenly(clips, _CLIPS_MEASURED)]
     heard = np.concatenate([part[counts(part)] for part in columns] or [np.zeros((0, spec.n_mfcc), np.float32)])
     if not len(heard):
         raise DataError("the training clips are silent: give talking videos whose sound can be heard")
@@ -81,48 +86,37 @@ def measured(spec: LipSyncSpec, clips: Sequence[Clip]) -> LipSyncSpec:
     return replace(spec, mfcc_mean=tuple(mean), mfcc_std=tuple(deviation))
 
 
-def load_split(shards: Path, split: str, pictures: bool = True) -> tuple[list[Clip], Pictures]:
-    """Read all shards of a split ("train", "held", "val") into memory."""
-    clips: list[Clip] = []
-    parts: dict[str, list[NDArray[np.uint8]]] = {}
-    where: list[tuple[str, int]] = []
-    for path in sorted(shards.glob(f"{split}-*.npz")):
-        stored = read_shard(path, pictures)
-        clips += _clips(stored)
-        if "picture_where" not in stored:
-            continue
-        where += [(str(stored["clips"][clip]), int(frame)) for clip, frame in stored["picture_where"]]
-        for key in PICTURE_ARRAYS:
-            parts.setdefault(key, []).append(stored[f"picture_{key}"])
-    sizes = {array.shape[1:] for part in parts.values() for array in part}
-    if len({clip.motion.shape[1] for clip in clips}) > 1 or len(sizes) > 1:
-        raise DataError(f"the {split} shards in {shards} do not fit together: prepare them again")
-    return clips, Pictures({key: np.concatenate(part) for key, part in parts.items()}, where)
+def by_voice(seen: Sequence[Clip], labelled: Sequence[Clip], seen_share: float = 0.3) -> Voices:
+    """Voices for `motion_batch`: talkers on film together speak `seen_share` of the rows, more beside few others.
+
+    Each second of film is as likely as the next, or talkers of one clip would be heard as often as those of an hour;
+    labelled voices are as likely as each other, however much they said.
+    """
+    film, others = _of_talkers(seen), list(_of_talkers(labelled).values())
+    share = max(seen_share, 1 / (1 + len(others))) if film else 0.0
+    frames = np.array([_n_frames(clips) for clips in film.values()], np.float64)
+    chances = [*(share * frames / max(1.0, frames.sum())), *np.full(len(others), (1 - share) / max(1, len(others)))]
+    return Voices([*film.values(), *others], np.array(chances))
 
 
-def _clips(stored: dict[str, NDArray[Any]]) -> list[Clip]:
-    """Those that are long enough to be put into a row at any speed."""
-    names = [str(name) for name in stored["clips"]]
-    if not names:
-        return []
-    sounds = np.split(stored["pcm"], stored["pcm_ends"][:-1])
-    of_frames = [np.split(stored[key], stored["motion_ends"][:-1]) for key in ("motion", "aperture", "tract")]
-    return [
-        Clip(name, (sound / 32768).astype(np.float32), *frames)
-        for name, sound, *frames in zip(names, sounds, *of_frames, strict=True)
-        if len(frames[0]) >= 2 and len(sound) >= 2 * LipSyncSpec().samples_per_frame
-    ]
+def _of_talkers(clips: Sequence[Clip]) -> dict[str, Sequence[Clip]]:
+    if isinstance(clips, StoredClips):
+        return dict(clips.by_talker())
+    found: dict[str, list[Clip]] = {}
+    for clip in clips:
+        found.setdefault(clip.talker or clip.name.split("/")[0], []).append(clip)
+    return dict(sorted(found.items()))
 
 
-def by_voice(seen: list[Clip], labelled: list[Clip], seen_share: float = 0.3) -> list[list[Clip]]:
-    """Voices for `motion_batch`: those whose lips were seen make up `seen_share`, each labelled voice the same rest."""
-    voices: dict[str, list[Clip]] = {}
-    for clip in labelled:
-        voices.setdefault(clip.name.split("/")[0], []).append(clip)
-    if not voices:
-        return [seen]
-    times = max(1, round(seen_share / (1 - seen_share) * len(voices)))
-    return [seen] * times + list(voices.values())
+def _n_frames(clips: Sequence[Clip]) -> int:
+    return clips.n_frames if isinstance(clips, StoredClips) else sum(len(clip.motion) for clip in clips)
+
+
+def clips_with_tract(clips: Sequence[Clip], most: int) -> list[Clip]:
+    """At most so many of the clips whose tract is known at least in part, spread evenly over them."""
+    if isinstance(clips, StoredClips):
+        return evenly(clips.with_tract(), most)
+    return evenly([clip for clip in clips if np.isfinite(clip.tract).any()], most)
 
 
 def windows_of(clip: Clip, spec: LipSyncSpec) -> NDArray[np.float32]:
@@ -130,26 +124,25 @@ def windows_of(clip: Clip, spec: LipSyncSpec) -> NDArray[np.float32]:
     return mfcc_windows(clip.pcm, spec)[: len(clip.motion), None]
 
 
-def motion_batch(voices: Sequence[list[Clip]], n_rows: int, spec: LipSyncSpec, rng: np.random.Generator) -> MotionBatch:
-    """Rows of speech, each in one voice and spoiled in its own way, clips following each other.
-
-    Args:
-        voices: the clips of each voice; every voice is as likely as the next, however much it said.
-    """
-    n_columns = spec.n_columns + round((ROW_FRAMES - 1) * spec.samples_per_frame / spec.mfcc_step_samples)
-    rows: list[tuple[NDArray[Any], ...]] = []
-    for _ in range(n_rows):
-        pcm, *targets = _row(voices[int(rng.integers(len(voices)))], spec, rng)
-        if rng.random() < _BABBLE_SHARE:
-            others, *_ = _row(voices[int(rng.integers(len(voices)))], spec, rng)
-            pcm = mixed(pcm, others, float(rng.uniform(10, 25)))
-        columns = normalised_columns(spoil(pcm, rng), spec, vtl_warp=rng.uniform(*VTL_WARP))[:n_columns]
-        rows.append((columns, *targets))
+def motion_batch(voices: Voices, n_rows: int, spec: LipSyncSpec, rng: np.random.Generator) -> MotionBatch:
+    """Rows of speech, clips following each other: see `motion_row`."""
+    rows = [motion_row(voices, spec, rng) for _ in range(n_rows)]
     return MotionBatch(*(torch.from_numpy(np.stack(parts)) for parts in zip(*rows, strict=True)))
 
 
+def motion_row(voices: Voices, spec: LipSyncSpec, rng: np.random.Generator) -> tuple[NDArray[Any], ...]:
+    """The parts of one row of a `MotionBatch`: one voice, spoiled in its own way."""
+    n_columns = spec.n_columns + round((ROW_FRAMES - 1) * spec.samples_per_frame / spec.mfcc_step_samples)
+    pcm, *targets = _row(voices.draw(rng), spec, rng)
+    if rng.random() < _BABBLE_SHARE:
+        others, *_ = _row(voices.draw(rng), spec, rng)
+        pcm = mixed(pcm, others, float(rng.uniform(10, 25)))
+    columns = normalised_columns(spoil(pcm, rng), spec, vtl_warp=rng.uniform(*VTL_WARP))[:n_columns]
+    return columns, *targets
+
+
 def _row(
-    clips: list[Clip], spec: LipSyncSpec, rng: np.random.Generator
+    clips: Sequence[Clip], spec: LipSyncSpec, rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
     """ROW_FRAMES of one voice: sound, motion, tract, and whether a frame follows the one before it."""
     if rng.random() < _QUIET_ROW_SHARE:
@@ -159,7 +152,8 @@ def _row(
     sounds, motions, tracts, follows = [], [], [], []
     missing = ROW_FRAMES
     while missing > 0:
-        pcm, motion, tract = at_speed(clips[int(rng.integers(len(clips)))], speed, spec)
+        clip = _excerpt(clips[int(rng.integers(len(clips)))], math.ceil(missing * speed) + 1, spec, rng)
+        pcm, motion, tract = at_speed(clip, speed, spec)
         # Whole frames only: the next clip's first frame must begin where this one's last ends.
         n_frames = min(missing, len(motion), int(len(pcm) / spec.samples_per_frame))
         if not n_frames:
@@ -176,6 +170,19 @@ def _row(
     if rng.random() < _EFFORT_SHARE:
         sound = with_effort(sound, int(rng.integers(ROW_FRAMES)), float(rng.uniform(*EFFORT_DB)), spec)
     return sound, motion, np.concatenate(tracts), np.concatenate(follows)
+
+
+def _excerpt(clip: Clip, n_frames: int, spec: LipSyncSpec, rng: np.random.Generator) -> Clip:
+    """At most so many frames of a clip, from anywhere in it: of a long one every part is heard some day."""
+    over = min(len(clip.motion), int(len(clip.pcm) / spec.samples_per_frame)) - n_frames
+    if over <= 0:
+        return clip
+    first = int(rng.integers(over + 1))
+    start, end = (round(frame * spec.samples_per_frame) for frame in (first, first + n_frames))
+    part = slice(first, first + n_frames)
+    return replace(
+        clip, pcm=clip.pcm[start:end], motion=clip.motion[part], aperture=clip.aperture[part], tract=clip.tract[part]
+    )
 
 
 def with_effort(sound: NDArray[np.float32], first: int, louder_db: float, spec: LipSyncSpec) -> NDArray[np.float32]:

@@ -1,4 +1,8 @@
-"""What the networks are asked for."""
+"""What the networks are asked for.
+
+A frame of motion whose coefficients are not numbers (NaN) is unknown: what is said there costs nothing, and neither
+do the steps into it and out of it. `training.prepare.labels` says which frames are.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,8 @@ from torch.nn import functional
 from s2v.engine.face.geometry import LOWER_INNER_LIP, MOUTH_CORNERS, UPPER_INNER_LIP
 from s2v.engine.face.motion_basis import MotionBasis
 from s2v.spec import LipSyncSpec
+
+_HUBER = 2.0  # standard deviations of the basis talker
 
 
 class MotionLoss(torch.nn.Module):
@@ -32,13 +38,34 @@ class MotionLoss(torch.nn.Module):
         self.register_buffer("gaps", torch.tensor((lower - upper)[: spec.n_motion], dtype=torch.float32))
 
     def forward(self, prediction: Tensor, target: Tensor, follows: Tensor) -> Tensor:
-        """(..., n, n_motion) twice and (..., n) bool, whether a frame follows the one before it -> scalar."""
-        position = ((prediction - target) ** 2 @ self.weights).mean()
-        velocity = ((prediction.diff(dim=-2) - target.diff(dim=-2)) ** 2 @ self.weights)[follows[..., 1:]].mean()
+        """(..., n, n_motion) twice, NaN in the second is unknown, and (..., n) bool, whether a frame follows the one
+        before it -> scalar, the means over what is known."""
+        known, target = known_motion(target)
+        position = _mean_where(_huber(prediction - target) @ self.weights, known)
+        both = follows[..., 1:] & known[..., 1:] & known[..., :-1]
+        velocity = _mean_where(_huber(prediction.diff(dim=-2) - target.diff(dim=-2)) @ self.weights, both)
         gap_prediction, gap_target = prediction @ self.gaps, target @ self.gaps
         closed = 1 + 2 * (gap_target < 0.01).float()
-        opening = (closed * (gap_prediction - gap_target).abs()).mean()
+        opening = _mean_where((closed * (gap_prediction - gap_target).abs()).mean(-1), known)
         return position + velocity + 5 * opening
+
+
+def known_motion(target: Tensor) -> tuple[Tensor, Tensor]:
+    """Motion (..., n, n_motion) -> (..., n) bool, which of its frames are known, and itself with 0 in the others."""
+    known = target.isfinite().all(-1)
+    return known, torch.where(known[..., None], target, 0)
+
+
+def _huber(error: Tensor) -> Tensor:
+    """The square of an error, but a straight line beyond _HUBER, so that a wrong label does not outweigh many right
+    ones. Source: Huber, "Robust estimation of a location parameter" (1964)."""
+    size = error.abs()
+    return torch.where(size <= _HUBER, error**2, _HUBER * (2 * size - _HUBER))
+
+
+def _mean_where(values: Tensor, where: Tensor) -> Tensor:
+    """The mean of those values that count, 0 if none does; `where` is bool of the same shape."""
+    return (values * where).sum() / where.sum().clamp(min=1)
 
 
 class ShapeLoss(torch.nn.Module):
@@ -62,10 +89,12 @@ class ShapeLoss(torch.nn.Module):
 
     def forward(self, prediction: Tensor, target: Tensor, follows: Tensor) -> Tensor:
         """(b, n, n_motion) twice and (b, n) bool, as `MotionLoss` takes them, n at least a second -> scalar."""
+        known, target = known_motion(target)
         ours, theirs = prediction @ self.shapes, target @ self.shapes  # opening, width, chin in face units
-        width = (ours - theirs)[..., 1].abs().mean()
-        sd = functional.relu(_seconds(theirs).std(-1) - _seconds(ours).std(-1)).sum(-1).mean()
-        within = follows[:, 1:, None]
+        width = _mean_where((ours - theirs)[..., 1].abs(), known)
+        whole = _seconds(known[..., None])[:, :, 0].all(-1)  # a second that is known in part has no deviation
+        sd = _mean_where(functional.relu(_seconds(theirs).std(-1) - _seconds(ours).std(-1)).sum(-1), whole)
+        within = (follows[:, 1:] & known[:, 1:] & known[:, :-1])[..., None]
         steps, wanted = ours.diff(dim=1).abs() * within, theirs.diff(dim=1).abs() * within
         slow = functional.relu(_seconds(wanted).mean(-1) - _seconds(steps).mean(-1)).sum(-1).mean()
         shut = functional.relu(ours[..., 0] - _SHUT) * (theirs[..., 0] < _SHUT)
@@ -73,8 +102,9 @@ class ShapeLoss(torch.nn.Module):
         still = (wanted[..., :2].sum(-1) < _STILL) & (theirs[:, 1:, 0] < _SHUT) & within[..., 0]
         unrest = 1.5 * ours[:, 1:, 0].abs() + 6 * steps[..., :2].sum(-1)
         quiet = (unrest * still).sum() / still.sum().clamp(min=1)
-        out_of_step = (_uncorrelated(ours[..., :2], theirs[..., :2]) * ours.new_tensor(_IN_STEP)).sum()
-        return 5 * width + 3.5 * sd + 10 * slow + 8 * shut.mean() + 4 * narrow.mean() + quiet + out_of_step
+        out_of_step = (_uncorrelated(ours[..., :2], theirs[..., :2], known) * ours.new_tensor(_IN_STEP)).sum()
+        parted = 8 * _mean_where(shut, known) + 4 * _mean_where(narrow, known)
+        return 5 * width + 3.5 * sd + 10 * slow + parted + quiet + out_of_step
 
 
 _MIDDLE_OF_LIPS = (UPPER_INNER_LIP[5], LOWER_INNER_LIP[5])
@@ -91,12 +121,16 @@ def _seconds(curves: Tensor) -> Tensor:
     return curves.unfold(1, _SECOND_FRAMES, _SECOND_FRAMES // 2)
 
 
-def _uncorrelated(ours: Tensor, theirs: Tensor) -> Tensor:
-    """1 - correlation over a row of curves (b, n, k) twice, mean over rows in which theirs move -> (k,)."""
-    ours, theirs = (curves - curves.mean(1, keepdim=True) for curves in (ours, theirs))
-    moving = theirs.square().mean(1) > _LEAST_SD**2
-    together = (ours * theirs).mean(1)
-    alone = (ours.square().mean(1).clamp(min=_LEAST_SD**2) * theirs.square().mean(1).clamp(min=_LEAST_SD**2)).sqrt()
+def _uncorrelated(ours: Tensor, theirs: Tensor, known: Tensor) -> Tensor:
+    """1 - correlation over the known frames (b, n) of a row of curves (b, n, k) twice, mean over rows in which theirs
+    move -> (k,)."""
+    share = (known / known.sum(1, keepdim=True).clamp(min=1))[..., None]
+    ours, theirs = (curves - (curves * share).sum(1, keepdim=True) for curves in (ours, theirs))
+    ours_squared, theirs_squared, together = (
+        (a * b * share).sum(1) for a, b in ((ours, ours), (theirs, theirs), (ours, theirs))
+    )
+    moving = theirs_squared > _LEAST_SD**2
+    alone = (ours_squared.clamp(min=_LEAST_SD**2) * theirs_squared.clamp(min=_LEAST_SD**2)).sqrt()
     return ((1 - together / alone) * moving).sum(0) / moving.sum(0).clamp(min=1)
 
 

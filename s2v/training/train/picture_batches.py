@@ -9,16 +9,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from s2v.engine.audio.windows import mfcc_windows
+from s2v.spec import LipSyncSpec
+from s2v.training.shard_file import Sample
+from s2v.training.stored_clips import PICTURE_ARRAYS, Pictures, StoredClips, picture_of
 
-@dataclass(frozen=True)
-class Pictures:
-    """Pictures of one split; uint8 (n, h, w, 3) as `picture` of prepare_data makes them."""
-
-    arrays: dict[str, NDArray[np.uint8]]
-    where: list[tuple[str, int]]  # clip name and frame
-
-    def __len__(self) -> int:
-        return len(self.where)
+__all__ = ["PICTURE_ARRAYS", "Pictures", "Row", "face_input", "picture_batch", "spoken_pictures"]
+Row = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
 
 def face_input(target: Tensor, reference: Tensor) -> Tensor:
@@ -30,30 +27,74 @@ def face_input(target: Tensor, reference: Tensor) -> Tensor:
 
 def picture_batch(pictures: Pictures, chosen: NDArray[np.int64], rng: np.random.Generator | None) -> dict[str, Tensor]:
     """The chosen pictures by name, float (b, 3, h, w) in [0, 1]; with `rng`, mirrored and recoloured at random."""
-    batch = {
-        key: (torch.from_numpy(array[chosen]).float() / 255).permute(0, 3, 1, 2)
+    lights = [_Light.plain() if rng is None else _Light.by_chance(rng) for _ in chosen]
+    return {
+        key: torch.from_numpy(np.stack([light.on(array[i]) for light, i in zip(lights, chosen, strict=True)]))
         for key, array in pictures.arrays.items()
     }
-    if rng is None:
-        return batch
-    mirrored = torch.from_numpy(rng.random(len(chosen)) < 0.5)[:, None, None, None]
-    return _in_another_light({key: torch.where(mirrored, part.flip(-1), part) for key, part in batch.items()}, rng)
 
 
-def _in_another_light(seen: dict[str, Tensor], rng: np.random.Generator) -> dict[str, Tensor]:
-    """All pictures of a sample with the same white balance, exposure and contrast, and brighter on one side."""
-    n = len(next(iter(seen.values())))
+def spoken_pictures(
+    clips: StoredClips, at: int, n: int, spec: LipSyncSpec, rng: np.random.Generator, per_face: int = 1
+) -> list[Row]:
+    """`n` pictures of one clip to be drawn: window, target and reference. A target comes once, if the clip has enough.
 
-    def dice(values: NDArray[np.floating], *shape: int) -> Tensor:
-        return torch.from_numpy(values.astype(np.float32)).reshape(n, *shape)
+    Args: per_face: so many in a row share a reference and a light; for the next ones both are chosen anew.
+    Returns: (1, n_cepstra, n_columns), and (3, face_px, face_px) in [0, 1] twice, for each of them; nothing where the
+    clip has no target with its sound and a reference.
+    Raises: DataError, damaged.
+    """
+    sample = clips.sample(at, pictures=True)
+    n_frames = min(len(sample.motion), spec.frame_count(len(sample.pcm)))
+    usable = [frame for frame in sample.targets if frame < n_frames and sample.references_of(frame)]
+    if not usable:
+        return []
+    targets = [usable[i] for i in np.resize(rng.permutation(len(usable)), n)]
+    windows = _windows_at(sample, targets, spec)
+    rows = []
+    for number, (target, window) in enumerate(zip(targets, windows, strict=True)):
+        if number % per_face == 0:
+            beside = sample.references_of(target)
+            reference, light = beside[int(rng.integers(len(beside)))], _Light.by_chance(rng)
+        drawn = [light.on(picture_of(sample, frame, clips.store)) for frame in (target, reference)]
+        rows.append((window, drawn[0], drawn[1]))
+    return rows
 
-    # Lamps make a photo as orange as that; what would be clipped is made darker instead.
-    cast = np.exp(rng.normal(-0.1, 0.3, (n, 1)) + rng.normal(0, 0.25, (n, 3)))
-    gain = dice(cast / np.maximum(1, cast.max(1, keepdims=True) / 1.2), 3, 1, 1)
-    gamma = dice(np.exp(rng.normal(0, 0.25, n)), 1, 1, 1)
-    slope = dice(rng.normal(0, 0.2, n), 1, 1, 1)
-    lit = {}
-    for key, part in seen.items():
-        across = torch.linspace(-1, 1, part.shape[-1])
-        lit[key] = (part.clamp(1e-4, 1) ** gamma * gain * (1 + slope * across)).clamp(0, 1)
-    return lit
+
+def _windows_at(sample: Sample, frames: list[int], spec: LipSyncSpec) -> NDArray[np.float32]:
+    """(n, 1, n_cepstra, n_columns). What is said after the last of the frames is not computed."""
+    heard = sample.pcm[: max(spec.ready_at(max(frames)), round((max(frames) + 1) * spec.samples_per_frame))]
+    return mfcc_windows((heard / 32768).astype(np.float32), spec)[frames][:, None]
+
+
+@dataclass(frozen=True)
+class _Light:
+    """White balance, exposure and contrast of a sample, a brighter side, and whether it is mirrored."""
+
+    gain: NDArray[np.float32]  # (3,)
+    gamma: float = 1.0
+    slope: float = 0.0
+    mirrored: bool = False
+
+    @classmethod
+    def plain(cls) -> _Light:
+        return cls(np.ones(3, np.float32))
+
+    @classmethod
+    def by_chance(cls, rng: np.random.Generator) -> _Light:
+        # Lamps make a photo as orange as that; what would be clipped is made darker instead.
+        cast = np.exp(rng.normal(-0.1, 0.3) + rng.normal(0, 0.25, 3))
+        gain = (cast / max(1.0, float(cast.max()) / 1.2)).astype(np.float32)
+        return cls(gain, float(np.exp(rng.normal(0, 0.25))), float(rng.normal(0, 0.2)), bool(rng.random() < 0.5))
+
+    def on(self, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(h, w, 3) uint8 -> (3, h, w) in [0, 1]."""
+        levels = np.arange(256, dtype=np.float32) / 255
+        across = 1 + np.float32(self.slope) * np.linspace(-1, 1, picture.shape[1], dtype=np.float32)
+        if self.gamma != 1.0:
+            levels = np.maximum(levels, np.float32(1e-4)) ** np.float32(self.gamma)
+        seen = picture[:, ::-1] if self.mirrored else picture
+        lit = np.empty((3, *picture.shape[:2]), np.float32)
+        for channel in range(3):  # a table of 256 levels instead of a power for every pixel
+            np.multiply((levels * self.gain[channel])[seen[..., channel]], across, out=lit[channel])
+        return np.clip(lit, 0, 1, out=lit)

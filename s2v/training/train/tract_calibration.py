@@ -13,9 +13,8 @@ from torch import Tensor
 
 from s2v.engine.audio.windows import normalised_columns
 from s2v.spec import TRACT_VARIABLES, LipSyncSpec
-from s2v.training.evenly import evenly
 from s2v.training.networks.motion_network import MotionNet
-from s2v.training.train.batches import Clip
+from s2v.training.train.batches import Clip, clips_with_tract
 
 LOW, HIGH = 0.25, 0.7  # targets beyond these count as an end
 _REACH = 0.1  # an end's mean prediction is moved to that far from 0 or 1
@@ -32,8 +31,7 @@ class TractCalibration:
     """
 
     def __init__(self, clips: Sequence[Clip], spec: LipSyncSpec) -> None:
-        known = [clip for clip in clips if np.isfinite(clip.tract).any()]
-        clips = evenly(known, _MOST_CLIPS)
+        clips = clips_with_tract(clips, _MOST_CLIPS)
         self._columns = [torch.from_numpy(normalised_columns(clip.pcm, spec)) for clip in clips]
         self._targets = [clip.tract for clip in clips]
 

@@ -12,9 +12,8 @@ import numpy as np
 import torch
 
 from s2v.engine.audio.windows import normalised_columns
-from s2v.training.evenly import evenly
 from s2v.training.networks.motion_network import MotionNet
-from s2v.training.train.batches import Clip
+from s2v.training.train.batches import Clip, clips_with_tract
 from s2v.training.train.losses import tract_loss
 
 _MOST_CLIPS = 800  # spread over all whose tract is known
@@ -29,13 +28,13 @@ def fit_tract_head(network: MotionNet, clips: Sequence[Clip], seed: int = 0, ste
     Args: steps: of the optimiser, each on _FRAMES frames drawn from those of all clips.
     """
     network.eval()
-    known = [clip for clip in clips if np.isfinite(clip.tract).all()]
+    known = [clip for clip in clips_with_tract(clips, _MOST_CLIPS) if np.isfinite(clip.tract).all()]
     if not known:
         return
     device = network.tract_gain.device
     features_of_clips, targets_of_clips = [], []
     with torch.no_grad():
-        for clip in evenly(known, _MOST_CLIPS):
+        for clip in known:
             columns = torch.from_numpy(normalised_columns(clip.pcm, network.spec))
             features = network.features_over(columns[None].to(device))[0, :, 0].T  # (n_frames, 2 * width)
             features_of_clips.append(features[: len(clip.tract)])

@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
@@ -27,23 +26,13 @@ from s2v.training.evaluation.measures.metrics import (
 )
 from s2v.training.evaluation.measures.motion_level import as_spoken, gap_weights, motion_lip_speed, width_weights
 from s2v.training.evaluation.measures.non_speech import bundled_voice, other_voice
-from s2v.training.evaluation.measures.probes import Probe, motion_probes, mouth_l1, pixel_probes
+from s2v.training.evaluation.measures.probes import Probe, motion_probes, pixel_probes
 from s2v.training.evenly import evenly
 from s2v.training.networks.model import MotionTract, Speech2Vid, TalkingNet
 from s2v.training.train.batches import Clip, windows_of
 from s2v.training.train.picture_batches import Pictures, face_input, picture_batch
 
-__all__ = [
-    "PictureReport",
-    "SyncReport",
-    "best_offset",
-    "correlation",
-    "gap_weights",
-    "picture_report",
-    "predicted_motion",
-    "run_probes",
-    "sync_report",
-]
+__all__ = ["SyncReport", "best_offset", "correlation", "gap_weights", "predicted_motion", "run_probes", "sync_report"]
 
 _PROBE_CLIPS = 40  # of each set: enough for a median
 _PROBE_PICTURES = 64
@@ -84,25 +73,6 @@ class SyncReport:
         return asdict(self)
 
 
-@dataclass(frozen=True)
-class PictureReport:
-    """How far painted mouths are from filmed ones: mean absolute difference, of 255."""
-
-    pictures: int
-    mouth_l1: float
-    other_voice: float  # painted to another voice: larger if the net listens
-    reference: float  # of the picture that the net was given: what painting is worth
-
-    @property
-    def score(self) -> float:
-        """What the best checkpoint is chosen by."""
-        return -self.mouth_l1
-
-    def as_dict(self) -> dict[str, float]:
-        """For JSON."""
-        return asdict(self)
-
-
 def predicted_motion(network: MotionTract, windows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Windows (n, 1, n_cepstra, n_columns) -> motion (n, n_motion)."""
     device = next(network.parameters()).device
@@ -111,9 +81,10 @@ def predicted_motion(network: MotionTract, windows: NDArray[np.float32]) -> NDAr
     return np.asarray(prediction.cpu().numpy(), np.float32)
 
 
-def sync_report(network: MotionTract, clips: list[Clip]) -> SyncReport:
+def sync_report(network: MotionTract, clips: Sequence[Clip]) -> SyncReport:
     """Run every clip through the network (in eval mode)."""
     network.eval()
+    clips = [without_gaps(clip) for clip in clips]
     gap, wide = gap_weights(network.spec), width_weights(network.spec)
     predictions = [
         as_spoken(predicted_motion(network, windows_of(clip, network.spec)), clip.pcm, network.spec) for clip in clips
@@ -149,6 +120,17 @@ def sync_report(network: MotionTract, clips: list[Clip]) -> SyncReport:
     return SyncReport(clips=len(clips), silence_motion=still, **figures)
 
 
+def without_gaps(clip: Clip) -> Clip:
+    """The clip with the motion that nobody knows drawn through in straight lines, so that figures are numbers."""
+    known = np.isfinite(clip.aperture) & np.isfinite(clip.motion).all(1)
+    if known.all() or not known.any():
+        return clip
+    frames = np.arange(len(known))
+    motion = [np.interp(frames, frames[known], values[known]) for values in clip.motion.T]
+    aperture = np.interp(frames, frames[known], clip.aperture[known])
+    return replace(clip, motion=np.stack(motion, 1).astype(np.float32), aperture=aperture.astype(np.float32))
+
+
 def _ratio(ours: float, film: float) -> float:
     return ours / max(film, 1e-6)
 
@@ -170,7 +152,9 @@ def run_probes(network: TalkingNet, sets: Mapping[str, Sequence[Clip]], pictures
     Returns: nothing where nothing was kept back.
     """
     network.eval()
-    known = {name: evenly(clips, _PROBE_CLIPS) for name, clips in sets.items() if clips}
+    known = {
+        name: [without_gaps(clip) for clip in evenly(clips, _PROBE_CLIPS)] for name, clips in sets.items() if clips
+    }
     if isinstance(network, MotionTract):
 
         def speak(pcm: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -178,40 +162,15 @@ def run_probes(network: TalkingNet, sets: Mapping[str, Sequence[Clip]], pictures
 
         return motion_probes(speak, known, network.spec, bundled_voice()) if known else []
     assert isinstance(network, Speech2Vid)
-    painted = _painted(network, [clip for members in sets.values() for clip in members], pictures)
-    return pixel_probes(painted.own, painted.other, painted.target) if painted else []
-
-
-def picture_report(network: Speech2Vid, clips: Sequence[Clip], pictures: Pictures) -> PictureReport | None:
-    """Paint pictures that nothing was learned from (in eval mode); None where there are none of these clips."""
-    network.eval()
-    painted = _painted(network, clips, pictures)
-    if painted is None:
-        return None
-    by_other, by_none = mouth_l1(painted.other, painted.target), mouth_l1(painted.reference, painted.target)
-    return PictureReport(len(painted.own), mouth_l1(painted.own, painted.target), by_other, by_none)
-
-
-class _Painted(NamedTuple):
-    """Pictures (n, 3, face_px, face_px) in [0, 1]."""
-
-    own: NDArray[np.float32]  # painted to the picture's own voice
-    other: NDArray[np.float32]
-    target: NDArray[np.float32]  # as filmed
-    reference: NDArray[np.float32]
-
-
-def _painted(network: Speech2Vid, clips: Sequence[Clip], pictures: Pictures) -> _Painted | None:
-    known = {clip.name: clip for clip in clips}
-    spoken = [i for i, (name, _) in enumerate(pictures.where) if name in known]
+    clips = {clip.name: clip for members in sets.values() for clip in members}
+    spoken = [i for i, (name, _) in enumerate(pictures.where) if name in clips]
     if not spoken:
-        return None
+        return []
     chosen = np.array(evenly(spoken, _PROBE_PICTURES))
-    own, other = _windows_of_pictures(network, known, [pictures.where[i] for i in chosen])
+    own, other = _windows_of_pictures(network, clips, [pictures.where[i] for i in chosen])
     batch = picture_batch(pictures, chosen, None)
     face = face_input(batch["target"], batch["reference"])
-    drawn = _pixels(network, own, face), _pixels(network, other, face)
-    return _Painted(*drawn, batch["target"].numpy(), batch["reference"].numpy())
+    return pixel_probes(_pixels(network, own, face), _pixels(network, other, face), batch["target"].numpy())
 
 
 def _windows_of_pictures(

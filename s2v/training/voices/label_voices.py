@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.errors import DataError
-from s2v.files import write_whole, written_whole
+from s2v.files import write_whole
 from s2v.media.video_file import read_sound
 from s2v.spec import LipSyncSpec
 from s2v.training.evaluation.measures.motion_level import gap_weights
-from s2v.training.prepare.shards import CLIPS_PER_SHARD, Shard
-from s2v.training.shard_file import read_shard
+from s2v.training.prepare.change_shards import change_split, replace_split
+from s2v.training.shard_file import Sample
 from s2v.training.train import batches as data
 from s2v.training.voices.articulation import tract_labels
 from s2v.training.voices.lip_shapes import fit_offsets, shaped
@@ -49,7 +49,7 @@ class LabelReport:
 def label_voices(
     shards: Path, talker_words: Path, voices: list[Path], workers: int = 2, steps: int = 800, seed: int = 0
 ) -> LabelReport:
-    """Learn the bridge from a shard folder and add `voice-*.npz` shards to it, in place of those it has.
+    """Learn the bridge from a shard folder and add `voice-*.tar` shards to it, in place of those it has.
 
     Args:
         shards: as `prepare_data` wrote it.
@@ -59,8 +59,7 @@ def label_voices(
     """
     spec = LipSyncSpec.of("s2v")
     data.check_shards(shards, spec)
-    train, _ = data.load_split(shards, "train", pictures=False)
-    held, _ = data.load_split(shards, "held", pictures=False)
+    train, held = (list(data.stored_clips(shards, split)) for split in ("train", "held"))
     spoken = read_words(talker_words)
     sounds = {clip.name: _to_int16(clip.pcm) for clip in train + held if clip.name.split("/")[-1] in spoken}
     texts = {name: spoken[name.split("/")[-1]] for name in sounds}
@@ -74,19 +73,8 @@ def label_voices(
     labelled = _labelled(bridge, {name: pcm for name, pcm in recordings.items() if name in phones}, phones, spec)
     if not labelled:
         raise DataError("none of the voices could be aligned with its transcript: check transcripts.txt (name|text)")
-    for old in shards.glob("voice-*.npz"):  # of an earlier run with more voices
-        old.unlink()
     order = np.random.default_rng(seed).permutation(len(labelled))
-    for number, start in enumerate(range(0, len(order), CLIPS_PER_SHARD)):
-        shard = Shard()
-        for index in order[start : start + CLIPS_PER_SHARD]:
-            clip = labelled[index]
-            shard.clips.append(clip.name)
-            shard.pcm.append(recordings[clip.name])
-            shard.motion.append(clip.motion)
-            shard.aperture.append(clip.aperture)
-            shard.tract.append(clip.tract)
-        shard.save(shards / f"voice-{number:04d}.npz")
+    replace_split(shards, "voice", [_sample(labelled[index], recordings) for index in order])
     _label_tongues(shards, phones, spec)
     minutes = sum(len(clip.pcm) for clip in labelled) / spec.sample_rate_hz / 60
     return LabelReport(sum(name in phones for name in sounds), len(labelled), round(minutes, 1), held_figures)
@@ -110,18 +98,22 @@ def _labelled(
     return clips
 
 
+def _sample(clip: data.Clip, recordings: dict[str, NDArray[np.int16]]) -> Sample:
+    labels = (clip.motion.astype(np.float32), clip.aperture.astype(np.float32), clip.tract.astype(np.float32))
+    return Sample(clip.name, clip.name.split("/")[0], "voice", "", recordings[clip.name], *labels)
+
+
 def _label_tongues(shards: Path, phones: dict[str, list[Phone]], spec: LipSyncSpec) -> None:
     """Write into the talkers' shards what their phones say of the tongue, where those are known."""
-    for path in sorted(shards.glob("*.npz")):
-        if path.name.startswith("voice-"):
-            continue
-        arrays: dict[str, Any] = read_shard(path)
-        starts = [0, *arrays["motion_ends"].tolist()]
-        for name, start, end in zip(arrays["clips"].tolist(), starts, starts[1:], strict=False):
-            if name in phones:
-                arrays["tract"][start:end] = tract_labels(phones[name], end - start, spec)
-        with written_whole(path) as beside, beside.open("wb") as file:
-            np.savez(file, **arrays)
+
+    def told(sample: Sample) -> Sample:
+        if sample.clip not in phones:
+            return sample
+        tract = tract_labels(phones[sample.clip], len(sample.motion), spec)
+        return replace(sample, tract=tract.astype(np.float32))
+
+    for split in ("train", "held", "val"):
+        change_split(shards, split, told)
 
 
 def _aligned(

@@ -157,7 +157,8 @@ def bridge_correlation(
         if clip.name in phones:
             prediction = bridge_motion(network, clip.pcm, phones[clip.name], spec)
             n = min(len(prediction), len(clip.motion))
-            rows.append([correlation(prediction[:n, k], clip.motion[:n, k]) for k in range(3)])
+            seen = np.isfinite(clip.motion[:n]).all(1)
+            rows.append([correlation(prediction[:n, k][seen], clip.motion[:n, k][seen]) for k in range(3)])
     if not rows:
         return []
     medians: list[float] = np.median(np.array(rows), axis=0).round(3).tolist()

@@ -12,7 +12,8 @@ from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
 from s2v.training.evaluation.clips import HeldClip, features_folder, find_clips, load_clip
 from s2v.training.evaluation.picture_level import photo_frame
-from s2v.training.extract.extract_features import load_features, save_features
+from s2v.training.extract.face_cuts import cut_to_faces
+from s2v.training.extract.feature_file import load_features, save_features
 
 
 def test_the_first_folder_names_the_set_and_photos_are_no_clips(features: Path, tmp_path: Path) -> None:
@@ -94,7 +95,7 @@ def test_frames_before_the_first_face_are_left_out_with_their_sound(features: Pa
     landmarks = whole.landmarks.copy()
     landmarks[:6] = landmarks[6]  # as extraction fills a fade from black
     frames = [whole.frame(i) for i in range(len(landmarks))]
-    save_features(tmp_path / "set" / "a.npz", frames, landmarks, whole.pcm, "")
+    save_features(tmp_path / "set" / "a.npz", cut_to_faces(frames, landmarks), landmarks, whole.pcm, "")
     clip = load_clip(find_clips([tmp_path], tmp_path / "cache", progress=False)[0])
     assert clip.n_frames == len(landmarks) - 6
     np.testing.assert_array_equal(clip.pcm, held(features).pcm[6 * 640 : len(landmarks) * 640])

@@ -13,7 +13,8 @@ from av.video.stream import VideoStream
 
 from s2v.errors import DataError
 from s2v.media.video_file import read_video
-from s2v.training.extract.extract_features import load_features, save_features
+from s2v.training.extract.face_cuts import cut_to_faces
+from s2v.training.extract.feature_file import load_features, save_features
 from s2v.training.extract.time_axis import distinct_pictures, frame_middles_s, on_frames
 
 RATE_HZ = 16_000
@@ -164,7 +165,14 @@ def test_moments_are_kept_with_the_features_and_of_old_files_they_are_the_middle
     frames = [np.full((40, 40, 3), value, np.uint8) for value in (10, 90, 200)]
     landmarks = np.random.default_rng(0).uniform(5, 30, (3, 478, 3)).astype(np.float32)
     times_s = np.array([0.0, 0.05, 0.07])
-    save_features(tmp_path / "s" / "a.npz", frames, landmarks, np.zeros(1920, np.int16), "s", times_s)
+    save_features(
+        tmp_path / "s" / "a.npz",
+        cut_to_faces(frames, landmarks),
+        landmarks,
+        np.zeros(1920, np.int16),
+        "s",
+        times_s=times_s,
+    )
     clip = load_features(tmp_path / "s" / "a.npz", tmp_path)
     np.testing.assert_array_equal(clip.times_s, times_s)
     np.testing.assert_allclose(clip.on_frames(np.array([0.0, 5.0, 7.0])), [2, 6, 7])

@@ -88,7 +88,9 @@ def test_a_mouth_that_moves_out_of_step_costs_and_one_that_nobody_moved_does_not
     at = torch.arange(150) / 25
     up, late = 1 + torch.sin(6.28 * 3 * at), 1 + torch.sin(6.28 * 3 * at + 3.14)
     curves = [torch.stack([row, row], -1)[None] * 0.02 for row in (up, late, torch.zeros(150))]
-    in_step, against, unasked = (_uncorrelated(curves[0], other) for other in curves)
+    in_step, against, unasked = (
+        _uncorrelated(curves[0], other, torch.ones(1, 150, dtype=torch.bool)) for other in curves
+    )
     torch.testing.assert_close(in_step, torch.zeros(2), atol=0.05, rtol=0)
     assert (against > 1.5).all() and (unasked == 0).all()
     shapes, follows = ShapeLoss(SPEC), torch.ones(1, 150, dtype=torch.bool)
@@ -121,3 +123,44 @@ def test_pixels_of_the_mouth_count_four_times() -> None:
     forehead[..., 10:20, 50:60] = 1
     assert float(pixel_loss(target, target)) == 0
     assert float(pixel_loss(mouth, target)) == pytest.approx(4 * float(pixel_loss(forehead, target)))
+
+
+def test_a_motion_that_nobody_knows_costs_nothing_and_pulls_nowhere(wanted: MotionLoss) -> None:
+    true, said, follows = motion(), motion(seed=1), in_one_clip(50)
+    unknown = true.clone()
+    unknown[10:13, 2] = float("nan")  # one coefficient is enough
+    prediction = said.clone().requires_grad_()
+    loss = wanted(prediction, unknown, follows)
+    loss.backward()
+    assert prediction.grad is not None and torch.isfinite(prediction.grad).all()
+    assert torch.equal((prediction.grad == 0).all(1), unknown.isnan().any(1))
+    apart = follows.clone()
+    apart[10] = False  # the steps into and out of what was taken out are no motion either
+    kept = torch.arange(50) // 10 != 1
+    kept[13:20] = True
+    without = wanted(said[kept], true[kept], apart[[*range(10), 10, *range(14, 50)]])
+    assert float(loss.detach()) == pytest.approx(float(without), rel=1e-5)
+
+
+def test_rows_of_which_nothing_is_known_cost_nothing(wanted: MotionLoss) -> None:
+    said = motion()[None].requires_grad_()
+    unknown = torch.full((1, 50, SPEC.n_motion), float("nan"))
+    follows = torch.ones(1, 50, dtype=torch.bool)
+    loss = wanted(said, unknown, follows) + ShapeLoss(SPEC)(said, unknown, follows)
+    loss.backward()
+    assert float(loss.detach()) == 0
+    assert said.grad is not None and (said.grad == 0).all()
+
+
+def test_a_label_far_off_pulls_no_harder_than_one_two_deviations_off(wanted: MotionLoss) -> None:
+    true, follows = torch.zeros(20, SPEC.n_motion), in_one_clip(20)
+    pulls = []
+    for off in (0.5, 2.0, 17.0):
+        said = torch.zeros(20, SPEC.n_motion, requires_grad=True)
+        wrong = true.clone()
+        wrong[5, 3] = off  # not the jaw, whose opening costs its size already
+        wanted(said, wrong, follows).backward()
+        assert said.grad is not None
+        pulls.append(float(said.grad[5, 3].abs()))
+    assert pulls[1] > 2 * pulls[0]
+    assert pulls[2] < 1.2 * pulls[1]

@@ -6,8 +6,7 @@ import pytest
 pytest.importorskip("torch")
 import torch
 
-from s2v.training.shard_file import PICTURE_ARRAYS
-from s2v.training.train.picture_batches import Pictures, picture_batch
+from s2v.training.train.picture_batches import PICTURE_ARRAYS, Pictures, picture_batch
 
 
 def drawn(n: int) -> Pictures:

@@ -95,3 +95,18 @@ def test_lips_open_where_the_target_closes_cost_more_than_shut_where_it_opens(sh
     missed, pressed = shapes(true, closing, all_follow(true)), shapes(closing, true, all_follow(true))
     assert float(missed) > float(pressed) + 0.01
     assert float(pressed) > 0.02
+
+
+def test_shapes_of_frames_that_nobody_knows_cost_nothing(shapes: ShapeLoss) -> None:
+    true, said = talk(), talk(seed=1)
+    unknown = true.clone()
+    unknown[0, 30:40] = float("nan")
+    true[0, 30:40] = 50.0
+    said = said.requires_grad_()
+    shapes(said, unknown, all_follow(true)).backward()
+    assert said.grad is not None and torch.isfinite(said.grad).all()
+    assert (said.grad[0, 30:40] == 0).all()
+    said = said.detach()
+    assert float(shapes(said, unknown, all_follow(true))) < float(shapes(said, true, all_follow(true))) / 5
+    rest_right = unknown.nan_to_num(40.0)
+    assert float(shapes(rest_right, unknown, all_follow(true))) == pytest.approx(0, abs=1e-5)

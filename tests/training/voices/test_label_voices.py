@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import wave
 from pathlib import Path
@@ -78,7 +79,7 @@ def test_voices_join_the_shards(shards: Path, tmp_path: Path) -> None:
     pytest.importorskip("pocketsphinx")
     folder = tmp_path / "shards"
     shutil.copytree(shards, folder)
-    clips = [clip for split in ("train", "held") for clip in data.load_split(folder, split, pictures=False)[0]]
+    clips = [clip for split in ("train", "held") for clip in data.stored_clips(folder, split)]
     sentence = ["place", "green", "in", "d", "five", "soon"]
     rows = [f"{clip.name.split('/')[-1]}\t0\t1\t{word}" for clip in clips for word in sentence]
     (tmp_path / "words.tsv").write_text("clip\tstart\tend\tword\n" + "\n".join(rows) + "\n")
@@ -91,14 +92,17 @@ def test_voices_join_the_shards(shards: Path, tmp_path: Path) -> None:
         file.setframerate(16_000)
         file.writeframes(read_sound(speech).tobytes())
     (voice / "transcripts.txt").write_text("one|" + " ".join(sentence) + "\n")
-    (folder / "voice-0003.npz").write_bytes(b"from an earlier run with more voices")
+    (folder / "voice-000003.tar").write_bytes(b"from an earlier run with more voices")
     report = label_voices(folder, tmp_path / "words.tsv", [voice], workers=1, steps=3)
     assert report.voices_aligned == 1 and report.talking_aligned >= 1
-    labelled, _ = data.load_split(folder, "voice", pictures=False)
+    labelled = data.stored_clips(folder, "voice")
+    assert [path.name for path in folder.glob("voice-*")] == ["voice-000000.tar"]
+    assert json.loads((folder / "meta.json").read_text())["clips"] == {"train": 1, "held": 1, "val": 1, "voice": 1}
     assert [clip.name for clip in labelled] == ["somebody/one"]
     assert len(labelled[0].motion) == len(labelled[0].pcm) // 640 and labelled[0].motion.any()
     # "bin ... five": somewhere the lower lip is at the teeth; tongues of the talker on film are known now too.
     assert labelled[0].tract[:, 3].max() > 0.6
-    filmed, _ = data.load_split(folder, "train", pictures=False)
+    filmed = data.stored_clips(folder, "train")
+    assert len(filmed.with_tract()) == len(filmed) == 1
     assert any(np.isfinite(clip.tract).all() and clip.tract[:, 3].max() > 0.6 for clip in filmed)
     assert all(np.array_equal(clip.pcm, before.pcm) for clip, before in zip(filmed, clips, strict=False))

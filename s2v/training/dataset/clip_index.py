@@ -1,0 +1,83 @@
+"""`clips.tsv` in a folder of features: the talker and the list of each clip, kept in one place that people can edit.
+
+The first line names the data folder, the second one the columns. It is written before the first clip is extracted, so
+that a clip of test.txt is known for one whatever ends the run. One folder of features is of one folder of data: in
+another one, the same id is another clip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from s2v.errors import DataError
+from s2v.files import write_whole
+
+INDEX_NAME = "clips.tsv"
+_DATA, _HEAD = "# features of ", ("clip", "talker", "list")
+
+
+@dataclass(frozen=True)
+class IndexedClip:
+    """What is known of a clip besides its features."""
+
+    talker: str
+    listed: str = ""  # see `lrs2.LISTS`
+
+
+def read_index(features: Path) -> dict[str, IndexedClip]:
+    """{clip id: its line}, empty where there is no index. Raises: DataError, damaged."""
+    path = features / INDEX_NAME
+    try:
+        status = path.stat()
+    except OSError:
+        return {}
+    return _read(path, status.st_mtime_ns, status.st_size)[1]
+
+
+def write_index(features: Path, data: Path, clips: Mapping[str, IndexedClip]) -> None:
+    """Add these lines, or replace those of the same clips; the file appears whole.
+
+    Raises: DataError, the features there are of another data folder.
+    """
+    path, own = features / INDEX_NAME, str(data.resolve())
+    every = dict(clips)
+    if path.exists():
+        status = path.stat()
+        before, known = _read(path, status.st_mtime_ns, status.st_size)
+        if before not in ("", own):
+            raise DataError(
+                f"{features} holds features of {before}, and these are of {own}: give another folder with -o, or, if "
+                f"that one was only moved, take the first line out of {path}"
+            )
+        every = {**known, **clips}
+    lines = [f"{_DATA}{own}", "\t".join(_HEAD)]
+    lines += ["\t".join((clip_id, every[clip_id].talker, every[clip_id].listed)) for clip_id in sorted(every)]
+    features.mkdir(parents=True, exist_ok=True)
+    write_whole(features / INDEX_NAME, "\n".join(lines) + "\n")
+
+
+@lru_cache(maxsize=4)  # asked for with every clip
+def _read(path: Path, _changed_ns: int, _size: int) -> tuple[str, dict[str, IndexedClip]]:
+    """The data folder, "" unknown, and the lines."""
+    data = ""
+    try:
+        head, *lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read {path}: {error}") from None
+    if head.startswith(_DATA):
+        data, head, lines = head.removeprefix(_DATA), lines[0] if lines else "", lines[1:]
+    if tuple(head.split("\t")) != _HEAD:
+        raise DataError(f"{path} does not begin with {' '.join(_HEAD)}, tabs between: run s2v extract-features again")
+    clips: dict[str, IndexedClip] = {}
+    for number, line in enumerate(lines, 3 if data else 2):
+        parts = line.split("\t")
+        if line and (len(parts) != len(_HEAD) or not parts[0] or not parts[1]):
+            raise DataError(
+                f"{path}, line {number}: {line[:80]!r}; a line is a clip, a talker and a list, tabs between"
+            )
+        if line:
+            clips[parts[0]] = IndexedClip(parts[1], parts[2])
+    return data, clips

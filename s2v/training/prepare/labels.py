@@ -1,0 +1,151 @@
+"""From a talker's clips to the labels of training: which motion each frame shows, and in which frames nobody knows.
+
+In three steps, so that a talker's clips need not be in memory together:
+
+    rests = [clip_rest(clip, facing(clip)) for clip in clips]      # `prepare.neutral`; small, can be made anywhere
+    neutral = talker_neutral(rests)
+    labels = [clip_labels(clip, neutral, spec) for clip in clips]  # DataError: this clip cannot be used
+    fit = sum((one.fit for one in labels), BasisFit())
+    warning = basis_warning(fit)                                   # DataError: this talker cannot be used
+
+`label_talker` does all of it for clips that are in memory. Motion and opening of a frame that nobody knows are NaN, all
+of its coefficients: shards keep them so, rows carry them so, `train.losses` lets them and the steps into and out of
+them cost nothing. Resampling in straight lines (`batches.at_speed`) leaves NaN where a neighbour is NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from s2v.engine.face.motion_basis import MotionBasis, aperture
+from s2v.errors import DataError
+from s2v.spec import LipSyncSpec
+from s2v.training.prepare.basis_fit import BasisFit, basis_fit, basis_warning, residual
+from s2v.training.prepare.canonical import CanonicalClip
+from s2v.training.prepare.neutral import TalkerNeutral, clip_rest, talker_neutral
+
+
+@dataclass(frozen=True)
+class LabelLimits:
+    """What a label may be; where they come from is in docs/LOG.md, "Labels of many talkers"."""
+
+    yaw_degrees: float = 30.0  # heads turned further are not read
+    pitch_degrees: float = 25.0  # nor heads tipped further
+    coefficient: float = 6.0  # standard deviations: what a mouth does; more is cut down to it
+    astray: float = 12.0  # standard deviations: landmarks that are off the mouth
+    residual: float = 0.10  # face units RMS that the basis leaves: landmarks of no mouth
+    known_share: float = 0.5  # of a clip's frames; with less it is not used
+
+
+LIMITS = LabelLimits()
+TURNED, TIPPED, ASTRAY = "head turned too far", "head tipped too far", "landmarks astray"
+
+
+@dataclass(frozen=True)
+class ClipLabels:
+    """What one clip teaches; NaN in frames that nobody knows."""
+
+    motion: NDArray[np.float32]  # (n, n_motion) standard deviations of the basis talker; zeros are the talker's rest
+    aperture: NDArray[np.float32]  # (n,) face units above the talker's closed lips
+    unknown: dict[str, int]  # reason -> frames
+    n_cut: int  # frames with a coefficient that was cut down to the limit
+    fit: BasisFit = field(default_factory=BasisFit)
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """(n,) whether a frame's label is known."""
+        return np.isfinite(self.aperture)
+
+    def line(self) -> str | None:
+        """What was dropped and why, in one line; None if nothing was."""
+        parts = [f"{count} of {len(self.motion)} frames: {reason}" for reason, count in self.unknown.items()]
+        return "; ".join(parts) or None
+
+
+@dataclass(frozen=True)
+class TalkerLabels:
+    """The labels of one talker's clips, by clip id."""
+
+    neutral: TalkerNeutral
+    clips: dict[str, ClipLabels]
+    dropped: dict[str, str]  # clip id -> why it is not used
+    fit: BasisFit
+    warning: str | None
+
+
+def facing(clip: CanonicalClip, limits: LabelLimits = LIMITS) -> NDArray[np.bool_]:
+    """(n,) whether each head is turned and tipped so little that its mouth can be read."""
+    return (np.abs(clip.yaw_degrees) <= limits.yaw_degrees) & (np.abs(clip.pitch_degrees) <= limits.pitch_degrees)
+
+
+def clip_labels(
+    clip: CanonicalClip, neutral: TalkerNeutral, spec: LipSyncSpec, limits: LabelLimits = LIMITS
+) -> ClipLabels:
+    """Motion of every frame that can be read.
+
+    Raises: DataError, too few frames can: with how many and why.
+    """
+    basis = MotionBasis.load(spec.motion_basis)
+    points = clip.points.astype(np.float64)
+    motion = basis.coefficients(points, neutral.face)[:, : spec.n_motion]
+    left = residual(points, neutral.face, basis)
+    reasons = {
+        TURNED: np.abs(clip.yaw_degrees) > limits.yaw_degrees,
+        TIPPED: np.abs(clip.pitch_degrees) > limits.pitch_degrees,
+        ASTRAY: (np.abs(motion) > limits.astray).any(1) | (left > limits.residual),
+    }
+    unknown, counts = np.zeros(len(clip), bool), {}
+    for reason, where in reasons.items():
+        if new := int((where & ~unknown).sum()):
+            counts[reason] = new
+        unknown |= where
+    if (~unknown).mean() < limits.known_share:
+        told = "; ".join(f"{count} of {len(clip)} frames: {reason}" for reason, count in counts.items())
+        raise DataError(f"too little of it can be read ({told})")
+    cut = (np.abs(motion) > limits.coefficient).any(1) & ~unknown
+    motion = np.clip(motion, -limits.coefficient, limits.coefficient)
+    opening = aperture(points) - aperture(neutral.face)
+    motion[unknown], opening[unknown] = np.nan, np.nan
+    return ClipLabels(
+        motion.astype(np.float32),
+        opening.astype(np.float32),
+        counts,
+        int(cut.sum()),
+        basis_fit(points[~unknown], basis),
+    )
+
+
+def label_talker(clips: Mapping[str, CanonicalClip], spec: LipSyncSpec, limits: LabelLimits = LIMITS) -> TalkerLabels:
+    """Labels of all clips of one talker, each by its id.
+
+    Raises: DataError, none of them can be used, or the basis does not fit this talker.
+    """
+    rests, dropped = [], {}
+    for clip_id, clip in clips.items():
+        try:
+            rests.append(clip_rest(clip, facing(clip, limits)))
+        except DataError as error:
+            dropped[clip_id] = str(error)
+    if not rests:
+        raise DataError(_none_usable(dropped))
+    neutral = talker_neutral(rests)
+    labels: dict[str, ClipLabels] = {}
+    for clip_id, clip in clips.items():
+        if clip_id in dropped:
+            continue
+        try:
+            labels[clip_id] = clip_labels(clip, neutral, spec, limits)
+        except DataError as error:
+            dropped[clip_id] = str(error)
+    if not labels:
+        raise DataError(_none_usable(dropped))
+    fit = sum((one.fit for one in labels.values()), BasisFit())
+    return TalkerLabels(neutral, labels, dropped, fit, basis_warning(fit))
+
+
+def _none_usable(dropped: Mapping[str, str]) -> str:
+    return f"none of {len(dropped)} clips can be used: {next(iter(dropped.values()), 'there is none')}"

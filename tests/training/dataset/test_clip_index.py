@@ -1,0 +1,44 @@
+"""The index of a folder of features."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from s2v.errors import DataError
+from s2v.training.dataset.clip_index import INDEX_NAME, IndexedClip, read_index, write_index
+
+
+def test_lines_are_added_and_replaced_and_read_back(tmp_path: Path) -> None:
+    assert read_index(tmp_path) == {}
+    write_index(tmp_path, tmp_path / "data", {"A/1": IndexedClip("A", "train"), "é x/2": IndexedClip("Dr D")})
+    write_index(tmp_path, tmp_path / "data", {"A/1": IndexedClip("ann", "val"), "B/1": IndexedClip("bob")})
+    assert read_index(tmp_path) == {
+        "A/1": IndexedClip("ann", "val"),
+        "B/1": IndexedClip("bob"),
+        "é x/2": IndexedClip("Dr D"),
+    }
+
+
+def test_features_of_another_data_folder_are_not_mixed_in(tmp_path: Path) -> None:
+    write_index(tmp_path, tmp_path / "main", {"A/1": IndexedClip("A")})
+    with pytest.raises(DataError, match=r"holds features of .*main, and these are of .*pretrain: give another folder"):
+        write_index(tmp_path, tmp_path / "pretrain", {"A/1": IndexedClip("A")})
+    assert read_index(tmp_path) == {"A/1": IndexedClip("A")}
+
+
+@pytest.mark.parametrize(
+    "text", ["", "rubbish\n", "clip\ttalker\tlist\nA/1\tann\n", "clip\ttalker\tlist\nA/1\t\tval\n"]
+)
+def test_a_damaged_index_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / INDEX_NAME).write_text(text)
+    with pytest.raises(DataError, match=r"clips\.tsv"):
+        read_index(tmp_path)
+
+
+def test_what_somebody_edits_counts(tmp_path: Path) -> None:
+    write_index(tmp_path, tmp_path, {"A/1": IndexedClip("A")})
+    path = tmp_path / INDEX_NAME
+    path.write_text(path.read_text().replace("A/1\tA", "A/1\tanother"))
+    assert read_index(tmp_path)["A/1"].talker == "another"
