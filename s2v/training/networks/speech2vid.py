@@ -4,7 +4,7 @@ Source: Chung, Jamaludin, Zisserman, "You said that?" (BMVC 2017), section 3, fi
 
 Where the paper's decoder takes over the encoder's maps, it convolves them beside its own, joined. A convolution of
 joined maps is the sum of a convolution of each, so the encoder convolves its maps itself, once for a face, and the
-decoder adds what comes out: the same network, but a second frame of a face costs two fifths less.
+decoder adds what comes out: the same network, but a second frame of a face needs two fifths fewer multiplications.
 """
 
 from __future__ import annotations
