@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from s2v.engine.backends import open_backend
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
 from s2v.training.export.export import export_network
@@ -124,3 +125,11 @@ def test_a_narrow_network_is_exported_as_it_was_trained(tmp_path: Path) -> None:
     report = export_network(network.eval(), SPEC, tmp_path / "narrow.onnx", {})
     assert report.max_difference < 1e-5
     assert report.n_bytes < 5_000_000
+    mfcc, face = inputs(1, 1)
+    with torch.no_grad():
+        wanted = network(mfcc, face).numpy()
+    for name in ("onnxruntime", "torch-cpu"):  # the norm after a sum stays an operator of its own
+        backend = open_backend(report.path, name)
+        drawn = backend.infer(mfcc.numpy(), backend.encode_face(face.numpy()))["pixels"]
+        backend.close()
+        assert abs(drawn - wanted).max() < 1e-4
