@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from s2v.training.evaluation.measures.probes import Probe
+from s2v.training.evaluation.measures.probes import Probe, mouth_l1
 from s2v.training.evenly import evenly
 from s2v.training.networks.model import MotionTract, Speech2Vid, TalkingNet
 from s2v.training.train import batches as data
@@ -68,8 +68,10 @@ class KeptBack:
                 record[name], scores[name] = _rounded(report.as_dict()), report.score
         elif isinstance(network, Speech2Vid):
             for name, batch in self.pictures.items():
-                loss = float(pixel_loss(drawn(network, batch), batch.target))
-                record[name], scores[name] = _rounded({"pixel_loss": loss}), -loss
+                pixels = drawn(network, batch)
+                wrong = mouth_l1(pixels.numpy(), batch.target.numpy())
+                loss = float(pixel_loss(pixels, batch.target))
+                record[name], scores[name] = _rounded({"mouth_l1": wrong, "pixel_loss": loss}), -wrong
         of_others = [score for name, score in scores.items() if name != "held"] or list(scores.values())
         return record, float(np.mean(of_others)) if of_others else None
 

@@ -44,6 +44,8 @@ class TrainConfig:
     ema: float = 0.0  # decay of the average of the weights that is judged and kept; 0: the weights themselves
     early_stopping: int = 0  # epochs without a better score after which it ends; 0: never
     look_ahead_s: float | None = None  # None: usual.LOOK_AHEAD_MS
+    width: float = 1.0  # of network "speech2vid", times its paper's channels
+    targets_per_face: int = 1  # pictures of a batch in a row that share a face, which is then encoded once for them
     precision: str | None = None  # None: what this machine is best at
     tensorboard: bool = True
     seed: int = 0
@@ -53,13 +55,14 @@ class TrainConfig:
     force: bool = False  # replace the training that is in `out`
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "steps_per_epoch", "batch_size", "save_every_steps"):
+        for name in ("epochs", "steps_per_epoch", "batch_size", "save_every_steps", "targets_per_face"):
             _check(name, getattr(self, name), getattr(self, name) >= 1, "a whole number above 0")
         for name in ("no_of_workers", "warmup_steps", "early_stopping", "seed", "gradient_clip"):
             _check(name, getattr(self, name), 0 <= getattr(self, name) < math.inf, "0 or more")
         _check("learning_rate", self.learning_rate, 0 <= self.learning_rate < math.inf, "0 or more")
         _check("ema", self.ema, 0 <= self.ema < 1, "a decay from 0 to less than 1")
         _check("look_ahead_s", self.look_ahead_s, 0 <= self.look_ahead < 1, "0 to less than 1 s")
+        _check("width", self.width, 0.1 <= self.width <= 2, "0.1 to 2")
         _check("network", self.network, self.network in usual.LOOK_AHEAD_MS, "s2v or speech2vid")
         _check("precision", self.precision, self.precision in (None, "bf16", "fp16", "fp32"), "bf16, fp16 or fp32")
 

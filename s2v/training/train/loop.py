@@ -66,7 +66,7 @@ def train(config: TrainConfig, progress: bool = True) -> Path:
 
 
 def settings_to_resume(checkpoint: Path) -> dict[str, Any]:
-    """Fields of `TrainConfig` that a training goes on with. Raises: DataError, not one of a training."""
+    """Fields of `TrainConfig` that a training goes on with. Raises: DataError, not a training's checkpoint."""
     return stored_settings(read_progress(checkpoint))
 
 
@@ -102,7 +102,7 @@ def _prepared(config: TrainConfig, processes: Processes) -> Run:
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a third faster on a CPU
     objective = objective_of(network, processes, autocast(processes.device, precision)).to(processes.device)
     objective = processes.together(network, objective)
-    optimiser = torch.optim.AdamW(network.parameters(), weight_decay=1e-3)
+    optimiser = torch.optim.AdamW(network.parameters(), weight_decay=1e-3, fused=True)
     average = WeightAverage(network, config.ema) if config.ema else None
     trained = Trained(network, optimiser, Arithmetic(processes.device, precision, optimiser), average)
     progress = Progress() if state is None else take_progress(state, trained)
@@ -196,7 +196,9 @@ def _batches(run: Run) -> Generator[Any]:
     motion = isinstance(run.trained.network, MotionTract)
     draw: Any = motion_batches if motion else picture_batches
     size = config.rows if motion else config.batch_size
-    batches = draw(config.shards, spec, size, config.seed, run.progress.steps, share, config.no_of_workers)
+    together = {} if motion else {"per_face": config.targets_per_face}
+    at = run.progress.steps
+    batches = draw(config.shards, spec, size, config.seed, at, share, config.no_of_workers, **together)
     for batch in batches:
         yield type(batch)(*(tensor.to(processes.device, non_blocking=True) for tensor in batch))
 

@@ -13,7 +13,7 @@ from s2v.bundled import BUNDLED_MODEL
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
 from s2v.training.networks.folded import network_of_model_file, unfold_norms
-from s2v.training.networks.model import TalkingNet, build_network, read_checkpoint, spec_of, take_weights
+from s2v.training.networks.model import TalkingNet, build_network, network_of, read_checkpoint, spec_of
 from s2v.training.train.batches import Clip, Voices, by_voice, check_shards, measured, motion_batch, stored_clips
 from s2v.training.train.config import TrainConfig
 
@@ -44,13 +44,17 @@ def beginning(config: TrainConfig, state: dict[str, Any] | None) -> Beginning:
     paper = config.network == "speech2vid"
     labelled = stored_clips(config.shards, "voice")[: 0 if paper else None]
     if state is not None:
-        network = build_network(spec_of(state))
+        network = build_network(spec_of(state), config.width)
         _check(Path(str(config.resume)), network.spec, wanted)
     elif config.init is not None:
         file = BUNDLED_MODEL if str(config.init) == DEFAULT else config.init
         network = network_to_start_from(file, wanted, clips, by_voice(clips, labelled), config.seed)
+        if network.width != config.width:
+            raise DataError(
+                f"{file} is {network.width:g} times as wide as usual: set width = {network.width:g} in --config"
+            )
     else:
-        network = build_network(measured(wanted, clips))
+        network = build_network(measured(wanted, clips), config.width)
     speech_s = (clips.n_frames + labelled.n_frames) / wanted.fps
     # Most voices' phones are timed by their synthesizer, film's by an aligner that takes some for others.
     return Beginning(network, labelled or clips, speech_s)
@@ -67,9 +71,7 @@ def network_to_start_from(
     Raises: DataError, neither of them, or it was made for another spec.
     """
     if path.suffix != ".onnx":
-        state = read_checkpoint(path)
-        network = build_network(spec_of(state))
-        take_weights(network, state)
+        network = network_of(read_checkpoint(path))
         _check(path, network.spec, wanted)
         return network
     network = network_of_model_file(path, seed)

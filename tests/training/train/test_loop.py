@@ -23,7 +23,7 @@ from s2v.training.run.schedule import seed_step
 from s2v.training.shard_file import ClipSample
 from s2v.training.train.batches import load_split, windows_of
 from s2v.training.train.config import TrainConfig
-from s2v.training.train.loop import train
+from s2v.training.train.loop import settings_to_resume, train
 from s2v.training.train.losses import MotionLoss
 from s2v.training.train.picture_batches import face_input
 from s2v.training.train.validation import sync_report
@@ -52,7 +52,7 @@ def untrained(config: TrainConfig) -> TalkingNet:
     """The network as the run began with it."""
     spec = LipSyncSpec.from_json(read_checkpoint(config.out / "last.pt")["spec"])
     seed_step(config.seed, 0)
-    return build_network(spec).eval()
+    return build_network(spec, config.width).eval()
 
 
 def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
@@ -184,7 +184,7 @@ def test_the_same_seed_gives_the_same_weights(shards: Path, tmp_path: Path) -> N
 
 
 def test_the_papers_network_is_trained_by_the_same_command(shards: Path, tmp_path: Path) -> None:
-    config = TrainConfig(shards, tmp_path, network="speech2vid", epochs=1, **QUICK | {"batch_size": 3})
+    config = TrainConfig(shards, tmp_path, network="speech2vid", width=0.125, epochs=1, **QUICK | {"batch_size": 3})
     state = read_checkpoint(train(config, progress=False))
     assert state["steps"] == 1
     assert np.isfinite(state["history"][-1]["loss"])
@@ -194,6 +194,21 @@ def test_the_papers_network_is_trained_by_the_same_command(shards: Path, tmp_pat
     (tmp_path / "last.pt").rename(tmp_path / "paper.pt")
     with pytest.raises(DataError, match=r"paper\.pt was made for another spec .*network speech2vid, not s2v"):
         train(TrainConfig(shards, tmp_path / "out", resume=tmp_path / "paper.pt", **QUICK), progress=False)
+
+
+def test_a_narrow_network_learns_from_targets_that_share_a_face_and_goes_on(shards: Path, tmp_path: Path) -> None:
+    config = TrainConfig(
+        shards, tmp_path, network="speech2vid", epochs=1, width=0.125, targets_per_face=2, **QUICK | {"batch_size": 4}
+    )
+    state = read_checkpoint(train(config, progress=False))
+    assert load_checkpoint(tmp_path / "last.pt").width == 0.125
+    record = state["history"][-1]
+    assert record["score"] == -record["val"]["mouth_l1"] < 0
+    assert settings_to_resume(tmp_path / "last.pt")["width"] == 0.125
+    with pytest.raises(DataError, match=r"0\.125 times as wide as usual: set width = 0\.125"):
+        train(replace(config, init=tmp_path / "last.pt", out=tmp_path / "out", width=1.0), progress=False)
+    with pytest.raises(DataError, match=r"4 pictures in a batch of one process are no multiple of 3"):
+        train(replace(config, targets_per_face=3, out=tmp_path / "out"), progress=False)
 
 
 def test_pictures_of_frames_that_no_clip_has_are_refused(tmp_path: Path) -> None:

@@ -200,6 +200,7 @@ def _flatten(i: list[Any], a: Attributes) -> Tensor:
 OPERATORS: dict[str, Operator] = {
     "Add": lambda i, a: i[0] + i[1],
     "AveragePool": _average_pool,
+    "BatchNormalization": lambda i, a: F.batch_norm(i[0], i[3], i[4], i[1], i[2], False, 0.0, a.get("epsilon", 1e-5)),
     "Cast": _cast,
     "Clip": _clip,
     "Concat": lambda i, a: torch.cat(i, a["axis"]),

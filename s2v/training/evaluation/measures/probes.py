@@ -149,11 +149,15 @@ def pixel_probes(own: NDArray[np.float32], other: NDArray[np.float32], target: N
 
     Args: own, other: (n, 3, h, w) in [0, 1], painted to the picture's own voice and to another; target: as filmed.
     """
-    height, width = target.shape[2:]
-    mouth = np.s_[:, :, height // 2 : round(0.9 * height), round(0.25 * width) : round(0.75 * width)]
-    change = 255 * float(np.abs(own[mouth] - other[mouth]).mean())
-    error, error_other = (float(np.abs(drawn[mouth] - target[mouth]).mean()) for drawn in (own, other))
+    change, error, error_other = mouth_l1(own, other), mouth_l1(own, target), mouth_l1(other, target)
     return [
         at_least("another voice changes the mouth, of 255", change, MIN_PIXEL_CHANGE),
         at_least("own voice against another, L1 of the mouth", error_other / max(error, 1e-9), MIN_PIXEL_GAIN),
     ]
+
+
+def mouth_l1(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """How far the mouths of two sets of pictures (n, 3, h, w) in [0, 1] are apart, of 255."""
+    height, width = one.shape[2:]
+    mouth = np.s_[:, :, height // 2 : round(0.9 * height), round(0.25 * width) : round(0.75 * width)]
+    return 255 * float(np.abs(one[mouth] - other[mouth]).mean())
