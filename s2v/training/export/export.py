@@ -45,8 +45,14 @@ class Exportable(Protocol):
     spec: LipSyncSpec
     identity_names: tuple[str, ...]
     output_names: tuple[str, ...]
-    face_encoder: nn.Module | None  # face -> identity tensors in the order of identity_names; None: there are none
-    frame_decoder: nn.Module  # mfcc, *identity -> outputs in the order of output_names
+
+    @property
+    def face_encoder(self) -> nn.Module | None:
+        """face -> identity tensors in the order of identity_names; None: there are none."""
+
+    @property
+    def frame_decoder(self) -> nn.Module:
+        """mfcc, *identity -> outputs in the order of output_names."""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from s2v.errors import DataError
-from s2v.interrupts import ignore_ending, signals_wait
+from s2v.interrupts import ignore_ending, signals_blocked
 from s2v.spec import LipSyncSpec
 from s2v.training.shard_store import open_shards
 from s2v.training.train import batches as data
@@ -209,7 +209,7 @@ def _in_order(source: _Source, first_step: int, workers: int) -> Iterator[Arrays
         worker_init_fn=_begin_worker,
         multiprocessing_context=SpawnContext(),
     )
-    with signals_wait():
+    with signals_blocked():
         batches = iter(loader)
     while True:
         try:

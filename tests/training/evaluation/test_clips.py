@@ -34,7 +34,7 @@ def test_videos_are_extracted_when_they_are_newer_than_their_features(features: 
     videos, cache = tmp_path / "talkers", tmp_path / "cache"
     videos.mkdir()
     (videos / "a.mp4").write_bytes(b"no video, so that an attempt to read it is seen")
-    kept = features_folder(videos, cache) / "talkers" / "a.npz"
+    kept = features_folder(videos, cache) / "a.npz"
     kept.parent.mkdir(parents=True)
     shutil.copy(features / "other" / "sbwe5n.npz", kept)
     found = find_clips([videos], cache, progress=False)

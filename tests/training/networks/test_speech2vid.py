@@ -64,7 +64,7 @@ def test_windows_that_share_a_face_get_what_each_gets_with_a_copy_of_it(training
         network.zero_grad()
         pixels = network(mfcc, faces)
         (pixels * torch.linspace(0, 1, pixels.numel()).reshape(pixels.shape)).sum().backward()
-        gradients.append((pixels.detach(), *(weight.grad.clone() for weight in network.parameters())))
+        gradients.append((pixels.detach(), *(grad.clone() for one in network.parameters() if (grad := one.grad) is not None)))
     for one, other in zip(*gradients, strict=True):
         torch.testing.assert_close(one, other, atol=1e-9, rtol=1e-7)
 
@@ -76,7 +76,9 @@ def test_what_the_encoder_adds_is_a_convolution_of_joined_maps() -> None:
     c256, c128 = scaled(NARROW, 256, 128)
     own, taken = torch.randn(1, c256, 14, 14), torch.randn(1, encoder.up_28.in_channels, 14, 14)
     with torch.no_grad():
-        weight = torch.cat([decoder.up_28[0].weight, encoder.up_28.weight])
+        own_weight, taken_weight = decoder.up_28[0].weight, encoder.up_28.weight
+        assert isinstance(own_weight, torch.Tensor)
+        weight = torch.cat([own_weight, taken_weight])
         joined = functional.conv_transpose2d(torch.cat([own, taken], 1), weight, stride=2, padding=1)
         found = decoder.up_28(own, encoder.up_28(taken))
         _, norm, bend = decoder.up_28

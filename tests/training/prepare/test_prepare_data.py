@@ -322,6 +322,7 @@ def test_the_pictures_of_a_clip_show_the_frames_chosen(features: Path) -> None:
     assert (sample.targets, sample.references) == (tuple(targets), tuple(references))
     for frame in {*targets, *references}:
         shown = cv2.imdecode(np.frombuffer(sample.pictures[frame], np.uint8), cv2.IMREAD_COLOR)
+        assert shown is not None
         error = np.abs(shown.astype(int) - crop_of(clip, frame))
         assert error.mean() < 1.5 and error.max() < 30  # a JPEG
         others = [np.abs(shown.astype(int) - crop_of(clip, (frame + 20) % 75)).mean()]
