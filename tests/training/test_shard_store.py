@@ -95,7 +95,12 @@ def test_places_without_shards_are_refused(folder: Path, tmp_path: Path) -> None
     with pytest.raises(DataError, match=r"holds no meta\.json"):
         open_shards(tmp_path)
     meta = json.loads((folder / "meta.json").read_text())
-    others: tuple[dict[str, object], ...] = ({"format": "1"}, {"shards": []}, {"shards": {"train": -1}}, {"shards": {"train": 10**9}})
+    others: tuple[dict[str, object], ...] = (
+        {"format": "1"},
+        {"shards": []},
+        {"shards": {"train": -1}},
+        {"shards": {"train": 10**9}},
+    )
     for other in others:
         (tmp_path / "meta.json").write_text(json.dumps(meta | other))
         with pytest.raises(DataError, match="of another version: run s2v prepare-data again"):

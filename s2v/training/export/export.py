@@ -43,8 +43,12 @@ class Exportable(Protocol):
     """What `TalkingNet` offers to the export; any nn.Module with these parts will do."""
 
     spec: LipSyncSpec
-    identity_names: tuple[str, ...]
-    output_names: tuple[str, ...]
+
+    @property
+    def identity_names(self) -> tuple[str, ...]: ...
+
+    @property
+    def output_names(self) -> tuple[str, ...]: ...
 
     @property
     def face_encoder(self) -> nn.Module | None:

@@ -17,6 +17,7 @@ from spoken import speech
 from s2v.engine.face.face_search import detect_faces
 from s2v.engine.face.geometry import head_pose
 from s2v.engine.face.motion_basis import aperture
+from s2v.engine.face.photo import Image
 from s2v.errors import DataError
 from s2v.media.video_file import MAX_SIDE_PX, read_video
 from s2v.training.dataset.clip_index import IndexedClip, read_index

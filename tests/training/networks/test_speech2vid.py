@@ -64,7 +64,9 @@ def test_windows_that_share_a_face_get_what_each_gets_with_a_copy_of_it(training
         network.zero_grad()
         pixels = network(mfcc, faces)
         (pixels * torch.linspace(0, 1, pixels.numel()).reshape(pixels.shape)).sum().backward()
-        gradients.append((pixels.detach(), *(grad.clone() for one in network.parameters() if (grad := one.grad) is not None)))
+        gradients.append(
+            (pixels.detach(), *(grad.clone() for one in network.parameters() if (grad := one.grad) is not None))
+        )
     for one, other in zip(*gradients, strict=True):
         torch.testing.assert_close(one, other, atol=1e-9, rtol=1e-7)
 
