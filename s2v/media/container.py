@@ -20,7 +20,7 @@ import av
 from av.container import InputContainer
 from av.stream import Disposition, Stream
 
-from s2v.media.reader_thread import READ_TIMEOUT_S, ReaderThread
+from s2v.media.threads.reader_thread import READ_TIMEOUT_S, ReaderThread
 from s2v.media.wav_header import ends_too_early
 
 # FFmpeg's names of its demuxers. What is not here is no recording of a person that anybody has.

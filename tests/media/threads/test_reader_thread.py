@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from s2v.media.reader_thread import ReaderThread
+from s2v.media.threads.reader_thread import ReaderThread
 
 
 def test_results_and_failures_come_back_in_order() -> None:
