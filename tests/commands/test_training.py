@@ -56,7 +56,7 @@ def test_a_number_that_cannot_be_is_wrong_usage(argv: list[str], capsys: pytest.
 
 def test_the_command_line_and_the_library_train_the_same_way_by_default() -> None:
     pytest.importorskip("torch")
-    from s2v.training.prepare.prepare_data import prepare_data
+    from s2v.training.prepare.make_shard import PrepareSettings
     from s2v.training.train.config import TrainConfig
 
     typed = vars(build_parser().parse_args(["train", "-i", "a"]))
@@ -69,8 +69,8 @@ def test_the_command_line_and_the_library_train_the_same_way_by_default() -> Non
         "force",
     }
     given = build_parser().parse_args(["prepare-data", "-f", "a", "-o", "b"])
-    parameters = inspect.signature(prepare_data).parameters
-    assert (given.pictures, given.seed) == (parameters["pictures_per_clip"].default, parameters["seed"].default)
+    usual = {field.name: field.default for field in fields(PrepareSettings)}
+    assert (given.pictures, given.seed) == (usual["pictures_per_clip"], usual["seed"])
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,14 @@ MAX_FIELDS = 10_000  # an ONNX model has a few dozen at its top level
 # Beyond these, numbers of the right kind still divide by zero, reach into the past or never end; both ends included.
 _RANGES: dict[str, tuple[float, float]] = {
     "fps": (1, 120),
+    # Sizes: memory that is taken before anything else is found to be odd.
+    "n_columns": (1, 1000),
+    "n_mfcc": (1, 128),
+    "n_mels": (1, 512),
+    "n_fft": (16, 16_384),
+    "mfcc_window_samples": (16, 16_384),
+    "mfcc_step_samples": (1, 16_384),
+    "face_px": (8, 1024),
     "look_ahead_s": (0, 1),
     "mean_time_constant_s": (0.01, MAX_COUNT),
     "mfcc_std": (1e-6, MAX_COUNT),

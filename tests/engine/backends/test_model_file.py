@@ -140,6 +140,8 @@ def spec_with(**changes: object) -> str:
         (spec_with(mfcc_std=["1"] * 13), "mfcc_std"),
         (spec_with(mfcc_mean=0.0), "mfcc_mean"),
         (spec_with(fps=121), "fps=121, wanted 1 to 120"),
+        (spec_with(n_columns=35_000), "n_columns=35000, wanted 1 to 1000"),
+        (spec_with(face_px=4096), "face_px=4096, wanted 8 to 1024"),
         (spec_with(look_ahead_s=-0.01), "look_ahead_s=-0.01, wanted 0 to 1"),
         (spec_with(look_ahead_s=1.1), "look_ahead_s=1.1"),
         (spec_with(mean_time_constant_s=0), "mean_time_constant_s=0"),
