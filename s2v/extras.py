@@ -12,6 +12,7 @@ EXTRA_OF = {
     "onnxscript": "train",
     "matplotlib": "train",
     "tensorboard": "train",
+    "webdataset": "train",
     "num2words": "train",
     "pocketsphinx": "train",
     "hibari": "voices",

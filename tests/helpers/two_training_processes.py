@@ -56,10 +56,10 @@ def main(shards: Path, out: Path) -> None:
         if processes.first:
             torch.save(found, out / "small.pt")
         assert processes.tell(processes.rank) == 0
-    whole = TrainConfig(
-        shards, out / "run", epochs=2, steps_per_epoch=1, batch_size=8, no_of_workers=0, no_of_gpus=0, ema=0.9
-    )
-    train(whole, progress=False)
+        whole = TrainConfig(
+            shards, out / "run", epochs=2, steps_per_epoch=1, batch_size=8, no_of_workers=0, no_of_gpus=0, ema=0.9
+        )
+        train(whole, progress=False)
 
 
 if __name__ == "__main__":

@@ -98,7 +98,7 @@ def is_first_process() -> bool:
 
 @contextmanager
 def joined(gpus: int | None) -> Iterator[Processes]:
-    """This process among the others, until the block ends. Args: gpus: 0: the CPU.
+    """This process among the others, until the block ends; within another such block, as there. Args: gpus: 0: the CPU.
 
     Raises: DataError, more processes on this machine than it has GPUs.
     """
@@ -111,6 +111,9 @@ def joined(gpus: int | None) -> Iterator[Processes]:
         torch.cuda.set_device(device)
     if world == 1:
         yield Processes(device)
+        return
+    if distributed.is_initialized():  # a second meeting at the same place finds the addresses of the first one
+        yield Processes(device, rank, world)
         return
     distributed.init_process_group("nccl" if there else "gloo", timeout=_AT_MOST)
     try:

@@ -91,6 +91,6 @@ def test_who_never_spoke_has_no_basis(features: Path) -> None:
 
 
 def test_a_few_frames_are_not_enough(tmp_path: Path) -> None:
-    invented_talker(tmp_path, np.zeros((5, 1)), np.zeros((1, N_MESH, 3)), "short")
+    invented_talker(tmp_path, np.linspace(0, 0.1, 5)[:, None], np.ones((1, N_MESH, 3)), "short")
     with pytest.raises(DataError, match="5 frames of some_one; 10 components need more"):
         learn_basis(tmp_path, ["some_one"], "some_one")

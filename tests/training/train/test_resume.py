@@ -67,7 +67,7 @@ def config(shards: Path, tmp_path: Path) -> TrainConfig:
     [
         {"ema": 0.9, "precision": "bf16"},
         {"early_stopping": 3, "precision": "fp16"},
-        {"network": "speech2vid", "batch_size": 2, "steps_per_epoch": 1, "precision": "fp32"},
+        {"network": "speech2vid", "batch_size": 2, "steps_per_epoch": 1, "precision": "fp32", "width": 0.25},
     ],
     ids=lambda settings: "-".join(map(str, settings.values())),
 )
