@@ -62,7 +62,17 @@ def run(code: str, folder: Path) -> str:
 
 def test_the_names_are_these_and_dir_tells_no_others() -> None:
     raised = [name for name, one in vars(errors).items() if isinstance(one, type)]
-    parts = ["Avatar", "AvatarOptions", "DrawnFrame", "Encoding", "GenerateReport", "LipSyncEngine", "LipSyncSpec"]
+    parts = [
+        "Avatar",
+        "AvatarOptions",
+        "DrawnFrame",
+        "DubOptions",
+        "DubReport",
+        "Encoding",
+        "GenerateReport",
+        "LipSyncEngine",
+        "LipSyncSpec",
+    ]
     parts += ["generate", "load_avatar"]
     assert s2v.__all__ == sorted(["__version__", *raised, *parts]) == dir(s2v)
     assert s2v.__version__ == "0.2.0"
