@@ -22,7 +22,7 @@ STEPS, ROWS = 4, 4
 
 
 def small_training(shards: Path, processes: Processes) -> tuple[list[float], dict[str, torch.Tensor]]:
-    """Losses and weights of a few steps of a small network without dropout."""
+    """Losses of a few steps of a small network without dropout, and the gradients of the first."""
     spec = LipSyncSpec.of("s2v")
     torch.manual_seed(0)
     network = MotionTract(spec)
@@ -34,11 +34,14 @@ def small_training(shards: Path, processes: Processes) -> tuple[list[float], dic
     arithmetic = Arithmetic(processes.device, "fp32", optimiser)
     share, losses = Share(processes.rank, processes.world), []
     batches = motion_batches(shards, spec, ROWS, 0, 0, share, 0)
+    gradients: dict[str, torch.Tensor] = {}
     for _ in range(STEPS):
         loss = objective(next(batches))["loss"]
         arithmetic.step(loss, list(network.parameters()), 1.0)
         losses.append(float(loss.detach()))
-    return losses, network.state_dict()
+        named = [(name, weight.grad) for name, weight in network.named_parameters() if weight.grad is not None]
+        gradients = gradients or {name: gradient.clone() for name, gradient in named}
+    return losses, gradients
 
 
 def sum_of_ranks(first: int) -> int:

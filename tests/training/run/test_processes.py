@@ -37,13 +37,14 @@ def of_two(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_two_processes_give_what_one_gives_with_the_double_batch(shards: Path, of_two: Path) -> None:
     from two_training_processes import small_training
 
-    losses, weights = small_training(shards, Processes(torch.device("cpu")))
-    losses_of_two, weights_of_two = torch.load(of_two / "small.pt", weights_only=True)
+    losses, gradients = small_training(shards, Processes(torch.device("cpu")))
+    losses_of_two, gradients_of_two = torch.load(of_two / "small.pt", weights_only=True)
     assert losses[-1] < losses[0]
     assert losses_of_two == pytest.approx(losses, rel=1e-4)
-    apart = torch.cat([(weights_of_two[name] - weight).abs().flatten() for name, weight in weights.items()])
-    # Where a gradient is hardly more than rounding, Adam makes a step of it all the same.
-    assert apart.median() < 1e-6 and (apart > 2e-5).float().mean() < 0.01
+    assert gradients_of_two.keys() == gradients.keys() and gradients
+    greatest = float(max(gradient.abs().max() for gradient in gradients.values()))
+    for name, gradient in gradients.items():  # not weights: of rounding alone Adam, too, makes a whole step
+        torch.testing.assert_close(gradients_of_two[name], gradient, rtol=1e-3, atol=1e-5 * greatest)
 
 
 def test_only_the_first_process_writes(of_two: Path) -> None:

@@ -38,6 +38,8 @@ CASES: list[tuple[str, Array, Operands, dict[str, Any]]] = [
     ("AveragePool", IMAGE, (), {"kernel_shape": [3, 2], "strides": [2, 2]}),
     ("AveragePool", IMAGE, (), {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}),
     ("AveragePool", IMAGE, (), {"kernel_shape": [3, 3], "pads": [1, 0, 2, 1], "count_include_pad": 1}),
+    ("BatchNormalization", IMAGE, (floats(4), floats(4), floats(4), np.abs(floats(4)) + np.float32(0.1)), {}),
+    ("BatchNormalization", IMAGE, (floats(4), floats(4), floats(4), np.abs(floats(4))), {"epsilon": 0.5}),
     ("Cast", IMAGE, (), {"to": TensorProto.FLOAT16}),
     ("Cast", IMAGE, (), {"to": TensorProto.INT64}),
     ("Clip", IMAGE, (np.float32(-0.5), np.float32(0.7)), {}),
