@@ -21,7 +21,9 @@ _KEPT, _SKIPPED, _LIMIT = "C0", "C3", "black"
 
 def draw_card(card: DataCard, records: Iterable[ClipRecord], limits: Thresholds, path: Path) -> None:
     """Write a PNG, whole or not at all."""
-    records = list(records)
+    records = sorted(
+        records, key=lambda record: record.id
+    )  # the same data, the same picture, in whatever order they came
     figure = Figure(figsize=(12, 7), layout="constrained")
     axes = figure.subplots(2, 3).ravel()
     figure.suptitle(

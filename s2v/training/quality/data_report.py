@@ -95,11 +95,15 @@ class DataReport:
         """Write report, card and its picture, where something has changed since they were last written."""
         card = card_of(self._records.values())
         self.save()
-        if self._changed or not (self._folder / CARD_JSON).exists():
-            write_whole(self._folder / CARD_JSON, json.dumps(card.as_dict(), indent=1) + "\n")
-        if find_spec("matplotlib") and (self._changed or not (self._folder / CARD_PICTURE).exists()):
+        text, path = json.dumps(card.as_dict(), indent=1) + "\n", self._folder / CARD_JSON
+        picture = self._folder / CARD_PICTURE
+        # By what is there, not by what this run has done: one that was killed may have left the card of before.
+        stale = self._changed or not path.exists() or path.read_text(encoding="utf-8", errors="replace") != text
+        if find_spec("matplotlib") and (stale or not picture.exists()):
             from s2v.training.quality.card_picture import draw_card
 
-            draw_card(card, self._records.values(), self._limits, self._folder / CARD_PICTURE)
+            draw_card(card, self._records.values(), self._limits, picture)
+        if stale:
+            write_whole(path, text)  # last: with it the card is whole
         self._changed = False
         return card
