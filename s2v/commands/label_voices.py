@@ -31,4 +31,4 @@ def _run(args: argparse.Namespace) -> int:
     return report_done(args, text, asdict(report))
 
 
-COMMAND = Command("label-voices", "teach recordings without a face to the shards", _add_options, _run)
+COMMAND = Command("label-voices", "label recordings without a face and add them to the shards", _add_options, _run)

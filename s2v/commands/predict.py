@@ -43,7 +43,11 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     if len(args.target) > 1 and (args.output is not None or args.json):
-        what = "--json tells of one" if args.output is None else f"do not fit in {args.output}"
+        what = (
+            "are too many for --json, which prints one object"
+            if args.output is None
+            else f"do not fit in {args.output}"
+        )
         raise OutputError(f"{len(args.target)} targets {what}: leave it out, or give one target")
     from s2v.media.mp4 import check_output
 

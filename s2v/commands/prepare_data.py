@@ -46,9 +46,9 @@ def _run(args: argparse.Namespace) -> int:
         args.shard_clips,
     )
     meta = prepare_data(args.features, args.output, settings, args.workers, args.force, progress=sys.stderr.isatty())
-    told = ", ".join(f"{count} clips {split}" for split, count in meta["clips"].items())
+    counts = ", ".join(f"{count} clips {split}" for split, count in meta["clips"].items())
     skipped = f", {meta['skipped']} skipped" if meta["skipped"] else ""
-    return report_done(args, f"{args.output}: {told}{skipped}", meta["clips"] | {"skipped": meta["skipped"]})
+    return report_done(args, f"{args.output}: {counts}{skipped}", meta["clips"] | {"skipped": meta["skipped"]})
 
 
 COMMAND = Command("prepare-data", "turn features into training shards, split by talker", _add_options, _run)

@@ -48,7 +48,7 @@ def _packed(arrays: dict[str, Any]) -> bytes:
 
 
 def _feature_file(data: bytes, folder: Path) -> None:
-    from s2v.training.extract.feature_file import has_sound, has_times, load_features
+    from s2v.training.extract.feature_file import has_sound, is_current, load_features
     from s2v.training.prepare.canonical import canonical_clip
     from s2v.training.prepare.make_shard import PrepareSettings, clip_sample
     from s2v.training.prepare.neutral import clip_rest, talker_neutral
@@ -57,7 +57,7 @@ def _feature_file(data: bytes, folder: Path) -> None:
     path = folder / "ann" / "input.npz"
     path.parent.mkdir()
     path.write_bytes(data)
-    has_times(path)
+    is_current(path)
     if not has_sound(path):
         return
     clip = load_features(path, folder)

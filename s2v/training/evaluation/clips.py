@@ -21,7 +21,7 @@ from s2v.training.evaluation.measures.motion_level import Spoken
 from s2v.training.evaluation.measures.shapes import LipShapes, shapes_seen
 from s2v.training.evenly import evenly
 from s2v.training.extract.extract_features import extract_features
-from s2v.training.extract.feature_file import ClipFeatures, has_sound, has_times, load_features
+from s2v.training.extract.feature_file import ClipFeatures, has_sound, is_current, load_features
 from s2v.training.voices.phones import Phone, align
 
 MIN_FRAMES = 20  # shorter clips have no rest of their own to measure from
@@ -193,8 +193,8 @@ def _extracted(
     out = features_folder(folder, cache)
     targets = {feature_path(clip_id_of(video, folder), out): video for video in videos}
     for target, video in targets.items():
-        if target.exists() and (target.stat().st_mtime < video.stat().st_mtime or not has_times(target)):
-            target.unlink()  # the video is newer, or release 0.2 wrote them
+        if target.exists() and (target.stat().st_mtime < video.stat().st_mtime or not is_current(target)):
+            target.unlink()  # the video is newer, or landmarks were found otherwise
     failed = extract_features(folder, out, workers, progress, videos, limits=None).failed  # also poor ones are judged
     return [
         ClipFile(_set_name(video, folder), path, out, failed.get(str(video), ""), text_of(video, folder, words))

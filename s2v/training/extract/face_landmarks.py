@@ -1,4 +1,4 @@
-"""The landmarks of a film's frames, each frame looked at by itself."""
+"""The landmarks of a film's frames, sought near those of the frame before, not smoothed."""
 
 from __future__ import annotations
 

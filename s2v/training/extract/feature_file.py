@@ -154,10 +154,10 @@ def has_sound(path: Path) -> bool:
     return len(_read(path, "pcm")["pcm"]) > 0
 
 
-def has_times(path: Path) -> bool:
-    """Whether a feature file says which moment each picture shows: not one of release 0.2, nor a damaged one."""
+def is_current(path: Path) -> bool:
+    """Whether a feature file was written as it is today, with landmarks that were tracked; a damaged one was not."""
     try:
-        return "times_s" in _read(path, "times_s")
+        return "canvas_px" in _read(path, "canvas_px")
     except DataError:
         return False
 
