@@ -58,7 +58,7 @@ def main(shards: Path, out: Path) -> None:
         found = small_training(shards, processes)
         if processes.first:
             torch.save(found, out / "small.pt")
-        assert processes.tell(processes.rank) == 0
+        assert processes.broadcast(processes.rank) == 0
         whole = TrainConfig(
             shards, out / "run", epochs=2, steps_per_epoch=1, batch_size=8, no_of_workers=0, no_of_gpus=0, ema=0.9
         )

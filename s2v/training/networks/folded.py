@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import fields, replace
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from s2v.engine.backends.model_file import read_spec
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
 from s2v.training.networks.model import MotionTract
@@ -33,16 +34,17 @@ def network_of_model_file(path: Path, seed: int = 0) -> MotionTract:
         tensors = {tensor.name: torch.tensor(numpy_helper.to_array(tensor)) for tensor in model.graph.initializer}
     except Exception as error:  # onnx raises whatever protobuf raises
         raise DataError(f"{path} is not a model file ({type(error).__name__})") from None
-    if stored.get("network") != "s2v":
-        raise DataError(f"{path} is of network {stored.get('network')}; wanted s2v")
+    if not isinstance(stored, dict) or stored.get("network") != "s2v":
+        raise DataError(f"{path} is no model file of network s2v")
     field_names = {field.name for field in fields(LipSyncSpec)}
     known: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in stored.items()
         if name in field_names
     }
+    spec = read_spec(json.dumps(asdict(LipSyncSpec.of("s2v", automatic_gain=False)) | known))
     torch.manual_seed(seed)
-    network = MotionTract(replace(LipSyncSpec.of("s2v", automatic_gain=False), **known))
+    network = MotionTract(spec)
     weights = network.frame_decoder.state_dict()
     found = {_name(name): tensor for name, tensor in tensors.items()}
     taken = {name: tensor for name, tensor in found.items() if name in weights and weights[name].shape == tensor.shape}
@@ -84,7 +86,7 @@ def unfold_norms(network: MotionTract, columns: Iterable[Tensor]) -> None:
             hook.remove()
             assert norm.running_mean is not None and norm.running_var is not None
             mean = torch.stack([first for first, _ in seen[norm]]).mean(0)
-            variance = torch.stack([second for _, second in seen[norm]]).mean(0) - mean**2
+            variance = (torch.stack([second for _, second in seen[norm]]).mean(0) - mean**2).clamp(min=0)
             scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
             shift = norm.bias - norm.running_mean * scale
             norm.running_mean.copy_(mean)

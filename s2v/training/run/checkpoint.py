@@ -78,6 +78,8 @@ def take_progress(state: dict[str, Any], trained: Trained) -> Progress:
     """
     own = state.get("training_weights")
     take_weights(trained.network, state | {"weights": state["weights"] if own is None else own})
+    if trained.average is not None:  # until its first update, or what is stored
+        trained.average.network.load_state_dict(trained.network.state_dict())
     try:
         trained.optimiser.load_state_dict(state["moments"])
         if trained.average is not None and "average" in state:

@@ -33,16 +33,16 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether it is the one that judges, tells and writes."""
+        """Whether it is the one that evaluates, logs and writes."""
         return self.rank == 0
 
-    def tell(self, value: Any) -> Any:
-        """What the first one says, on all of them."""
+    def broadcast(self, value: Any) -> Any:
+        """The first process's value, on every process."""
         if self.world == 1:
             return value
-        told = [value]
-        distributed.broadcast_object_list(told, src=0, device=self.device)
-        return told[0]
+        values = [value]
+        distributed.broadcast_object_list(values, src=0, device=self.device)
+        return values[0]
 
     def wait(self) -> None:
         """Until all of them are here."""
@@ -93,7 +93,7 @@ def processes_wanted(gpus: int | None) -> int:
 
 def is_first_process() -> bool:
     """Of those that torchrun has started; True where it has not."""
-    return os.environ.get("RANK", "0") == "0"
+    return not _started_by_torchrun() or os.environ.get("RANK", "0") == "0"
 
 
 @contextmanager
@@ -133,14 +133,20 @@ def launch(n_processes: int, work: Callable[[Any], Any], what: Any) -> Any:
         port = probe.getsockname()[1]
     results: Any = torch.multiprocessing.get_context("spawn").SimpleQueue()
     given = (n_processes, port, work, what, results, log_settings())
+    context = start_processes(_work, given, n_processes, join=False, start_method="spawn")
     try:
-        start_processes(_work, given, n_processes, start_method="spawn")
+        while not context.join():
+            pass
     except (ProcessRaisedException, ProcessExitedException) as error:
         if not results.empty() and isinstance(refusal := results.get(), S2vError):
             raise refusal from None
         raise DataError(
             f"one of {n_processes} training processes ended ({str(error).strip().splitlines()[-1]})"
         ) from error
+    finally:  # a signal ends this one alone, and the exit of Python would wait for the others
+        for process in context.processes:
+            if process.is_alive():
+                process.terminate()
     return results.get()
 
 
@@ -161,8 +167,11 @@ def _work(
     try:
         result = work(what)
     except S2vError as error:
-        if rank == 0:
-            results.put(error)
+        results.put(error)
         raise
+    except SystemExit:  # refused together with the first one, which says why; ended sooner, this one would end it
+        if rank == 0:
+            raise
+        return
     if rank == 0:
         results.put(result)

@@ -59,6 +59,7 @@ class TrainConfig:
             _check(name, getattr(self, name), getattr(self, name) >= 1, "a whole number above 0")
         for name in ("no_of_workers", "warmup_steps", "early_stopping", "seed", "gradient_clip"):
             _check(name, getattr(self, name), 0 <= getattr(self, name) < math.inf, "0 or more")
+        _check("seed", self.seed, self.seed < 2**63, "less than 2 ** 63")
         _check("learning_rate", self.learning_rate, 0 <= self.learning_rate < math.inf, "0 or more")
         _check("ema", self.ema, 0 <= self.ema < 1, "a decay from 0 to less than 1")
         _check("look_ahead_s", self.look_ahead_s, 0 <= self.look_ahead < 1, "0 to less than 1 s")

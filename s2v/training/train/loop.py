@@ -140,7 +140,7 @@ def _claimed(config: TrainConfig, processes: Processes) -> Iterator[None]:
                 stack.enter_context(claimed(config.out, going_on=same, replace=config.force))
             except S2vError as error:
                 refusal = error
-        if (refusal := processes.tell(refusal)) is not None:
+        if (refusal := processes.broadcast(refusal)) is not None:
             raise refusal if processes.first else SystemExit(2)  # the first one says why
         yield
 
@@ -181,7 +181,7 @@ def _steps(run: Run, monitor: Monitor) -> None:
             if run.processes.first and (ended or progress.steps % config.save_every_steps == 0):
                 _save(run, LAST)
             if ended:
-                progress.epochs_since_best = run.processes.tell(progress.epochs_since_best)
+                progress.epochs_since_best = run.processes.broadcast(progress.epochs_since_best)
 
 
 def _has_stopped(run: Run) -> bool:

@@ -77,7 +77,7 @@ def network_to_start_from(
     network = network_of_model_file(path, seed)
     if network.spec.automatic_gain != wanted.automatic_gain:
         heard = replace(network.spec, automatic_gain=wanted.automatic_gain)
-        network.spec = replace(heard, mfcc_mean=measured(heard, clips).mfcc_mean)
+        network.spec = network.frame_decoder.spec = replace(heard, mfcc_mean=measured(heard, clips).mfcc_mean)
     _check(path, network.spec, wanted)
     rng = np.random.default_rng(seed)
     unfold_norms(network, (motion_batch(voices, _ROWS, network.spec, rng).columns for _ in range(_BATCHES)))

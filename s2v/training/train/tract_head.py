@@ -41,6 +41,7 @@ def fit_tract_head(network: MotionNet, clips: Sequence[Clip], seed: int = 0, ste
             targets_of_clips.append(torch.from_numpy(clip.tract[: len(features)]).to(device))
     features, targets = torch.cat(features_of_clips), torch.cat(targets_of_clips)
     rng = torch.Generator(device="cpu").manual_seed(seed)
+    network.tract.requires_grad_(True)  # an average's weights take no gradient by themselves
     optimiser = torch.optim.AdamW(network.tract.parameters(), weight_decay=1e-3)
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = _LEARNING_RATE * 0.5 * (1 + float(np.cos(np.pi * step / steps)))

@@ -59,6 +59,8 @@ def test_started_by_ourselves_they_are_together_and_the_first_ones_result_comes_
     from two_training_processes import sum_of_ranks
 
     assert launch(2, sum_of_ranks, 10) == 21
+    with pytest.raises(DataError, match="-1 is too low"):
+        launch(2, sum_of_ranks, -1)
 
 
 def test_more_gpus_than_there_are_are_refused() -> None:

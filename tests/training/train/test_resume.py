@@ -137,3 +137,12 @@ def test_it_ends_early_where_validation_talkers_gain_nothing(config: TrainConfig
     scores = [record["score"] for record in state["history"]]
     assert 2 < len(scores) == state["steps"] < 9
     assert scores.index(max(scores)) == len(scores) - 3 or scores[-3] >= max(scores[-2:])
+
+
+def test_an_average_that_is_asked_for_at_the_end_is_of_the_weights_that_are_there(config: TrainConfig) -> None:
+    config = replace(config, epochs=1)
+    train(config, progress=False)
+    last = config.out / "last.pt"
+    before = read_checkpoint(last)["weights"]
+    train(replace(config, resume=last, ema=0.9), progress=False)
+    assert same(read_checkpoint(last)["weights"], before)

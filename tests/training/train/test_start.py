@@ -62,6 +62,7 @@ def test_a_model_file_keeps_its_scale_and_hears_the_mean_behind_the_gain(clips: 
     network = network_to_start_from(tmp_path / "old.onnx", WANTED, clips, by_voice(clips, []), seed=0)
     louder = measured(replace(OLD, automatic_gain=True), clips)
     assert network.spec == replace(OLD, automatic_gain=True, mfcc_mean=louder.mfcc_mean)
+    assert network.frame_decoder.spec == network.spec  # by which the head of the tract is fitted
     assert louder.mfcc_mean[0] > measured(OLD, clips).mfcc_mean[0] + 1  # the gain was heard
     torch.testing.assert_close(said(network), said(before), atol=1e-5, rtol=1e-4)
     again = network_to_start_from(tmp_path / "old.onnx", WANTED, clips, by_voice(clips, []), seed=0)

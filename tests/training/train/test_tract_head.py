@@ -51,3 +51,11 @@ def test_where_no_tract_is_known_nothing_changes() -> None:
     net, as_it_was = network(), network()
     fit_tract_head(net, [clip(unknown_tract(N))], steps=5)
     assert torch.equal(net.tract.weight, as_it_was.tract.weight)
+
+
+def test_the_head_of_an_average_is_fitted_too() -> None:
+    net, targets = network(), np.tile(np.linspace(0, 1, N, dtype=np.float32)[:, None], (1, 5))
+    net.requires_grad_(False)
+    before = [weight.clone() for weight in net.tract.parameters()]
+    fit_tract_head(net, [clip(targets)], steps=3)
+    assert not all(map(torch.equal, before, net.tract.parameters()))
