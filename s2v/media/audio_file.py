@@ -55,6 +55,11 @@ class AudioClip:
         return len(self.pcm_16k) / ENGINE_HZ
 
 
+def fitted(pcm: NDArray[np.float32], length: int) -> NDArray[np.float32]:
+    """The first `length` samples, followed by silence if there are fewer; shape (length,)."""
+    return np.pad(pcm[:length], (0, max(length - len(pcm), 0)))
+
+
 def read_audio(path: Path, max_s: float = MAX_AUDIO_S) -> AudioClip:
     """Decode the best sound track of any audio or video file, mixed to mono.
 

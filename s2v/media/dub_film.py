@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from s2v.engine.avatar import AvatarOptions
@@ -26,7 +24,7 @@ from s2v.engine.face.articulation import check_articulation
 from s2v.engine.face.photo import Image
 from s2v.errors import ModelError, S2vError
 from s2v.machine import core_count
-from s2v.media.audio_file import ENGINE_HZ, PLAYBACK_HZ, AudioClip
+from s2v.media.audio_file import ENGINE_HZ, PLAYBACK_HZ, AudioClip, fitted
 from s2v.media.dub.reference import reference_face
 from s2v.media.dub.shot_painter import ShotPainter
 from s2v.media.dub.speech_motion import SpeechMotion, speech_motion
@@ -102,7 +100,7 @@ def dub(
         until_s = clip.seconds if dubbing.length == "sound" else float("inf")
         tracked = tracked_film(Film(path), until_s, face_index, spec, progress)
         if dubbing.length == "film":
-            clip = _fitted(clip, len(tracked.order) / tracked.fps)
+            clip = clip_of_length(clip, len(tracked.order) / tracked.fps)
         order = extended(tracked.order, math.ceil(len(clip.pcm_16k) * tracked.fps / ENGINE_HZ), dubbing.extend)
         face = reference_face(tracked.first_reference, spec)
         motion = speech_motion(clip.pcm_16k, backend, face.network_input)
@@ -191,14 +189,10 @@ def _drawn(frames: _Frames, order: list[int]) -> Iterator[Image]:
             yield waiting.popleft().result()
 
 
-def _fitted(clip: AudioClip, seconds: Fraction) -> AudioClip:
-    """The clip cut, or followed by silence."""
-    samples = math.ceil(seconds * ENGINE_HZ)
-
-    def cut(pcm: NDArray[np.float32], length: int) -> NDArray[np.float32]:
-        return np.pad(pcm[:length], (0, max(length - len(pcm), 0)))
-
-    return AudioClip(cut(clip.pcm_48k, 3 * samples), cut(clip.pcm_16k, samples))
+def clip_of_length(clip: AudioClip, seconds: Fraction) -> AudioClip:
+    """The clip cut to a time, or followed by silence."""
+    samples = math.floor(seconds * ENGINE_HZ)  # never into one frame more
+    return AudioClip(fitted(clip.pcm_48k, 3 * samples), fitted(clip.pcm_16k, samples))
 
 
 def _refuse_network(spec: LipSyncSpec, model: Path | None) -> None:

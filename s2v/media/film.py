@@ -72,7 +72,7 @@ class Film:
                 starts_s = (frame.time or 0.0) if starts_s is None else starts_s
                 last_s = self.stamps_s[-1] if self.stamps_s else -step_s
                 time_s = last_s + step_s if frame.time is None else float(frame.time) - starts_s
-                if time_s >= until_s:
+                if time_s >= until_s and len(self.stamps_s) > 1:  # a rate takes two
                     return
                 if frame.time is not None and time_s <= last_s:
                     continue  # shown never
@@ -241,6 +241,8 @@ def _start_s(track: Any) -> Any:
 def is_film(path: Path) -> bool:
     """Whether a file holds moving pictures: a video, or a GIF of several pictures; or at least is called so."""
     called_so = path.suffix.lower() in _SUFFIXES
+    if not path.is_file():  # a pipe may never begin
+        return called_so
     try:
         with path.open("rb") as file:
             head = file.read(12)

@@ -19,9 +19,9 @@ from tqdm import tqdm
 from s2v.engine.avatar import Avatar, AvatarOptions, Photo
 from s2v.engine.avatar_factory import LocalAvatarFactory
 from s2v.engine.lipsync import DrawnFrame, Engine, LipSyncEngine
-from s2v.errors import OutputError, S2vError
+from s2v.errors import AudioError, OutputError, S2vError
 from s2v.machine import core_count
-from s2v.media.audio_file import ENGINE_HZ, PLAYBACK_HZ, AudioClip, read_audio
+from s2v.media.audio_file import ENGINE_HZ, PLAYBACK_HZ, AudioClip, fitted, read_audio
 from s2v.media.dub_film import DubOptions, dub
 from s2v.media.film import is_film, sound_delay_s
 from s2v.media.mp4 import FILE_PIXELS, Encoding, Mp4Writer, check_output
@@ -137,6 +137,8 @@ def _dub(
     clip = read_audio(audio)
     if film.exists() and film.samefile(audio):  # its own voice keeps its place
         clip = _delayed(clip, sound_delay_s(film))
+        if not len(clip.pcm_16k):
+            raise AudioError(f"the sound of {film} ends before its picture begins: give another recording")
     made = dub(film, clip, output, options or AvatarOptions(), dubbing, face_index, encoding, progress)
     elapsed_s = made.setup_s + made.render_s
     return DubReport(
@@ -162,11 +164,6 @@ def _delayed(clip: AudioClip, delay_s: float) -> AudioClip:
     samples = round(delay_s * ENGINE_HZ)
     kept_48k, kept_16k = clip.pcm_48k[max(0, -3 * samples) :], clip.pcm_16k[max(0, -samples) :]
     return AudioClip(np.pad(kept_48k, (max(0, 3 * samples), 0)), np.pad(kept_16k, (max(0, samples), 0)))
-
-
-def fitted(pcm: NDArray[np.float32], length: int) -> NDArray[np.float32]:
-    """The first `length` samples, followed by silence if there are fewer; shape (length,)."""
-    return np.pad(pcm[:length], (0, max(length - len(pcm), 0)))
 
 
 def _refuse_own_inputs(output: Path, *inputs: object) -> None:

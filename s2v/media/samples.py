@@ -86,11 +86,13 @@ def cleaned(frame: av.AudioFrame, levels: Levels | None = None, ceiling: float |
 
     Integer formats hold no such values. Changes the frame's own memory.
     """
+    floating = frame.format.name.startswith(("flt", "dbl"))
+    for samples in planes(frame) if floating else ():
+        samples[~(np.abs(samples) <= _LOUDEST)] = 0  # NaN is not, either
     if len(frame.layout.channels) > _MOST_MIXED or frame.layout.name.startswith("ambisonic"):
         frame = _mean(frame)
-    if frame.format.name.startswith(("flt", "dbl")):
+    if floating:
         for samples in planes(frame):
-            samples[~(np.abs(samples) <= _LOUDEST)] = 0  # NaN is not, either
             if levels is not None:
                 levels.hear(samples, frame.sample_rate)
             if ceiling is not None:

@@ -63,6 +63,8 @@ class Video:
                 time_s = float(frame.time) if frame.pts is not None else shown_s + self.picture_s * (shown is not None)
                 if shown is None:
                     starts_s = time_s
+                else:
+                    time_s = max(time_s, shown_s)  # a stamp that goes back is damaged
                 # What is shown stays on the screen until this one comes.
                 while shown is not None and given < wanted and starts_s + (given + 0.5) / self.spec.fps < time_s:
                     picture = as_shown(shown, elongation, MAX_SIDE_PX, film) if picture is None else picture

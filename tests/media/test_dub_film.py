@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from s2v.errors import FaceError, NoFaceError, OutputError, S2vError, SeveralFac
 from s2v.media.audio_file import AudioClip, read_audio
 from s2v.media.dub.reference import reference_face
 from s2v.media.dub.shot_painter import ShotPainter
-from s2v.media.dub_film import DubOptions, dub
+from s2v.media.dub_film import DubOptions, clip_of_length, dub
 from s2v.media.dub_track import TrackedFilm, tracked_film
 from s2v.media.film import Film
 from s2v.media.generate import DubReport, generate
@@ -191,3 +192,13 @@ def test_what_cannot_be_dubbed_is_refused_in_one_line(tmp_path: Path, closed_pho
     with pytest.raises(S2vError, match="choose one of pingpong, loop, freeze"):
         DubOptions(extend="rewind")
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    "rate", [Fraction(24), Fraction(24000, 1001), Fraction(25), Fraction(30000, 1001), Fraction(60)]
+)
+def test_sound_as_long_as_a_film_makes_as_many_pictures(rate: Fraction) -> None:
+    clip = AudioClip(np.ones(48_000 * 3, np.float32), np.ones(16_000 * 3, np.float32))
+    for n in range(1, 60):
+        cut = clip_of_length(clip, n / rate)
+        assert math.ceil(len(cut.pcm_16k) * rate / 16_000) == n

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -143,3 +144,8 @@ def test_a_huge_film_is_refused_before_a_picture_is_decoded(tmp_path: Path) -> N
     path = write_film(tmp_path / "a.mp4", [np.zeros((side, side, 3), np.uint8)], options={"preset": "ultrafast"})
     with pytest.raises(FaceError, match="4096x4096 px; scale it below 9 MP"):
         next(Film(path).watch())
+
+
+def test_a_pipe_is_no_film_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "face.jpg")
+    assert not is_film(tmp_path / "face.jpg")

@@ -17,8 +17,8 @@ from s2v.engine.avatar import Avatar, AvatarOptions
 from s2v.engine.behaviour.mood import Mood
 from s2v.engine.compositor.pixel_format import PixelFormat
 from s2v.errors import BackendError, OutputError
-from s2v.media.audio_file import AudioClip, read_audio
-from s2v.media.generate import fitted, generate, render
+from s2v.media.audio_file import AudioClip, fitted, read_audio
+from s2v.media.generate import generate, render
 from s2v.media.mp4 import FILE_PIXELS, Encoding
 
 

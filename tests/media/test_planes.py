@@ -10,6 +10,7 @@ import pytest
 
 from s2v.media.audio_file import read_audio
 from s2v.media.planes import channels, planes
+from s2v.media.samples import cleaned
 from s2v.streaming.sources.resampler import VoiceResampler
 
 
@@ -56,3 +57,10 @@ def test_a_microphone_of_eight_channels_is_mixed() -> None:
     frame, values = planar("7.1", 8)
     chunk = VoiceResampler().push(frame)
     assert np.allclose(chunk.voice, values.mean(0)[: len(chunk.voice)], atol=1e-3) and len(chunk.voice) > 900
+
+
+def test_one_broken_channel_of_many_does_not_silence_the_others() -> None:
+    frame, values = planar("16 channels", 16)
+    planes(frame)[3][:] = np.nan
+    values[3] = 0
+    assert np.allclose(planes(cleaned(frame))[0], values.mean(0), atol=1e-6)

@@ -15,8 +15,8 @@ from s2v.spec import LipSyncSpec
 
 _AROUND = 0.45  # face units around a mesh that are kept
 _CLOSED = 0.012  # face units
-# What makes a picture worse by one.
-_OPEN_BY, _TURNED_BY_DEGREES, _BLURRED_BY, _SMALLER_BY = 0.05, 12.0, 0.5, 0.25  # the last two in logarithms
+# What makes a picture worse by one; so does being e times more blurred, or smaller.
+_OPEN_BY, _TURNED_BY_DEGREES = 0.05, 12.0
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,4 @@ def _fault(picture: Image, landmarks: Points) -> float:
     luma = cv2.cvtColor(np.ascontiguousarray(mouth), cv2.COLOR_BGR2GRAY).astype(np.float32)
     # What is lost by a slight blur, as a share of all contrast: little of it is left in a blurred picture.
     fine = float(np.abs(luma - cv2.GaussianBlur(luma, (0, 0), 1.2)).mean()) / (float(luma.std()) + 1.0)
-    return float(
-        gap / _OPEN_BY
-        + turned / _TURNED_BY_DEGREES
-        - np.log(fine + 1e-3) / _BLURRED_BY * 0.5
-        - np.log(pose.unit_px) / _SMALLER_BY * 0.25
-    )
+    return float(gap / _OPEN_BY + turned / _TURNED_BY_DEGREES - np.log(fine + 1e-3) - np.log(pose.unit_px))

@@ -89,6 +89,8 @@ class ShotTrack:
                 if end - start >= _LEAST_RUN_S * fps:
                     found[start:end] = self._run(fitter, start, end)
         self._faces, self._patches, self._last = [None] * len(self), [], None
+        if not any(found):
+            self.reference = None  # nobody is drawn by it
         return found
 
     def _dubbed(self, fps: float) -> NDArray[np.bool_]:

@@ -106,7 +106,7 @@ class FaceTracker:
                     f"{len(faces)} faces in the film: pass --face-index 0..{last} (0 is the leftmost)", len(faces)
                 )
             index = self._face_index or 0
-            if index >= len(faces):
+            if not 0 <= index < len(faces):
                 return None
             self._looks = [looks(picture, faces[index])]
             return faces[index]
