@@ -49,8 +49,8 @@ def _run(args: argparse.Namespace) -> int:
         f"{report.talkers} talkers by {report.talkers_by}; features in {args.output}"
     )
     if report.card is not None:
-        written = args.output / CARD_PICTURE
-        text += f"\n{card_text(report.card)}\nmore in {args.output / REPORT_NAME} and {written}"
+        written = [path for name in (REPORT_NAME, CARD_PICTURE) if (path := args.output / name).exists()]
+        text += f"\n{card_text(report.card)}\nmore in {' and '.join(map(str, written))}"
     return report_done(args, text, asdict(report) | {"features": str(args.output)})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,9 +60,9 @@ def _nearest(point: NDArray[np.float64], sums: NDArray[np.float64], counts: NDAr
 
 def _names(folders: list[str], member: NDArray[np.intp]) -> list[str]:
     names: dict[int, str] = {}
-    begun: dict[str, int] = {}  # talkers whose first clip is in a folder
     for folder, talker in zip(folders, member, strict=True):
         if int(talker) not in names:
-            begun[folder] = begun.get(folder, 0) + 1
-            names[int(talker)] = folder if begun[folder] == 1 else f"{folder}.{begun[folder]}"
+            used = set(names.values())
+            numbered = (one for n in count(2) if (one := f"{folder}.{n}") not in {*folders, *used})
+            names[int(talker)] = folder if folder not in used else next(numbered)
     return [names[int(talker)] for talker in member]

@@ -72,6 +72,7 @@ def talkers_by_list(clip_ids: Sequence[str], named: Mapping[str, str]) -> dict[s
 
 
 def _has_suffix(of: str) -> bool:
+    from s2v.engine.face.photo import PHOTO_SUFFIXES
     from s2v.training.dataset.sources import VIDEO_SUFFIXES
 
-    return Path(of).suffix.lower() in VIDEO_SUFFIXES
+    return Path(of).suffix.lower() in {*VIDEO_SUFFIXES, *PHOTO_SUFFIXES}

@@ -42,19 +42,22 @@ class ClipRecord:
 
     def still_holds(self, file: Path, limits: Thresholds) -> bool:
         """Whether looking at the file again would find the same."""
-        status = file.stat()
-        same_file = (status.st_size, status.st_mtime_ns) == (self.size_bytes, self.modified_ns)
-        return same_file and self.limits == fingerprint(limits)
+        return _size_and_time(file) == (self.size_bytes, self.modified_ns) and self.limits == fingerprint(limits)
 
 
 def record_of(clip_id: str, file: Path, talker: str, limits: Thresholds | None) -> ClipRecord:
     """Of a clip that is about to be looked at; one that cannot even be asked for its size has size 0."""
-    size_bytes, modified_ns = 0, 0
-    with suppress(OSError):
-        status = file.stat()
-        size_bytes, modified_ns = status.st_size, status.st_mtime_ns
+    size_bytes, modified_ns = _size_and_time(file)
     mark = "" if limits is None else fingerprint(limits)
     return ClipRecord(clip_id, file.name, size_bytes, modified_ns, mark, talker=talker)
+
+
+def _size_and_time(file: Path) -> tuple[int, int]:
+    """Bytes, and ns of the last change; zeros of a file that cannot be asked, such as a link to nowhere."""
+    with suppress(OSError):
+        status = file.stat()
+        return status.st_size, status.st_mtime_ns
+    return 0, 0
 
 
 def fingerprint(limits: Thresholds) -> str:
@@ -76,7 +79,7 @@ def from_line(line: str) -> ClipRecord | None:
     """None if it is no record of ours."""
     try:
         return _from_dict(json.loads(line))
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
         return None
 
 

@@ -81,12 +81,14 @@ def prints_of(pcm: NDArray[np.int16], opening: NDArray[np.floating]) -> Prints:
 def encoded_again(prints: Mapping[str, Prints]) -> dict[str, str]:
     """Each clip with the sound and the lips of one before it -> that one, in the order given."""
     names = list(prints)
-    copies: dict[int, int] = {}
+    copies: dict[int, tuple[int, int]] = {}  # later -> its original, and at which frame of that it begins
     for first, later, shift in _likely_pairs([one.sound for one in prints.values()]):
-        first = copies.get(first, first)
-        if later not in copies and first != later and _same(prints[names[first]], prints[names[later]], shift):
-            copies[later] = first
-    return {names[later]: names[first] for later, first in copies.items()}
+        original, at = copies.get(first, (first, 0))
+        if later in copies or original == later:
+            continue
+        if _same(prints[names[original]], prints[names[later]], at + shift):
+            copies[later] = original, at + shift
+    return {names[later]: names[original] for later, (original, _) in copies.items()}
 
 
 def _likely_pairs(sounds: Sequence[NDArray[np.uint32]]) -> list[tuple[int, int, int]]:

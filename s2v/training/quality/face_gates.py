@@ -41,7 +41,7 @@ def turned_away(head: Head, limits: Thresholds) -> Refusal | None:
     turned = float(np.quantile(head.turns_degrees, TURNED_QUANTILE))
     if turned <= limits.max_turn_degrees:
         return None
-    reason = f"the head is turned too far: by {np.median(head.turns_degrees):.0f} degrees"
+    reason = f"the head is turned too far: by {turned:.0f} degrees"
     return Refusal("turned-away", reason, turned, limits.max_turn_degrees)
 
 

@@ -127,6 +127,7 @@ def _against_lips(
             notes.append(f"sound shifted: it came {late_or_early(offset_s)}")
     part = shifted(kept, offset_s, len(pcm))
     figures["length_s"] = (part.frames.stop - part.frames.start) / FPS
+    figures["speech_s"] = speech_seconds(pcm[part.samples])
     return Inspection(None, part, figures, tuple(notes), prints_of(pcm[part.samples], curves[0]))
 
 

@@ -32,3 +32,9 @@ def test_many_clips_of_few_talkers_are_told_apart_whatever_their_order() -> None
 
 def test_nobody_makes_no_talker() -> None:
     assert clustered_talkers({}, {}, 1.7) == {}
+
+
+def test_a_talker_without_a_folder_of_his_own_gets_a_name_that_is_free() -> None:
+    people = {"A/1": 0, "A/2": 1, "A.2/1": 2}
+    talkers = clustered_talkers(faces_of(people, 0.3), talkers_by_folder(list(people), ""), 1.7)
+    assert talkers == {"A/1": "A", "A/2": "A.3", "A.2/1": "A.2"}

@@ -17,9 +17,11 @@ def test_a_talker_is_the_first_folder_and_of_lrs_the_recording() -> None:
 
 def test_a_list_names_clips_and_folders_and_the_nearest_line_counts(tmp_path: Path) -> None:
     path = tmp_path / "who.txt"
-    path.write_text("# who\nA/00001.mp4\tann\nA   bob\n\nmain/B/  Dr_C\nmy clips\tDr D\n", encoding="utf-8")
-    ids = ["main/A/00001", "main/A/00002", "main/B/00001", "my clips/x"]
-    assert list(talkers_by_list(ids, read_talkers(path)).values()) == ["ann", "bob", "Dr_C", "Dr D"]
+    path.write_text(
+        "# who\nA/00001.mp4\tann\nA   bob\n\nmain/B/  Dr_C\nmy clips\tDr D\nC/x.jpg\teve\n", encoding="utf-8"
+    )
+    ids = ["main/A/00001", "main/A/00002", "main/B/00001", "my clips/x", "C/x"]
+    assert list(talkers_by_list(ids, read_talkers(path)).values()) == ["ann", "bob", "Dr_C", "Dr D", "eve"]
 
 
 def test_a_clip_that_the_list_leaves_out_is_named(tmp_path: Path) -> None:

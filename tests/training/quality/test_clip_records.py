@@ -7,7 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from s2v.training.quality.clip_records import REPORT_NAME, ClipRecord, fingerprint, read_records, write_records
+from s2v.training.quality.clip_records import (
+    REPORT_NAME,
+    ClipRecord,
+    as_line,
+    fingerprint,
+    from_line,
+    read_records,
+    record_of,
+    write_records,
+)
 from s2v.training.quality.copies import Prints
 from s2v.training.quality.findings import Refusal
 from s2v.training.quality.thresholds import Thresholds
@@ -63,3 +72,14 @@ def test_a_finding_holds_until_the_file_or_the_thresholds_change(tmp_path: Path)
     clip.write_bytes(b"01234567890")
     os.utime(clip, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert not record.still_holds(clip, LIMITS)
+
+
+def test_a_link_to_nowhere_stays_refused_and_odd_lines_are_left_out(tmp_path: Path) -> None:
+    link = tmp_path / "x.mp4"
+    link.symlink_to(tmp_path / "nowhere")
+    assert record_of("x", link, "", LIMITS).still_holds(link, LIMITS)
+    line = as_line(KEPT)
+    assert from_line(line) is not None
+    broken: tuple[dict[str, object], ...] = ({"figures": []}, {"size_bytes": float("inf")}, {"sound_print": 3})
+    for odd in broken:
+        assert from_line(json.dumps(json.loads(line) | odd)) is None

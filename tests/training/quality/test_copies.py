@@ -91,3 +91,10 @@ def test_prints_of_a_long_clip_stay_small() -> None:
     assert isinstance(prints, Prints)
     assert len(prints.sound) == pytest.approx(1500, abs=12)
     assert len(prints.lips) == 1500
+
+
+def test_a_copy_of_a_cut_is_a_copy_of_the_whole() -> None:
+    pcm, opening = clip(11, 6.0)
+    cut = pcm[20 * 640 :], opening[20:]
+    prints = {"whole": prints_of(pcm, opening), "cut": prints_of(*cut), "again": prints_of(*cut)}
+    assert encoded_again(prints) == {"cut": "whole", "again": "whole"}
