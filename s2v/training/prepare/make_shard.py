@@ -102,8 +102,7 @@ def clip_sample(
         tuple(targets),
         tuple(references),
     )
-    other = "another person than in the talker's other clips" if labels.other_person else ""
-    return sample, "; ".join(filter(None, (labels.line(), other)))
+    return sample, labels.line() or ""
 
 
 def _frames(labels: ClipLabels, settings: PrepareSettings, rng: np.random.Generator) -> tuple[list[int], list[int]]:

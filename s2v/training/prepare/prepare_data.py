@@ -60,7 +60,8 @@ def prepare_data(
     Returns: what `meta.json` holds. Raises: DataError, nothing to use, no training talker left, a worker was killed,
     or `out` holds shards of other settings.
     """
-    files = sorted(path for path in features.rglob("*.npz") if not path.name.startswith("."))
+    # Nothing hidden: neither parts of files nor what an unfinished run keeps, should its shards lie below the features.
+    files = sorted(path for path in features.rglob("*.npz") if not _is_hidden(path.relative_to(features)))
     if not files:
         raise DataError(f"no feature files below {features}: run s2v extract-features first")
     stored = _stored(settings, files, features)
@@ -80,12 +81,21 @@ def prepare_data(
     return open_shards(out).meta
 
 
+def _is_hidden(inside: Path) -> bool:
+    return any(part.startswith(".") for part in inside.parts)
+
+
 def _stored(settings: PrepareSettings, files: list[Path], features: Path) -> dict[str, Any]:
     """All that decides what is in the shards, as JSON."""
     seen = [[clip_id_of(path, features), path.stat().st_size] for path in files]
     index = features / INDEX_NAME  # people may edit it
     return {
-        **{"spec": shard_spec(settings.spec), "validation": sorted(settings.validation), "seed": settings.seed},
+        **{
+            "format": FORMAT,
+            "spec": shard_spec(settings.spec),
+            "validation": sorted(settings.validation),
+            "seed": settings.seed,
+        },
         **{"pictures_per_clip": settings.pictures_per_clip, "clips_per_shard": settings.clips_per_shard},
         "features": fingerprint([seen, index.read_text(encoding="utf-8", errors="replace") if index.exists() else ""]),
     }

@@ -134,14 +134,14 @@ def shard_folder(out: Path, settings: dict[str, Any], force: bool = False) -> It
         staging = out / ".new"
         _take_over(out, staging)
         if not force and _made_before(out, settings):
-            shutil.rmtree(staging, ignore_errors=True)
+            _remove(staging)
             yield None
             return
         found = _settings_of(staging)
         if found is not None and found != settings and not force:
             raise _mixed(f"an unfinished run in {out}", found, settings)
         if found != settings:
-            shutil.rmtree(staging, ignore_errors=True)
+            _remove(staging)  # what stayed would be taken for this run's
         staging.mkdir(exist_ok=True)
         write_whole(staging / _SETTINGS, json.dumps(settings))
         for folder in (out, staging):
@@ -154,7 +154,7 @@ def _take_over(out: Path, staging: Path) -> None:
     """Move complete shards from `staging` to `out`, in place of what is there; a move that was cut short goes on."""
     try:
         shards: dict[str, int] = json.loads((staging / META).read_text(encoding="utf-8"))["shards"]
-    except (OSError, ValueError, KeyError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return
     (out / META).unlink(missing_ok=True)
     new = [shard_name(split, number) for split, count in shards.items() for number in range(count)]
@@ -167,7 +167,13 @@ def _take_over(out: Path, staging: Path) -> None:
     for name in (*new, _MANIFEST, META):
         if (staging / name).exists():
             (staging / name).replace(out / name)
-    shutil.rmtree(staging, ignore_errors=True)
+    _remove(staging)
+
+
+def _remove(staging: Path) -> None:
+    """Raises: OSError, something of it stays."""
+    if staging.exists():
+        shutil.rmtree(staging)
 
 
 def _made_before(out: Path, settings: dict[str, Any]) -> bool:

@@ -161,10 +161,11 @@ class _PictureSource(Dataset[Arrays]):
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
         """All clips by chance; kept for the epoch."""
-        if self._shuffled[0] != epoch:
+        kept = self._shuffled  # read once: other threads may be at the next epoch
+        if kept[0] != epoch:
             rng = np.random.default_rng([self.seed, _ORDER, epoch])
-            self._shuffled = epoch, rng.permutation(len(self._clips))
-        return self._shuffled[1]
+            kept = self._shuffled = epoch, rng.permutation(len(self._clips))
+        return kept[1]
 
     def __getitem__(self, step: int) -> Arrays:
         first, end = self.part.start // self._of_a_clip, -(-self.part.stop // self._of_a_clip)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -60,16 +61,17 @@ def label_voices(
     spec = LipSyncSpec.of("s2v")
     data.check_shards(shards, spec)
     train, held = (list(data.stored_clips(shards, split)) for split in ("train", "held"))
-    spoken = read_words(talker_words)
-    sounds = {clip.name: _to_int16(clip.pcm) for clip in train + held if clip.name.split("/")[-1] in spoken}
-    texts = {name: spoken[name.split("/")[-1]] for name in sounds}
+    texts = words_of([clip.name for clip in train + held], read_words(talker_words))
+    sounds = {clip.name: _to_int16(clip.pcm) for clip in train + held if clip.name in texts}
     recordings, said = read_voices(voices)
     exact = read_exact_phones(voices)
     unknown = {name: sound for name, sound in (sounds | recordings).items() if name not in exact}
     phones = exact | _aligned(shards / "phones.json", unknown, texts | said, workers)
     bridge = train_bridge(train, phones, spec, steps, seed)
     held_figures = bridge_correlation(bridge, held, phones, spec)
-    _log.info("phone bridge: correlation %s on %d clips kept back", held_figures, len(held))
+    _log.info(
+        "phone bridge: correlation %s on %d clips kept back", held_figures, sum(clip.name in phones for clip in held)
+    )
     labelled = _labelled(bridge, {name: pcm for name, pcm in recordings.items() if name in phones}, phones, spec)
     if not labelled:
         raise DataError("none of the voices could be aligned with its transcript: check transcripts.txt (name|text)")
@@ -78,6 +80,15 @@ def label_voices(
     _label_tongues(shards, phones, spec)
     minutes = sum(len(clip.pcm) for clip in labelled) / spec.sample_rate_hz / 60
     return LabelReport(sum(name in phones for name in sounds), len(labelled), round(minutes, 1), held_figures)
+
+
+def words_of(clips: list[str], spoken: dict[str, str]) -> dict[str, str]:
+    """What is said in clips, by their ids or, where that fits one of them only, by the last part of these."""
+    ends = Counter(clip.rpartition("/")[2] for clip in clips)
+    if twice := sorted(name for name in spoken if ends[name] > 1 and name not in clips):
+        raise DataError(f"{ends[twice[0]]} clips are called {twice[0]}: name them by their paths in the list of words")
+    found = {clip: spoken.get(clip) or spoken.get(clip.rpartition("/")[2]) for clip in clips}
+    return {clip: words for clip, words in found.items() if words}
 
 
 def _labelled(
@@ -137,6 +148,8 @@ def read_voices(folders: list[Path]) -> tuple[dict[str, NDArray[np.int16]], dict
     sounds: dict[str, NDArray[np.int16]] = {}
     texts: dict[str, str] = {}
     for folder in folders:
+        if any(name.startswith(f"{folder.name}/") for name in sounds):
+            raise DataError(f"two folders of voices are called {folder.name}: rename one of them")
         for name, text in read_transcripts(folder).items():
             found = [path for suffix in SOUND_SUFFIXES if (path := folder / f"{name}{suffix}").exists()]
             if found:

@@ -15,7 +15,7 @@ pytest.importorskip("torch")
 from s2v.errors import DataError
 from s2v.media.video_file import read_sound
 from s2v.training.train import batches as data
-from s2v.training.voices.label_voices import label_voices, read_voices
+from s2v.training.voices.label_voices import label_voices, read_voices, words_of
 from s2v.training.voices.words import read_words
 
 WORDS = "clip\tstart_s\tend_s\tword\na\t0\t1\tsil\na\t1\t2\tbin\na\t2\t3\tz\nb\t0\t1\tset\n"
@@ -106,3 +106,10 @@ def test_voices_join_the_shards(shards: Path, tmp_path: Path) -> None:
     assert len(filmed.with_tract()) == len(filmed) == 1
     assert any(np.isfinite(clip.tract).all() and clip.tract[:, 3].max() > 0.6 for clip in filmed)
     assert all(np.array_equal(clip.pcm, before.pcm) for clip, before in zip(filmed, clips, strict=False))
+
+
+def test_words_of_clips_are_found_by_their_ids_and_a_name_of_two_clips_is_refused() -> None:
+    clips = ["main/A/00001", "main/B/00002"]
+    assert words_of(clips, {"00001": "one", "main/B/00002": "two"}) == {clips[0]: "one", clips[1]: "two"}
+    with pytest.raises(DataError, match="2 clips are called 00001"):
+        words_of(["main/A/00001", "main/B/00001"], {"00001": "one"})
