@@ -46,6 +46,9 @@ class ShardJob:
     neutrals: Mapping[str, TalkerNeutral]  # of these talkers
     settings: PrepareSettings
 
+    def __len__(self) -> int:
+        return len(self.talkers)
+
 
 def make_shard(job: ShardJob) -> ShardRecord:
     """Make one shard, whole or not at all, in any process that sees its folders."""

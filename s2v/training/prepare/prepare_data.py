@@ -25,6 +25,7 @@ from s2v.training.dataset.sources import clip_id_of
 from s2v.training.dataset.splits import split_clips
 from s2v.training.extract.feature_file import has_sound, talkers_of
 from s2v.training.prepare.make_shard import PrepareSettings, ShardJob, make_shard
+from s2v.training.prepare.photos import PhotoJob, make_photo_shard, photo_jobs
 from s2v.training.prepare.shards import ShardFolder, ShardRecord, fingerprint, shard_folder
 from s2v.training.prepare.talker_neutrals import TalkerFaces, find_neutrals, talker_jobs
 from s2v.training.shard_spec import shard_spec
@@ -34,6 +35,7 @@ from s2v.training.workers import worker_pool
 HELD_BACK_EVERY, MOST_HELD_BACK = 20, 400  # one clip in so many of training talkers is kept back, but no more
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+SomeJob = TypeVar("SomeJob", ShardJob, PhotoJob)
 _log = logging.getLogger("s2v")
 
 
@@ -51,7 +53,8 @@ def prepare_data(
     force: bool = False,
     progress: bool = True,
 ) -> dict[str, Any]:
-    """Write shards of `train`, `held` (clips of training talkers), `val` and `test` (other talkers), and `meta.json`.
+    """Write shards of `train`, `held` (clips of training talkers), `val` and `test` (other talkers), `photo` (stills of
+    people who are not kept back, where pictures are wanted), and `meta.json`.
 
     What cannot be used is skipped and logged. A run that was killed goes on where it was; where all is done already,
     nothing is done.
@@ -69,14 +72,18 @@ def prepare_data(
         if shards is None:
             _log.info("%s holds these shards already", out)
         else:
-            clips, unusable = _talking(files, features)
+            clips, photos, unusable = _sorted_out(files, features)
             splits = split_clips(clips, _lists(features), settings.validation)
             talkers = {clip: clips[clip] for clip in splits}
             with _processes(workers) as run:
                 faces = _faces(talkers, features, shards, settings, run, progress)
                 unusable |= {clip: faces.unusable[who] for clip, who in talkers.items() if who in faces.unusable}
                 jobs = _jobs(splits, talkers, faces, features, shards.folder, settings)
-                records = _made(jobs, shards, run, progress)
+                records = _made(make_shard, jobs, shards, run, progress)
+                if settings.pictures_per_clip:
+                    kept = _of_nobody_kept_back(photos, clips, splits, settings)
+                    people = photo_jobs(kept, features, shards.folder, settings)
+                    records += _made(make_photo_shard, people, shards, run, progress)
             _finish(shards, records, unusable, stored, f"none of {len(files)} files below {features}")
     return open_shards(out).meta
 
@@ -101,20 +108,29 @@ def _stored(settings: PrepareSettings, files: list[Path], features: Path) -> dic
     }
 
 
-def _talking(files: list[Path], features: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """Talkers of the clips with sound, and of files that cannot be read the reason. Photos are passed over."""
-    talkers, unusable = {}, {}
+def _sorted_out(files: list[Path], features: Path) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+    """Talkers of the clips with sound, those of the photos, and of files that cannot be read the reason."""
+    clips: dict[str, str] = {}
+    photos: dict[str, str] = {}
+    unusable: dict[str, str] = {}
     everybody = talkers_of(features)
     for path in files:
         clip = clip_id_of(path, features)
         try:
-            if has_sound(path):
-                talkers[clip] = everybody[clip]
+            (clips if has_sound(path) else photos)[clip] = everybody[clip]
         except DataError as error:
             unusable[clip] = str(error)
         except KeyError:  # `talkers_of` has told why
             unusable[clip] = "its feature file is damaged"
-    return talkers, unusable
+    return clips, photos, unusable
+
+
+def _of_nobody_kept_back(
+    photos: Mapping[str, str], clips: Mapping[str, str], splits: Mapping[str, str], settings: PrepareSettings
+) -> dict[str, str]:
+    trained_on = {clips[clip] for clip, split in splits.items() if split == "train"}
+    kept_back = (set(clips.values()) - trained_on) | set(settings.validation)
+    return {photo: talker for photo, talker in photos.items() if talker not in kept_back}
 
 
 def _lists(features: Path) -> dict[str, str]:
@@ -190,16 +206,18 @@ def _jobs(
     return jobs
 
 
-def _made(jobs: list[ShardJob], shards: ShardFolder, run: JobRunner, progress: bool) -> list[ShardRecord]:
+def _made(
+    make: Callable[[SomeJob], ShardRecord], jobs: list[SomeJob], shards: ShardFolder, run: JobRunner, progress: bool
+) -> list[ShardRecord]:
     """The shards of all jobs; those that an earlier run has finished are not made again."""
     from tqdm import tqdm
 
     finished = {(job.split, job.number): shards.finished(job.split, job.number) for job in jobs}
     records = [record for record in finished.values() if record]
     todo = [job for job in jobs if not finished[job.split, job.number]]
-    total = sum(len(job.talkers) for job in jobs)
-    with tqdm(total=total, initial=sum(map(len, records)), unit="clip", disable=not progress) as bar:
-        for record in run(make_shard, todo):
+    total = sum(map(len, jobs))
+    with tqdm(total=total, initial=sum(map(len, records)), unit="clip", disable=not progress or not jobs) as bar:
+        for record in run(make, todo):
             records.append(record)
             bar.update(len(record))
     return records

@@ -22,7 +22,7 @@ from s2v.training.shard_file import ClipSample, sample_files, sample_key
 from s2v.training.shard_index import Entry, index_of, packed_index
 from s2v.training.shard_store import META, shard_name
 
-SPLITS = ("train", "held", "val", "test", "voice")
+SPLITS = ("train", "held", "val", "test", "voice", "photo")
 _SETTINGS, _MANIFEST = "settings.json", "manifest.tsv"
 _MANIFEST_HEAD = "clip\tshard\ttalker\tnote"
 

@@ -138,7 +138,10 @@ class _MotionSource(Dataset[Arrays]):
 
 @dataclass
 class _PictureSource(Dataset[Arrays]):
-    """As `_MotionSource`. Every clip comes once before any comes again, with a few of its pictures at a time."""
+    """As `_MotionSource`. Every clip comes once before any comes again, with a few of its pictures at a time.
+
+    People of whom there are photos only are clips of silence.
+    """
 
     shards: str | Path
     spec: LipSyncSpec
@@ -149,11 +152,21 @@ class _PictureSource(Dataset[Arrays]):
     _shuffled: tuple[int, NDArray[np.int64]] = field(default=(-1, np.zeros(0, np.int64)), init=False)
 
     @cached_property
-    def _clips(self) -> data.StoredClips:
-        clips = data.stored_clips(self.shards, "train").with_pictures()
-        if not clips:
+    def _parts(self) -> tuple[data.StoredClips, ...]:
+        parts = tuple(data.stored_clips(self.shards, split).with_pictures() for split in ("train", "photo"))
+        if not parts[0]:
             raise DataError(f"the shards in {self.shards} hold no pictures: prepare them with pictures_per_clip > 0")
-        return clips
+        return parts
+
+    @cached_property
+    def _n_clips(self) -> int:
+        return sum(map(len, self._parts))
+
+    def _pictures(self, at: int, n: int, rng: np.random.Generator) -> list[Row]:
+        """Some of one clip's; `at` counts through the parts."""
+        talking, photos = self._parts
+        clips, at = (talking, at) if at < len(talking) else (photos, at - len(talking))
+        return spoken_pictures(clips, at, n, self.spec, rng, self.per_face)
 
     @cached_property
     def _at_once(self) -> ThreadPoolExecutor | None:
@@ -164,7 +177,7 @@ class _PictureSource(Dataset[Arrays]):
         kept = self._shuffled  # read once: other threads may be at the next epoch
         if kept[0] != epoch:
             rng = np.random.default_rng([self.seed, _ORDER, epoch])
-            kept = self._shuffled = epoch, rng.permutation(len(self._clips))
+            kept = self._shuffled = epoch, rng.permutation(self._n_clips)
         return kept[1]
 
     def __getitem__(self, step: int) -> Arrays:
@@ -185,9 +198,9 @@ class _PictureSource(Dataset[Arrays]):
         rng = np.random.default_rng([self.seed, _PICTURES, step, group])
         number = step * -(-self.batch // self._of_a_clip) + group
         for turn in range(_MOST_UNUSABLE):
-            epoch, place = divmod(number, len(self._clips))
-            at = (int(self._order(epoch)[place]) + turn) % len(self._clips)
-            if rows := spoken_pictures(self._clips, at, self._of_a_clip, self.spec, rng, self.per_face):
+            epoch, place = divmod(number, self._n_clips)
+            at = (int(self._order(epoch)[place]) + turn) % self._n_clips
+            if rows := self._pictures(at, self._of_a_clip, rng):
                 return rows
         raise DataError(f"no picture in {self.shards} belongs to a sound there: prepare the shards again")
 

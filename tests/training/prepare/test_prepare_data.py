@@ -60,7 +60,7 @@ def test_a_validation_talker_never_reaches_training(shards: Path) -> None:
     assert spoken["val"] == ["other/sbwe5n"]
     assert {name.split("/")[0] for name in spoken["train"] + spoken["held"]} == {"s1"}
     assert not set(spoken["train"]) & set(spoken["held"])
-    assert json.loads((shards / "meta.json").read_text())["clips"] == {"train": 1, "held": 1, "val": 1}
+    assert json.loads((shards / "meta.json").read_text())["clips"] == {"train": 1, "held": 1, "val": 1, "photo": 1}
 
 
 def test_another_run_leaves_nothing_of_the_last(features: Path, tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_damaged_features_are_reported_and_skipped(
     settings = PrepareSettings(SPEC, ("other",), pictures_per_clip=1)
     with caplog.at_level(logging.WARNING, "s2v"):
         meta = prepare_data(own, tmp_path / "out", settings, progress=False)
-    assert sum(meta["clips"].values()) == 2 and meta["skipped"] == 2
+    assert sum(meta["clips"].values()) == 3 and meta["skipped"] == 2
     assert all(f"skipped s1/{name}: " in caplog.text for name in ("again", "cut"))
 
 
@@ -242,19 +242,21 @@ def test_every_frame_has_its_motion(shards: Path, features: Path) -> None:
 
 def test_meta_tells_what_the_shards_hold(shards: Path) -> None:
     meta = json.loads((shards / "meta.json").read_text())
-    assert meta["clips"].keys() <= {"train", "held", "val"} and meta["clips"]["train"] == 1
+    assert meta["clips"].keys() == {"train", "held", "val", "photo"} and meta["clips"]["train"] == 1
     assert meta["spec"] == {
         **{"sample_rate_hz": 16_000, "fps": 25, "motion_basis": "grid-s1", "n_motion": 10},
         **{"face_px": 112, "face_left": -0.95, "face_top": -0.4, "face_size": 1.9},
     }
 
 
-def test_photos_are_passed_over(features: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_photos_are_no_clips_to_learn_motion_from(
+    features: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     own = tmp_path / "features"
     short_clip(features, own / "s1/000.npz")
     shutil.copytree(features / "people", own / "people")
     with caplog.at_level(logging.WARNING, "s2v"):
-        assert prepare_data(own, tmp_path / "shards", PrepareSettings(SPEC), progress=False)["clips"] == {"train": 1}
+        assert prepare_data(own, tmp_path / "shards", WITHOUT_PICTURES, progress=False)["clips"] == {"train": 1}
     assert "skipped" not in caplog.text
     assert names(tmp_path / "shards", "train") == ["s1/000"]
 

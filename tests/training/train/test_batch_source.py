@@ -126,6 +126,18 @@ def test_every_clip_is_drawn_before_any_comes_again_and_a_reference_is_chosen_an
     assert {sign for _, frame, sign in shown if frame == 17} == {-1, 1}
 
 
+def test_people_of_photos_are_drawn_in_turn_with_those_who_talk(tmp_path: Path) -> None:
+    talking, photo = (made_sample(f"{name}/0", number=number, pictures=FRAMES) for number, name in enumerate("ab"))
+    folder = make_shards(tmp_path / "shards", train=[talking], photo=[replace(photo, split="photo")])
+    heard = {one.clip: mfcc_windows((one.pcm / 32768).astype(np.float32), PAPER) for one in (talking, photo)}
+    ((windows, _, _),) = first(picture_batches(folder, PAPER, 8, 0, 0, ALONE, 0))
+    whose = [
+        [clip for clip, known in heard.items() if any(np.allclose(known[f], one[0], atol=1e-4) for f in FRAMES)]
+        for one in windows.numpy()
+    ]
+    assert sorted(map(tuple, whose)) == [("a/0",)] * 4 + [("b/0",)] * 4
+
+
 def test_targets_that_share_a_face_have_one_reference_and_one_light(shards: Path) -> None:
     alone = first(picture_batches(shards, PAPER, 6, 0, 2, ALONE, 0, per_face=3))[0]
     assert alone[1].shape[0] == alone[0].shape[0] == 6 and alone[2].shape[0] == 2

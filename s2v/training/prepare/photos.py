@@ -1,0 +1,119 @@
+"""Photos of people who say nothing, as clips of silence: pictures for networks that draw pixels.
+
+Film shows few people; photos show many, each in a light of their own. What a closed mouth looks like beside any photo
+of the same person can be learned from them. They are a split of their own ("photo"): nobody learns motion from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from s2v.engine.face.motion_basis import aperture
+from s2v.errors import DataError
+from s2v.training.extract.feature_file import ClipFeatures, load_features
+from s2v.training.prepare.canonical import canonical_clip
+from s2v.training.prepare.clip_pictures import face_crop
+from s2v.training.prepare.make_shard import PrepareSettings
+from s2v.training.prepare.shards import ShardFolder, ShardRecord, fingerprint, write_shard
+from s2v.training.shard_file import MIN_REFERENCE_DISTANCE, ClipSample
+from s2v.training.train.augment import no_speech
+from s2v.training.train.batches import unknown_tract
+
+PHOTO = "photo"  # the split
+CLOSED = 0.02  # face units between the lips of a mouth that says nothing
+_SHOWN = 9  # times that a photo is shown in a person's clip
+_MOST_OF_ONE = 4  # photos; a folder of more is taken for as many people
+
+
+@dataclass(frozen=True)
+class PhotoJob:
+    """The people of one shard of photos."""
+
+    features: Path
+    folder: Path
+    number: int
+    people: Mapping[str, tuple[str, ...]]  # talker -> ids of the photos
+    settings: PrepareSettings
+    split: str = PHOTO
+
+    def __len__(self) -> int:
+        return len(self.people)
+
+
+def photo_jobs(photos: Mapping[str, str], features: Path, folder: Path, settings: PrepareSettings) -> list[PhotoJob]:
+    """Everybody of whom there are photos, in shards. Args: photos: {id: talker}, of nobody who is kept for validation.
+
+    A talker of more than four photos is taken for a folder of portraits: each of them stands for somebody.
+    """
+    people: dict[str, list[str]] = {}
+    for photo, talker in sorted(photos.items()):
+        people.setdefault(talker, []).append(photo)
+    apart: dict[str, tuple[str, ...]] = {}
+    for talker, own in people.items():
+        apart |= {talker: tuple(own)} if len(own) <= _MOST_OF_ONE else {photo: (photo,) for photo in own}
+    names = [sorted(apart)[at] for at in np.random.default_rng(settings.seed).permutation(len(apart))]
+    size = settings.clips_per_shard
+    return [
+        PhotoJob(features, folder, number, {name: apart[name] for name in names[start : start + size]}, settings)
+        for number, start in enumerate(range(0, len(names), size))
+    ]
+
+
+def make_photo_shard(job: PhotoJob) -> ShardRecord:
+    """Make one shard of photos, whole or not at all, in any process that sees its folders."""
+    skipped: dict[str, str] = {}
+    notes: dict[str, str] = {}
+
+    def samples() -> Iterator[ClipSample]:
+        for person, photos in job.people.items():
+            try:
+                sample = photo_sample(person, [_loaded(job.features, photo) for photo in photos], job.settings)
+            except DataError as error:
+                skipped[photos[0]] = str(error)
+                continue
+            notes[sample.clip] = ""
+            yield sample
+
+    folder = ShardFolder(job.folder)
+    entries = write_shard(folder.path(PHOTO, job.number), job.number, samples())
+    record = ShardRecord(PHOTO, job.number, notes, entries, skipped)
+    folder.finish(record)
+    return record
+
+
+def photo_sample(person: str, photos: list[ClipFeatures], settings: PrepareSettings) -> ClipSample:
+    """Photos of one person, each shown again and again to a sound in which nobody speaks.
+
+    Photos with closed lips are to be drawn, all may be the reference. Nothing is said of motion: it is NaN.
+    Raises: DataError, all lips are open, or a damaged photo.
+    """
+    spec = settings.spec
+    closed = [float(aperture(canonical_clip(photo).points[0])) <= CLOSED for photo in photos]
+    if not any(closed):
+        raise DataError("its lips are open, so it cannot show what silence looks like")
+    shown = {MIN_REFERENCE_DISTANCE * (turn + 1): turn % len(photos) for turn in range(_SHOWN)}
+    crops = [face_crop(photo, 0, spec) for photo in photos]
+    n_frames = MIN_REFERENCE_DISTANCE * (_SHOWN + 1)
+    dice = np.random.default_rng([settings.seed, int(fingerprint(photos[0].clip_id), 16)])
+    pcm = no_speech(round(n_frames * spec.samples_per_frame), dice)
+    return ClipSample(
+        photos[0].clip_id,
+        person,
+        PHOTO,
+        "",
+        np.rint(pcm * 32767).astype(np.int16),
+        np.full((n_frames, spec.n_motion), np.nan, np.float32),
+        np.full(n_frames, np.nan, np.float32),
+        unknown_tract(n_frames),
+        {frame: crops[which] for frame, which in shown.items()},
+        tuple(frame for frame, which in shown.items() if closed[which])[: settings.pictures_per_clip],
+        tuple(shown),
+    )
+
+
+def _loaded(features: Path, photo: str) -> ClipFeatures:
+    return load_features(features / f"{photo}.npz", features)
