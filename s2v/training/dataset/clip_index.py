@@ -37,6 +37,16 @@ def read_index(features: Path) -> dict[str, IndexedClip]:
     return _read(path, status.st_mtime_ns, status.st_size)[1]
 
 
+def indexed_clip(clip_id: str, features: Path) -> IndexedClip | None:
+    """A clip's line in the nearest index: features of several data folders may lie below one. Raises: DataError."""
+    *folders, name = clip_id.split("/")
+    for depth in range(len(folders), -1, -1):
+        below = read_index(features.joinpath(*folders[:depth]))
+        if found := below.get("/".join([*folders[depth:], name])):
+            return found
+    return None
+
+
 def write_index(features: Path, data: Path, clips: Mapping[str, IndexedClip]) -> None:
     """Add these lines, or replace those of the same clips; the file appears whole.
 
@@ -59,7 +69,7 @@ def write_index(features: Path, data: Path, clips: Mapping[str, IndexedClip]) ->
     write_whole(features / INDEX_NAME, "\n".join(lines) + "\n")
 
 
-@lru_cache(maxsize=4)  # asked for with every clip
+@lru_cache(maxsize=64)  # asked for with every clip
 def _read(path: Path, _changed_ns: int, _size: int) -> tuple[str, dict[str, IndexedClip]]:
     """The data folder, "" unknown, and the lines."""
     data = ""

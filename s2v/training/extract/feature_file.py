@@ -28,7 +28,7 @@ from s2v.errors import DataError
 from s2v.files import written_whole
 from s2v.spec import LipSyncSpec
 from s2v.training.arrays import Wanted, check_ends, read_arrays
-from s2v.training.dataset.clip_index import read_index
+from s2v.training.dataset.clip_index import indexed_clip
 from s2v.training.dataset.sources import clip_id_of
 from s2v.training.dataset.talkers import talker_by_folder
 from s2v.training.extract.face_cuts import CutPictures
@@ -188,13 +188,11 @@ def load_features(path: Path, features: Path) -> ClipFeatures:
 def talkers_of(features: Path) -> dict[str, str]:
     """{clip id: its talker} of all feature files below a folder; what cannot be read is left out and logged."""
     talkers: dict[str, str] = {}
-    index = read_index(features)
     for path in sorted(features.rglob("*.npz")):
         clip_id = clip_id_of(path, features)
         try:
-            talkers[clip_id] = (
-                index[clip_id].talker if clip_id in index else _talker(clip_id, features, _read(path, "talker"))
-            )
+            indexed = indexed_clip(clip_id, features)
+            talkers[clip_id] = indexed.talker if indexed else _talker(clip_id, features, _read(path, "talker"))
         except DataError as error:
             _log.warning("skipped %s: %s", clip_id, error)
     return talkers
@@ -202,7 +200,7 @@ def talkers_of(features: Path) -> dict[str, str]:
 
 def _talker(clip_id: str, features: Path, arrays: Mapping[str, NDArray[Any]]) -> str:
     """By the index, which people may edit; else as it was when extracted; else, of older files, by its folder."""
-    indexed = read_index(features).get(clip_id)
+    indexed = indexed_clip(clip_id, features)
     return (
         indexed.talker if indexed else str(arrays.get("talker") or talker_by_folder(clip_id, features.resolve().name))
     )

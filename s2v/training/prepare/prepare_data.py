@@ -20,7 +20,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from s2v.errors import DataError
-from s2v.training.dataset.clip_index import INDEX_NAME, read_index
+from s2v.training.dataset.clip_index import INDEX_NAME, indexed_clip
 from s2v.training.dataset.sources import clip_id_of
 from s2v.training.dataset.splits import split_clips
 from s2v.training.extract.feature_file import has_sound, talkers_of
@@ -73,7 +73,7 @@ def prepare_data(
             _log.info("%s holds these shards already", out)
         else:
             clips, photos, unusable = _sorted_out(files, features)
-            splits = split_clips(clips, _lists(features), settings.validation)
+            splits = split_clips(clips, _lists(clips, features), settings.validation)
             talkers = {clip: clips[clip] for clip in splits}
             with _processes(workers) as run:
                 faces = _faces(talkers, features, shards, settings, run, progress)
@@ -95,7 +95,8 @@ def _is_hidden(inside: Path) -> bool:
 def _stored(settings: PrepareSettings, files: list[Path], features: Path) -> dict[str, Any]:
     """All that decides what is in the shards, as JSON."""
     seen = [[clip_id_of(path, features), path.stat().st_size] for path in files]
-    index = features / INDEX_NAME  # people may edit it
+    # People may edit them.
+    indices = [path.read_text(encoding="utf-8", errors="replace") for path in sorted(features.rglob(INDEX_NAME))]
     return {
         **{
             "format": FORMAT,
@@ -104,7 +105,7 @@ def _stored(settings: PrepareSettings, files: list[Path], features: Path) -> dic
             "seed": settings.seed,
         },
         **{"pictures_per_clip": settings.pictures_per_clip, "clips_per_shard": settings.clips_per_shard},
-        "features": fingerprint([seen, index.read_text(encoding="utf-8", errors="replace") if index.exists() else ""]),
+        "features": fingerprint([seen, indices]),
     }
 
 
@@ -133,8 +134,8 @@ def _of_nobody_kept_back(
     return {photo: talker for photo, talker in photos.items() if talker not in kept_back}
 
 
-def _lists(features: Path) -> dict[str, str]:
-    return {clip: known.listed for clip, known in read_index(features).items() if known.listed}
+def _lists(clips: Iterable[str], features: Path) -> dict[str, str]:
+    return {clip: known.listed for clip in clips if (known := indexed_clip(clip, features)) and known.listed}
 
 
 @contextmanager

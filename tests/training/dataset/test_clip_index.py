@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from s2v.errors import DataError
-from s2v.training.dataset.clip_index import INDEX_NAME, IndexedClip, read_index, write_index
+from s2v.training.dataset.clip_index import INDEX_NAME, IndexedClip, indexed_clip, read_index, write_index
 
 
 def test_lines_are_added_and_replaced_and_read_back(tmp_path: Path) -> None:
@@ -42,3 +42,13 @@ def test_what_somebody_edits_counts(tmp_path: Path) -> None:
     path = tmp_path / INDEX_NAME
     path.write_text(path.read_text().replace("A/1\tA", "A/1\tanother"))
     assert read_index(tmp_path)["A/1"].talker == "another"
+
+
+def test_features_of_several_data_folders_below_one_are_known_by_the_nearest_index(tmp_path: Path) -> None:
+    write_index(tmp_path / "a", tmp_path, {"x/1": IndexedClip("ann"), "2": IndexedClip("bob", "val")})
+    write_index(tmp_path, tmp_path, {"a/x/1": IndexedClip("nobody"), "c": IndexedClip("cid")})
+    found = {clip: indexed_clip(clip, tmp_path) for clip in ("a/x/1", "a/2", "c", "a/3")}
+    assert found == {
+        **{"a/x/1": IndexedClip("ann"), "a/2": IndexedClip("bob", "val")},
+        **{"c": IndexedClip("cid"), "a/3": None},
+    }
