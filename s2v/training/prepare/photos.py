@@ -30,7 +30,7 @@ _MOST_OF_ONE = 4  # photos; a folder of more is taken for as many people
 
 
 @dataclass(frozen=True)
-class PhotoJob:
+class PhotoShardJob:
     """The people of one shard of photos."""
 
     features: Path
@@ -44,7 +44,9 @@ class PhotoJob:
         return len(self.people)
 
 
-def photo_jobs(photos: Mapping[str, str], features: Path, folder: Path, settings: PrepareSettings) -> list[PhotoJob]:
+def photo_jobs(
+    photos: Mapping[str, str], features: Path, folder: Path, settings: PrepareSettings
+) -> list[PhotoShardJob]:
     """Everybody of whom there are photos, in shards. Args: photos: {id: talker}, of nobody who is kept for validation.
 
     A talker of more than four photos is taken for a folder of portraits: each of them stands for somebody.
@@ -58,12 +60,12 @@ def photo_jobs(photos: Mapping[str, str], features: Path, folder: Path, settings
     names = [sorted(apart)[at] for at in np.random.default_rng(settings.seed).permutation(len(apart))]
     size = settings.clips_per_shard
     return [
-        PhotoJob(features, folder, number, {name: apart[name] for name in names[start : start + size]}, settings)
+        PhotoShardJob(features, folder, number, {name: apart[name] for name in names[start : start + size]}, settings)
         for number, start in enumerate(range(0, len(names), size))
     ]
 
 
-def make_photo_shard(job: PhotoJob) -> ShardRecord:
+def make_photo_shard(job: PhotoShardJob) -> ShardRecord:
     """Make one shard of photos, whole or not at all, in any process that sees its folders."""
     skipped: dict[str, str] = {}
     notes: dict[str, str] = {}

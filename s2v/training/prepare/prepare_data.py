@@ -25,7 +25,7 @@ from s2v.training.dataset.sources import clip_id_of
 from s2v.training.dataset.splits import split_clips
 from s2v.training.extract.feature_file import has_sound, talkers_of
 from s2v.training.prepare.make_shard import PrepareSettings, ShardJob, make_shard
-from s2v.training.prepare.photos import PhotoJob, make_photo_shard, photo_jobs
+from s2v.training.prepare.photos import PhotoShardJob, make_photo_shard, photo_jobs
 from s2v.training.prepare.shards import ShardFolder, ShardRecord, fingerprint, shard_folder
 from s2v.training.prepare.talker_neutrals import TalkerFaces, find_neutrals, talker_jobs
 from s2v.training.shard_spec import shard_spec
@@ -35,7 +35,7 @@ from s2v.training.workers import worker_pool
 HELD_BACK_EVERY, MOST_HELD_BACK = 20, 400  # one clip in so many of training talkers is kept back, but no more
 Job = TypeVar("Job")
 Result = TypeVar("Result")
-SomeJob = TypeVar("SomeJob", ShardJob, PhotoJob)
+SomeJob = TypeVar("SomeJob", ShardJob, PhotoShardJob)
 _log = logging.getLogger("s2v")
 
 
