@@ -40,7 +40,7 @@ def split_clips(
         its = sides[talkers[clip_id]]
         if len(its) == 1 or split == ("test" if "test" in its else "val"):
             kept[clip_id] = split
-    _tell(wanted, kept, sides)
+    _warn_of_left_out(wanted, kept, sides)
     if talkers and not any(split == "train" for split in kept.values()):
         raise DataError(_nobody_left(talkers, wanted, validation))
     return kept
@@ -62,7 +62,7 @@ def _as_listed(talkers: Mapping[str, str], listed: Mapping[str, str], validation
     return wanted
 
 
-def _tell(wanted: Mapping[str, Split], kept: Mapping[str, Split], sides: Mapping[str, set[Split]]) -> None:
+def _warn_of_left_out(wanted: Mapping[str, Split], kept: Mapping[str, Split], sides: Mapping[str, set[Split]]) -> None:
     left_out = Counter(split for clip_id, split in wanted.items() if clip_id not in kept)
     both = sum(len(its) > 1 for its in sides.values())
     if left_out:

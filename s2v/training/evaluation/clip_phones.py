@@ -33,11 +33,11 @@ def text_of(clip: Path, folder: Path, words: Path | None = None) -> str:
     Args: folder: the one that was given, whose transcripts hold for the clips of all its sub-folders.
     Raises: DataError, the table is none.
     """
-    if words is not None and clip.stem in (said := _words(words)):
-        return said[clip.stem]
+    if words is not None and clip.stem in (texts := _words(words)):
+        return texts[clip.stem]
     for place in (clip.parent, folder):
-        if clip.stem in (said := _transcripts(place)):
-            return said[clip.stem]
+        if clip.stem in (texts := _transcripts(place)):
+            return texts[clip.stem]
     return ""
 
 

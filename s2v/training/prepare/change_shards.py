@@ -65,7 +65,7 @@ def change_split(shards: Path, split: str, change: Callable[[ClipSample], ClipSa
 def _write_meta(shards: Path, meta: dict[str, Any], split: str, found: tuple[int, list[Entry]] | None) -> None:
     """Args: found: how many shards the split has, and its clips; None: there is no such split."""
     n_shards, entries = found or (0, [])
-    told = {
+    totals = {
         "shards": n_shards,
         "clips": len(entries),
         "frames": sum(entry.n_frames for entry in entries),
@@ -73,5 +73,5 @@ def _write_meta(shards: Path, meta: dict[str, Any], split: str, found: tuple[int
         "talkers": len({entry.talker for entry in entries}),
     }
     counts = {name: {**{key: one for key, one in meta.get(name, {}).items() if key != split},
-                     **({split: value} if found else {})} for name, value in told.items()}  # fmt: skip
+                     **({split: value} if found else {})} for name, value in totals.items()}  # fmt: skip
     write_whole(shards / META, json.dumps(meta | counts, indent=1))

@@ -113,8 +113,8 @@ def clip_labels(
             counts[reason] = new
         unknown |= where
     if (~unknown).mean() < limits.known_share:
-        told = "; ".join(f"{count} of {len(clip)} frames: {reason}" for reason, count in counts.items())
-        raise DataError(f"too little of it can be read ({told})")
+        found = "; ".join(f"{count} of {len(clip)} frames: {reason}" for reason, count in counts.items())
+        raise DataError(f"too little of it can be read ({found})")
     cut = (np.abs(motion) > limits.coefficient).any(1) & ~unknown
     motion = np.clip(motion, -limits.coefficient, limits.coefficient)
     opening = aperture(points) - aperture(neutral.face)

@@ -103,8 +103,8 @@ class ShardFolder:
             index = index_of([entry for record in members for entry in record.entries])
             write_whole(self.folder / f"{split}.index", packed_index(index))
             for record in members:
-                told = zip(record.notes.items(), record.entries, strict=True)
-                lines += [f"{clip}\t{record.name}\t{entry.talker}\t{note}" for (clip, note), entry in told]
+                noted = zip(record.notes.items(), record.entries, strict=True)
+                lines += [f"{clip}\t{record.name}\t{entry.talker}\t{note}" for (clip, note), entry in noted]
         lines += [f"{clip}\t\t\tskipped: {reason}" for clip, reason in sorted(skipped.items())]
         write_whole(self.folder / _MANIFEST, "\n".join(lines) + "\n")
         shards = {split: len(members) for split, members in of_splits.items()}

@@ -30,7 +30,7 @@ _WANTED = {
     "slopes": Wanted("f", (None, None, None), finite=True),
     "counts": Wanted("iu", (None, 2)),
     "seen_share": Wanted("f", (None,), finite=True),
-    "told": Wanted("U", (None,)),
+    "warnings": Wanted("U", (None,)),
     "unusable": Wanted("U", (None,)),
     "reasons": Wanted("U", (None,)),
 }
@@ -51,7 +51,7 @@ class TalkerFaces:
     """What was found of some talkers."""
 
     faces: dict[str, TalkerNeutral]  # talker -> his face at rest
-    warnings: dict[str, str]  # talker -> what is to be told of him
+    warnings: dict[str, str]  # talker -> what to warn of
     unusable: dict[str, str]  # talker -> why nothing can be learned from him
 
 
@@ -87,7 +87,7 @@ def find_neutrals(job: TalkerJob) -> TalkerFaces:
 
 
 def _neutral_of(clips: tuple[str, ...], features: Path, spec: LipSyncSpec) -> tuple[TalkerNeutral, str | None]:
-    """A talker's face at rest, and what is to be told of him. Raises: DataError, nothing of him can be used."""
+    """A talker's face at rest, and what to warn of. Raises: DataError, nothing of him can be used."""
     rests: dict[str, ClipRest] = {}
     why = "there is none"
     for clip in clips:
@@ -115,7 +115,7 @@ def _write(place: Path, found: TalkerFaces) -> None:
             slopes=np.stack([one.slopes for one in neutrals]) if neutrals else np.zeros((0, 2, 0)),
             counts=np.array([(one.n_clips, one.n_closures) for one in neutrals], np.int64).reshape(-1, 2),
             seen_share=np.array([one.seen_share for one in neutrals], np.float64),
-            told=np.array([found.warnings.get(talker, "") for talker in found.faces], np.str_),
+            warnings=np.array([found.warnings.get(talker, "") for talker in found.faces], np.str_),
             unusable=np.array(list(found.unusable), np.str_),
             reasons=np.array(list(found.unusable.values()), np.str_),
         )
@@ -124,7 +124,7 @@ def _write(place: Path, found: TalkerFaces) -> None:
 def _read(place: Path) -> TalkerFaces:
     """Raises: ValueError, there is no such file, or it is damaged."""
     stored = read_arrays(place, _WANTED)
-    talkers, told = stored["talkers"].tolist(), stored["told"].tolist()
+    talkers, warnings = stored["talkers"].tolist(), stored["warnings"].tolist()
     columns = (stored["faces"], stored["counts"].tolist(), stored["seen_share"].tolist(), stored["slopes"])
     neutrals = [
         TalkerNeutral(face, n_clips, n_closures, seen, slopes)
@@ -132,6 +132,6 @@ def _read(place: Path) -> TalkerFaces:
     ]
     return TalkerFaces(
         dict(zip(talkers, neutrals, strict=True)),
-        {talker: line for talker, line in zip(talkers, told, strict=True) if line},
+        {talker: line for talker, line in zip(talkers, warnings, strict=True) if line},
         dict(zip(stored["unusable"].tolist(), stored["reasons"].tolist(), strict=True)),
     )

@@ -22,6 +22,7 @@ _DAMAGED = (ValueError, KeyError, TypeError, AttributeError, RuntimeError, Index
 class Progress:
     """How far a training is, beside its weights."""
 
+    init: str = ""  # the file whose weights it began with; "": random ones
     steps: int = 0  # done
     mean_loss: float = 0.0  # of the last steps; 0: none yet
     best: float = float("-inf")  # score so far
@@ -54,9 +55,10 @@ class Trained:
         return network
 
 
-def save_progress(path: Path, trained: Trained, progress: Progress, settings: dict[str, Any]) -> None:
+def save_progress(path: Path, trained: Trained, progress: Progress, settings: dict[str, Any], n_processes: int) -> None:
     """Write a checkpoint, whole or not at all. Its "weights" are those of `Trained.judged`."""
     state: dict[str, Any] = vars(progress) | {"moments": trained.optimiser.state_dict(), "config": settings}
+    state["processes"] = n_processes
     state["gradient_scale"] = trained.arithmetic.state()
     if trained.average is not None:
         state |= {"training_weights": trained.network.state_dict(), "average": trained.average.state()}

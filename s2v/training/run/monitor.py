@@ -16,7 +16,7 @@ from s2v.loading import loading_failure
 _LOGGED_EVERY = 10  # steps
 _FIRST_STEPS = 3  # are slower than the others: libraries prepare themselves, workers start
 _MEASURED_STEPS = 10
-_WORTH_TELLING_S = 60.0
+_WORTH_LOGGING_S = 60.0
 _log = logging.getLogger("s2v")
 
 
@@ -36,7 +36,7 @@ class Monitor:
         """Args:
         done: steps, by a training that this one goes on with.
         tensorboard: folder for its events; None: none.
-        little_s: of speech to learn from, if that is little: it is told together with the time.
+        little_s: of speech to learn from, if that is little: it is warned of, with the time.
         """
         from tqdm import tqdm
 
@@ -52,7 +52,7 @@ class Monitor:
         if step == self._first:
             self._began_s = self._clock()
         if step == self._first + _MEASURED_STEPS:
-            self._tell_time((self._clock() - self._began_s) / _MEASURED_STEPS, self._total - step)
+            self._log_time_left((self._clock() - self._began_s) / _MEASURED_STEPS, self._total - step)
         if self._writer is not None and step % _LOGGED_EVERY == 0:
             for name, value in losses.items():
                 self._writer.add_scalar(f"train/{name}", value, step)
@@ -85,7 +85,7 @@ class Monitor:
             self._writer.close()
             self._writer = None
 
-    def _tell_time(self, step_s: float, left: int) -> None:
+    def _log_time_left(self, step_s: float, left: int) -> None:
         left_s = step_s * left
         if self._little_s:
             _log.warning(
@@ -93,7 +93,7 @@ class Monitor:
                 "here; fewer: -e and -se; --init default begins with the shipped model",
                 *(duration(self._little_s), left, duration(left_s)),
             )
-        elif left_s > _WORTH_TELLING_S:
+        elif left_s > _WORTH_LOGGING_S:
             _log.info("%d steps to come take about %s here (%.2f s each)", left, duration(left_s), step_s)
 
 

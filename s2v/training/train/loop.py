@@ -105,9 +105,9 @@ def _prepared(config: TrainConfig, processes: Processes) -> Run:
     optimiser = torch.optim.AdamW(network.parameters(), weight_decay=1e-3, fused=True)
     average = WeightAverage(network, config.ema) if config.ema else None
     trained = Trained(network, optimiser, Arithmetic(processes.device, precision, optimiser), average)
-    progress = Progress() if state is None else take_progress(state, trained)
-    if state is not None and processes.first and (changed := changed_settings(stored_settings(state), config)):
-        _log.warning("this is no longer the training that %s is of: %s", config.resume, ", ".join(changed))
+    progress = Progress(init=str(config.init or "")) if state is None else take_progress(state, trained)
+    if state is not None:
+        _check_resumed(state, config, progress, processes)
     if processes.first:
         what = "CPU" if processes.device.type == "cpu" else torch.cuda.get_device_name(processes.device)
         where = f"{processes.world} x {what}" if processes.world > 1 else f"the {what}"
@@ -115,6 +115,21 @@ def _prepared(config: TrainConfig, processes: Processes) -> Run:
     schedule = Schedule(config.learning_rate, config.total_steps, config.warmup_steps)
     tract = TractData(begun.tract_clips, network.spec)
     return Run(config, processes, trained, objective, progress, schedule, tract, begun.speech_s)
+
+
+def _check_resumed(state: dict[str, Any], config: TrainConfig, progress: Progress, processes: Processes) -> None:
+    """Warn of what steps depend on and is otherwise now. Raises: DataError, the mean's beginning is missing."""
+    changed = changed_settings(stored_settings(state), config)
+    if (before := state.get("processes", processes.world)) != processes.world:  # each draws its own share
+        changed.append(f"{processes.world} processes instead of {before}")
+    if changed and processes.first:
+        _log.warning("this is no longer the training that %s is of: %s", config.resume, ", ".join(changed))
+    start = Path(str(config.resume)).parent / START
+    if progress.init and config.network == "s2v" and not start.exists():
+        raise DataError(
+            f"{start}, with which this training began and whose mean it ends with, is missing: put it back, or begin "
+            f"another one with --init {config.resume}"
+        )
 
 
 def _monitor(run: Run, progress: bool) -> Monitor:
@@ -167,14 +182,14 @@ def _steps(run: Run, monitor: Monitor) -> None:
             for group in run.trained.optimiser.param_groups:
                 group["lr"] = learning_rate
             losses: dict[str, Tensor] = run.objective(batch)
-            told = {name: float(loss.detach()) for name, loss in losses.items()}
-            if not math.isfinite(told["loss"]):
-                raise DataError(f"the loss of step {step + 1} is {told['loss']}: try a lower --learning-rate, or fp32")
+            scalars = {name: float(loss.detach()) for name, loss in losses.items()}
+            if not math.isfinite(loss := scalars["loss"]):
+                raise DataError(f"the loss of step {step + 1} is {loss}: try a lower --learning-rate, or fp32")
             run.trained.arithmetic.step(losses["loss"], weights, config.gradient_clip)
             if run.trained.average is not None:
                 run.trained.average.update(run.trained.network)
-            progress.advance(told["loss"])
-            monitor.step(progress.steps, told, learning_rate, progress.mean_loss)
+            progress.advance(loss)
+            monitor.step(progress.steps, scalars, learning_rate, progress.mean_loss)
             ended = progress.steps % config.steps_per_epoch == 0
             if kept_back is not None and ended:
                 _judge(run, kept_back, monitor)
@@ -231,7 +246,8 @@ def _finish(run: Run, monitor: Monitor) -> Path:
     if _has_stopped(run) and progress.steps < config.total_steps:
         _log.info("stopped after %d steps: %d epochs without a better score", progress.steps, config.early_stopping)
     name = LAST
-    if (config.out / START).exists() and isinstance(network, MotionTract):
+    begun = progress.init or (config.out / START).exists()  # checkpoints of older versions do not say it
+    if begun and isinstance(network, MotionTract):
         _save(run, LAST)
         take_mean(network, config.out, progress.best, run.tract, config.seed)
         name = MEAN
@@ -243,6 +259,6 @@ def _finish(run: Run, monitor: Monitor) -> Path:
 
 def _save(run: Run, name: str) -> Path:
     path = run.config.out / name
-    save_progress(path, run.trained, run.progress, run.config.settings())
+    save_progress(path, run.trained, run.progress, run.config.settings(), run.processes.world)
     write_whole(run.config.out / HISTORY, json.dumps(run.progress.history, indent=1))
     return path

@@ -79,11 +79,11 @@ def speak(
     """
     command = [sys.executable, "-m", __name__, text, voice, str(words_a_minute), str(pitch)]
     try:
-        told = subprocess.run(command, capture_output=True, timeout=60, check=True).stdout
+        output = subprocess.run(command, capture_output=True, timeout=60, check=True).stdout
     except (OSError, subprocess.SubprocessError) as error:
-        said = (getattr(error, "stderr", None) or str(error).encode()).decode(errors="replace").strip()
-        raise DataError(f"eSpeak NG did not speak: {said.splitlines()[-1]}") from None
-    head, _, sound = told.partition(b"\n")
+        message = (getattr(error, "stderr", None) or str(error).encode()).decode(errors="replace").strip()
+        raise DataError(f"eSpeak NG did not speak: {message.splitlines()[-1]}") from None
+    head, _, sound = output.partition(b"\n")
     rate_hz, starts = json.loads(head)
     return np.frombuffer(sound, np.int16), rate_hz, [(start_s, ipa) for start_s, ipa in starts]
 

@@ -54,9 +54,9 @@ def read_aloud(text: str, language: str) -> list[Sound]:
         if number % 2:
             sounds.append(Sound(piece[0]))
             continue
-        said = sounds_of(_ipa(piece, language), language) if piece.strip() else []
-        if said:
-            sounds += [Sound(" "), *said] if sounds else said
+        read = sounds_of(_ipa(piece, language), language) if piece.strip() else []
+        if read:
+            sounds += [Sound(" "), *read] if sounds else read
     return sounds
 
 
@@ -108,8 +108,8 @@ def _untied(sound: str) -> str:
 def _ipa(text: str, language: str) -> str:
     command = ["espeak-ng", "-q", "--ipa", "--tie=^", "-v", language, "--", text.strip()]
     try:
-        told = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
+        ipa = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
     except (OSError, subprocess.SubprocessError) as error:
         raise DataError(f"eSpeak NG did not read {text!r} ({error}): apt install espeak-ng") from None
-    told = re.sub(r"\([\w-]+\)", "", told)  # (en): where it changes to another language
-    return " ".join(told.split())
+    ipa = re.sub(r"\([\w-]+\)", "", ipa)  # (en): where it changes to another language
+    return " ".join(ipa.split())

@@ -63,10 +63,10 @@ def label_voices(
     train, held = (list(data.stored_clips(shards, split)) for split in ("train", "held"))
     texts = words_of([clip.name for clip in train + held], read_words(talker_words))
     sounds = {clip.name: _to_int16(clip.pcm) for clip in train + held if clip.name in texts}
-    recordings, said = read_voices(voices)
+    recordings, transcripts = read_voices(voices)
     exact = read_exact_phones(voices)
     unknown = {name: sound for name, sound in (sounds | recordings).items() if name not in exact}
-    phones = exact | _aligned(shards / "phones.json", unknown, texts | said, workers)
+    phones = exact | _aligned(shards / "phones.json", unknown, texts | transcripts, workers)
     bridge = train_bridge(train, phones, spec, steps, seed)
     held_figures = bridge_correlation(bridge, held, phones, spec)
     _log.info(
@@ -117,14 +117,14 @@ def _sample(clip: data.Clip, recordings: dict[str, NDArray[np.int16]]) -> ClipSa
 def _label_tongues(shards: Path, phones: dict[str, list[Phone]], spec: LipSyncSpec) -> None:
     """Write into the talkers' shards what their phones say of the tongue, where those are known."""
 
-    def told(sample: ClipSample) -> ClipSample:
+    def with_tract(sample: ClipSample) -> ClipSample:
         if sample.clip not in phones:
             return sample
         tract = tract_labels(phones[sample.clip], len(sample.motion), spec)
         return replace(sample, tract=tract.astype(np.float32))
 
     for split in ("train", "held", "val"):
-        change_split(shards, split, told)
+        change_split(shards, split, with_tract)
 
 
 def _aligned(

@@ -46,9 +46,9 @@ class Flite:
             options += ["--setf", f"int_f0_target_mean={mean_hz:.1f}"]
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "speech.wav"
-            told = _run(["flite", "-voice", speaker.voice, *options, "-psdur", "-t", text, "-o", str(out)])
+            output = _run(["flite", "-voice", speaker.voice, *options, "-psdur", "-t", text, "-o", str(out)])
             pcm, rate_hz = _read_wav(out.read_bytes())
-        ends = [entry.rpartition(":") for entry in told.split()]
+        ends = [entry.rpartition(":") for entry in output.split()]
         return sized(pcm, rate_hz, speaker, [(_cmu(name), float(end_s)) for name, _, end_s in ends])
 
 
@@ -100,7 +100,7 @@ class Espeak:
 class Hibari:
     """hibari: a neural voice whose model is inside its wheel.
 
-    Its durations are in steps of 25 ms and less exact than what pocketsphinx finds, so no phones are told.
+    Its durations are in steps of 25 ms and less exact than what pocketsphinx finds, so no phones are given.
     """
 
     def missing(self, voice: str) -> str:

@@ -30,10 +30,10 @@ def spoken_words(text: str) -> list[str]:
     text = re.sub(r"\bno\.\s*(?=\d)", "number ", text)
     text = re.sub(r"\b(\d{1,2}):(\d\d)\b", lambda time: f"{time[1]} {time[2].removeprefix('00')}", text)
     text = re.sub(r"\b([a-z]+)\.", lambda word: f"{_ABBREVIATIONS.get(word[1], word[1])} ", text)
-    return re.findall(r"[a-z']+", _NUMBER.sub(_said, text).replace("-", " "))
+    return re.findall(r"[a-z']+", _NUMBER.sub(_spelled, text).replace("-", " "))
 
 
-def _said(number: re.Match[str]) -> str:
+def _spelled(number: re.Match[str]) -> str:
     from num2words import num2words
 
     unit, whole, fraction, ending = number.groups()
@@ -42,17 +42,17 @@ def _said(number: re.Match[str]) -> str:
         return f" {' '.join(num2words(int(digit)) for digit in digits + (fraction or ''))} "
     value = int(digits)
     if fraction:
-        said = f"{num2words(value)} point {' '.join(num2words(int(digit)) for digit in fraction)}"
+        spelled = f"{num2words(value)} point {' '.join(num2words(int(digit)) for digit in fraction)}"
     elif ending in ("st", "nd", "rd", "th"):
-        said = num2words(value, to="ordinal")
+        spelled = num2words(value, to="ordinal")
     # Four digits in a row are mostly a year.
     elif re.fullmatch(r"1[1-9]\d\d|20[1-9]\d", whole) and not unit:
-        said = num2words(value, to="year")
+        spelled = num2words(value, to="year")
     else:
-        said = num2words(value)
+        spelled = num2words(value)
     if ending == "s":
-        said = f"{said[:-1]}ies" if said.endswith("y") else f"{said}s"
-    return f" {said} {_UNITS.get(unit, '')} "
+        spelled = f"{spelled[:-1]}ies" if spelled.endswith("y") else f"{spelled}s"
+    return f" {spelled} {_UNITS.get(unit, '')} "
 
 
 def read_words(path: Path) -> dict[str, str]:
@@ -112,7 +112,7 @@ def pronunciation(word: str) -> tuple[str, ...]:
     """Phones of an English word as eSpeak NG reads it, () if it is not installed or the word has none."""
     command = ["espeak-ng", "-q", "--ipa", "-v", "en-us", "--", word]
     try:
-        told = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
+        output = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return ()
-    return tuple(arpabet(told))
+    return tuple(arpabet(output))

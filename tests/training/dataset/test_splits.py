@@ -17,7 +17,7 @@ def test_lists_say_which_and_what_they_leave_out_is_left_out() -> None:
     assert split_clips(TALKERS, listed) == {"a1": "train", "a2": "train", "b1": "val", "c1": "test"}
 
 
-def test_a_talker_of_val_or_test_is_not_trained_on_and_that_is_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_talker_of_val_or_test_is_not_trained_on_and_that_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     listed = {"a1": "train", "a2": "val", "b1": "train", "c1": "val", "d1": "test"}
     with caplog.at_level(logging.WARNING, "s2v"):
         split = split_clips({**TALKERS, "d2": "cid"}, {**listed, "d2": "test"})

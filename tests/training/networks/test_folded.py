@@ -49,7 +49,7 @@ def file(trained: MotionTract, tmp_path_factory: pytest.TempPathFactory) -> Path
     return path
 
 
-def said(network: MotionTract, seed: int = 99) -> Tensor:
+def prediction(network: MotionTract, seed: int = 99) -> Tensor:
     with torch.no_grad():
         return torch.cat(network.frame_decoder.over(columns(seed)), -1)
 
@@ -57,26 +57,26 @@ def said(network: MotionTract, seed: int = 99) -> Tensor:
 def test_a_model_file_gives_back_its_network(trained: MotionTract, file: Path) -> None:
     network = network_of_model_file(file)
     assert network.spec == SPEC
-    torch.testing.assert_close(said(network), said(trained), atol=2e-5, rtol=1e-4)
+    torch.testing.assert_close(prediction(network), prediction(trained), atol=2e-5, rtol=1e-4)
 
 
 def test_unfolded_norms_say_the_same_and_can_be_trained(trained: MotionTract, file: Path) -> None:
     network = network_of_model_file(file)
-    before = said(network)
+    before = prediction(network)
     unfold_norms(network, [columns(seed) for seed in range(6)])
-    torch.testing.assert_close(said(network), before, atol=2e-5, rtol=1e-4)
+    torch.testing.assert_close(prediction(network), before, atol=2e-5, rtol=1e-4)
     network.train()
     for part in network.modules():
         if isinstance(part, nn.Dropout):
             part.eval()
     # Statistics of the batch are nearly those stored, so training starts where the file ended.
-    drift = float((said(network) - before).std() / before.std())
+    drift = float((prediction(network) - before).std() / before.std())
     assert drift < 0.3
     folded = network_of_model_file(file).train()
     for part in folded.modules():
         if isinstance(part, nn.Dropout):
             part.eval()
-    assert float((said(folded) - before).std() / before.std()) > 2 * drift
+    assert float((prediction(folded) - before).std() / before.std()) > 2 * drift
 
 
 def test_a_file_without_tract_variables_gets_fresh_ones(trained: MotionTract, file: Path, tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_file_without_tract_variables_gets_fresh_ones(trained: MotionTract, fi
     network = network_of_model_file(tmp_path / "old.onnx")
     assert network.spec == replace(SPEC, automatic_gain=False)
     n = SPEC.n_motion
-    torch.testing.assert_close(said(network)[..., :n], said(trained)[..., :n], atol=2e-5, rtol=1e-4)
+    torch.testing.assert_close(prediction(network)[..., :n], prediction(trained)[..., :n], atol=2e-5, rtol=1e-4)
     fresh, taken = (net.frame_decoder.tract.bias for net in (MotionTract(SPEC), network))
     assert fresh is not None and taken is not None and torch.equal(fresh, taken)
 

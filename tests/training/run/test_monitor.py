@@ -15,8 +15,8 @@ class Clock:
         return self.now
 
 
-def told(caplog: pytest.LogCaptureFixture, total: int, step_s: float, little_s: float = 0.0) -> list[str]:
-    """What is told by a training whose first steps take longer."""
+def logged(caplog: pytest.LogCaptureFixture, total: int, step_s: float, little_s: float = 0.0) -> list[str]:
+    """What is logged by a training whose first steps take longer."""
     clock = Clock()
     caplog.set_level(logging.INFO, "s2v")
     monitor = Monitor("s2v", 5, total, progress=False, little_s=little_s, clock=clock)
@@ -28,15 +28,15 @@ def told(caplog: pytest.LogCaptureFixture, total: int, step_s: float, little_s: 
 
 
 def test_how_long_it_takes_is_measured_without_the_first_steps(caplog: pytest.LogCaptureFixture) -> None:
-    assert told(caplog, 1018, 2.0) == ["1000 steps to come take about 33 min here (2.00 s each)"]
+    assert logged(caplog, 1018, 2.0) == ["1000 steps to come take about 33 min here (2.00 s each)"]
 
 
 def test_a_short_training_says_nothing_of_its_time(caplog: pytest.LogCaptureFixture) -> None:
-    assert told(caplog, 118, 0.1) == []
+    assert logged(caplog, 118, 0.1) == []
 
 
 def test_little_speech_is_warned_of_with_the_time(caplog: pytest.LogCaptureFixture) -> None:
-    (line,) = told(caplog, 118, 0.1, little_s=52.0)
+    (line,) = logged(caplog, 118, 0.1, little_s=52.0)
     assert line.startswith("52 s of speech is little to learn from: the 100 steps to come see it again and again, and")
     assert "about 10 s here; fewer: -e and -se; --init default" in line
     assert caplog.records[0].levelname == "WARNING"

@@ -52,6 +52,7 @@ def test_only_the_first_process_writes(of_two: Path) -> None:
     assert files == {"last.pt", "best.pt", "history.json", "tensorboard"}
     state = read_checkpoint(of_two / "run" / "last.pt")
     assert [record["step"] for record in state["history"]] == [1, 2]
+    assert state["processes"] == 2
     assert len(list((of_two / "run" / "tensorboard").iterdir())) == 1
 
 

@@ -20,7 +20,7 @@ def test_a_file_sets_what_it_names_and_leaves_the_rest(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("epoch = 7", "no use for epoch: it may set batch_size, early_stopping, ema, epochs"),
         ("shards = 'here'", "no use for shards"),
@@ -35,10 +35,10 @@ def test_a_file_sets_what_it_names_and_leaves_the_rest(tmp_path: Path) -> None:
         ("precision = 16", "precision is 16; wanted a value like 'bf16'"),
     ],
 )
-def test_what_a_run_cannot_be_asked_for_is_named(tmp_path: Path, text: str, told: str) -> None:
+def test_what_a_run_cannot_be_asked_for_is_named(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "wrong.toml"
     file.write_text(text)
-    with pytest.raises(DataError, match=told):
+    with pytest.raises(DataError, match=message):
         read_config(file)
 
 
@@ -48,7 +48,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "told"),
+    ("setting", "message"),
     [
         ({"epochs": 0}, "epochs is 0; wanted a whole number above 0"),
         ({"ema": 1.0}, "ema is 1.0; wanted a decay"),
@@ -59,8 +59,8 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         ({"gradient_clip": -1.0}, "gradient_clip is -1.0"),
     ],
 )
-def test_a_setting_that_cannot_be_is_named(setting: dict[str, Any], told: str) -> None:
-    with pytest.raises(DataError, match=told):
+def test_a_setting_that_cannot_be_is_named(setting: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
         TrainConfig(Path(), Path(), **setting)
 
 

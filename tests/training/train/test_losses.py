@@ -52,12 +52,12 @@ def test_trembling_costs_more_than_standing_beside_the_truth(wanted: MotionLoss)
 
 def test_a_jump_between_clips_is_no_motion(wanted: MotionLoss) -> None:
     true = torch.zeros(20, SPEC.n_motion)
-    said = true.clone()
-    said[10:, 0] = 1.0
+    predicted = true.clone()
+    predicted[10:, 0] = 1.0
     one, two = in_one_clip(20), in_one_clip(20)
     two[10] = False
     jump = wanted.weights[0] / 19
-    assert float(wanted(said, true, one)) > float(wanted(said, true, two)) + 0.5 * float(jump)
+    assert float(wanted(predicted, true, one)) > float(wanted(predicted, true, two)) + 0.5 * float(jump)
 
 
 def test_lips_that_should_be_closed_count_most(wanted: MotionLoss) -> None:
@@ -70,18 +70,18 @@ def test_lips_that_should_be_closed_count_most(wanted: MotionLoss) -> None:
 
 
 def test_the_motion_loss_has_a_gradient(wanted: MotionLoss) -> None:
-    said = motion(seed=3).requires_grad_()
-    wanted(said, motion(), in_one_clip(50)).backward()
-    assert said.grad is not None
-    assert torch.isfinite(said.grad).all()
-    assert (said.grad.abs().sum(1) > 0).all()
+    predicted = motion(seed=3).requires_grad_()
+    wanted(predicted, motion(), in_one_clip(50)).backward()
+    assert predicted.grad is not None
+    assert torch.isfinite(predicted.grad).all()
+    assert (predicted.grad.abs().sum(1) > 0).all()
 
 
 def spoken(opening: Tensor) -> Tensor:
     """(1, n, n_motion): a jaw that goes up and down."""
-    said = torch.zeros(1, len(opening), SPEC.n_motion)
-    said[0, :, 0] = opening
-    return said
+    predicted = torch.zeros(1, len(opening), SPEC.n_motion)
+    predicted[0, :, 0] = opening
+    return predicted
 
 
 def test_a_mouth_that_moves_out_of_step_costs_and_one_that_nobody_moved_does_not() -> None:
@@ -94,7 +94,7 @@ def test_a_mouth_that_moves_out_of_step_costs_and_one_that_nobody_moved_does_not
     torch.testing.assert_close(in_step, torch.zeros(2), atol=0.05, rtol=0)
     assert (against > 1.5).all() and (unasked == 0).all()
     shapes, follows = ShapeLoss(SPEC), torch.ones(1, 150, dtype=torch.bool)
-    costs = [float(shapes(spoken(said), spoken(up), follows)) for said in (up, late)]
+    costs = [float(shapes(spoken(predicted), spoken(up), follows)) for predicted in (up, late)]
     assert costs[0] < 0.05 < 0.3 < costs[1]
 
 
@@ -126,10 +126,10 @@ def test_pixels_of_the_mouth_count_four_times() -> None:
 
 
 def test_a_motion_that_nobody_knows_costs_nothing_and_pulls_nowhere(wanted: MotionLoss) -> None:
-    true, said, follows = motion(), motion(seed=1), in_one_clip(50)
+    true, predicted, follows = motion(), motion(seed=1), in_one_clip(50)
     unknown = true.clone()
     unknown[10:13, 2] = float("nan")  # one coefficient is enough
-    prediction = said.clone().requires_grad_()
+    prediction = predicted.clone().requires_grad_()
     loss = wanted(prediction, unknown, follows)
     loss.backward()
     assert prediction.grad is not None and torch.isfinite(prediction.grad).all()
@@ -138,29 +138,29 @@ def test_a_motion_that_nobody_knows_costs_nothing_and_pulls_nowhere(wanted: Moti
     apart[10] = False  # the steps into and out of what was taken out are no motion either
     kept = torch.arange(50) // 10 != 1
     kept[13:20] = True
-    without = wanted(said[kept], true[kept], apart[[*range(10), 10, *range(14, 50)]])
+    without = wanted(predicted[kept], true[kept], apart[[*range(10), 10, *range(14, 50)]])
     assert float(loss.detach()) == pytest.approx(float(without), rel=1e-5)
 
 
 def test_rows_of_which_nothing_is_known_cost_nothing(wanted: MotionLoss) -> None:
-    said = motion()[None].requires_grad_()
+    predicted = motion()[None].requires_grad_()
     unknown = torch.full((1, 50, SPEC.n_motion), float("nan"))
     follows = torch.ones(1, 50, dtype=torch.bool)
-    loss = wanted(said, unknown, follows) + ShapeLoss(SPEC)(said, unknown, follows)
+    loss = wanted(predicted, unknown, follows) + ShapeLoss(SPEC)(predicted, unknown, follows)
     loss.backward()
     assert float(loss.detach()) == 0
-    assert said.grad is not None and (said.grad == 0).all()
+    assert predicted.grad is not None and (predicted.grad == 0).all()
 
 
 def test_a_label_far_off_pulls_no_harder_than_one_two_deviations_off(wanted: MotionLoss) -> None:
     true, follows = torch.zeros(20, SPEC.n_motion), in_one_clip(20)
     pulls = []
     for off in (0.5, 2.0, 17.0):
-        said = torch.zeros(20, SPEC.n_motion, requires_grad=True)
+        predicted = torch.zeros(20, SPEC.n_motion, requires_grad=True)
         wrong = true.clone()
         wrong[5, 3] = off  # not the jaw, whose opening costs its size already
-        wanted(said, wrong, follows).backward()
-        assert said.grad is not None
-        pulls.append(float(said.grad[5, 3].abs()))
+        wanted(predicted, wrong, follows).backward()
+        assert predicted.grad is not None
+        pulls.append(float(predicted.grad[5, 3].abs()))
     assert pulls[1] > 2 * pulls[0]
     assert pulls[2] < 1.2 * pulls[1]

@@ -19,7 +19,7 @@ from s2v.training.train.loop import train
 
 
 class BreaksOff(logging.Handler):
-    """Ctrl-C when the figures of this step are told: they have not been stored yet."""
+    """Ctrl-C when the figures of this step are logged: they have not been stored yet."""
 
     def __init__(self, step: int) -> None:
         super().__init__()
@@ -96,6 +96,12 @@ def test_one_that_began_with_weights_ends_with_the_same_mean(config: TrainConfig
     assert train(elsewhere, progress=False) == tmp_path / "elsewhere" / "mean.pt"
     one, other = (read_checkpoint(run.out / "mean.pt") for run in (whole, elsewhere))
     assert same(one["weights"], other["weights"])
+    (parts.out / "start.pt").unlink()  # without it there would be no mean
+    with pytest.raises(DataError, match=r"start\.pt, with which this training began .*put it back, or begin another"):
+        train(replace(parts, resume=parts.out / "last.pt", init=None), progress=False)
+    with pytest.raises(DataError, match=r"start\.pt, with which this training began"):
+        train(replace(elsewhere, out=tmp_path / "third", resume=parts.out / "last.pt"), progress=False)
+    assert not (tmp_path / "third").exists()
 
 
 def test_a_training_is_never_written_over_unasked(config: TrainConfig, tmp_path: Path) -> None:
@@ -118,12 +124,12 @@ def test_a_checkpoint_that_is_no_trainings_is_refused(config: TrainConfig, tmp_p
     last = train(replace(config, epochs=1, steps_per_epoch=1), progress=False)
     state = torch.load(last, weights_only=True)
     going_on = replace(config, out=tmp_path / "out", resume=tmp_path / "odd.pt")
-    for name, value, told in (
+    for name, value, message in (
         ("moments", {"state": {}, "param_groups": []}, "optimiser is not this training's"),
         ("mean_loss", "low", "its mean_loss is 'low'"),
     ):
         torch.save(state | {name: value}, tmp_path / "odd.pt")
-        with pytest.raises(DataError, match=told):
+        with pytest.raises(DataError, match=message):
             train(going_on, progress=False)
     torch.save({name: state[name] for name in ("format", "spec", "weights")}, tmp_path / "odd.pt")
     with pytest.raises(DataError, match=r"odd\.pt lacks best, history, moments, steps: go on from last\.pt"):
@@ -137,6 +143,18 @@ def test_it_ends_early_where_validation_talkers_gain_nothing(config: TrainConfig
     scores = [record["score"] for record in state["history"]]
     assert 2 < len(scores) == state["steps"] < 9
     assert scores.index(max(scores)) == len(scores) - 3 or scores[-3] >= max(scores[-2:])
+
+
+def test_another_number_of_processes_is_warned_of(config: TrainConfig, caplog: pytest.LogCaptureFixture) -> None:
+    last = train(replace(config, epochs=1, steps_per_epoch=1), progress=False)
+    state = torch.load(last, weights_only=True)
+    assert state["processes"] == 1
+    again = replace(config, epochs=1, steps_per_epoch=1, resume=last)
+    train(again, progress=False)
+    assert "no longer the training" not in caplog.text
+    torch.save(state | {"processes": 2}, last)
+    train(again, progress=False)
+    assert f"this is no longer the training that {last} is of: 1 processes instead of 2" in caplog.text
 
 
 def test_an_average_that_is_asked_for_at_the_end_is_of_the_weights_that_are_there(config: TrainConfig) -> None:

@@ -81,10 +81,10 @@ def test_a_jump_between_clips_is_no_speed(shapes: ShapeLoss) -> None:
     """Following a target's jump by half is too slow only where it is a movement."""
     true = torch.zeros(1, 50, SPEC.n_motion)
     true[:, 25:, 0] = 2
-    said = true / 2 + true.mean() / 2
+    predicted = true / 2 + true.mean() / 2
     two = all_follow(true)
     two[:, 25] = False
-    assert float(shapes(said, true, all_follow(true))) > float(shapes(said, true, two)) + 0.001
+    assert float(shapes(predicted, true, all_follow(true))) > float(shapes(predicted, true, two)) + 0.001
 
 
 def test_lips_open_where_the_target_closes_cost_more_than_shut_where_it_opens(shapes: ShapeLoss) -> None:
@@ -98,15 +98,15 @@ def test_lips_open_where_the_target_closes_cost_more_than_shut_where_it_opens(sh
 
 
 def test_shapes_of_frames_that_nobody_knows_cost_nothing(shapes: ShapeLoss) -> None:
-    true, said = talk(), talk(seed=1)
+    true, predicted = talk(), talk(seed=1)
     unknown = true.clone()
     unknown[0, 30:40] = float("nan")
     true[0, 30:40] = 50.0
-    said = said.requires_grad_()
-    shapes(said, unknown, all_follow(true)).backward()
-    assert said.grad is not None and torch.isfinite(said.grad).all()
-    assert (said.grad[0, 30:40] == 0).all()
-    said = said.detach()
-    assert float(shapes(said, unknown, all_follow(true))) < float(shapes(said, true, all_follow(true))) / 5
+    predicted = predicted.requires_grad_()
+    shapes(predicted, unknown, all_follow(true)).backward()
+    assert predicted.grad is not None and torch.isfinite(predicted.grad).all()
+    assert (predicted.grad[0, 30:40] == 0).all()
+    predicted = predicted.detach()
+    assert float(shapes(predicted, unknown, all_follow(true))) < float(shapes(predicted, true, all_follow(true))) / 5
     rest_right = unknown.nan_to_num(40.0)
     assert float(shapes(rest_right, unknown, all_follow(true))) == pytest.approx(0, abs=1e-5)

@@ -49,7 +49,7 @@ def saved(spec: LipSyncSpec, path: Path) -> TalkingNet:
     return network
 
 
-def said(network: TalkingNet) -> torch.Tensor:
+def prediction(network: TalkingNet) -> torch.Tensor:
     assert isinstance(network, MotionTract)
     windows = torch.randn(5, 1, 13, 35, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -64,7 +64,7 @@ def test_a_model_file_keeps_its_scale_and_hears_the_mean_behind_the_gain(clips: 
     assert network.spec == replace(OLD, automatic_gain=True, mfcc_mean=louder.mfcc_mean)
     assert network.frame_decoder.spec == network.spec  # by which the head of the tract is fitted
     assert louder.mfcc_mean[0] > measured(OLD, clips).mfcc_mean[0] + 1  # the gain was heard
-    torch.testing.assert_close(said(network), said(before), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(prediction(network), prediction(before), atol=1e-5, rtol=1e-4)
     again = network_to_start_from(tmp_path / "old.onnx", WANTED, clips, by_voice(clips, []), seed=0)
     assert all(
         torch.equal(a, b) for a, b in zip(network.state_dict().values(), again.state_dict().values(), strict=True)
@@ -76,7 +76,7 @@ def test_a_checkpoint_is_taken_as_it_is(clips: list[Clip], tmp_path: Path) -> No
     before = saved(spec, tmp_path / "one.pt")
     network = network_to_start_from(tmp_path / "one.pt", WANTED, clips, by_voice(clips, []), seed=0)
     assert network.spec == spec
-    assert torch.equal(said(network), said(before))
+    assert torch.equal(prediction(network), prediction(before))
 
 
 @pytest.mark.parametrize("name", ["other.pt", "other.onnx"])

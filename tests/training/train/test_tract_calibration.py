@@ -25,7 +25,7 @@ def network() -> MotionNet:
     return MotionNet(SPEC).eval()
 
 
-def said(net: MotionNet) -> np.ndarray:
+def prediction(net: MotionNet) -> np.ndarray:
     from s2v.engine.audio.windows import mfcc_windows
 
     with torch.no_grad():
@@ -45,10 +45,10 @@ def test_what_is_low_and_high_becomes_lower_and_higher() -> None:
     net = network()
     with torch.no_grad():
         net.tract.weight *= 20  # fresh weights say nearly the same of every sound
-    before = said(net)
+    before = prediction(net)
     targets = ends_of(before)
     TractCalibration([clip(targets)], SPEC).apply(net)
-    after = said(net)
+    after = prediction(net)
     for index in range(5):
         low, high = after[targets[:, index] == 0, index], after[targets[:, index] == 1, index]
         assert low.mean() < 0.3 and high.mean() > 0.7
@@ -59,20 +59,20 @@ def test_what_is_low_and_high_becomes_lower_and_higher() -> None:
 
 def test_unknown_targets_leave_everything_as_it_is() -> None:
     net = network()
-    before = said(net)
+    before = prediction(net)
     TractCalibration([clip(np.full((N, 5), np.nan, np.float32))], SPEC).apply(net)
-    np.testing.assert_array_equal(said(net), before)
+    np.testing.assert_array_equal(prediction(net), before)
     TractCalibration([], SPEC).apply(net)
-    np.testing.assert_array_equal(said(net), before)
+    np.testing.assert_array_equal(prediction(net), before)
 
 
 def test_a_variable_that_says_nothing_is_not_blown_up() -> None:
     net = network()
     with torch.no_grad():
         net.tract.weight.zero_()
-    before = said(net)
+    before = prediction(net)
     TractCalibration([clip(np.tile(np.array([[0], [1]], np.float32), (N // 2 + 1, 5))[:N])], SPEC).apply(net)
-    np.testing.assert_array_equal(said(net), before)
+    np.testing.assert_array_equal(prediction(net), before)
 
 
 def test_training_sees_tract_variables_that_are_not_spread() -> None:

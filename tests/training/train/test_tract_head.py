@@ -40,7 +40,7 @@ def test_it_says_what_the_features_tell() -> None:
     fit_tract_head(net, [clip(targets)], steps=400)
     after_motion, after = net(torch.from_numpy(windows_of(clip(targets), SPEC)))
     assert torch.equal(after_motion, motion)
-    wrong = [float((said.detach() - torch.from_numpy(targets)).square().mean()) for said in (tract, after)]
+    wrong = [float((predicted.detach() - torch.from_numpy(targets)).square().mean()) for predicted in (tract, after)]
     assert wrong[1] < 0.6 * wrong[0]
     again = network()
     fit_tract_head(again, [clip(targets)], steps=400)

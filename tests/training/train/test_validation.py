@@ -63,7 +63,7 @@ def test_a_shift_is_found_exactly(seed: int, frames: int) -> None:
 
 
 class Oracle(nn.Module):
-    """Says for every window it has been shown what it was told to say, and for others what the nearest said."""
+    """Says for every window it has been shown what it was given, and for others what it has for the nearest."""
 
     def __init__(self, shown: list[np.ndarray], answers: list[np.ndarray]) -> None:
         super().__init__()
@@ -90,14 +90,14 @@ def clips() -> list[Clip]:
     return made
 
 
-def network_saying(clips: list[Clip], answers: list[np.ndarray]) -> MotionTract:
+def network_predicting(clips: list[Clip], answers: list[np.ndarray]) -> MotionTract:
     network = MotionTract(SPEC)
     network.add_module("frame_decoder", Oracle([windows_of(clip, SPEC) for clip in clips], answers))
     return network
 
 
 def test_a_perfect_network_gets_full_marks(clips: list[Clip]) -> None:
-    report = sync_report(network_saying(clips, [clip.motion for clip in clips]), clips)
+    report = sync_report(network_predicting(clips, [clip.motion for clip in clips]), clips)
     assert report.clips == 3
     assert report.first_component == report.second_component == pytest.approx(1, abs=1e-5)
     assert report.aperture == pytest.approx(1, abs=1e-5)
@@ -116,44 +116,44 @@ def test_a_perfect_network_gets_full_marks(clips: list[Clip]) -> None:
 
 
 def test_a_mouth_that_moves_half_as_far_is_told_and_scores_less(clips: list[Clip]) -> None:
-    report = sync_report(network_saying(clips, [clip.motion / 2 for clip in clips]), clips)
+    report = sync_report(network_predicting(clips, [clip.motion / 2 for clip in clips]), clips)
     assert [report.aperture, report.width] == pytest.approx([1, 1], abs=1e-5)
     assert [report.aperture_sd, report.width_sd, report.speed] == pytest.approx([0.5, 0.5, 0.5], abs=1e-4)
     assert report.score < 2 - 0.75 * np.log(2) + 0.01
 
 
 def test_a_mouth_that_never_shuts_and_one_that_always_does_score_less(clips: list[Clip]) -> None:
-    said = {}
+    reports = {}
     for shift in (-0.5, 0.0, 0.5):
         opened = shift * np.linalg.pinv(gap_weights(SPEC)[None])[:, 0]
-        said[shift] = sync_report(network_saying(clips, [clip.motion + opened for clip in clips]), clips)
-    assert said[0.5].closed < 0.1 < 0.9 < said[0.0].closed
-    assert said[-0.5].shut > said[0.0].shut + 0.1 > said[0.5].shut + 0.2
-    assert said[0.0].score > max(said[-0.5].score, said[0.5].score)
+        reports[shift] = sync_report(network_predicting(clips, [clip.motion + opened for clip in clips]), clips)
+    assert reports[0.5].closed < 0.1 < 0.9 < reports[0.0].closed
+    assert reports[-0.5].shut > reports[0.0].shut + 0.1 > reports[0.5].shut + 0.2
+    assert reports[0.0].score > max(reports[-0.5].score, reports[0.5].score)
 
 
 @pytest.mark.parametrize("lag", [-2, 3])
 def test_a_network_that_lags_is_found_out(clips: list[Clip], lag: int) -> None:
-    report = sync_report(network_saying(clips, [np.roll(clip.motion, lag, axis=0) for clip in clips]), clips)
+    report = sync_report(network_predicting(clips, [np.roll(clip.motion, lag, axis=0) for clip in clips]), clips)
     assert report.offset_frames == lag
     assert report.first_component < 0.8
 
 
 def test_a_network_that_does_not_listen_is_found_out(clips: list[Clip]) -> None:
     # It always says the first clip's motion: as good with another clip's voice as with the right one.
-    report = sync_report(network_saying(clips, [clips[0].motion] * 3), clips)
+    report = sync_report(network_predicting(clips, [clips[0].motion] * 3), clips)
     assert report.first_component < 0.5
     assert report.shuffled == pytest.approx(report.first_component, abs=0.3)
-    still = sync_report(network_saying(clips, [np.zeros_like(clip.motion) for clip in clips]), clips)
+    still = sync_report(network_predicting(clips, [np.zeros_like(clip.motion) for clip in clips]), clips)
     assert still.first_component == still.aperture == still.shuffled == 0
 
 
 def test_the_middle_clip_decides_not_one_that_failed(clips: list[Clip]) -> None:
     answers = [clips[0].motion, clips[1].motion, -clips[2].motion]
-    assert sync_report(network_saying(clips, answers), clips).first_component == pytest.approx(1, abs=1e-5)
+    assert sync_report(network_predicting(clips, answers), clips).first_component == pytest.approx(1, abs=1e-5)
 
 
-def test_a_mouth_that_trembles_in_silence_is_told() -> None:
+def test_a_mouth_that_trembles_in_silence_is_found() -> None:
     class Trembling(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -173,10 +173,10 @@ def test_a_mouth_that_trembles_in_silence_is_told() -> None:
 def test_prediction_is_repeatable_and_leaves_no_gradient(clips: list[Clip]) -> None:
     network = MotionTract(SPEC).eval()
     windows = windows_of(clips[0], SPEC)
-    said = predicted_motion(network, windows)
-    assert said.shape == (50, SPEC.n_motion)
-    assert said.dtype == np.float32
-    np.testing.assert_array_equal(predicted_motion(network, windows), said)
+    prediction = predicted_motion(network, windows)
+    assert prediction.shape == (50, SPEC.n_motion)
+    assert prediction.dtype == np.float32
+    np.testing.assert_array_equal(predicted_motion(network, windows), prediction)
     assert all(weight.grad is None for weight in network.parameters())
 
 
@@ -193,7 +193,7 @@ NO_PICTURES = Pictures({}, [])
 
 
 def test_a_motion_net_that_hears_nothing_fails_its_probes(clips: list[Clip]) -> None:
-    deaf = network_saying(clips, [np.zeros_like(clip.motion) for clip in clips])
+    deaf = network_predicting(clips, [np.zeros_like(clip.motion) for clip in clips])
     passed = {probe.name.split(",")[0]: probe.passed for probe in run_probes(deaf, {"val": clips}, NO_PICTURES)}
     assert passed == {
         "own voice against another": False,
@@ -206,12 +206,12 @@ def test_a_motion_net_that_hears_nothing_fails_its_probes(clips: list[Clip]) -> 
 
 
 def test_a_motion_net_that_knows_the_clips_passes_what_is_asked_of_clips(clips: list[Clip]) -> None:
-    probes = run_probes(network_saying(clips, [clip.motion for clip in clips]), {"val": clips}, NO_PICTURES)
+    probes = run_probes(network_predicting(clips, [clip.motion for clip in clips]), {"val": clips}, NO_PICTURES)
     assert [probe.passed for probe in probes[:4]] == [True] * 4
 
 
 def test_with_nothing_kept_back_nothing_is_asked(clips: list[Clip]) -> None:
-    assert run_probes(network_saying(clips, [clip.motion for clip in clips]), {"val": []}, NO_PICTURES) == []
+    assert run_probes(network_predicting(clips, [clip.motion for clip in clips]), {"val": []}, NO_PICTURES) == []
     assert run_probes(PaintingNet(1.0), {"val": []}, NO_PICTURES) == []
 
 

@@ -63,14 +63,14 @@ def test_recordings_are_aligned_in_processes_and_those_that_do_not_fit_are_left_
 
 def test_a_word_outside_the_dictionary_is_said_as_one_is_told() -> None:
     pytest.importorskip("pocketsphinx")
-    pcm, told = read_sound(SPEECH), []
+    pcm, asked = read_sound(SPEECH), []
 
     def pronounce(word: str) -> list[str]:
-        told.append(word)
+        asked.append(word)
         return ["P", "L", "EY", "S"]
 
     phones = align(pcm, "xqzzy green in d five soon", pronounce)
-    assert told == ["xqzzy"]
+    assert asked == ["xqzzy"]
     assert [phone.name for phone in phones] == [phone.name for phone in align(pcm, SAID)]
 
 
