@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -20,6 +21,7 @@ from s2v.machine import core_count
 LOCAL, AUTO = "local", "auto"
 REACH_TIMEOUT_S = 10.0  # for a machine that does not answer
 _OBJECT_STORE_BYTES = 100 * 2**20  # rows are small, and features go through files; Ray would take a third of the memory
+_STARTS = 3  # Ray waits 30 s for itself, which a crowded machine may need more than once
 _HOST = re.compile(r"(?:ray://)?(?P<host>[^\s/:]+):(?P<port>\d{1,5})")
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -50,9 +52,11 @@ def ray_connection(address: str, workers: int | None = None) -> Iterator[None]:
         return
     try:
         _connect(address, workers)
-        if ray.cluster_resources().get("CPU", 0) < 1:
+        if ray.cluster_resources().get("CPU", 0) < 1:  # type: ignore[no-untyped-call]
             _log.warning("the Ray cluster at %s has no processor yet: waiting for one", address)
-        yield
+        # Ray prints to standard output, where a program may wait for JSON, when a process dies.
+        with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+            yield
     finally:
         ray.shutdown()
 
@@ -84,25 +88,48 @@ def _has_token() -> bool:
 def _connect(address: str, workers: int | None) -> None:
     import ray
 
-    own = {"num_cpus": workers or core_count(), "object_store_memory": _OBJECT_STORE_BYTES, "include_dashboard": False}
     try:
         with _handlers_kept(), _nothing_printed(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            ray.init(address, log_to_driver=False, configure_logging=False, **(own if address == LOCAL else {}))
+            if address == LOCAL:
+                _start(workers or core_count())
+            else:
+                ray.init(address, log_to_driver=False, configure_logging=False)
             import ray.data  # sets up a log of its own
+
+            ray.data.DataContext.get_current().enable_progress_bars = False
     except ImportError:
         raise
     except Exception as error:
         raise DataError(f"no Ray cluster at {address}: {_reason(error)}") from None
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what goes wrong is told by us
-    ray.data.DataContext.get_current().enable_progress_bars = False
+
+
+def _start(processes: int) -> None:
+    import ray
+
+    for left in reversed(range(_STARTS)):
+        try:
+            ray.init(
+                LOCAL,
+                num_cpus=processes,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                include_dashboard=False,
+                log_to_driver=False,
+                configure_logging=False,
+            )
+            return
+        except Exception as error:
+            if not left or "timed out" not in str(error):
+                raise
+            ray.shutdown()
 
 
 def _reason(error: Exception) -> str:
     told = f"{error} {error.__cause__ or ''}"
     if "token" in told.lower():
-        return "it wants its token, in RAY_AUTH_TOKEN or ~/.ray/auth_token (`ray get-auth-token` on its machine)"
+        return "RAY_AUTH_MODE=token, and its token in RAY_AUTH_TOKEN or ~/.ray/auth_token, let you in"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{lines[0] if lines else type(error).__name__}"[:200]
 

@@ -34,23 +34,22 @@ class Task:
 
 
 def do_job(task: bytes, number: int, job: bytes) -> dict[str, Any]:
-    """Do a job. Args: task, job: pickled. Returns: a row with `number`, `kind` and `made`, pickled."""
+    """Do a job. Args: task, job: pickled. Returns: a row with `number`, `kind`, `made`, pickled, and `tries`."""
+    tries = 1
     try:
         common = _task(task)
         folder = RunFolder(common.folder)
-        if _begin(folder, number) > TRIES:
-            folder.end(number)
-            return row(number, LOST, b"")
+        tries = _begin(folder, number)
         try:
-            return row(number, DONE, pickle.dumps(common.work(pickle.loads(job))))
+            if tries > TRIES:
+                kind, made = LOST, b""
+            else:
+                kind, made = DONE, pickle.dumps(common.work(pickle.loads(job)))
         finally:
             folder.end(number)
     except Exception as error:
-        return row(number, RAISED, _pickled(error))
-
-
-def row(number: int, kind: str, made: bytes) -> dict[str, Any]:
-    return {"number": number, "kind": kind, "made": made}
+        kind, made = RAISED, _pickled(error)
+    return {"number": number, "kind": kind, "made": made, "tries": tries}
 
 
 @lru_cache(maxsize=1)

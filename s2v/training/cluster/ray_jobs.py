@@ -55,7 +55,7 @@ class _RayJobs:
     ) -> Iterator[Result]:
         from ray import cloudpickle
 
-        task = cloudpickle.dumps(Task(work, self.folder.path, self.reads))
+        task = cloudpickle.dumps(Task(work, self.folder.path, self.reads))  # type: ignore[no-untyped-call]
         for start in range(0, len(jobs), _AT_ONCE):
             some = jobs[start : start + _AT_ONCE]
             waited_for = set(range(len(some)))
@@ -63,6 +63,8 @@ class _RayJobs:
                 number = row["number"]
                 if number in waited_for:  # once, whatever Ray has done again
                     waited_for.remove(number)
+                    if row["tries"] > 1:
+                        _log.warning("a process of the Ray cluster was killed, and its job was begun again")
                     yield _result(row, some[number], lost)
             if waited_for:
                 raise DataError(
@@ -81,7 +83,7 @@ def _rows(task: bytes, jobs: list[bytes], workers: int | None) -> Iterator[dict[
             import socket
 
             told = f"{socket.gethostname()} of the Ray cluster cannot load speech2vid ({error}): install it there"
-            return {"number": asked["number"], "kind": "unable", "made": told.encode()}
+            return {"number": asked["number"], "kind": "unable", "made": told.encode(), "tries": 1}
         return do_job(task, int(asked["number"]), asked["job"])
 
     with warnings.catch_warnings():
@@ -90,10 +92,13 @@ def _rows(task: bytes, jobs: list[bytes], workers: int | None) -> Iterator[dict[
         asked = data.from_items(
             items, override_num_blocks=len(items)
         )  # a job a task: a process that dies ends only one
-        rows = iter(asked.map(step, num_cpus=1, compute=data.TaskPoolStrategy(size=workers)).iter_rows())
+        most = data.TaskPoolStrategy(size=workers and min(workers, len(items)))
+        rows = iter(asked.map(step, num_cpus=1, compute=most).iter_rows())
     while True:
         try:
-            row = next(rows)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                row = next(rows)
         except StopIteration:
             return
         except Exception as error:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-pytest.importorskip("ray", reason="Ray is not installed: pip install 'speech2vid[ray]'")
+if importlib.util.find_spec("ray") is None:
+    pytest.skip("Ray is not installed: pip install 'speech2vid[ray]'", allow_module_level=True)
 
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
@@ -25,17 +30,40 @@ from s2v.training.cluster.ray_jobs import ray_jobs
 from s2v.training.extract.extract_features import extract_features
 
 DATA = Path(__file__).parents[2] / "data"
+pytestmark = pytest.mark.filterwarnings(r"ignore::DeprecationWarning:ray\.")  # of Ray, about its own defaults
+
+
+HEAD = """
+import sys
+from s2v.training.cluster.connection import ray_connection
+with ray_connection("local", 2):
+    import ray
+    print(ray.get_runtime_context().gcs_address, flush=True)
+    sys.stdin.read()
+"""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    address: str
+    pid: int  # of its head
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[None]:
-    """Whatever is done in this process until then is done there."""
-    with ray_connection("local", 2):
-        yield
+def cluster() -> Iterator[Cluster]:
+    """Of two processes; this process is connected to it."""
+    command = [sys.executable, "-c", HEAD]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as head:
+        assert head.stdin is not None
+        assert head.stdout is not None
+        address = head.stdout.readline().strip()
+        with ray_connection(address):
+            yield Cluster(address, head.pid)
+        head.stdin.close()
 
 
-def processes_at_work() -> list[int]:
-    """Ids of the cluster's processes that do a job now."""
+def processes_at_work(head: int) -> list[int]:
+    """Ids of the cluster's processes that do a job now. Args: head: id of the process that has started all others."""
     parents, titles = {}, {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -43,24 +71,22 @@ def processes_at_work() -> list[int]:
             titles[int(folder.name)] = (folder / "cmdline").read_text().partition("\0")[0]
         except (OSError, ValueError):  # it has ended
             continue
-    return [pid for pid, title in titles.items() if title.startswith("ray::Map") and _is_ours(pid, parents)]
+    return [pid for pid, title in titles.items() if title.startswith("ray::Map") and _is_below(head, pid, parents)]
 
 
-def _is_ours(pid: int, parents: dict[int, int]) -> bool:
-    while pid > 1:
-        if pid == os.getpid():
-            return True
+def _is_below(head: int, pid: int, parents: dict[int, int]) -> bool:
+    while pid > 1 and pid != head:
         pid = parents.get(pid, 0)
-    return False
+    return pid == head
 
 
-def kill_one_when(ready: Callable[[], bool], killed: list[int]) -> threading.Thread:
+def kill_one_when(ready: Callable[[], bool], head: int, killed: list[int]) -> threading.Thread:
     """Kill a process at work as soon as `ready` says so."""
 
     def watch() -> None:
         deadline_s = time.monotonic() + 120
         while time.monotonic() < deadline_s and not killed:
-            if ready() and (pids := processes_at_work()):
+            if ready() and (pids := processes_at_work(head)):
                 os.kill(pids[0], signal.SIGKILL)
                 killed.append(pids[0])
             time.sleep(0.01)
@@ -78,7 +104,7 @@ def report_of(features: Path) -> dict[str, dict[str, Any]]:
 
 
 def test_features_and_report_are_what_one_process_finds_though_a_worker_is_killed(
-    cluster: None, features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: Cluster, features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for name, place in {
@@ -90,8 +116,9 @@ def test_features_and_report_are_what_one_process_finds_though_a_worker_is_kille
         (tmp_path / "data" / place).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(DATA / name, tmp_path / "data" / place)
     killed: list[int] = []
-    killer = kill_one_when(lambda: any(Path("out").rglob("*.npz")), killed)
-    report = extract_features(Path("data"), Path("out"), progress=False, ray="local")  # as paths are mostly given
+    killer = kill_one_when(lambda: any(Path("out").rglob("*.npz")), cluster.pid, killed)
+    # Paths as they are mostly given: a worker has another folder to start from.
+    report = extract_features(Path("data"), Path("out"), progress=False, ray=cluster.address)
     killer.join()
     assert len(killed) == 1
     assert (report.done, report.failed) == (4, {})
@@ -102,24 +129,24 @@ def test_features_and_report_are_what_one_process_finds_though_a_worker_is_kille
         ours, theirs = dict(np.load(tmp_path / "out" / path)), dict(np.load(features / path))
         assert ours.keys() == theirs.keys()
         assert [name for name in ours if name != "record" and not np.array_equal(ours[name], theirs[name])] == []
-    assert not [path for path in (tmp_path / "out").rglob(".*")]
+    assert not list((tmp_path / "out").rglob(".*"))
 
 
 def test_shards_are_byte_for_byte_those_of_one_process(
-    cluster: None, features: Path, shards: Path, tmp_path: Path
+    cluster: Cluster, features: Path, shards: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("webdataset")
     from s2v.training.prepare.make_shard import PrepareSettings
     from s2v.training.prepare.prepare_data import prepare_data
 
     settings = PrepareSettings(LipSyncSpec(), validation=("other",), pictures_per_clip=4, seed=0)
-    prepare_data(features, tmp_path / "shards", settings, progress=False, ray="local")
+    prepare_data(features, tmp_path / "shards", settings, progress=False, ray=cluster.address)
     whole = [{path.name: path.read_bytes() for path in folder.iterdir()} for folder in (shards, tmp_path / "shards")]
     assert whole[0] == whole[1]
 
 
 def test_a_job_is_done_once_though_it_is_begun_again_and_given_up_if_it_kills_each_time(
-    cluster: None, tmp_path: Path
+    cluster: Cluster, tmp_path: Path
 ) -> None:
     begun = tmp_path / "begun"
     begun.mkdir()
@@ -131,7 +158,7 @@ def test_a_job_is_done_once_though_it_is_begun_again_and_given_up_if_it_kills_ea
             os.kill(os.getpid(), signal.SIGKILL)
         return job**2
 
-    with ray_jobs("local", 2, tmp_path, tmp_path / "out") as run:
+    with ray_jobs(cluster.address, 2, tmp_path, tmp_path / "out") as run:
         made = sorted(run(work, range(10), lambda job: -job))
     assert made == [-7, 0, 1, 4, 9, 16, 25, 36, 64, 81]
     times = [len(list(begun.glob(f"{job}-*"))) for job in range(10)]
@@ -139,20 +166,20 @@ def test_a_job_is_done_once_though_it_is_begun_again_and_given_up_if_it_kills_ea
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_what_a_job_raises_is_raised_here(cluster: None, tmp_path: Path) -> None:
+def test_what_a_job_raises_is_raised_here(cluster: Cluster, tmp_path: Path) -> None:
     def work(job: int) -> float:
         return 1 / job
 
-    with pytest.raises(ZeroDivisionError), ray_jobs("local", 2, tmp_path, tmp_path / "out") as run:
+    with pytest.raises(ZeroDivisionError), ray_jobs(cluster.address, 2, tmp_path, tmp_path / "out") as run:
         list(run(work, [0]))
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_a_folder_that_a_machine_does_not_see_is_named_with_the_machine(cluster: None, tmp_path: Path) -> None:
+def test_a_folder_that_a_machine_does_not_see_is_named_with_the_machine(cluster: Cluster, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     with (
         pytest.raises(DataError, match=rf"^{socket.gethostname()} .* does not see {elsewhere} .* all machines share"),
-        ray_jobs("local", 2, elsewhere, tmp_path / "out") as run,
+        ray_jobs(cluster.address, 2, elsewhere, tmp_path / "out") as run,
     ):
         list(run(abs, [1]))
 
