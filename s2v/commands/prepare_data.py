@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from s2v.commands.command import Command
-from s2v.commands.options.common import add_json_option, positive_number, report_done, whole_number
+from s2v.commands.options.common import add_json_option, add_ray_option, positive_number, report_done, whole_number
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +19,10 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="folder for the shards (default %(default)s)",
     )  # fmt: skip
     parser.add_argument("-o", "--output", dest="output", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
-    parser.add_argument("-w", "--workers", type=positive_number, default=1, metavar="N", help="processes (default 1)")
+    parser.add_argument(
+        "-w", "--workers", type=positive_number, metavar="N", help="processes (default 1; with --ray all there are)"
+    )
+    add_ray_option(parser)
     parser.add_argument("--validation", nargs="*", default=[], metavar="TALKER", help="talkers never trained on")
     parser.add_argument(
         "--pictures", type=whole_number, default=PICTURES_PER_CLIP, metavar="N", help="per clip (default %(default)s)"
@@ -45,7 +48,8 @@ def _run(args: argparse.Namespace) -> int:
         args.seed,
         args.shard_clips,
     )
-    meta = prepare_data(args.features, args.output, settings, args.workers, args.force, progress=sys.stderr.isatty())
+    progress = sys.stderr.isatty()
+    meta = prepare_data(args.features, args.output, settings, args.workers, args.force, progress, args.ray)
     counts = ", ".join(f"{count} clips {split}" for split, count in meta["clips"].items())
     skipped = f", {meta['skipped']} skipped" if meta["skipped"] else ""
     return report_done(args, f"{args.output}: {counts}{skipped}", meta["clips"] | {"skipped": meta["skipped"]})

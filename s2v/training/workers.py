@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import parent_process, resource_tracker
 from multiprocessing.context import SpawnContext, SpawnProcess
-from typing import NoReturn
+from typing import NoReturn, Protocol, TypeVar
 
 from s2v.errors import DataError
 from s2v.interrupts import ignore_ending, signals_blocked
@@ -19,6 +19,37 @@ from s2v.logs import LogSettings, log_settings, start_logging
 from s2v.terminal import guard_streams
 
 CLEAN_UP_TIMEOUT_S = 1  # half-written files are removed by then
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+class JobRunner(Protocol):
+    """Does many jobs; each result comes when it is there."""
+
+    def __call__(
+        self,
+        work: Callable[[Job], Result],
+        jobs: Sequence[Job],
+        lost: Callable[[Job], Result] | None = None,
+    ) -> Iterator[Result]:
+        """
+        Args: lost: what stands for the result of a job that has killed its process again and again, where a run can
+            go on without it; None, it cannot.
+        Raises: what `work` raises; DataError, a worker was killed.
+        """
+
+
+@contextmanager
+def job_processes(workers: int) -> Iterator[JobRunner]:
+    """New processes of this machine, see `worker_pool`."""
+    with worker_pool(workers) as pool:
+
+        def run(
+            work: Callable[[Job], Result], jobs: Sequence[Job], lost: Callable[[Job], Result] | None = None
+        ) -> Iterator[Result]:
+            return (made.result() for made in as_completed([pool.submit(work, job) for job in jobs]))
+
+        yield run
 
 
 @contextmanager

@@ -16,7 +16,7 @@ FOLDER = ROOT / "requirements"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 LAYERS = sorted(path.stem for path in FOLDER.glob("*.txt") if path.stem != "torch")
 EXTRAS = {"live": [], "mic": ["mic"], "train": ["train"], "voices": ["train", "voices"], "rtx": ["rtx"]} | {
-    "test": ["mic", "train", "dev"]
+    "test": ["mic", "train", "ray", "dev"]
 }
 RELOCK = "run scripts/lock"
 

@@ -65,6 +65,12 @@ def extract_clip(source: Source, features: Path, talker: str, limits: Thresholds
     return record
 
 
+def lost_clip(source: Source, talker: str) -> ClipRecord:
+    """Of a clip that has killed its process again and again: it may be the machine's fault, so it is tried again."""
+    reason = "its process was killed each time, by a damaged file or for want of memory"
+    return replace(record_of(source.clip_id, source.path, talker, None), refusal=Refusal("unreadable", reason))
+
+
 def _unreadable(error: Exception) -> Refusal:
     return Refusal("unreadable", " ".join(str(error).split()) or type(error).__name__)
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import as_completed
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,14 +23,14 @@ from s2v.training.dataset.clusters import clustered_talkers
 from s2v.training.dataset.lrs2 import is_lrs, listed_splits
 from s2v.training.dataset.sources import Source, feature_path, find_sources
 from s2v.training.dataset.talkers import read_talkers, talkers_by_folder, talkers_by_list
-from s2v.training.extract.extract_clip import extract_clip
+from s2v.training.extract.extract_clip import extract_clip, lost_clip
 from s2v.training.extract.extraction_report import ExtractionReport
 from s2v.training.extract.face_embedding import SAME_TALKER, FaceEmbedding
 from s2v.training.extract.feature_file import face_of
 from s2v.training.quality.card import DataCard
 from s2v.training.quality.clip_records import REPORT_NAME, ClipRecord
 from s2v.training.quality.thresholds import DEFAULT, Thresholds
-from s2v.training.workers import worker_pool
+from s2v.training.shared_work import shared_work
 
 _HOW = ("auto", "folder", "cluster")  # who is who; anything else is the file of a list
 _log = logging.getLogger("s2v")
@@ -52,12 +52,13 @@ class ExtractReport:
 def extract_features(
     data: Path,
     out: Path,
-    workers: int = 1,
+    workers: int | None = None,
     progress: bool = True,
     only: Sequence[Path] | None = None,
     talkers: str | Path = "auto",
     limits: Thresholds | None = DEFAULT,
     retry: bool = False,
+    ray: str | None = None,
 ) -> ExtractReport:
     """Extract every video and photo below `data`, or `only` these of them; what is there already is kept.
 
@@ -66,11 +67,14 @@ def extract_features(
             whose folders are no talkers, else folders, but what the index of an earlier run says stays.
         limits: of the gates; None, every clip is taken as it is, and no report is written.
         retry: look again also at clips that an earlier run skipped.
+        workers, ray: where it is done, see `shared_work`.
     A bad clip is reported and skipped; Ctrl-C ends after the clips at hand. Raises: DataError, nothing to extract,
     nothing usable, a list that does not fit, or a worker was killed.
     """
     if not data.is_dir():
         raise DataError(f"{data} is no folder: -d takes a folder of talking videos")
+    if ray is not None:  # other machines have other working folders
+        data, out, only = data.absolute(), out.absolute(), None if only is None else [path.absolute() for path in only]
     sources, failed = find_sources(data, only)
     for path, reason in failed.items():
         _log.warning("skipped %s: %s", path, reason)
@@ -83,7 +87,7 @@ def extract_features(
     report = ExtractionReport(sources, out, limits, whole=only is None)
     try:
         todo = report.to_do(names, retry)
-        for record in _extract(todo, out, names, workers, progress, limits):
+        for record in _extract(todo, data, out, names, (workers, ray), progress, limits):
             report.add(record)
         report.refuse_copies()
     finally:  # also of a run that is ended half-way
@@ -158,9 +162,10 @@ def _index(sources: Sequence[Source], data: Path, out: Path, talkers: str | Path
 
 def _extract(
     todo: Sequence[Source],
+    data: Path,
     out: Path,
     talkers: Mapping[str, str],
-    workers: int,
+    where: tuple[int | None, str | None],
     progress: bool,
     limits: Thresholds | None,
 ) -> Iterator[ClipRecord]:
@@ -169,7 +174,13 @@ def _extract(
 
     if not todo:
         return
-    with worker_pool(min(workers, len(todo))) as pool:
-        running = [pool.submit(extract_clip, one, out, talkers[one.clip_id], limits) for one in todo]
-        for job in tqdm(as_completed(running), total=len(running), unit="clip", disable=not progress):
-            yield job.result()
+    workers, ray = where
+    jobs = [(one, talkers[one.clip_id]) for one in todo]
+    with shared_work(workers and min(workers, len(todo)), ray, data, out) as run:
+        records = run(partial(_extract_one, out=out, limits=limits), jobs, lambda job: lost_clip(*job))
+        yield from tqdm(records, total=len(jobs), unit="clip", disable=not progress)
+
+
+def _extract_one(job: tuple[Source, str], out: Path, limits: Thresholds | None) -> ClipRecord:
+    source, talker = job
+    return extract_clip(source, out, talker, limits)

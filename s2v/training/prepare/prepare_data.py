@@ -11,11 +11,10 @@ from __future__ import annotations
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import as_completed
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -30,7 +29,8 @@ from s2v.training.prepare.shards import ShardFolder, ShardRecord, fingerprint, s
 from s2v.training.prepare.talker_neutrals import TalkerFaces, find_neutrals, talker_jobs
 from s2v.training.shard_spec import shard_spec
 from s2v.training.shard_store import FORMAT, open_shards
-from s2v.training.workers import worker_pool
+from s2v.training.shared_work import shared_work
+from s2v.training.workers import JobRunner
 
 HELD_BACK_EVERY, MOST_HELD_BACK = 20, 400  # one clip in so many of training talkers is kept back, but no more
 Job = TypeVar("Job")
@@ -39,19 +39,14 @@ SomeJob = TypeVar("SomeJob", ShardJob, PhotoShardJob)
 _log = logging.getLogger("s2v")
 
 
-class JobRunner(Protocol):
-    """Does many jobs; each result comes when it is there."""
-
-    def __call__(self, work: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[Result]: ...
-
-
 def prepare_data(
     features: Path,
     out: Path,
     settings: PrepareSettings,
-    workers: int = 1,
+    workers: int | None = None,
     force: bool = False,
     progress: bool = True,
+    ray: str | None = None,
 ) -> dict[str, Any]:
     """Write shards of `train`, `held` (clips of training talkers), `val` and `test` (other talkers), `photo` (stills of
     people who are not kept back, where pictures are wanted), and `meta.json`.
@@ -59,10 +54,14 @@ def prepare_data(
     What cannot be used is skipped and logged. A run that was killed goes on where it was; where all is done already,
     nothing is done.
 
-    Args: force: replace shards that were made with other settings.
+    Args:
+        force: replace shards that were made with other settings.
+        workers, ray: where it is done, see `shared_work`; one worker is this process.
     Returns: what `meta.json` holds. Raises: DataError, nothing to use, no training talker left, a worker was killed,
     or `out` holds shards of other settings.
     """
+    if ray is not None:  # other machines have other working folders
+        features, out = features.absolute(), out.absolute()
     # Nothing hidden: neither parts of files nor what an unfinished run keeps, should its shards lie below the features.
     files = sorted(path for path in features.rglob("*.npz") if not _is_hidden(path.relative_to(features)))
     if not files:
@@ -75,7 +74,7 @@ def prepare_data(
             clips, photos, unusable = _sorted_out(files, features)
             splits = split_clips(clips, _lists(clips, features), settings.validation)
             talkers = {clip: clips[clip] for clip in splits}
-            with _processes(workers) as run:
+            with _runner(workers, ray, features, shards.folder) as run:
                 faces = _faces(talkers, features, shards, settings, run, progress)
                 unusable |= {clip: faces.unusable[who] for clip, who in talkers.items() if who in faces.unusable}
                 jobs = _jobs(splits, talkers, faces, features, shards.folder, settings)
@@ -138,20 +137,15 @@ def _lists(clips: Iterable[str], features: Path) -> dict[str, str]:
     return {clip: known.listed for clip in clips if (known := indexed_clip(clip, features)) and known.listed}
 
 
-@contextmanager
-def _processes(workers: int) -> Iterator[JobRunner]:
-    if workers < 2:
-        yield _here
-        return
-    with worker_pool(workers) as pool:
-
-        def run(work: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[Result]:
-            return (made.result() for made in as_completed([pool.submit(work, job) for job in jobs]))
-
-        yield run
+def _runner(workers: int | None, ray: str | None, features: Path, folder: Path) -> AbstractContextManager[JobRunner]:
+    if ray is None and (workers or 1) < 2:
+        return nullcontext(_here)
+    return shared_work(workers, ray, features, folder)
 
 
-def _here(work: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[Result]:
+def _here(
+    work: Callable[[Job], Result], jobs: Sequence[Job], lost: Callable[[Job], Result] | None = None
+) -> Iterator[Result]:
     return map(work, jobs)
 
 
