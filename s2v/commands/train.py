@@ -35,7 +35,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
                         "with its settings")  # fmt: skip
     parser.add_argument("--force", action="store_true", help="replace the training that is in --output")
     parser.add_argument("--init", "--start", type=Path, metavar="FILE|default", help="begin with the weights "
-                        "of this checkpoint or model file, or of the shipped one (left out: random ones)")  # fmt: skip
+                        "of this checkpoint, safetensors or model file, or the shipped ones (else random)")  # fmt: skip
     parser.add_argument("--config", type=Path, metavar="TOML", help="file of settings; options win over it")
     parser.add_argument("--strict", action="store_true", help="exit code 1 if a probe fails (else a warning)")
     parser.add_argument("-gpu", "--no_of_gpus", "--no-of-gpus", "--gpus", dest="no_of_gpus", type=whole_number,
