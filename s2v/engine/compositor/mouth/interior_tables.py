@@ -71,7 +71,8 @@ def interior_tables(
     Args:
         box: of the photo, that nothing is drawn outside of. reach_px: how far the head may carry the mouth.
         seed: of the shapes of its teeth; None makes one of the photo.
-        show_mm: how much of the upper teeth a parted mouth shows; None: what is usual for the length of its upper lip.
+        show_mm: how much of the upper teeth a parted mouth shows; None: what is usual for the length of its upper lip,
+            or known of the person.
     """
     resting = face.canonical + face.rest
     at_rest = face.plane.to_plane(face.pose.to_photo(resting)[:, :2])
@@ -80,7 +81,8 @@ def interior_tables(
     plane_to_window = face.plane.matrix - np.array([[0, 0, left], [0, 0, top]])
     fine = _FINE if face.pose.unit_px < _FINE_BELOW_PX else 1
     row_to_window = np.array([[1 / fine, 0, 0.5 / fine - 0.5], [0, 1 / fine, 0.5 / fine - 0.5]])
-    edges = _incisors(resting, upper_teeth_show_mm(resting) if show_mm is None else show_mm)
+    usual_mm = upper_teeth_show_mm(resting) + (face.mouth.show_mm if face.mouth else 0.0)
+    edges = _incisors(resting, usual_mm if show_mm is None else show_mm)
     middle, lower_middle = face.plane.to_plane(face.pose.to_photo(edges)[:, :2])
     colours, photo_blur_px = interior_colours(face), blur_px(face)
     upper = lower = np.zeros((0, 0, 3), np.float32)
