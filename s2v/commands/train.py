@@ -97,6 +97,7 @@ def _run(args: argparse.Namespace) -> int:
 def _adapt(args: argparse.Namespace) -> int:
     """Raises: DataError, options that only a training on shards has."""
     from s2v.training.adapt.adapt import AdaptConfig, adapt
+    from s2v.training.adapt.fit_motion import MotionFit
     from s2v.training.train.start import DEFAULT
 
     odd = [name for name in ("shards", "resume", "config", "no_of_gpus") if getattr(args, name) is not None]
@@ -106,8 +107,8 @@ def _adapt(args: argparse.Namespace) -> int:
             f"--face-video does not go with {', '.join(odd)}: it learns from the films alone, by settings of its own"
         )
     init = None if args.init is None or str(args.init) == DEFAULT else args.init
-    workers, seed = max(1, getattr(args, "no_of_workers", 1)), getattr(args, "seed", 0)
-    config = AdaptConfig(tuple(args.face_video), args.output, init, workers, seed, args.force)
+    workers, fit = max(1, getattr(args, "no_of_workers", 1)), MotionFit(seed=getattr(args, "seed", 0))
+    config = AdaptConfig(tuple(args.face_video), args.output, init, workers, args.force, fit)
     report = adapt(config, progress=sys.stderr.isatty())
     return report_done(args, report.text(), report.as_dict())
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from s2v.files import held as held_alone
 from s2v.files import remove_leftovers, write_whole
 from s2v.training.adapt.films import extract_films
 from s2v.training.adapt.fit_motion import Chosen, MotionFit, adapt_motion
-from s2v.training.adapt.mouth_interior import MouthFit, fit_mouth
+from s2v.training.adapt.mouth_interior import MOUTH_FRAMES, MouthFit, fit_mouth
 from s2v.training.adapt.stretches import Stretches, stretches
 from s2v.training.export.export import export_network
 from s2v.training.networks.model import MotionTract, load_checkpoint
@@ -40,8 +40,9 @@ class AdaptConfig:
     out: Path
     init: Path | None = None  # a file of weights or a checkpoint of network "s2v"; None: the shipped weights
     workers: int = 1
-    seed: int = 0
     force: bool = False  # replace the model that is in `out`
+    motion: MotionFit = field(default_factory=MotionFit)
+    mouth_frames: int = MOUTH_FRAMES  # of open mouths, that what lies between lips is learned from
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,10 @@ class AdaptReport:
     def text(self) -> str:
         """For people."""
         before, after = _figures(self.before), _figures(self.after)
-        told = ", ".join(f"{name.replace('_', ' ')} {before[name]:.2f} -> {after[name]:.2f}" for name in _FIGURES[:6])
-        motion = f"motion, on {self.held_s:.0f} s held back: {told}"
+        changes = ", ".join(
+            f"{name.replace('_', ' ')} {before[name]:.2f} -> {after[name]:.2f}" for name in _FIGURES[:6]
+        )
+        motion = f"motion, on {self.held_s:.0f} s held back: {changes}"
         if not self.after.share:
             motion = (
                 f"motion: nothing that was learned is better on the {self.held_s:.0f} s held back; it stays as it was"
@@ -110,8 +113,8 @@ def adapt(config: AdaptConfig, progress: bool = True) -> AdaptReport:
         seen = stretches(found.films, network.spec)
         if seen.warning:
             _log.warning("%s", seen.warning)
-        before, after = _moved(network, seen, config.seed, progress)
-        mouth = fit_mouth(seen.learned, network.spec)
+        before, after = _moved(network, seen, config.motion, progress)
+        mouth = fit_mouth(seen.learned, network.spec, config.mouth_frames)
         info |= {"adapted": f"to one person's film, by s2v {__version__}"}
         if mouth.look is not None:
             info[INFO_KEY] = mouth.look.to_json()
@@ -136,10 +139,9 @@ def _begun_with(init: Path | None) -> tuple[MotionTract, dict[str, str]]:
     return network, {}
 
 
-def _moved(network: MotionTract, seen: Stretches, seed: int, progress: bool) -> tuple[Chosen, Chosen]:
+def _moved(network: MotionTract, seen: Stretches, fit: MotionFit, progress: bool) -> tuple[Chosen, Chosen]:
     from tqdm import tqdm
 
-    fit = MotionFit(seed=seed)
     with tqdm(total=fit.steps, unit="step", disable=not progress) as bar:
         return adapt_motion(network, seen.learned, seen.held, fit, bar.update)
 

@@ -4,8 +4,8 @@ All below it says what is heard, and had many voices to learn that from; a minut
 minute. The layer on top says what a mouth does for it: there lie a person's neutral, range and closures. As the rest
 stands still, its features are computed once, and what it predicts for the tongue stays exactly as it was.
 
-It is not let go far: from the shipped layer's own predictions for the same sound, and in sounds that are no speech not at
-all. Then the way from the shipped layer to the fitted one is gone in steps, and the one kept is the best on seconds
+It is not let go far from the shipped layer's own predictions for the same sound, and in sounds that are no speech not
+at all. Then the way from the shipped layer to the fitted one is gone in steps, and the one kept is the best on seconds
 held back whose lips close as often, and rest as well, as with the shipped layer: at worst, the shipped one.
 """
 

@@ -1,9 +1,9 @@
 """What lies between one person's lips, from the open mouths of his film.
 
-By drawing: a photo of the film is opened as the film's frames are, and what is drawn between the lips is held against what
-the film shows there: how dark it is, how light, red and yellow its brightest quarter (teeth, as far as they are seen). What
-of a `MouthLook` brings them together is found by Gauss-Newton steps with a weak pull towards no difference, and kept if it
-also fits frames that it was not found on.
+By drawing: a photo of the film is opened as the film's frames are, and what is drawn between the lips is held against
+what the film shows there: how dark it is, how light, red and yellow its brightest quarter (teeth, as far as they are
+seen). What of a `MouthLook` brings them together is found by Gauss-Newton steps with a weak pull towards no difference,
+and kept if it also fits frames that it was not found on.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.engine.compositor.cpu import MotionCompositor
+from s2v.engine.compositor.mouth.interior import MouthInterior
+from s2v.engine.compositor.mouth.interior_tables import interior_tables
 from s2v.engine.face.enrolment import EnrolledFace, face_from_landmarks
 from s2v.engine.face.geometry import head_pose
 from s2v.engine.face.mouth_look import LIMITS, MouthLook
@@ -26,7 +28,7 @@ from s2v.training.evaluation.measures.interior import INNER_LIPS, OPEN_MOUTH, cu
 from s2v.training.evenly import evenly
 from s2v.training.extract.face_landmarks import detect_landmarks
 
-_FRAMES, _LEAST_FRAMES = 32, 8  # with an open mouth; every second one judges
+MOUTH_FRAMES, LEAST_FRAMES = 32, 8  # with an open mouth; every second one judges
 _ROUNDS = 3
 _CHEEKS, _CHEEK_RADIUS = (50, 280), 0.07  # mesh points, face units
 _DARK = 0.35  # of the cheek's L
@@ -59,10 +61,10 @@ class _Open:
     film: NDArray[np.float64]  # (5,) of `_seen`
 
 
-def fit_mouth(parts: Sequence[Part], spec: LipSyncSpec) -> MouthFit:
+def fit_mouth(parts: Sequence[Part], spec: LipSyncSpec, most_frames: int = MOUTH_FRAMES) -> MouthFit:
     """Find it. Where the film shows too few open mouths, or too small ones, there is none to be found."""
-    opened = _open_frames(parts)
-    if len(opened) < _LEAST_FRAMES:
+    opened = _open_frames(parts, most_frames)
+    if len(opened) < LEAST_FRAMES:
         return MouthFit(None, len(opened), float("nan"), float("nan"))
     try:
         face = _closed_photo(parts, spec)
@@ -96,9 +98,9 @@ def _look(names: Sequence[str], values: NDArray[np.float64]) -> MouthLook:
 
 
 def _means(seen: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(5,) of many frames: the middle one, frame by frame differences are the motion's."""
-    middle: NDArray[np.float64] = np.nanmean(seen, axis=0)
-    return middle
+    """(5,) of many frames: how single ones differ is the motion's business."""
+    mean: NDArray[np.float64] = np.nanmean(seen, axis=0)
+    return mean
 
 
 def _stepped(
@@ -136,6 +138,7 @@ class _Drawn:
 
     def __init__(self, face: EnrolledFace, spec: LipSyncSpec, opened: Sequence[_Open]) -> None:
         self._face, self._spec = face, spec
+        self._compositor = MotionCompositor(face, spec)
         self._motions = [one.part.clip.motion[one.frame] for one in opened]
         self._landmarks = detect_landmarks(self._frames(MouthLook()))
 
@@ -145,15 +148,16 @@ class _Drawn:
         return np.stack([_seen(frame, landmarks) for frame, landmarks in pairs])
 
     def _frames(self, look: MouthLook) -> list[Image]:
-        compositor = MotionCompositor(replace(self._face, mouth=look), self._spec)
+        compositor, face = self._compositor, replace(self._face, mouth=look)
+        compositor.interior = MouthInterior(interior_tables(face, self._spec, compositor.tables.box, reach_px=0))
         tract = np.array([TRACT_AT_REST], np.float32)
         return [compositor.draw({"motion": motion[None], "tract": tract}) for motion in self._motions]
 
 
-def _open_frames(parts: Sequence[Part]) -> list[_Open]:
+def _open_frames(parts: Sequence[Part], most: int) -> list[_Open]:
     found = [(part, int(i)) for part in parts for i in np.flatnonzero(part.clip.aperture > OPEN_MOUTH)]
     opened = []
-    for part, i in evenly(found, _FRAMES):
+    for part, i in evenly(found, most):
         frame = part.frames.start + i
         film = _seen(part.film.frame(frame), part.film.landmarks[frame])
         if np.isfinite(film).all():

@@ -10,9 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from s2v.engine.face.motion_basis import aperture, neutral_face
+from s2v.engine.face.motion_basis import neutral_face
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
 from s2v.training.evaluation.measures.metrics import pauses
@@ -49,7 +48,6 @@ class Stretches:
 
     learned: tuple[Part, ...]
     held: tuple[Part, ...]
-    closed: float  # face units of opening that this person's closed lips look
     speech_s: float  # in all of it
     warning: str | None  # what is to be told of how the motion basis fits this face
 
@@ -86,7 +84,7 @@ def stretches(films: Sequence[ClipFeatures], spec: LipSyncSpec) -> Stretches:
     learned, held = _split(parts, spec)
     if not learned or not held:
         raise DataError("the films are too short to hold back a part of them: film a minute or two of talk in one go")
-    return Stretches(learned, held, float(aperture(neutral.face)), speech_s, basis_warning(sum(fits[1:], fits[0])))
+    return Stretches(learned, held, speech_s, basis_warning(sum(fits[1:], fits[0])))
 
 
 def spoken_s(clip: Clip, spec: LipSyncSpec) -> float:
@@ -152,8 +150,3 @@ def _cut(clip: Clip, frames: slice, spec: LipSyncSpec) -> Clip:
         aperture=clip.aperture[frames],
         tract=clip.tract[frames],
     )
-
-
-def known_share(parts: Sequence[Part]) -> NDArray[np.float64]:
-    """(n_parts,) of their frames that could be read."""
-    return np.array([float(np.isfinite(part.clip.aperture).mean()) for part in parts])
