@@ -25,6 +25,7 @@ class MouthLook:
     cavity_l: float = 0.0
     shade: float = 0.0  # darker where lips take the light away: twice as dark at 1, not at all at -1
     show_mm: float = 0.0  # of the upper teeth that parted lips leave to be seen
+    lower_mm: float = 0.0  # that the lower teeth stand higher
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -54,7 +55,8 @@ LIMITS: dict[str, tuple[float, float]] = {
     "teeth_a": (-8.0, 12.0),
     "teeth_b": (-12.0, 18.0),
     "flesh_l": (-20.0, 20.0),
-    "cavity_l": (-12.0, 25.0),
+    "cavity_l": (-12.0, 12.0),
     "shade": (-0.8, 1.0),
     "show_mm": (-2.5, 4.0),
+    "lower_mm": (-2.0, 4.0),
 }

@@ -28,7 +28,7 @@ from s2v.training.evaluation.measures.interior import INNER_LIPS, OPEN_MOUTH, cu
 from s2v.training.evenly import evenly
 from s2v.training.extract.face_landmarks import detect_landmarks
 
-MOUTH_FRAMES, LEAST_FRAMES = 32, 8  # with an open mouth; every second one judges
+MOUTH_FRAMES, LEAST_FRAMES = 24, 8  # with an open mouth; every second one judges
 _ROUNDS = 3
 _CHEEKS, _CHEEK_RADIUS = (50, 280), 0.07  # mesh points, face units
 _DARK = 0.35  # of the cheek's L
@@ -36,9 +36,27 @@ _MIN_PIXELS = 24
 # What is compared of an open mouth, and how much of each is much: dark share, L of all and L, a*, b* of the brightest
 # quarter, lightness in hundredths of the cheek's.
 _SCALES = np.array([0.12, 8.0, 8.0, 5.0, 5.0])
-# How far each field of a look is tried, and how far it may easily go.
-_STEPS = {"teeth_l": 5.0, "teeth_a": 2.0, "teeth_b": 3.0, "flesh_l": 5.0, "cavity_l": 5.0, "shade": 0.2, "show_mm": 0.6}
-_EASY = {"teeth_l": 16.0, "teeth_a": 6.0, "teeth_b": 8.0, "flesh_l": 8.0, "cavity_l": 8.0, "shade": 0.5, "show_mm": 1.2}
+# How far each field of a look is tried, and how far it may easily go. Teeth rather than a cavity that is light.
+_STEPS = {
+    "teeth_l": 5.0,
+    "teeth_a": 2.0,
+    "teeth_b": 3.0,
+    "flesh_l": 5.0,
+    "cavity_l": 5.0,
+    "shade": 0.2,
+    "show_mm": 0.6,
+    "lower_mm": 0.6,
+}
+_EASY = {
+    "teeth_l": 16.0,
+    "teeth_a": 6.0,
+    "teeth_b": 8.0,
+    "flesh_l": 8.0,
+    "cavity_l": 5.0,
+    "shade": 0.4,
+    "show_mm": 1.5,
+    "lower_mm": 1.2,
+}
 _PULL = 0.15
 
 
@@ -119,7 +137,7 @@ def _stepped(
     wanted = np.concatenate([off, -pull @ values])
     step = np.linalg.lstsq(stacked, wanted, rcond=None)[0]
     low, high = np.array([LIMITS[name] for name in names]).T
-    return np.clip(values + np.clip(step, -easy, easy), low, high)
+    return np.asarray(np.clip(values + np.clip(step, -easy, easy), low, high), np.float64)
 
 
 def _cost(
@@ -169,12 +187,13 @@ def _closed_photo(parts: Sequence[Part], spec: LipSyncSpec) -> EnrolledFace:
     """The film's frame whose lips are closed and whose head is held straightest."""
     best: tuple[float, Part, int] | None = None
     for part in parts:
-        closed = np.flatnonzero(part.clip.aperture <= np.nanquantile(part.clip.aperture, 0.15))
-        for i in evenly(list(closed), 40):
+        opening = np.where(np.isfinite(part.clip.aperture), part.clip.aperture, np.inf)
+        closed = np.flatnonzero((opening <= np.quantile(opening, 0.15)) & np.isfinite(opening))
+        for i in evenly(closed.tolist(), 40):
             pose = head_pose(part.film.landmarks[part.frames.start + i].astype(np.float64))
             turned = abs(pose.yaw_degrees) + abs(pose.pitch_degrees)
             if best is None or turned < best[0]:
-                best = (turned, part, int(i))
+                best = (turned, part, i)
     assert best is not None
     _, part, i = best
     frame = part.frames.start + i

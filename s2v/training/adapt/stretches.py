@@ -39,7 +39,7 @@ class Part:
 
     @property
     def n_frames(self) -> int:
-        return self.frames.stop - self.frames.start
+        return len(self.clip.motion)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from s2v.engine.face.mouth_look import LIMITS, MouthLook
 from s2v.errors import ModelError
 from s2v.spec import LipSyncSpec
 
-LOOK = MouthLook(teeth_l=12.0, cavity_l=6.0, shade=-0.4, show_mm=1.0)
+LOOK = MouthLook(teeth_l=12.0, cavity_l=6.0, shade=-0.4, show_mm=1.0, lower_mm=0.5)
 
 
 @pytest.fixture(scope="module")
