@@ -106,7 +106,8 @@ class LocalAvatarFactory:
         check_articulation(options.articulation)
         check_behaviour(options)
         self.spec: LipSyncSpec = _spec_of(options.model) if shared is None else shared.spec
-        self._mouth = None if options.model is None else mouth_of_model(options.model)
+        drawn = self.spec.network == "s2v"  # another network paints the mouth itself
+        self._mouth = mouth_of_model(options.model) if drawn and options.model is not None else None
         _refuse_other_rate(self.spec, options.model)
         if self.spec.network == "speech2vid" and options.articulation != USUAL:
             raise ModelError(f"{options.model} puts out pixels, which no articulation scales: leave --articulation out")
