@@ -11,6 +11,7 @@ BUNDLED_VOICE = _ASSETS / "voice.flac"
 PHONES_VOICE = _ASSETS / "phones.flac"
 PHONES_LABELS = _ASSETS / "phones.lab"
 BUNDLED_MODEL = _ASSETS / "model.onnx"
+BUNDLED_WEIGHTS = _ASSETS / "model.safetensors"  # of that model, to go on training from
 FACE_LANDMARKER = _ASSETS / "face_landmarker.task"
 PERSON_SEGMENTATION = _ASSETS / "person_segmentation.onnx"
 CANONICAL_FACE = _ASSETS / "canonical_face.npy"

@@ -13,6 +13,7 @@ EXTRA_OF = {
     "matplotlib": "train",
     "tensorboard": "train",
     "webdataset": "train",
+    "safetensors": "train",
     "num2words": "train",
     "pocketsphinx": "train",
     "ray": "ray",

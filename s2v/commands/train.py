@@ -10,6 +10,7 @@ from typing import Any
 
 from s2v.commands.command import Command
 from s2v.commands.options.common import add_json_option, positive_number, report_done, whole_number
+from s2v.errors import DataError
 from s2v.logs import tell
 
 PROBE_FAILED = 1  # with --strict: the result is there, but does not do what it must
@@ -24,8 +25,13 @@ _SETTINGS = (
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "-i", "--shards", required=True, metavar="SHARDS",
+        "-i", "--shards", metavar="SHARDS",
         help="folder of prepare-data, its URL, or a pattern of shards: https://host/train-{000000..000099}.tar",
+    )  # fmt: skip
+    parser.add_argument(
+        "--face-video", type=Path, action="append", default=[], metavar="FILM",
+        help="a minute or more of one person talking, or a folder of such films (may be given several times): makes "
+        "OUT/model.onnx of that person, on a CPU, in minutes; begins with --init",
     )  # fmt: skip
     parser.add_argument(
         "-o", "--output", type=Path, default=Path("runs/last"), help="folder for checkpoints (default %(default)s)"
@@ -35,7 +41,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
                         "with its settings")  # fmt: skip
     parser.add_argument("--force", action="store_true", help="replace the training that is in --output")
     parser.add_argument("--init", "--start", type=Path, metavar="FILE|default", help="begin with the weights "
-                        "of this checkpoint or model file, or of the shipped one (left out: random ones)")  # fmt: skip
+                        "of this checkpoint, safetensors or model file, or the shipped ones (else random)")  # fmt: skip
     parser.add_argument("--config", type=Path, metavar="TOML", help="file of settings; options win over it")
     parser.add_argument("--strict", action="store_true", help="exit code 1 if a probe fails (else a warning)")
     parser.add_argument("-gpu", "--no_of_gpus", "--no-of-gpus", "--gpus", dest="no_of_gpus", type=whole_number,
@@ -81,6 +87,33 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
+    if args.face_video:
+        return _adapt(args)
+    if args.shards is None:
+        raise DataError("nothing to learn from: give -i SHARDS of prepare-data, or --face-video FILM of one person")
+    return _train(args)
+
+
+def _adapt(args: argparse.Namespace) -> int:
+    """Raises: DataError, options that only a training on shards has."""
+    from s2v.training.adapt.adapt import AdaptConfig, adapt
+    from s2v.training.adapt.fit_motion import MotionFit
+    from s2v.training.train.start import DEFAULT
+
+    odd = [name for name in ("shards", "resume", "config", "no_of_gpus") if getattr(args, name) is not None]
+    odd += [name for name in (*_SETTINGS, "look_ahead_ms") if name in args and name not in ("seed", "no_of_workers")]
+    if odd:
+        raise DataError(
+            f"--face-video does not go with {', '.join(odd)}: it learns from the films alone, by settings of its own"
+        )
+    init = None if args.init is None or str(args.init) == DEFAULT else args.init
+    workers, fit = max(1, getattr(args, "no_of_workers", 1)), MotionFit(seed=getattr(args, "seed", 0))
+    config = AdaptConfig(tuple(args.face_video), args.output, init, workers, args.force, fit)
+    report = adapt(config, progress=sys.stderr.isatty())
+    return report_done(args, report.text(), report.as_dict())
+
+
+def _train(args: argparse.Namespace) -> int:
     from s2v.training.run.processes import is_first_process
     from s2v.training.train.config import TrainConfig, read_config
     from s2v.training.train.loop import failed_probes, settings_to_resume, train

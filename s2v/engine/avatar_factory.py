@@ -24,6 +24,7 @@ from s2v.engine.compositor_choice import Compose, composer, composer_for
 from s2v.engine.face.articulation import USUAL, check_articulation
 from s2v.engine.face.background import parse_background
 from s2v.engine.face.enrolment import EnrolledFace, enrol
+from s2v.engine.face.mouth_look import INFO_KEY, MouthLook
 from s2v.engine.face.photo import MAX_SIDE_PX
 from s2v.engine.lipsync import LipSyncEngine
 from s2v.errors import ModelError
@@ -105,6 +106,8 @@ class LocalAvatarFactory:
         check_articulation(options.articulation)
         check_behaviour(options)
         self.spec: LipSyncSpec = _spec_of(options.model) if shared is None else shared.spec
+        drawn = self.spec.network == "s2v"  # another network paints the mouth itself
+        self._mouth = mouth_of_model(options.model) if drawn and options.model is not None else None
         _refuse_other_rate(self.spec, options.model)
         if self.spec.network == "speech2vid" and options.articulation != USUAL:
             raise ModelError(f"{options.model} puts out pixels, which no articulation scales: leave --articulation out")
@@ -127,7 +130,7 @@ class LocalAvatarFactory:
 
     def avatar_of(self, face: EnrolledFace) -> Avatar:
         """The avatar of a face that was enrolled before, for the same model."""
-        shown = replace(face, background=self._background)
+        shown = replace(face, background=self._background, mouth=self._mouth)
         compositors = _Compositors(shown, self.spec, self._options.idle_seed is not None, self._keep)
         return Avatar(
             face,
@@ -191,6 +194,15 @@ class _OwningEngine(LipSyncEngine):
     def close(self) -> None:
         super().close()
         self._owned.close()
+
+
+def mouth_of_model(model: Path) -> MouthLook | None:
+    """What a model file knows of the mouth of the person it was made for; None: it is nobody's in particular.
+
+    Raises: ModelError, see `read_model_file`, or what it knows is damaged.
+    """
+    text = read_model_file(model).info.get(INFO_KEY)
+    return None if text is None else MouthLook.from_json(text)
 
 
 def _spec_of(model: Path | None) -> LipSyncSpec:

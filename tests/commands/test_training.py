@@ -21,6 +21,10 @@ DATA = Path(__file__).parents[1] / "data"
         (["prepare-data", "-f", "{tmp}", "-o", "{tmp}/out"], "extract-features first"),
         (["make-voices", "-o", "{tmp}/out", "--texts", "{tmp}/no.txt"], "a sentence a line"),
         (["train", "-i", "{tmp}", "-o", "{tmp}/out"], "meta.json"),
+        (["train", "-o", "{tmp}/out"], "give -i SHARDS of prepare-data, or --face-video FILM"),
+        (["train", "--face-video", "{tmp}/no.mp4", "-o", "{tmp}/out"], "there is no film"),
+        (["train", "--face-video", "{tmp}/no.mp4", "-i", "{tmp}"], "--face-video does not go with shards"),
+        (["train", "--face-video", "{tmp}/no.mp4", "-e", "3"], "--face-video does not go with epochs"),
         (["export", "{tmp}/no.pt", "-o", "{tmp}/model.onnx"], "no checkpoint"),
     ],
 )

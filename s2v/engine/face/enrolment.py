@@ -13,6 +13,7 @@ from s2v.engine.face.covered_mouth import is_mouth_covered
 from s2v.engine.face.detection import open_detector
 from s2v.engine.face.face_search import find_faces, landmarks_on
 from s2v.engine.face.geometry import EYES, FACE_OVAL, N_MESH, OUTER_LIPS, FacePlane, Points, Pose, head_pose
+from s2v.engine.face.mouth_look import MouthLook
 from s2v.engine.face.photo import MAX_SIDE_PX, Image, Picture, fit_photo, flattened
 from s2v.engine.face.rest_pose import rest_displacement
 from s2v.errors import FaceError, SeveralFacesError
@@ -39,6 +40,7 @@ class EnrolledFace:
     rest: Points  # (468, 3) face units: what closes the photo's lips
     network_input: NDArray[np.float32]  # (1, 6, face_px, face_px) in [0, 1]
     background: Background | None = None  # what is shown behind the person; None: what is there on the photo
+    mouth: MouthLook | None = None  # of the model that drives it, if that is one person's; None: guessed from the photo
 
 
 def enrol(

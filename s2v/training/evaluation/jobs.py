@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from s2v.engine.avatar_factory import mouth_of_model
 from s2v.engine.backends import open_backend
 from s2v.engine.backends.base import Backend
 from s2v.engine.face.geometry import Pose
+from s2v.engine.face.mouth_look import MouthLook
 from s2v.engine.face.photo import Image
 from s2v.errors import DataError, FaceError
 from s2v.extras import how_to_install
@@ -84,7 +86,8 @@ def judge_clip(job: ClipJob) -> ClipResult | str:
     """All figures of one clip, or why it cannot be used."""
     try:
         clip = load_clip(job.clip, job.max_frames)
-        return _judged(clip, opened(job.model, job.backend), job.syncnet, job.clip.text)
+        mouth = None if job.model is None else mouth_of_model(job.model)
+        return _judged(clip, opened(job.model, job.backend), job.syncnet, job.clip.text, mouth)
     except (DataError, np.linalg.LinAlgError) as error:
         return " ".join(str(error).split())
 
@@ -123,7 +126,7 @@ class _SyncCrops:
         return {"lse_d": d, "lse_c": c, "lse_d_film": film_d, "lse_c_film": film_c}
 
 
-def _judged(clip: HeldClip, backend: Backend, syncnet: Path | None, text: str) -> ClipResult:
+def _judged(clip: HeldClip, backend: Backend, syncnet: Path | None, text: str, mouth: MouthLook | None) -> ClipResult:
     spec, film, prediction, curves, pictures, heads = backend.spec, clip.aperture, None, None, None, None
     figures = loudness_figures(clip.pcm, film, spec)
     loud = loudness(clip.pcm, clip.n_frames, spec)
@@ -141,7 +144,7 @@ def _judged(clip: HeldClip, backend: Backend, syncnet: Path | None, text: str) -
     refused = ""
     try:
         crops = _SyncCrops()
-        pictures = draw_clip(clip, backend, watch=crops.add if syncnet else None)
+        pictures = draw_clip(clip, backend, watch=crops.add if syncnet else None, mouth=mouth)
         mouths["drawn"] = pictures.shapes
         figures |= pictures.figures
         if syncnet:

@@ -8,7 +8,7 @@ compared in crops that the head's pose has been taken out of.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -18,6 +18,7 @@ from s2v.engine.backends.base import Backend
 from s2v.engine.face.enrolment import MIN_EYE_DISTANCE_PX, EnrolledFace, enrol
 from s2v.engine.face.geometry import Points, Pose
 from s2v.engine.face.motion_basis import aperture
+from s2v.engine.face.mouth_look import MouthLook
 from s2v.engine.face.photo import Image
 from s2v.engine.lipsync import LipSyncEngine
 from s2v.spec import LipSyncSpec
@@ -77,13 +78,16 @@ def draw_clip(
     backend: Backend,
     n_tiles: int = N_TILES,
     watch: Callable[[Image, Pose, Image, Pose], None] | None = None,
+    mouth: MouthLook | None = None,
 ) -> DrawnClip:
     """Drive the clip's own photo with its sound and hold every frame against the film.
 
-    Args: watch: is shown every frame as drawn and as filmed, with the head's pose in each.
+    Args:
+        watch: is shown every frame as drawn and as filmed, with the head's pose in each.
+        mouth: of the model's person, if it was made for one.
     Raises: FaceError, its photo is refused. DataError, no face is found in what was drawn.
     """
-    face = enrol_from(clip, backend.spec)
+    face = replace(enrol_from(clip, backend.spec), mouth=mouth)
     tile_frames = set(np.linspace(1, clip.n_frames - 2, n_tiles).round().astype(int).tolist())
     engine = LipSyncEngine(face, backend)
     try:

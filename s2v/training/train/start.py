@@ -1,4 +1,4 @@
-"""What a training begins with if not with chance: a checkpoint, or a model file like the shipped one."""
+"""What a training begins with if not with chance: a checkpoint, weights like the shipped ones, or a model file."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from s2v.bundled import BUNDLED_MODEL
+from s2v.bundled import BUNDLED_WEIGHTS
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
 from s2v.training.networks.folded import network_of_model_file, unfold_norms
 from s2v.training.networks.model import TalkingNet, build_network, network_of, read_checkpoint, spec_of
+from s2v.training.networks.weights_file import SUFFIX, network_of_weights
 from s2v.training.train.batches import Clip, Voices, by_voice, check_shards, measured, motion_batch, stored_clips
 from s2v.training.train.config import TrainConfig
 
@@ -47,7 +48,7 @@ def beginning(config: TrainConfig, state: dict[str, Any] | None) -> Beginning:
         network = build_network(spec_of(state), config.width)
         _check(Path(str(config.resume)), network.spec, wanted)
     elif config.init is not None:
-        file = BUNDLED_MODEL if str(config.init) == DEFAULT else config.init
+        file = BUNDLED_WEIGHTS if str(config.init) == DEFAULT else config.init
         network = network_to_start_from(file, wanted, clips, by_voice(clips, labelled), config.seed)
         if network.width != config.width:
             raise DataError(
@@ -63,7 +64,7 @@ def beginning(config: TrainConfig, state: dict[str, Any] | None) -> Beginning:
 def network_to_start_from(
     path: Path, wanted: LipSyncSpec, clips: Sequence[Clip], voices: Voices, seed: int
 ) -> TalkingNet:
-    """The network of a checkpoint or a model file, with its own scale of the MFCC: weights go with it.
+    """The network of a checkpoint, weights or a model file, with its own scale of the MFCC: weights go with it.
 
     Args:
         wanted: what is to be trained. A file made without the automatic gain gets the mean that columns have behind it.
@@ -71,7 +72,7 @@ def network_to_start_from(
     Raises: DataError, neither of them, or it was made for another spec.
     """
     if path.suffix != ".onnx":
-        network = network_of(read_checkpoint(path))
+        network = network_of_weights(path) if path.suffix == SUFFIX else network_of(read_checkpoint(path))
         _check(path, network.spec, wanted)
         return network
     network = network_of_model_file(path, seed)

@@ -15,6 +15,7 @@ from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
 from s2v.training.export.export import export_network
 from s2v.training.networks.model import MotionTract, TalkingNet, save_checkpoint
+from s2v.training.networks.weights_file import save_weights
 from s2v.training.train.batches import Clip, by_voice, measured, unknown_tract
 from s2v.training.train.start import network_to_start_from
 
@@ -45,7 +46,7 @@ def saved(spec: LipSyncSpec, path: Path) -> TalkingNet:
     if path.suffix == ".onnx":
         export_network(network, spec, path, {"licence": "none", "train": "nothing"})
     else:
-        save_checkpoint(network, path)
+        save_checkpoint(network, path) if path.suffix == ".pt" else save_weights(network, path, {})
     return network
 
 
@@ -71,15 +72,16 @@ def test_a_model_file_keeps_its_scale_and_hears_the_mean_behind_the_gain(clips: 
     )
 
 
-def test_a_checkpoint_is_taken_as_it_is(clips: list[Clip], tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["one.pt", "one.safetensors"])
+def test_a_checkpoint_or_a_file_of_weights_is_taken_as_it_is(clips: list[Clip], tmp_path: Path, name: str) -> None:
     spec = replace(OLD, automatic_gain=True)
-    before = saved(spec, tmp_path / "one.pt")
-    network = network_to_start_from(tmp_path / "one.pt", WANTED, clips, by_voice(clips, []), seed=0)
+    before = saved(spec, tmp_path / name)
+    network = network_to_start_from(tmp_path / name, WANTED, clips, by_voice(clips, []), seed=0)
     assert network.spec == spec
     assert torch.equal(prediction(network), prediction(before))
 
 
-@pytest.mark.parametrize("name", ["other.pt", "other.onnx"])
+@pytest.mark.parametrize("name", ["other.pt", "other.onnx", "other.safetensors"])
 def test_one_that_hears_something_else_is_refused(clips: list[Clip], tmp_path: Path, name: str) -> None:
     saved(replace(OLD, automatic_gain=True, look_ahead_s=0.04), tmp_path / name)
     with pytest.raises(DataError, match=r"other\.\w+ was made for another spec than this training's"):

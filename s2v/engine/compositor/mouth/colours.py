@@ -56,7 +56,7 @@ class InteriorColours:
 
 
 def interior_colours(face: EnrolledFace) -> InteriorColours:
-    """Those of one face.
+    """Those of one face, and what is known of the person's own.
 
     Constants were set beside film: teeth are 0.79 to 0.85 as light as the cheek when shaded, whatever the skin.
     """
@@ -77,6 +77,11 @@ def interior_colours(face: EnrolledFace) -> InteriorColours:
     unlit = min(0.36 * cheek[0] + 0.30 * lip[0] + 14, _LIGHTEST_FLESH - _OVEREXPOSED_DARKER * over)
     flesh = [unlit, 0.45 * lip[1] + 21 * s, 0.45 * lip[2] + 10.5 * s + 0.5 * cast]
     cavity = [min(0.24 * cheek[0], _LIGHTEST_CAVITY) - _OVEREXPOSED_DARKER * over, 0.78 * flesh[1], 0.95 * flesh[2]]
+    if (own := face.mouth) is not None:
+        # Without colour there is no red or yellow to be off by.
+        teeth = [teeth[0] + own.teeth_l, teeth[1] + own.teeth_a * s, teeth[2] + own.teeth_b * s]
+        flesh[0], cavity[0] = flesh[0] + own.flesh_l, max(0.0, cavity[0] + own.cavity_l)
+        shaded *= 1 + own.shade
     tucked = [0.92 * lip[0], lip[1] + 4 * s, lip[2]]
     wet = [0.74 * lip[0], 0.9 * lip[1] + 9 * s, 0.9 * lip[2] + 4 * s]
     return InteriorColours(

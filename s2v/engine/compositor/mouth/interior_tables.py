@@ -19,6 +19,7 @@ from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.face.geometry import LOWER_INNER_LIP, MOUTH_CORNERS, UPPER_INNER_LIP, Points
 from s2v.engine.face.maps import Box
 from s2v.engine.face.motion_basis import MotionBasis
+from s2v.engine.face.mouth_look import MouthLook
 from s2v.engine.face.photo_blur import blur_px, texture_blur_px
 from s2v.spec import LipSyncSpec
 
@@ -71,7 +72,8 @@ def interior_tables(
     Args:
         box: of the photo, that nothing is drawn outside of. reach_px: how far the head may carry the mouth.
         seed: of the shapes of its teeth; None makes one of the photo.
-        show_mm: how much of the upper teeth a parted mouth shows; None: what is usual for the length of its upper lip.
+        show_mm: how much of the upper teeth a parted mouth shows; None: what is usual for the length of its upper lip,
+            or known of the person.
     """
     resting = face.canonical + face.rest
     at_rest = face.plane.to_plane(face.pose.to_photo(resting)[:, :2])
@@ -80,7 +82,9 @@ def interior_tables(
     plane_to_window = face.plane.matrix - np.array([[0, 0, left], [0, 0, top]])
     fine = _FINE if face.pose.unit_px < _FINE_BELOW_PX else 1
     row_to_window = np.array([[1 / fine, 0, 0.5 / fine - 0.5], [0, 1 / fine, 0.5 / fine - 0.5]])
-    edges = _incisors(resting, upper_teeth_show_mm(resting) if show_mm is None else show_mm)
+    look = face.mouth or MouthLook()
+    usual_mm = upper_teeth_show_mm(resting) + look.show_mm
+    edges = _incisors(resting, usual_mm if show_mm is None else show_mm, _OVERBITE_MM + look.lower_mm)
     middle, lower_middle = face.plane.to_plane(face.pose.to_photo(edges)[:, :2])
     colours, photo_blur_px = interior_colours(face), blur_px(face)
     upper = lower = np.zeros((0, 0, 3), np.float32)
@@ -122,14 +126,14 @@ def upper_teeth_show_mm(resting: Points) -> float:
     return float(np.interp((stomion - resting[_SUBNASALE, 1]) / MM, _LIP_LENGTH_MM, _SHOW_MM))
 
 
-def _incisors(resting: Points, show_mm: float) -> Points:
+def _incisors(resting: Points, show_mm: float, overbite_mm: float) -> Points:
     """Middle of the edges of upper and lower teeth, (2, 3) face units.
 
     They stand behind the middle of the lips; how far behind shifts them when the head is turned.
     """
     stomion = resting[[UPPER_INNER_LIP[5], LOWER_INNER_LIP[5]]].mean(0)
     upper = stomion + np.array([0, (show_mm + _UNDER_LIPS_MM) * MM, UPPER_DEPTH])
-    return np.stack([upper, upper + np.array([0, -_OVERBITE_MM * MM, _OVERJET_MM * MM])])
+    return np.stack([upper, upper + np.array([0, -overbite_mm * MM, _OVERJET_MM * MM])])
 
 
 def _whole(affine: Points) -> Points:
