@@ -18,7 +18,7 @@ DATA = Path(__file__).parent / "data"
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whoever has candidates for a connection makes a call, and a call is drawn against the clock."""
+    """Whoever has candidates to be connected by makes a call, and a call is drawn against the clock."""
     for item in items:
         if "loopback_ice" in getattr(item, "fixturenames", ()):
             item.add_marker("realtime")
@@ -103,6 +103,11 @@ def offering() -> Iterator[Callable[[list[str]], None]]:
 
 
 @pytest.fixture
-def loopback_ice(offering: Callable[[list[str]], None]) -> None:
+def loopback_ice(loopback_candidates: None) -> None:
+    """For tests that wait for what a call brings. They are marked `realtime`."""
+
+
+@pytest.fixture
+def loopback_candidates(offering: Callable[[list[str]], None]) -> None:
     """Connection candidates on 127.0.0.1 only, so that no test sends anything off this machine."""
     offering(["127.0.0.1"])

@@ -111,14 +111,14 @@ def refusing_server(code: int, reason: str) -> Iterator[str]:
     refusing.join()
 
 
-@pytest.mark.usefixtures("loopback_ice")
+@pytest.mark.usefixtures("loopback_candidates")
 def test_a_stun_server_that_does_not_help_is_named() -> None:
     with refusing_server(400, "No") as address:
         found = check_ice([IceServer((f"stun:{address}",))])
     assert found.state == "warn" and "no answer from STUN" in found.found and "firewall" in found.next_step
 
 
-@pytest.mark.usefixtures("loopback_ice")
+@pytest.mark.usefixtures("loopback_candidates")
 def test_a_relay_that_refuses_the_account_is_told_from_one_that_is_silent() -> None:
     with refusing_server(401, "Unauthorized") as address:
         found = check_ice([IceServer((f"turn:{address}",), "me", "wrong")])

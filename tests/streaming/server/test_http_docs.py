@@ -145,7 +145,7 @@ def _statuses_in_the_source() -> Iterator[int]:
                 yield from [kind.status_code] if issubclass(kind, web.HTTPError) and kind.status_code > 0 else []
 
 
-@pytest.mark.usefixtures("loopback_ice")
+@pytest.mark.usefixtures("loopback_candidates")
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]}: {case[1]:d}")
 def test_a_status_comes_as_it_is_written(case: tuple[str, int]) -> None:
     route, status = case
@@ -246,7 +246,7 @@ CURL_BLOCKS = [block for block in blocks_of(DOCUMENT) if block.language == "sh"]
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
-@pytest.mark.usefixtures("loopback_ice")
+@pytest.mark.usefixtures("loopback_candidates")
 @pytest.mark.parametrize("block", CURL_BLOCKS, ids=str)
 def test_every_curl_line_does_what_it_shows(block: Block, tmp_path: Path) -> None:
     async def type_it(client: TestClient[Any, Any]) -> None:
@@ -279,7 +279,7 @@ def test_every_route_for_programs_has_a_curl_line() -> None:
     assert shown == set(ROUTES)
 
 
-@pytest.mark.usefixtures("loopback_ice")
+@pytest.mark.usefixtures("loopback_candidates")
 @pytest.mark.parametrize(
     ("server", "wish", "status", "said"),
     [

@@ -61,7 +61,7 @@ def _check_types(documented: dict[str, str], found: dict[str, object]) -> None:
         assert isinstance(value, kind) and (isinstance(value, bool) <= (kind is bool)), (key, value, documented[key])
 
 
-@pytest.mark.usefixtures("loopback_ice")
+@pytest.mark.usefixtures("loopback_candidates")
 @pytest.mark.parametrize(
     ("route", "servers"),
     [
@@ -89,7 +89,7 @@ def test_the_keys_of_an_answer_are_those_in_its_table(route: str, servers: list[
     _check_types(documented, found)
 
 
-@pytest.mark.usefixtures("loopback_ice")
+@pytest.mark.usefixtures("loopback_candidates")
 def test_the_keys_that_are_posted_and_come_back_are_those_in_the_tables() -> None:
     taken = {
         ast.literal_eval(node.args[0] if isinstance(node, ast.Call) else node.slice)

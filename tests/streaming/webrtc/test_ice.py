@@ -80,7 +80,7 @@ def test_an_account_without_a_server_and_a_relay_without_an_account_are_refused(
         ice_servers(["turn:relay.example"], "me")
 
 
-@pytest.mark.usefixtures("loopback_ice")
+@pytest.mark.usefixtures("loopback_candidates")
 def test_a_stun_server_is_asked_for_the_outer_address() -> None:
     """A STUN server of the test's own tells the gatherer an address that this machine does not have."""
     from aioice import stun

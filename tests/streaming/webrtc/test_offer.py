@@ -18,7 +18,7 @@ from s2v.streaming.server.call_manager import CALL_MANAGER, LiveOptions
 from s2v.streaming.webrtc.aiortc_internals import SessionDescription
 from s2v.streaming.webrtc.offer import MAX_CANDIDATES, refuse_unusable
 
-pytestmark = pytest.mark.usefixtures("loopback_ice")
+pytestmark = pytest.mark.usefixtures("loopback_candidates")
 
 MUTATED = 40
 BARE = (
@@ -79,6 +79,7 @@ def mutated(sdp: str, rng: random.Random) -> str:
     return "\r\n".join(lines)
 
 
+@pytest.mark.usefixtures("loopback_ice")
 @pytest.mark.skipif(not FILES.is_dir(), reason="counts open files where Linux lists them")
 def test_mutated_offers_are_answered_or_refused_and_leave_no_socket(caplog: pytest.LogCaptureFixture) -> None:
     async def offers() -> None:

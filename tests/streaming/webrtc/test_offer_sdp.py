@@ -18,7 +18,7 @@ from s2v.streaming.server.call_manager import LiveOptions
 from s2v.streaming.webrtc.aiortc_internals import SessionDescription
 from s2v.streaming.webrtc.offer_sdp import OfferSdp
 
-pytestmark = pytest.mark.usefixtures("loopback_ice")
+pytestmark = pytest.mark.usefixtures("loopback_candidates")
 
 SHA1 = ":".join(["AB"] * 20)
 EXTRA_VIDEO = "m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:9\r\na=sendrecv\r\na=rtpmap:96 VP8/90000\r\n"
@@ -102,6 +102,7 @@ async def connect(client: Client, change: Callable[[str], str]) -> None:
     await pc.close()
 
 
+@pytest.mark.usefixtures("loopback_ice")
 def test_offers_of_others_are_answered_and_connect() -> None:
     async def call() -> None:
         options = LiveOptions(fake_avatar(), sample_clip=tone_clip(20.0), max_sessions=len(WORK))
