@@ -44,7 +44,7 @@ def voice() -> np.ndarray:
 def parts(film: ClipFeatures, voice: np.ndarray, scale: float) -> tuple[list[Part], list[Part]]:
     """Somebody who moves `scale` times as far as the shipped network says: 8 s to learn from, 4 to judge by."""
     network = shipped()
-    motion = scale * said(network, voice)[0]
+    motion = np.asarray(scale * said(network, voice)[0], np.float32)
     made = []
     for first, end in ((0, 200), (200, 300)):
         own = motion[first:end]
