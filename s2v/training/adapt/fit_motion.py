@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from s2v.engine.audio.windows import normalised_columns
 from s2v.training.adapt.stretches import Part
+from s2v.training.evaluation.measures.motion_level import gap_weights
 from s2v.training.networks.model import MotionTract
 from s2v.training.train.augment import no_speech, spoil
 from s2v.training.train.losses import MotionLoss, ShapeLoss
@@ -30,7 +31,9 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the way from the shipped layer to the
 _ROW_FRAMES = 75  # 3 s
 _SPOILED = 3  # passes over the film, each in another room, besides two as it is
 _VTL_WARP = (0.95, 1.05)  # one voice, on another day
-_QUIET_ROWS = 24  # of no speech
+_QUIET_ROWS = 48  # of no speech; every third one judges
+_LOUDEST_QUIET = 0.95  # quantile of how far lips open there: hiss, keys
+_MORE_OPEN = 0.003  # face units of that which count as no worse
 _LESS_CLOSED, _LESS_SHUT = 0.02, 0.03  # that count as no worse, of the frames in which somebody speaks
 
 
@@ -62,6 +65,10 @@ class _Rows:
     motion: Tensor  # (k, _ROW_FRAMES, n_motion), NaN unknown; of quiet rows nothing but the shipped layer's counts
     before: Tensor  # (k, _ROW_FRAMES, n_motion) the shipped layer's prediction
 
+    def some(self, which: Callable[[int], bool]) -> _Rows:
+        rows = [row for row in range(len(self.features)) if which(row)]
+        return _Rows(self.features[rows], self.motion[rows], self.before[rows])
+
 
 def adapt_motion(
     network: MotionTract,
@@ -77,19 +84,30 @@ def adapt_motion(
     fit = fit or MotionFit()
     shipped = deepcopy(network.frame_decoder.motion.state_dict())
     speech, quiet = _speech(network, learned, fit.seed), _quiet(network, fit.seed)
-    fitted = _fitted(network, speech, quiet, fit, step_done)
+    fitted = _fitted(network, speech, quiet.some(lambda row: row % 3 > 0), fit, step_done)
+    unheard = quiet.some(lambda row: row % 3 == 0)
     clips = [part.clip for part in held]
-    tried = []
+    tried, least = [], float("inf")
     for share in SHARES:
         mixed = {name: shipped[name] + share * (fitted[name] - shipped[name]) for name in shipped}
         network.frame_decoder.motion.load_state_dict(mixed)
-        tried.append((Chosen(share, sync_report(network, clips)), mixed))
+        opened = _opened(network, unheard)
+        least = opened if share == 0 else least
+        if opened <= least + _MORE_OPEN:
+            tried.append((Chosen(share, sync_report(network, clips)), mixed))
     before = tried[0][0]
     kept, weights = max(
         (one for one in tried if _no_worse(one[0].figures, before.figures)), key=lambda one: one[0].figures.score
     )
     network.frame_decoder.motion.load_state_dict(weights)
     return before, kept
+
+
+def _opened(network: MotionTract, quiet: _Rows) -> float:
+    """How far the lips open in what is no speech, face units."""
+    with torch.no_grad():
+        motion = _through(network.frame_decoder.motion, quiet.features).numpy()
+    return float(np.quantile(motion @ gap_weights(network.spec), _LOUDEST_QUIET))
 
 
 def _no_worse(now: SyncReport, before: SyncReport) -> bool:
@@ -114,7 +132,8 @@ def _fitted(
         target = speech.motion[some]
         loss = motion_loss(said, target, follows) + shape_loss(said, target, follows)
         loss = loss + fit.near * (((said - speech.before[some]) ** 2) @ motion_loss.weights).mean()
-        loss = loss + fit.quiet * (((silent - quiet.before[other]) ** 2) @ motion_loss.weights).mean()
+        off = silent - quiet.before[other]
+        loss = loss + fit.quiet * ((off**2 @ motion_loss.weights).mean() + (off @ motion_loss.gaps).abs().mean())
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()

