@@ -25,6 +25,7 @@ _STARTS = 3  # Ray waits 30 s for itself, which a crowded machine may need more 
 _HOST = re.compile(r"(?:ray://)?(?P<host>[^\s/:]+):(?P<port>\d{1,5})")
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",  # of a cluster that is started here: as our own processes; Ray's are at 15
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else it warns about GPUs
 }
 _log = logging.getLogger("s2v")
