@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import re
@@ -31,6 +32,13 @@ _QUIET = {
 _log = logging.getLogger("s2v")
 
 
+class _Nowhere(io.TextIOBase):
+    """Takes whatever is printed, also by a thread of Ray's that comes too late."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
 @contextmanager
 def ray_connection(address: str, workers: int | None = None) -> Iterator[None]:
     """Ray is ready inside. Where this process is connected already it stays so, whatever the address.
@@ -56,7 +64,7 @@ def ray_connection(address: str, workers: int | None = None) -> Iterator[None]:
         if ray.cluster_resources().get("CPU", 0) < 1:  # type: ignore[no-untyped-call]
             _log.warning("the Ray cluster at %s has no processor yet: waiting for one", address)
         # Ray prints to standard output, where a program may wait for JSON, when a process dies.
-        with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+        with contextlib.redirect_stdout(_Nowhere()):
             yield
     finally:
         ray.shutdown()
