@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import re
@@ -25,9 +26,17 @@ _STARTS = 3  # Ray waits 30 s for itself, which a crowded machine may need more 
 _HOST = re.compile(r"(?:ray://)?(?P<host>[^\s/:]+):(?P<port>\d{1,5})")
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",  # of a cluster that is started here: as our own processes; Ray's are at 15
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else it warns about GPUs
 }
 _log = logging.getLogger("s2v")
+
+
+class _Nowhere(io.TextIOBase):
+    """Takes whatever is printed, also by a thread of Ray's that comes too late."""
+
+    def write(self, text: str) -> int:
+        return len(text)
 
 
 @contextmanager
@@ -55,7 +64,7 @@ def ray_connection(address: str, workers: int | None = None) -> Iterator[None]:
         if ray.cluster_resources().get("CPU", 0) < 1:  # type: ignore[no-untyped-call]
             _log.warning("the Ray cluster at %s has no processor yet: waiting for one", address)
         # Ray prints to standard output, where a program may wait for JSON, when a process dies.
-        with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+        with contextlib.redirect_stdout(_Nowhere()):
             yield
     finally:
         ray.shutdown()

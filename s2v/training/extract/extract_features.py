@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from s2v.errors import DataError
 from s2v.files import remove_leftovers
+from s2v.training.cluster.shared_work import shared_work
 from s2v.training.dataset.clip_index import INDEX_NAME, IndexedClip, read_index, write_index
 from s2v.training.dataset.clusters import clustered_talkers
 from s2v.training.dataset.lrs2 import is_lrs, listed_splits
@@ -30,7 +31,6 @@ from s2v.training.extract.feature_file import face_of
 from s2v.training.quality.card import DataCard
 from s2v.training.quality.clip_records import REPORT_NAME, ClipRecord
 from s2v.training.quality.thresholds import DEFAULT, Thresholds
-from s2v.training.shared_work import shared_work
 
 _HOW = ("auto", "folder", "cluster")  # who is who; anything else is the file of a list
 _log = logging.getLogger("s2v")

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from s2v.errors import DataError
+from s2v.training.cluster.shared_work import shared_work
 from s2v.training.dataset.clip_index import INDEX_NAME, indexed_clip
 from s2v.training.dataset.sources import clip_id_of
 from s2v.training.dataset.splits import split_clips
@@ -29,7 +30,6 @@ from s2v.training.prepare.shards import ShardFolder, ShardRecord, fingerprint, s
 from s2v.training.prepare.talker_neutrals import TalkerFaces, find_neutrals, talker_jobs
 from s2v.training.shard_spec import shard_spec
 from s2v.training.shard_store import FORMAT, open_shards
-from s2v.training.shared_work import shared_work
 from s2v.training.workers import JobRunner
 
 HELD_BACK_EVERY, MOST_HELD_BACK = 20, 400  # one clip in so many of training talkers is kept back, but no more

@@ -53,10 +53,14 @@ class Cluster:
 def cluster() -> Iterator[Cluster]:
     """Of two processes; this process is connected to it."""
     command = [sys.executable, "-c", HEAD]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as head:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as head:
         assert head.stdin is not None
         assert head.stdout is not None
         address = head.stdout.readline().strip()
+        if not address and "timed out" in (head.stderr.read() if head.stderr else ""):
+            pytest.skip("the machine is too crowded: Ray did not start within its own 30 s, three times")
         with ray_connection(address):
             yield Cluster(address, head.pid)
         head.stdin.close()
@@ -84,8 +88,7 @@ def kill_one_when(ready: Callable[[], bool], head: int, killed: list[int]) -> th
     """Kill a process at work as soon as `ready` says so."""
 
     def watch() -> None:
-        deadline_s = time.monotonic() + 120
-        while time.monotonic() < deadline_s and not killed:
+        while not killed:
             if ready() and (pids := processes_at_work(head)):
                 os.kill(pids[0], signal.SIGKILL)
                 killed.append(pids[0])
@@ -119,7 +122,7 @@ def test_features_and_report_are_what_one_process_finds_though_a_worker_is_kille
     killer = kill_one_when(lambda: any(Path("out").rglob("*.npz")), cluster.pid, killed)
     # Paths as they are mostly given: a worker has another folder to start from.
     report = extract_features(Path("data"), Path("out"), progress=False, ray=cluster.address)
-    killer.join()
+    killer.join(60)
     assert len(killed) == 1
     assert (report.done, report.failed) == (4, {})
     assert report_of(tmp_path / "out") == report_of(features)
