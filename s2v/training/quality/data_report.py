@@ -64,7 +64,8 @@ class DataReport:
         Args: line: of its feature file, which may have had another name then; "" does nothing.
         """
         if (record := from_line(line)) is not None:
-            self.add(replace(record, id=clip_id))
+            # Of a file that was moved or copied here, nobody knows whether it is compared with itself.
+            self.add(record if record.id == clip_id else replace(record, id=clip_id, prints=None))
 
     def save(self) -> None:
         """Write the report as it is."""
