@@ -26,6 +26,8 @@ from s2v.training.quality.findings import Refusal, SeenPictures
 from s2v.training.quality.inspect_clip import Inspection, inspect_clip, inspect_photo, listen_first
 from s2v.training.quality.thresholds import DEFAULT, Thresholds
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+
 
 @dataclass(frozen=True)
 class SeenClip:
@@ -61,7 +63,10 @@ def extract_clip(source: Source, features: Path, talker: str, limits: Thresholds
         return replace(record, refusal=Refusal("no-face", str(error)))
     except (S2vError, ValueError, cv2.error) as error:
         return replace(record, refusal=_unreadable(error))
-    except (OSError, MemoryError) as error:  # that may be no fault of the clip: it is tried again
+    except (OSError, MemoryError) as error:
+        if getattr(error, "errno", None) in _NO_ROOM:  # also where only a temporary file is written
+            raise OutputError(f"cannot write to disk ({error}): make room, then give the same command again") from error
+        # that may be no fault of the clip: it is tried again
         return replace(record, refusal=_unreadable(error), limits="")
     return record
 
