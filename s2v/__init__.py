@@ -63,7 +63,8 @@ if TYPE_CHECKING:
         WindowNotReady,
     )
     from s2v.media.dub_film import DubOptions
-    from s2v.media.generate import DubReport, GenerateReport, generate
+    from s2v.media.generate import generate
+    from s2v.media.generate_report import DubReport, GenerateReport
     from s2v.media.mp4 import Encoding
     from s2v.spec import LipSyncSpec
     from s2v.version import __version__
@@ -77,8 +78,8 @@ else:  # a type checker that saw this function would believe in every name
         "DrawnFrame": "s2v.engine.lipsync",
         "LipSyncEngine": "s2v.engine.lipsync",
         "DubOptions": "s2v.media.dub_film",
-        "DubReport": "s2v.media.generate",
-        "GenerateReport": "s2v.media.generate",
+        "DubReport": "s2v.media.generate_report",
+        "GenerateReport": "s2v.media.generate_report",
         "generate": "s2v.media.generate",
         "Encoding": "s2v.media.mp4",
         "LipSyncSpec": "s2v.spec",

@@ -5,7 +5,8 @@
     writer.write_audio(clip.pcm_48k)  # what the listener hears
 
 The file's first decoded sample is time 0: containers' start offsets, codec delay and padding are
-taken off by the decoder, so the two signals and the picture drawn from them share one origin.
+taken off by the decoder, so the two signals and the picture drawn from them share one origin. What a
+film shows to its own sound needs the moment of that sample on the film's axis, `starts_s`.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class AudioClip:
 
     pcm_48k: NDArray[np.float32]
     pcm_16k: NDArray[np.float32]
+    starts_s: float = 0.0  # when the first sample is heard, on the axis that sound and pictures of its file share
 
     def __post_init__(self) -> None:
         assert len(self.pcm_48k) == 3 * len(self.pcm_16k), (len(self.pcm_48k), len(self.pcm_16k))
@@ -72,17 +74,20 @@ def read_audio(path: Path, max_s: float = MAX_AUDIO_S) -> AudioClip:
         mostly damaged, longer than `max_s`, or the disk does not answer.
     """
     try:
-        pcm_48k = _decoded(path, max_s)
+        pcm_48k, starts_s = _decoded(path, max_s)
     except UnreadableError as error:
         raise AudioError(f"{path} {error}: give an audio or video file, for example wav, mp3, m4a or mp4") from error
     except (OSError, ValueError) as error:
         raise AudioError(f"cannot read sound from {path} ({error}): convert it, for example to wav") from error
     turned_down(pcm_48k)
-    return AudioClip(pcm_48k, _to_16k(pcm_48k))
+    return AudioClip(pcm_48k, _to_16k(pcm_48k), starts_s)
 
 
-def _decoded(path: Path, max_s: float) -> NDArray[np.float32]:
-    """(n,) float32 at 48 kHz; a track with spikes is decoded twice: they must not reach the resampler's filter."""
+def _decoded(path: Path, max_s: float) -> tuple[NDArray[np.float32], float]:
+    """(n,) float32 at 48 kHz, and when it starts.
+
+    A track with spikes is decoded twice: they must not reach the resampler's filter.
+    """
 
     def read(choice: SoundChoice) -> _Decoding:
         with opened(path) as media:
@@ -96,7 +101,7 @@ def _decoded(path: Path, max_s: float) -> NDArray[np.float32]:
         log.warning("%s: a few samples are far louder than all others and were cut off", path)
     if choice.note:
         log.warning("%s: %s", path, choice.note)
-    return decoding.pcm
+    return decoding.pcm, decoding.starts_s or 0.0
 
 
 class _Decoding:
@@ -107,6 +112,7 @@ class _Decoding:
         self.n_tracks = self.track.n_tracks
         self.better_choice = self.track.better_choice
         self.pcm = np.zeros(0, np.float32)
+        self.starts_s: float | None = None  # None, the file does not say, or nothing was decoded
         self._path = path
         self._is_mp4 = "mp4" in media.container.format.name
         self._max_s = max_s
@@ -135,6 +141,8 @@ class _Decoding:
             if shape not in (None, (frame.sample_rate, frame.layout.name, frame.format.name)):
                 yield from _samples(resampler, None)  # the track changes its form half-way
                 resampler = mono_resampler(PLAYBACK_HZ)
+            if shape is None:  # not the track's own start: that may count what the decoder takes off
+                self.starts_s = frame.time
             shape = (frame.sample_rate, frame.layout.name, frame.format.name)
             self._length_48k += Fraction(frame.samples * PLAYBACK_HZ, frame.sample_rate)
             if self._length_48k > self._max_s * PLAYBACK_HZ:

@@ -30,6 +30,7 @@ from s2v.media.dub.shot_painter import ShotPainter
 from s2v.media.dub.speech_motion import SpeechMotion, speech_motion
 from s2v.media.dub_track import TrackedFilm, tracked_film
 from s2v.media.film import Film, extended
+from s2v.media.generate_report import DubReport, times
 from s2v.media.mp4 import Encoding, Mp4Writer
 from s2v.media.threads.encoder_thread import EncoderThread
 from s2v.media.threads.prefetch import prefetched
@@ -56,21 +57,6 @@ class DubOptions:
                 raise S2vError(f"--{name} is {value!r}: choose one of {', '.join(ways)}")
 
 
-@dataclass(frozen=True)
-class DubSummary:
-    """What was made of a film."""
-
-    frames: int
-    dubbed: int  # frames with a new mouth
-    shots: int
-    fps: Fraction
-    size: tuple[int, int]  # width, height in pixels
-    seconds: float  # of sound
-    setup_s: float  # until the first frame was drawn: mostly watching the film
-    render_s: float
-    backend: str
-
-
 def dub(
     path: Path,
     clip: AudioClip,
@@ -80,7 +66,8 @@ def dub(
     face_index: int | None = None,
     encoding: Encoding | None = None,
     progress: bool = False,
-) -> DubSummary:
+    started_s: float | None = None,
+) -> DubReport:
     """Make the person on a film say a recording.
 
     Args:
@@ -88,15 +75,17 @@ def dub(
         output: the .mp4 to write; it appears whole or not at all.
         options: model, backend and articulation are used; what moves or cuts out a photo's head is refused.
         face_index: which face, from the left, where the film first shows several.
+        started_s: `time.perf_counter()` when the whole job began, for the report; None is now.
     Raises: FaceError, the film cannot be used. ModelError, BackendError, OutputError; S2vError, an option that a film
         has no use for.
     """
     _refuse_photo_options(options)
     dubbing = dubbing or DubOptions()
-    began_s = time.perf_counter()
+    started_s = time.perf_counter() if started_s is None else started_s
     with closing(open_backend(options.model, options.backend)) as backend:
         spec = backend.spec
         _refuse_network(spec, options.model)
+        rendering_s = time.perf_counter()
         until_s = clip.seconds if dubbing.length == "sound" else float("inf")
         tracked = tracked_film(Film(path), until_s, face_index, spec, progress)
         if dubbing.length == "film":
@@ -105,21 +94,22 @@ def dub(
         face = reference_face(tracked.first_reference, spec)
         motion = speech_motion(clip.pcm_16k, backend, face.network_input)
         backend_name = backend.name
-    drawing_s = time.perf_counter()
     width, height = tracked.film.frame_size
     frames = _Frames(tracked, motion, options.articulation)
     with Mp4Writer(output, width, height, tracked.fps, PLAYBACK_HZ, encoding, COMMENT) as writer:
         _write_all(frames, order, clip, writer, progress)
-    return DubSummary(
+    dubbed = sum(tracked.dubbings[number] is not None for number in order)
+    return DubReport(
+        output=str(output),
         frames=len(order),
-        dubbed=sum(tracked.dubbings[number] is not None for number in order),
-        shots=len({tracked.shot_of[number] for number in order}),
-        fps=tracked.fps,
-        size=(width, height),
-        seconds=clip.seconds,
-        setup_s=drawing_s - began_s,
-        render_s=time.perf_counter() - drawing_s,
+        width_px=width,
+        height_px=height,
         backend=backend_name,
+        fps=round(float(tracked.fps), 4),
+        frames_dubbed=dubbed,
+        frames_passed=len(order) - dubbed,
+        shots=len({tracked.shot_of[number] for number in order}),
+        **times(clip.seconds, started_s, rendering_s, time.perf_counter()),
     )
 
 
@@ -205,7 +195,11 @@ def _refuse_network(spec: LipSyncSpec, model: Path | None) -> None:
 def _refuse_photo_options(options: AvatarOptions) -> None:
     """Raises: S2vError, an option that a film has no use for, or no such articulation."""
     check_articulation(options.articulation)
+    usual = AvatarOptions()
     given = {
+        "--no-idle": options.idle_seed is None,
+        "--seed": options.idle_seed not in (None, usual.idle_seed),
+        "--max-side": options.max_side_px != usual.max_side_px,
         "--mood": options.mood != "neutral",
         "--liveliness": options.liveliness != USUAL_LIVELINESS,
         "--background": options.background is not None,
@@ -213,4 +207,5 @@ def _refuse_photo_options(options: AvatarOptions) -> None:
     }
     for name, is_given in given.items():
         if is_given:
-            raise S2vError(f"{name} is for photos, and the face is a film, which moves by itself: leave it out")
+            why = "keeps its size" if name == "--max-side" else "moves by itself"
+            raise S2vError(f"{name} is for photos, and the face is a film, which {why}: leave it out")

@@ -8,13 +8,14 @@ for picture in film.shown([0, 1, 2, 1, 0]): ...
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from fractions import Fraction
 from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +23,9 @@ from numpy.typing import NDArray
 from s2v.engine.face.photo import Image
 from s2v.errors import FaceError
 from s2v.media.container import MediaFile, UnreadableError, opened
-from s2v.media.frame_colours import bgr_of
-from s2v.media.orientation import FilmMatrix, as_watched, pixel_elongation
+from s2v.media.pictures.frame_colours import bgr_of
+from s2v.media.pictures.orientation import FilmMatrix, as_watched, pixel_elongation
+from s2v.media.pictures.picture_clock import PictureClock
 
 MAX_PIXELS = 4096 * 2304
 _BACKWARD_BYTES = 256 << 20  # pictures that are held to be shown backwards
@@ -45,7 +47,6 @@ class Film:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.stamps_s: list[float] = []  # when each picture is shown, from the first on; of `watch`
-        self.ended = False  # whether `watch` came to the film's end
         self._pts: list[int | None] = []
         self._declared: Fraction | None = None
         self._size: tuple[int, int] | None = None
@@ -62,24 +63,16 @@ class Film:
 
         Raises: FaceError, the film cannot be read or is too large.
         """
-        self.stamps_s, self._pts, self.ended = [], [], False
+        self.stamps_s, self._pts = [], []
         with self._opened() as media:
             track = media.track("video")
             self._declared = Fraction(track.average_rate) if track.average_rate else None
-            step_s = float(1 / self._declared) if self._declared else 0.04
-            elongation, starts_s = pixel_elongation(track), None
-            for frame in media.each(media.container.decode(track), batch=1):
-                starts_s = (frame.time or 0.0) if starts_s is None else starts_s
-                last_s = self.stamps_s[-1] if self.stamps_s else -step_s
-                time_s = last_s + step_s if frame.time is None else float(frame.time) - starts_s
+            for frame, time_s in self._counted(media):
                 if time_s >= until_s and len(self.stamps_s) > 1:  # a rate takes two
                     return
-                if frame.time is not None and time_s <= last_s:
-                    continue  # shown never
                 self.stamps_s.append(time_s)
                 self._pts.append(frame.pts)
-                yield self._picture(frame, elongation)
-        self.ended = True
+                yield self._picture(frame, pixel_elongation(track))
 
     def shown(self, order: Sequence[int]) -> Iterator[Image]:
         """The pictures of these numbers, among those that were watched; one after the other, not to be written to.
@@ -124,9 +117,8 @@ class Film:
                 if found == number:
                     yield self._picture(frame, elongation)
                     number = next(wanted, -1)
-                if number < 0:
-                    return
-        raise self._changed()
+        if number >= 0:
+            raise self._changed()
 
     def _backwards(self, numbers: Sequence[int]) -> Generator[Image, None, None]:
         """In blocks that are read forwards and held."""
@@ -139,26 +131,51 @@ class Film:
                 yield held.pop()
 
     def _from(self, first: int, last: int) -> Generator[tuple[int, Any, float], None, None]:
-        """Number, frame and elongation of the pictures from about the first to the last."""
+        """Number, frame and elongation of the pictures from the first to the last; fewer, if the film has changed."""
+        for way in (self._sought, self._from_start):
+            if first <= last:
+                with self._opened() as media, closing(way(media, first)) as found:
+                    for number, frame in found:
+                        yield number, frame, pixel_elongation(media.track("video"))
+                        first = number + 1
+                        if number == last:
+                            return
+
+    def _sought(self, media: MediaFile, first: int) -> Generator[tuple[int, Any], None, None]:
+        """Pictures from the first on, one after the other, for as long as their stamps say that they are these.
+
+        None where the container cannot be sought in, has no stamps, or has an index that leads astray.
+        """
+        start = self._pts[first]
+        if first == 0 or start is None:
+            return
         numbers = {pts: number for number, pts in enumerate(self._pts) if pts is not None}
-        start = self._pts[first] if first > 0 and len(numbers) == len(self._pts) else None
-        for sought in (False,) if start is None else (True, False):
-            with self._opened() as media:
-                track = media.track("video")
-                if sought and start is not None:
-                    media.run(partial(media.container.seek, start, stream=track))
-                begun = False
-                for count, frame in enumerate(media.each(media.container.decode(track), batch=1)):
-                    number = numbers.get(frame.pts, -1) if numbers else count
-                    if sought and not begun and number > first:
-                        break  # an index that leads astray: from the start, then
-                    begun = begun or number >= 0
-                    if number >= first:
-                        yield number, frame, pixel_elongation(track)
-                    if number >= last:
-                        return
-                else:
+        track = media.track("video")
+        with suppress(av.error.FFmpegError):
+            media.run(partial(media.container.seek, start, stream=track))
+            for frame in media.each(media.container.decode(track), batch=1):
+                number = numbers.get(frame.pts, -1)
+                if number > first:
                     return
+                if number == first:
+                    yield number, frame
+                    first += 1
+
+    def _from_start(self, media: MediaFile, first: int) -> Generator[tuple[int, Any], None, None]:
+        """Pictures from the first on, counted as they were when they were watched."""
+        for number, (frame, _) in enumerate(self._counted(media)):
+            if number >= first:
+                yield number, frame
+
+    def _counted(self, media: MediaFile) -> Generator[tuple[Any, float], None, None]:
+        """A film's frames and when they are shown; not those that are shown never, as another follows at once."""
+        track = media.track("video")
+        clock, last_s = PictureClock(track, float(1 / self._declared) if self._declared else 0.04), -1.0
+        for frame in media.each(media.container.decode(track), batch=1):
+            time_s = clock.shown_s(frame)
+            if time_s > last_s:
+                yield frame, time_s
+                last_s = time_s
 
     def _picture(self, frame: Any, elongation: float) -> Image:
         picture = as_watched(bgr_of(frame), elongation, self._matrix.of(frame))
@@ -220,22 +237,6 @@ def extended(order: Sequence[int], n: int, how: str) -> list[int]:
         return [order[k % len(order)] for k in range(n)]
     period = 2 * len(order) - 2
     return [order[min(k % period, period - k % period)] for k in range(n)]
-
-
-def sound_delay_s(path: Path) -> float:
-    """How much later than its picture the sound of a film begins, in s; 0 where it has no two tracks."""
-    try:
-        with opened(path) as media:
-            starts = [_start_s(media.track(kind)) for kind in ("audio", "video")]
-    except UnreadableError:
-        return 0.0
-    return 0.0 if None in starts else float(starts[0] - starts[1])
-
-
-def _start_s(track: Any) -> Any:
-    if track is None or track.start_time is None:
-        return None
-    return track.start_time * track.time_base
 
 
 def is_film(path: Path) -> bool:

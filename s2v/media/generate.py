@@ -5,11 +5,9 @@ recording -> engine (this thread; frames on as many as there are cores) -> bound
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,59 +17,17 @@ from tqdm import tqdm
 from s2v.engine.avatar import Avatar, AvatarOptions, Photo
 from s2v.engine.avatar_factory import LocalAvatarFactory
 from s2v.engine.lipsync import DrawnFrame, Engine, LipSyncEngine
-from s2v.errors import AudioError, OutputError, S2vError
+from s2v.errors import OutputError, S2vError
 from s2v.machine import core_count
 from s2v.media.audio_file import ENGINE_HZ, PLAYBACK_HZ, AudioClip, fitted, read_audio
 from s2v.media.dub_film import DubOptions, dub
-from s2v.media.film import is_film, sound_delay_s
+from s2v.media.film import is_film
+from s2v.media.film_sound import sound_of_film
+from s2v.media.generate_report import GenerateReport, times
 from s2v.media.mp4 import FILE_PIXELS, Encoding, Mp4Writer, check_output
 from s2v.media.threads.encoder_thread import EncoderThread
 
 CHUNK_SAMPLES = ENGINE_HZ // 5  # pushed at once: 0.2 s, five frames
-
-
-@dataclass(frozen=True)
-class GenerateReport:
-    """What was made, and how fast."""
-
-    output: str
-    frames: int
-    seconds: float  # of sound; the picture lasts at most one frame longer
-    width_px: int
-    height_px: int
-    setup_s: float  # photo, recording and model, until the first sample is pushed
-    render_s: float  # drawing and encoding, until the file has its name
-    elapsed_s: float  # both
-    realtime_factor: float  # seconds / render_s: over 1 is faster than real time
-    backend: str
-
-    def as_json(self) -> str:
-        return json.dumps(asdict(self))
-
-    def as_text(self) -> str:
-        return (
-            f"{self.output}: {self.seconds:.2f} s, {self.frames} frames of {self.width_px}x{self.height_px}, "
-            f"drawn in {self.render_s:.1f} s ({self.realtime_factor:.1f}x real time, {self.backend})"
-        )
-
-
-@dataclass(frozen=True)
-class DubReport(GenerateReport):
-    """What was made of a film."""
-
-    fps: float
-    frames_dubbed: int  # with a new mouth
-    frames_passed: int  # as the film has them: no face, turned away, covered
-    shots: int
-
-    def as_text(self) -> str:
-        passed = f", {self.frames_passed} left as they were" if self.frames_passed else ""
-        shots = f" in {self.shots} shots" if self.shots > 1 else ""
-        return (
-            f"{self.output}: {self.seconds:.2f} s, {self.frames} frames of {self.width_px}x{self.height_px} at "
-            f"{self.fps:g} Hz, {self.frames_dubbed} dubbed{shots}{passed}, "
-            f"in {self.elapsed_s:.1f} s ({self.realtime_factor:.1f}x real time, {self.backend})"
-        )
 
 
 def generate(
@@ -114,7 +70,10 @@ def generate(
     if isinstance(face, str | os.PathLike) and is_film(Path(face)):
         if listen_to is not None:
             raise S2vError("--listen-to is for photos, and the face is a film, which moves by itself: leave it out")
-        return _dub(Path(face), Path(audio), output, options, dubbing, face_index, encoding, progress)
+        film = Path(face)
+        is_own = film.exists() and film.samefile(audio)  # its own voice keeps its place
+        clip = sound_of_film(film) if is_own else read_audio(Path(audio))
+        return dub(film, clip, output, options or AvatarOptions(), dubbing, face_index, encoding, progress, started_s)
     if dubbing is not None and dubbing != DubOptions():
         raise S2vError("--length and --extend are for films, and the face is a photo: leave them out")
     clip = read_audio(Path(audio))
@@ -122,48 +81,6 @@ def generate(
     if not isinstance(face, Avatar):
         face = LocalAvatarFactory(options or AvatarOptions()).enrol(face, face_index=face_index)
     return render(face, clip, output, encoding, progress, started_s, heard)
-
-
-def _dub(
-    film: Path,
-    audio: Path,
-    output: Path,
-    options: AvatarOptions | None,
-    dubbing: DubOptions | None,
-    face_index: int | None,
-    encoding: Encoding,
-    progress: bool,
-) -> DubReport:
-    clip = read_audio(audio)
-    if film.exists() and film.samefile(audio):  # its own voice keeps its place
-        clip = _delayed(clip, sound_delay_s(film))
-        if not len(clip.pcm_16k):
-            raise AudioError(f"the sound of {film} ends before its picture begins: give another recording")
-    made = dub(film, clip, output, options or AvatarOptions(), dubbing, face_index, encoding, progress)
-    elapsed_s = made.setup_s + made.render_s
-    return DubReport(
-        output=str(output),
-        frames=made.frames,
-        seconds=round(made.seconds, 4),
-        width_px=made.size[0],
-        height_px=made.size[1],
-        setup_s=round(made.setup_s, 3),
-        render_s=round(made.render_s, 3),
-        elapsed_s=round(elapsed_s, 3),
-        realtime_factor=round(made.seconds / elapsed_s, 3),
-        backend=made.backend,
-        fps=round(float(made.fps), 4),
-        frames_dubbed=made.dubbed,
-        frames_passed=made.frames - made.dubbed,
-        shots=made.shots,
-    )
-
-
-def _delayed(clip: AudioClip, delay_s: float) -> AudioClip:
-    """The clip after so much silence; or, of a negative delay, without so much of its beginning."""
-    samples = round(delay_s * ENGINE_HZ)
-    kept_48k, kept_16k = clip.pcm_48k[max(0, -3 * samples) :], clip.pcm_16k[max(0, -samples) :]
-    return AudioClip(np.pad(kept_48k, (max(0, 3 * samples), 0)), np.pad(kept_16k, (max(0, samples), 0)))
 
 
 def _refuse_own_inputs(output: Path, *inputs: object) -> None:
@@ -201,14 +118,10 @@ def render(
         return GenerateReport(
             output=str(output),
             frames=frames,
-            seconds=round(clip.seconds, 4),
             width_px=width_px,
             height_px=height_px,
-            setup_s=round(drawing_s - started_s, 3),
-            render_s=round(done_s - drawing_s, 3),
-            elapsed_s=round(done_s - started_s, 3),
-            realtime_factor=round(clip.seconds / (done_s - drawing_s), 3),
             backend=engine.backend_name,
+            **times(clip.seconds, started_s, drawing_s, done_s),
         )
 
 

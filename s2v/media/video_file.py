@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.errors import DataError
-from s2v.media.orientation import FilmMatrix, as_shown, pixel_elongation
+from s2v.media.pictures.orientation import FilmMatrix, as_shown, pixel_elongation
+from s2v.media.pictures.picture_clock import PictureClock
 from s2v.spec import LipSyncSpec
 
 if TYPE_CHECKING:
@@ -53,30 +54,26 @@ class Video:
         the same array.
         """
         wanted = self.spec.frame_count(len(self.pcm))
-        given, starts_s, shown_s = 0, 0.0, 0.0
+        given, shown_s = 0, 0.0
         shown: Any = None
         picture: NDArray[np.uint8] | None = None  # `shown`, once it is asked for: most frames of fast films are not
         with _opened(self.path) as media:
-            elongation, film = pixel_elongation(media.track("video")), FilmMatrix()
+            track, film = media.track("video"), FilmMatrix()
+            elongation, clock = pixel_elongation(track), PictureClock(track, self.picture_s)
             for frame in _pictures(media):
-                # A container without a stamp for this picture: it follows the one before.
-                time_s = float(frame.time) if frame.pts is not None else shown_s + self.picture_s * (shown is not None)
-                if shown is None:
-                    starts_s = time_s
-                else:
-                    time_s = max(time_s, shown_s)  # a stamp that goes back is damaged
+                time_s = clock.shown_s(frame)
                 # What is shown stays on the screen until this one comes.
-                while shown is not None and given < wanted and starts_s + (given + 0.5) / self.spec.fps < time_s:
+                while shown is not None and given < wanted and (given + 0.5) / self.spec.fps < time_s:
                     picture = as_shown(shown, elongation, MAX_SIDE_PX, film) if picture is None else picture
-                    yield picture, shown_s - starts_s + self.picture_s / 2
+                    yield picture, shown_s + self.picture_s / 2
                     given += 1
                 if given == wanted:
                     return
                 shown, shown_s, picture = frame, time_s, None
-            wanted = min(wanted, max(given + 1, round((shown_s - starts_s + self.picture_s) * self.spec.fps)))
+            wanted = min(wanted, max(given + 1, round((shown_s + self.picture_s) * self.spec.fps)))
             while shown is not None and given < wanted:
                 picture = as_shown(shown, elongation, MAX_SIDE_PX, film) if picture is None else picture
-                yield picture, shown_s - starts_s + self.picture_s / 2
+                yield picture, shown_s + self.picture_s / 2
                 given += 1
 
 
@@ -89,14 +86,14 @@ def read_video(path: Path, spec: LipSyncSpec | None = None) -> Video:
     with _opened(path) as media:
         if media.track("video") is None or media.track("audio") is None:
             raise DataError("needs both a picture and a sound track")
-        first = next(_pictures(media), None)
+        starts_s = picture_starts_s(media)
     with _opened(path) as media:
         picture_s = _picture_interval_s(media, spec.fps)
     sound, sound_from_s, sound_note = _sound(path, spec.sample_rate_hz)
-    if first is None or not len(sound):
+    if starts_s is None or not len(sound):
         raise DataError("holds no picture or no sound")
     # The two may start at different times, as recordings made in browsers and by phones do.
-    late = round((sound_from_s - float(first.time or 0.0)) * spec.sample_rate_hz)
+    late = round((sound_from_s - starts_s) * spec.sample_rate_hz)
     pcm = np.concatenate([np.zeros(max(0, late), np.int16), sound])[max(0, -late) :]
     if not len(pcm):
         raise DataError("its sound ends before the picture begins")
@@ -112,6 +109,16 @@ def read_sound(path: Path, rate_hz: int = 16_000) -> NDArray[np.int16]:
     if not len(sound):
         raise DataError(f"{path} holds no sound")
     return sound
+
+
+def picture_starts_s(media: MediaFile) -> float | None:
+    """When the first picture is shown, on the axis that it has in common with the sound; None, there is none."""
+    track = media.track("video")
+    for frame in _pictures(media):
+        clock = PictureClock(track, step_s=0.0)
+        clock.shown_s(frame)
+        return clock.starts_s
+    return None
 
 
 @contextmanager

@@ -24,7 +24,8 @@ from s2v.media.dub.shot_painter import ShotPainter
 from s2v.media.dub_film import DubOptions, clip_of_length, dub
 from s2v.media.dub_track import TrackedFilm, tracked_film
 from s2v.media.film import Film
-from s2v.media.generate import DubReport, generate
+from s2v.media.generate import generate
+from s2v.media.generate_report import DubReport
 from s2v.media.mp4 import Encoding
 from s2v.spec import TRACT_AT_REST, LipSyncSpec
 
@@ -67,10 +68,12 @@ def test_shots_begin_anew_and_pictures_without_a_face_are_passed_through(cut_fil
     out = tmp_path / "out.mp4"
     voice = tmp_path / "voice.wav"
     _write_wav(voice, _voice(0.8))
-    report = generate(cut_film, voice, out, AvatarOptions(idle_seed=None), encoding=Encoding(crf=6))
+    report = generate(cut_film, voice, out, AvatarOptions(), encoding=Encoding(crf=6))
     assert isinstance(report, DubReport)
     assert (report.frames, report.frames_dubbed, report.frames_passed, report.shots) == (20, 15, 5, 3)
     assert (report.width_px, report.height_px, report.fps) == (SIDE_PX, SIDE_PX, 25)
+    assert report.realtime_factor == pytest.approx(report.seconds / report.render_s, rel=0.01)  # as of a photo
+    assert report.setup_s + report.render_s == pytest.approx(report.elapsed_s, abs=0.002)
     before, after = (np.stack(read_film(path)).astype(int) for path in (cut_film, out))
     off = np.abs(after - before).mean((2, 3))  # of each line of each picture
     assert off[8:13].max() < 4  # nobody: only coded once more
@@ -126,8 +129,8 @@ def test_lips_stand_still_on_a_still_head(tmp_path: Path, closed_photo: Image) -
 def test_a_film_keeps_its_rate_and_sound_its_length(tmp_path: Path, closed_photo: Image, rate: Fraction | int) -> None:
     film = write_film(tmp_path / "film.mp4", [_small(closed_photo)] * 6, rate)
     clip = _voice(0.3)
-    made = dub(film, clip, tmp_path / "out.mp4", AvatarOptions(idle_seed=None))
-    assert made.fps == rate
+    made = dub(film, clip, tmp_path / "out.mp4", AvatarOptions())
+    assert made.fps == round(float(rate), 4)
     assert made.frames == len(read_film(tmp_path / "out.mp4")) == int(np.ceil(0.3 * rate))
     with av.open(str(tmp_path / "out.mp4")) as container:
         assert container.streams.video[0].average_rate == rate
@@ -160,11 +163,11 @@ def test_the_chosen_one_of_two_is_dubbed(tmp_path: Path, closed_photo: Image, sm
     with pytest.raises(SeveralFacesError, match=r"--face-index 0\.\.1"):
         dub(film, clip, tmp_path / "a.mp4", AvatarOptions())
     made = dub(film, clip, tmp_path / "b.mp4", AvatarOptions(), face_index=1, encoding=Encoding(crf=6))
-    assert made.dubbed == 8  # after the cut she is on the other side
+    assert made.frames_dubbed == 8  # after the cut she is on the other side
     off = np.abs(np.stack(read_film(tmp_path / "b.mp4")).astype(int) - np.stack(read_film(film)))
     assert off[:4, :, :SIDE_PX].mean() < 2 < off[:4, SIDE_PX // 2 :, SIDE_PX:].max() / 10
     other = dub(film, clip, tmp_path / "c.mp4", AvatarOptions(), face_index=0)
-    assert (other.dubbed, other.frames) == (4, 8)  # he is gone after the cut, and nobody else speaks for him
+    assert (other.frames_dubbed, other.frames) == (4, 8)  # he is gone after the cut, and nobody else speaks for him
     with pytest.raises(FaceError, match="--face-index 4"):
         dub(film, clip, tmp_path / "d.mp4", AvatarOptions(), face_index=4)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b.mp4", "c.mp4", "film.mp4"]
@@ -180,8 +183,15 @@ def test_what_cannot_be_dubbed_is_refused_in_one_line(tmp_path: Path, closed_pho
     with pytest.raises(FaceError, match="too small"):
         dub(write_film(tmp_path / "tiny.mp4", [np.asarray(tiny)] * 3), clip, out, AvatarOptions())
     film = write_film(tmp_path / "film.mp4", [_small(closed_photo)] * 3)
-    for options in (AvatarOptions(mood="friendly"), AvatarOptions(background="blur"), AvatarOptions(liveliness=0.5)):
-        with pytest.raises(S2vError, match="for photos"):
+    for options, name in (
+        (AvatarOptions(mood="friendly"), "--mood"),
+        (AvatarOptions(background="blur"), "--background"),
+        (AvatarOptions(liveliness=0.5), "--liveliness"),
+        (AvatarOptions(idle_seed=None), "--no-idle"),
+        (AvatarOptions(idle_seed=7), "--seed"),
+        (AvatarOptions(max_side_px=512), "--max-side"),
+    ):
+        with pytest.raises(S2vError, match=f"^{name} is for photos"):
             dub(film, clip, out, options)
     with pytest.raises(OutputError, match="what the video is made of"):
         generate(film, DATA / "speech.flac", film, encoding=Encoding(overwrite=True))

@@ -8,11 +8,12 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from films import numbered
 from numpy.typing import NDArray
 from streaming.media import chirp, write_sound
 
 from s2v.errors import DataError
-from s2v.media.orientation import as_shown, upright
+from s2v.media.pictures.orientation import as_shown, upright
 from s2v.media.video_file import read_sound, read_video
 
 RATE_HZ = 16_000
@@ -123,6 +124,36 @@ def test_broadcast_video_is_not_squeezed(tmp_path: Path) -> None:
     film = _film(tmp_path / "a.ts", pixel=Fraction(4, 3), codec="mpeg2video")
     height, width = _first(film).shape[:2]
     assert width / height == pytest.approx(96 * 4 / 3 / 64, rel=0.12)  # its header knows but a few shapes
+
+
+def test_pictures_keep_their_moments_whose_container_stamps_packets_only(tmp_path: Path) -> None:
+    path = tmp_path / "a.avi"
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=25, options={"bf": "3", "crf": "16"})
+        assert isinstance(video, av.VideoStream)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        sound = container.add_stream("pcm_s16le", rate=RATE_HZ, layout="mono")
+        assert isinstance(sound, av.AudioStream)
+        for index, picture in enumerate(numbered(20)):
+            frame = av.VideoFrame.from_ndarray(picture, format="bgr24")
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+        whole = av.AudioFrame.from_ndarray(np.zeros((1, round(0.8 * RATE_HZ)), np.int16), format="s16", layout="mono")
+        whole.sample_rate = RATE_HZ
+        container.mux(sound.encode(whole))
+    shown = [(float(picture.mean()), round(time_s, 6)) for picture, time_s in read_video(path).timed_frames()]
+    assert [time_s for _, time_s in shown] == [round((number + 0.5) / 25, 6) for number in range(20)]
+    assert [round((grey - shown[0][0]) / 5) for grey, _ in shown] == list(range(20))
+
+
+def test_a_film_of_high_definition_that_does_not_name_its_colours_has_those_of_its_kind() -> None:
+    """Players take BT.709 for it; BT.601 would be off by thirty levels."""
+    red = np.full((720, 64, 3), (40, 40, 200), np.uint8)
+    frame = av.VideoFrame.from_ndarray(red, format="bgr24").reformat(format="yuv420p", dst_colorspace="ITU709")
+    frame.colorspace = 2  # unspecified
+    for side in (None, 360):
+        assert np.abs(as_shown(frame, max_side_px=side).astype(int) - (40, 40, 200)).max() <= 5
 
 
 def test_a_cover_is_no_video(tmp_path: Path) -> None:

@@ -20,15 +20,11 @@ _SURE = 2.5  # standard deviations that answers may be apart
 _EASE_FRAMES = 2.0  # standard deviation over which the choice of a window changes
 
 
-def smoothed(tracks: Tracks, least_noise: float = 0.0) -> Tracks:
-    """Tracks (n, k) of one shot, smoothed with windows that all k share, (n, k).
-
-    Args:
-        least_noise: standard deviation that is taken for noise, whatever the tracks look like.
-    """
+def smoothed(tracks: Tracks) -> Tracks:
+    """Tracks (n, k) of one shot, smoothed with windows that all k share, (n, k)."""
     if len(tracks) < 4:
         return tracks.copy()
-    noise = np.maximum(noise_of(tracks), max(least_noise, 1e-9))
+    noise = np.maximum(noise_of(tracks), 1e-9)
     answers = [tracks]
     low, high = tracks - _SURE * noise, tracks + _SURE * noise
     widest = np.zeros(len(tracks), int)

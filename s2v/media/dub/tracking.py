@@ -35,6 +35,7 @@ class FaceTracker:
         self._last: Points | None = None
         self._view: tuple[Points, float] | None = None  # middle and reach in pixels
         self._looks: list[NDArray[np.float32]] = []  # of the person
+        self._last_look: NDArray[np.float32] | None = None  # on the picture before, while he or she is followed
         self._lost_for = 0
         self.most_faces = 0  # at once
 
@@ -44,9 +45,11 @@ class FaceTracker:
         Raises: SeveralFacesError, nobody said which of several.
         """
         if is_cut:
-            self._last = self._view = None
+            self._last = self._view = self._last_look = None
             self._lost_for = 0
         found = None if self._view is None else self._in_view(picture)
+        if found is not None and not self._recognised(picture, found):
+            found = None
         if found is None:
             if self._lost_for % _SEARCH_EVERY == 0:
                 found = self._searched(picture)
@@ -57,12 +60,28 @@ class FaceTracker:
         if found is not None:
             self._lost_for = 0
             self._look_around(found)
-            if self.most_faces > 1 and len(self._looks) < _MOST_LOOKS:
-                look = looks(picture, found)
-                if self._likeness(look) < _NEW_LOOK:
-                    self._looks.append(look)
+            self._remember(picture, found)
+        else:
+            self._last_look = None
         self._last = found
         return found
+
+    def _recognised(self, picture: Image, face: Points) -> bool:
+        """Whether a face where the person was is the person, in a film of several: others step in there.
+
+        Who is followed may come to look otherwise, but not from one picture to the next.
+        """
+        if self.most_faces < 2 or not self._looks:
+            return True
+        look = looks(picture, face)
+        same = self._last_look is not None and float((self._last_look * look).sum()) >= _STRANGER
+        return same or self._likeness(look) >= _STRANGER
+
+    def _remember(self, picture: Image, face: Points) -> None:
+        if self.most_faces > 1:
+            self._last_look = look = looks(picture, face)
+            if len(self._looks) < _MOST_LOOKS and self._likeness(look) < _NEW_LOOK:
+                self._looks.append(look)
 
     def _in_view(self, picture: Image, anywhere: bool = False) -> Points | None:
         """What the network sees where the face was."""

@@ -17,6 +17,7 @@ from s2v.files import write_whole
 
 INDEX_NAME = "clips.tsv"
 _DATA, _HEAD = "# features of ", ("clip", "talker", "list")
+_BREAKS = "\x7f\x85\u2028\u2029"  # that some readers take for the end of a line, and DEL
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,21 @@ class IndexedClip:
 
     talker: str
     listed: str = ""  # see `lrs2.LISTS`
+
+
+def plain_name(name: str) -> str:
+    """A name as it can stand in a line: tabs, line breaks and what is no UTF-8 become `_`."""
+    return "".join("_" if ord(sign) < 32 or sign in _BREAKS or 0xD800 <= ord(sign) < 0xE000 else sign for sign in name)
+
+
+def is_features_folder(folder: Path) -> bool:
+    """Whether an index of ours lies in a folder."""
+    try:
+        with (folder / INDEX_NAME).open("rb") as file:
+            head = file.read(len(_DATA.encode()))
+    except OSError:
+        return False
+    return head == _DATA.encode() or ("\t".join(_HEAD).encode().startswith(head) and head != b"")
 
 
 def read_index(features: Path) -> dict[str, IndexedClip]:
@@ -52,7 +68,7 @@ def write_index(features: Path, data: Path, clips: Mapping[str, IndexedClip]) ->
 
     Raises: DataError, the features there are of another data folder.
     """
-    path, own = features / INDEX_NAME, str(data.resolve())
+    path, own = features / INDEX_NAME, _in_a_line(data.resolve())
     every = dict(clips)
     if path.exists():
         status = path.stat()
@@ -67,6 +83,12 @@ def write_index(features: Path, data: Path, clips: Mapping[str, IndexedClip]) ->
     lines += ["\t".join((clip_id, every[clip_id].talker, every[clip_id].listed)) for clip_id in sorted(every)]
     features.mkdir(parents=True, exist_ok=True)
     write_whole(features / INDEX_NAME, "\n".join(lines) + "\n")
+
+
+def _in_a_line(path: Path) -> str:
+    """Of odd names an unambiguous spelling."""
+    text = str(path)
+    return text if plain_name(text) == text else ascii(text)
 
 
 @lru_cache(maxsize=64)  # asked for with every clip

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from s2v.errors import DataError
+from s2v.training.dataset.clip_index import plain_name
 from s2v.training.dataset.lrs2 import without_partition
 
 
@@ -20,7 +21,7 @@ def talkers_by_folder(clip_ids: Sequence[str], data_name: str) -> dict[str, str]
 def talker_by_folder(clip_id: str, data_name: str) -> str:
     """See `talkers_by_folder`."""
     first, *rest = without_partition(clip_id).split("/")
-    return first if rest else data_name
+    return first if rest else plain_name(data_name) or "talker"  # the root of a disk has no name
 
 
 def read_talkers(path: Path) -> dict[str, str]:

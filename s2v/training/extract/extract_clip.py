@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from s2v.errors import BackendError, NoFaceError, S2vError, SeveralFacesError
+from s2v.errors import BackendError, NoFaceError, OutputError, S2vError, SeveralFacesError
 from s2v.media.video_file import Video, read_video
 from s2v.spec import LipSyncSpec
 from s2v.training.dataset.lrs2 import transcript_of
@@ -23,7 +24,9 @@ from s2v.training.quality.clip_records import ClipRecord, as_line, record_of
 from s2v.training.quality.face_watch import FaceWatch
 from s2v.training.quality.findings import Refusal, SeenPictures
 from s2v.training.quality.inspect_clip import Inspection, inspect_clip, inspect_photo, listen_first
-from s2v.training.quality.thresholds import Thresholds
+from s2v.training.quality.thresholds import DEFAULT, Thresholds
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,6 @@ class SeenClip:
     found: NDArray[np.float32]  # (n, 478, 3) px of the whole picture, NaN where no face was found
     times_s: NDArray[np.float64]  # (n,) the moment that each picture shows, from the sound's beginning
     pcm: NDArray[np.int16]  # 16 kHz mono, empty for a photo
-    picture_px: tuple[int, int]  # width and height of the pictures as they were looked at
     pictures: CutPictures
 
 
@@ -42,6 +44,7 @@ def extract_clip(source: Source, features: Path, talker: str, limits: Thresholds
     """Extract one clip into `features`, or say why not.
 
     Args: limits: of the gates that it must pass; None, it is taken as it is.
+    Raises: OutputError, the features cannot be written. BackendError, this machine lacks something.
     """
     import cv2
 
@@ -50,8 +53,8 @@ def extract_clip(source: Source, features: Path, talker: str, limits: Thresholds
         clip, found = _seen_photo(source, limits) if source.is_photo else _seen_video(source, limits)
         record = replace(record, refusal=found.refusal, figures=found.figures, notes=found.notes, prints=found.prints)
         if clip is not None:
-            _save(clip, features, record)
-    except BackendError:  # this machine's, and not the clip's
+            _save(clip, features, record, limits or DEFAULT)
+    except (BackendError, OutputError):  # this machine's, and not the clip's
         raise
     except SeveralFacesError as error:
         reason = f"{error.count} faces on the photo: cut it to one person"
@@ -60,7 +63,10 @@ def extract_clip(source: Source, features: Path, talker: str, limits: Thresholds
         return replace(record, refusal=Refusal("no-face", str(error)))
     except (S2vError, ValueError, cv2.error) as error:
         return replace(record, refusal=_unreadable(error))
-    except (OSError, MemoryError) as error:  # a full disk is no fault of the clip: it is tried again
+    except (OSError, MemoryError) as error:
+        if getattr(error, "errno", None) in _NO_ROOM:  # also where only a temporary file is written
+            raise OutputError(f"cannot write to disk ({error}): make room, then give the same command again") from error
+        # that may be no fault of the clip: it is tried again
         return replace(record, refusal=_unreadable(error), limits="")
     return record
 
@@ -75,19 +81,21 @@ def _unreadable(error: Exception) -> Refusal:
     return Refusal("unreadable", " ".join(str(error).split()) or type(error).__name__)
 
 
-def _save(clip: SeenClip, features: Path, record: ClipRecord) -> None:
-    landmarks = without_gaps(list(clip.found))
-    save_features(
-        feature_path(clip.source.clip_id, features),
-        clip.pictures,
-        landmarks,
-        clip.pcm,
-        record.talker,
-        transcript_of(clip.source.path),
-        clip.times_s,
-        FaceEmbedding.load().of(landmarks),
-        as_line(record) if record.limits else "",
-    )
+def _save(clip: SeenClip, features: Path, record: ClipRecord, limits: Thresholds) -> None:
+    """Raises: OutputError, the disk is full or may not be written: that is not the clip's fault, nor the last one's."""
+    landmarks = without_gaps(list(clip.found), limits.max_lost_share)
+    path = feature_path(clip.source.clip_id, features)
+    transcript = transcript_of(clip.source.path)
+    face, line = FaceEmbedding.load().of(landmarks), as_line(record) if record.limits else ""
+    try:
+        save_features(path, clip.pictures, landmarks, clip.pcm, record.talker, transcript, clip.times_s, face, line)
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # that is its own
+            raise
+        raise OutputError(
+            f"cannot write {path} ({error.strerror or error}): make room or give yourself access, then give the same "
+            "command again: what is done stays"
+        ) from error
 
 
 def _seen_photo(source: Source, limits: Thresholds | None) -> tuple[SeenClip | None, Inspection]:
@@ -101,7 +109,7 @@ def _seen_photo(source: Source, limits: Thresholds | None) -> tuple[SeenClip | N
     if inspection.refusal is not None:
         return None, inspection
     times_s = frame_middles_s(1, LipSyncSpec.fps)
-    clip = SeenClip(source, found, times_s, np.zeros(0, np.int16), size_px, cut_to_faces([photo], found))
+    clip = SeenClip(source, found, times_s, np.zeros(0, np.int16), cut_to_faces([photo], found))
     return clip, inspection
 
 
@@ -111,7 +119,7 @@ def _seen_video(source: Source, limits: Thresholds | None) -> tuple[SeenClip | N
     if limits is not None and (heard := listen_first(video.pcm, limits)).refusal is not None:
         return None, heard
     seen, cuts = _looked_at(video)
-    clip = SeenClip(source, seen.landmarks, seen.times_s, video.pcm, seen.size_px, cuts)
+    clip = SeenClip(source, seen.landmarks, seen.times_s, video.pcm, cuts)
     if limits is None:
         return clip, Inspection(None)
     found = inspect_clip(seen, video.pcm, limits)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from s2v.errors import DataError
 from s2v.files import remove_leftovers
 from s2v.training.cluster.shared_work import shared_work
-from s2v.training.dataset.clip_index import INDEX_NAME, IndexedClip, read_index, write_index
+from s2v.training.dataset.clip_index import INDEX_NAME, IndexedClip, plain_name, read_index, write_index
 from s2v.training.dataset.clusters import clustered_talkers
 from s2v.training.dataset.lrs2 import is_lrs, listed_splits
 from s2v.training.dataset.sources import Source, feature_path, find_sources
@@ -77,7 +77,7 @@ def extract_features(
         data, out, only = data.absolute(), out.absolute(), None if only is None else [path.absolute() for path in only]
     sources, failed = find_sources(data, only)
     for path, reason in failed.items():
-        _log.warning("skipped %s: %s", path, reason)
+        _log.warning("skipped %s: %s", plain_name(path), reason)
     index = _index(sources, data, out, talkers)
     if sources:
         write_index(out, data, index)
@@ -90,8 +90,11 @@ def extract_features(
         for record in _extract(todo, data, out, names, (workers, ray), progress, limits):
             report.add(record)
         report.refuse_copies()
-    finally:  # also of a run that is ended half-way
-        report.save()
+    except BaseException:  # a run that is ended half-way
+        with suppress(OSError):  # on a full disk
+            report.save()
+        raise
+    report.save()
     why = report.why
     failed |= {str(source.path): why[source.clip_id] for source in sources if source.clip_id in why}
     done = sum(source.clip_id not in why for source in todo)

@@ -89,7 +89,7 @@ class ExtractionReport:
         record = self._data.record(clip_id)
         if record is None or record.refusal is not None:
             try:
-                self._data.restore(recorded_in(self._path(clip_id)))
+                self._data.restore(clip_id, recorded_in(self._path(clip_id)))
             except DataError as error:
                 _log.warning("%s", error)
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2v.errors import DataError
+from s2v.training.quality.thresholds import DEFAULT
 
-MAX_LOST_SHARE = 0.2  # of frames without a face; more makes the clip useless
 _SEEK_EVERY = 25  # frames: what has drifted off a face comes back, and a new face is seen
 
 
@@ -69,16 +69,19 @@ def _is_near(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
     return float(np.linalg.norm(one[:, :2] - other[:, :2], axis=1).mean()) < size_px / 3
 
 
-def without_gaps(landmarks: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+def without_gaps(
+    landmarks: Sequence[NDArray[np.float32]], max_lost_share: float = DEFAULT.max_lost_share
+) -> NDArray[np.float32]:
     """Landmarks of a clip's frames as one array (n, 478, 3), frames without a face filled in a straight line.
 
+    Args: max_lost_share: see `Thresholds`.
     Raises: DataError, no frame at all, or no face in too many of them.
     """
     if not len(landmarks):
         raise DataError("holds no picture")
     found = np.array(landmarks, np.float32)
     lost = np.isnan(found[:, 0, 0])
-    if lost.mean() > MAX_LOST_SHARE:
+    if lost.mean() > max_lost_share or lost.all():
         raise DataError(f"no face in {lost.sum()} of {len(found)} frames")
     seen = np.flatnonzero(~lost)
     flat = found.reshape(len(found), -1)

@@ -5,19 +5,15 @@ In three steps, so that a talker's clips need not be in memory together:
     rests = [clip_rest(clip, facing(clip)) for clip in clips]      # `prepare.neutral`; small, can be made anywhere
     neutral = talker_neutral(rests)
     labels = [clip_labels(clip, neutral, spec) for clip in clips]  # DataError: this clip cannot be used
-    fit = sum((one.fit for one in labels), BasisFit())
-    warning = basis_warning(fit)                                   # DataError: this talker cannot be used
 
-Of a neutral that is written down, its `face` and its `slopes` are needed. `label_talker` does all of it for clips that
-are in memory. Motion and opening of a frame that nobody knows are NaN, all of its coefficients: shards keep them so,
-rows carry them so, and in `train.losses` they and the steps into and out of them cost nothing. Resampling in straight
-lines (`batches.at_speed`) leaves NaN where a neighbour is NaN.
+`talker_neutrals` also asks whether the basis fits a talker at all. Motion and opening of a frame that nobody knows are
+NaN, all of its coefficients: shards keep them so, rows carry them so, and in `train.losses` they and the steps into and
+out of them cost nothing. Resampling in straight lines (`batches.at_speed`) leaves NaN where a neighbour is NaN.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +21,7 @@ from numpy.typing import NDArray
 from s2v.engine.face.motion_basis import MotionBasis, aperture
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
-from s2v.training.prepare.basis_fit import BasisFit, basis_fit, basis_warning, residual
+from s2v.training.prepare.basis_fit import residual
 from s2v.training.prepare.canonical import CanonicalClip
 from s2v.training.prepare.neutral import TalkerNeutral, clip_rest, talker_neutral
 
@@ -55,7 +51,6 @@ class ClipLabels:
     unknown: dict[str, int]  # reason -> frames
     n_cut: int  # frames with a coefficient that was cut down to the limit
     other_person: bool  # than the talker's other clips: labelled from a neutral of its own
-    fit: BasisFit = field(default_factory=BasisFit)
 
     @property
     def known(self) -> NDArray[np.bool_]:
@@ -67,17 +62,6 @@ class ClipLabels:
         parts = [f"{count} of {len(self.motion)} frames: {reason}" for reason, count in self.unknown.items()]
         parts += ["not its talker's face: labelled from its own"] if self.other_person else []
         return "; ".join(parts) or None
-
-
-@dataclass(frozen=True)
-class TalkerLabels:
-    """The labels of one talker's clips, by clip id."""
-
-    neutral: TalkerNeutral
-    clips: dict[str, ClipLabels]
-    dropped: dict[str, str]  # clip id -> why it is not used
-    fit: BasisFit
-    warning: str | None
 
 
 def facing(clip: CanonicalClip, limits: LabelLimits = LIMITS) -> NDArray[np.bool_]:
@@ -125,37 +109,4 @@ def clip_labels(
         counts,
         int(cut.sum()),
         other,
-        basis_fit(points[~unknown], basis),
     )
-
-
-def label_talker(clips: Mapping[str, CanonicalClip], spec: LipSyncSpec, limits: LabelLimits = LIMITS) -> TalkerLabels:
-    """Labels of all clips of one talker, each by its id.
-
-    Raises: DataError, none of them can be used, or the basis does not fit this talker.
-    """
-    rests, dropped = [], {}
-    for clip_id, clip in clips.items():
-        try:
-            rests.append(clip_rest(clip, facing(clip, limits)))
-        except DataError as error:
-            dropped[clip_id] = str(error)
-    if not rests:
-        raise DataError(_none_usable(dropped))
-    neutral = talker_neutral(rests)
-    labels: dict[str, ClipLabels] = {}
-    for clip_id, clip in clips.items():
-        if clip_id in dropped:
-            continue
-        try:
-            labels[clip_id] = clip_labels(clip, neutral, spec, limits)
-        except DataError as error:
-            dropped[clip_id] = str(error)
-    if not labels:
-        raise DataError(_none_usable(dropped))
-    fit = sum((one.fit for one in labels.values()), BasisFit())
-    return TalkerLabels(neutral, labels, dropped, fit, basis_warning(fit))
-
-
-def _none_usable(dropped: Mapping[str, str]) -> str:
-    return f"none of {len(dropped)} clips can be used: {next(iter(dropped.values()), 'there is none')}"

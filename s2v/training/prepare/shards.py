@@ -11,7 +11,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -53,14 +53,14 @@ def write_shard(path: Path, number: int, samples: Iterable[ClipSample]) -> list[
     entries = []
     with written_whole(path) as beside, beside.open("wb") as file:
         tar = TarWriter(file, user="", group="", mtime=0, encoder=False, format="PAX_FORMAT")
-        for sample in samples:
-            offset, key = tar.tarstream.offset, sample_key(sample.clip)
-            speech, pictures = sample_files(sample)
-            tar.write({"__key__": key, **speech})
-            speech_end = tar.tarstream.offset
-            tar.write({"__key__": key, **pictures})
-            entries.append(_entry(sample, number, offset, speech_end, tar.tarstream.offset))
-        tar.close()
+        with closing(tar):  # also where a sample cannot be had: the file goes then
+            for sample in samples:
+                offset, key = tar.tarstream.offset, sample_key(sample.clip)
+                speech, pictures = sample_files(sample)
+                tar.write({"__key__": key, **speech})
+                speech_end = tar.tarstream.offset
+                tar.write({"__key__": key, **pictures})
+                entries.append(_entry(sample, number, offset, speech_end, tar.tarstream.offset))
     return entries
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from s2v.training.quality.clip_records import ClipRecord
 
 _SHOWN_TALKERS = 8  # in the text; the JSON has all
+_FEW_MINUTES = 10  # of which tenths would all be 0.1
 
 
 @dataclass(frozen=True)
@@ -94,14 +95,15 @@ def card_text(card: DataCard) -> str:
         [f"{_count(card.photos, 'photo')}"]
         if card.photos and not card.clips
         else [
-            f"{card.clips} clips, {card.minutes:.1f} minutes, {card.minutes_of_speech:.1f} of them speech, "
+            f"{_count(card.clips, 'clip')}, {card.minutes:.1f} minutes, {card.minutes_of_speech:.1f} of them speech, "
             f"{_count(len(card.talkers), 'talker')}" + (f", {_count(card.photos, 'photo')}" if card.photos else "")
         ]
     )
     shown = list(card.talkers.items())[:_SHOWN_TALKERS]
     if len(card.talkers) > 1:
         more = f", and {len(card.talkers) - len(shown)} more" if len(card.talkers) > len(shown) else ""
-        lines.append("minutes: " + ", ".join(f"{name} {one.minutes:.1f}" for name, one in shown) + more)
+        decimals = 1 if card.minutes >= _FEW_MINUTES else 2
+        lines.append("minutes: " + ", ".join(f"{name} {one.minutes:.{decimals}f}" for name, one in shown) + more)
     for name, spread in card.spreads.items():
         title, decimals = FIGURES[name]
         low, middle, high = (f"{value:.{decimals}f}" for value in (spread.lower, spread.median, spread.upper))

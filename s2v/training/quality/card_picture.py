@@ -37,6 +37,7 @@ def draw_card(card: DataCard, records: Iterable[ClipRecord], limits: Thresholds,
     edges_ms = [-1000 * limits.max_offset_s, 1000 * limits.max_offset_s]
     _spread(axes[4], records, "offset_ms", "sound came after the lips, ms", edges_ms)
     _bars(axes[5], card.skipped, "clips skipped, by reason", _SKIPPED)
+    axes[5].xaxis.get_major_locator().set_params(integer=True)
     with written_whole(path) as beside:
         figure.savefig(beside, format="png", dpi=100)
 

@@ -58,10 +58,14 @@ class DataReport:
             del self._records[clip_id]
         self._changed |= bool(gone)
 
-    def restore(self, line: str) -> None:
-        """Put down a clip that a run extracted which ended before it wrote the report. Args: line: "" does nothing."""
+    def restore(self, clip_id: str, line: str) -> None:
+        """Put down a clip that a run extracted which ended before it wrote the report.
+
+        Args: line: of its feature file, which may have had another name then; "" does nothing.
+        """
         if (record := from_line(line)) is not None:
-            self.add(record)
+            # Of a file that was moved or copied here, nobody knows whether it is compared with itself.
+            self.add(record if record.id == clip_id else replace(record, id=clip_id, prints=None))
 
     def save(self) -> None:
         """Write the report as it is."""

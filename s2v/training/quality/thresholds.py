@@ -35,7 +35,7 @@ class Thresholds:
     still_units: float = 0.0005  # from frame to frame: what an encoder makes of a standing picture, in face units
     # cuts
     cut_jump_units: float = 0.35  # that a face moves between two frames
-    cut_look_change: float = 22.0  # of 255, of the look of a face
+    cut_look_change: float = 14.0  # of 255, of the look of a face
     cut_over_usual: float = 5.0  # times what both change by otherwise
     same_face_units: float = 0.02  # how far the shapes of one person's face lie apart
     same_face_look: float = 25.0  # of 255, and their looks

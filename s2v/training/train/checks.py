@@ -32,9 +32,9 @@ _log = logging.getLogger("s2v")
 
 @dataclass
 class KeptBack:
-    """Clips that nothing learns from: of the training talkers ("held"), and of each set of other talkers."""
+    """Clips that nothing learns from."""
 
-    clips: dict[str, list[data.Clip]]
+    clips: dict[str, list[data.Clip]]  # "held" of the training talkers; of others "val", or "val/NAME" each
     pictures: dict[str, PictureBatch]  # for network "speech2vid"
 
     @classmethod
@@ -46,7 +46,9 @@ class KeptBack:
         for split in ("held", "val"):
             stored, seen = data.load_split(shards, split, painted, _CLIPS)
             talkers = stored.by_talker()
-            by_name = talkers if split == "val" and len(talkers) <= _TALKERS else {split: stored}
+            each = split == "val" and len(talkers) <= _TALKERS
+            # A talker may be called as a set is, or as another figure of the record.
+            by_name = {f"val/{talker}": some for talker, some in talkers.items()} if each else {split: stored}
             found |= {name: evenly(some, _CLIPS) for name, some in by_name.items() if some}
             clips = evenly(stored.with_pictures(), _CLIPS) if painted else []
             if painted and (batch := _pictures(clips, seen, network)) is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,6 @@ from s2v.training.train import batches as data
 from s2v.training.voices.articulation import tract_labels
 from s2v.training.voices.lip_shapes import fit_offsets, shaped
 from s2v.training.voices.phone_to_motion import (
-    BridgeNet,
     bridge_correlation,
     bridge_motion,
     close_lips,
@@ -33,6 +33,7 @@ from s2v.training.voices.phone_to_motion import (
 from s2v.training.voices.phones import Phone, align_all, read_labels
 from s2v.training.voices.words import read_transcripts, read_words
 
+_ALIGNED_AT_ONCE = 512  # recordings whose sound is in memory
 SOUND_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 _log = logging.getLogger("s2v")
 
@@ -52,6 +53,9 @@ def label_voices(
 ) -> LabelReport:
     """Learn the bridge from a shard folder and add `voice-*.tar` shards to it, in place of those it has.
 
+    Sounds are read when they are asked for, and never held together: what is held of a clip is its phones, their
+    features and its motion, a ninth of the bytes of its sound.
+
     Args:
         shards: as `prepare_data` wrote it.
         talker_words: word times of its talking clips, tab separated: clip, start_s, end_s, word (GRID's align files).
@@ -60,26 +64,43 @@ def label_voices(
     """
     spec = LipSyncSpec.of("s2v")
     data.check_shards(shards, spec)
-    train, held = (list(data.stored_clips(shards, split)) for split in ("train", "held"))
-    texts = words_of([clip.name for clip in train + held], read_words(talker_words))
-    sounds = {clip.name: _to_int16(clip.pcm) for clip in train + held if clip.name in texts}
-    recordings, transcripts = read_voices(voices)
+    train, held = (data.stored_clips(shards, split) for split in ("train", "held"))
+    talking = {clip.name: (clips, at) for clips in (train, held) for at, clip in enumerate(clips)}
+    texts = words_of(list(talking), read_words(talker_words))
+    files, transcripts = read_voices(voices)
     exact = read_exact_phones(voices)
-    unknown = {name: sound for name, sound in (sounds | recordings).items() if name not in exact}
-    phones = exact | _aligned(shards / "phones.json", unknown, texts | transcripts, workers)
+
+    def sound_of(name: str) -> NDArray[np.int16]:
+        if name in files:
+            return read_sound(files[name])
+        clips, at = talking[name]
+        return clips.sample(at, pictures=False).pcm
+
+    filmed = [name for name in talking if name in texts]
+    unknown = [name for name in dict.fromkeys((*filmed, *files)) if name not in exact]
+    phones = exact | _aligned(shards / "phones.json", unknown, sound_of, texts | transcripts, workers)
     bridge = train_bridge(train, phones, spec, steps, seed)
     held_figures = bridge_correlation(bridge, held, phones, spec)
-    _log.info(
-        "phone bridge: correlation %s on %d clips kept back", held_figures, sum(clip.name in phones for clip in held)
-    )
-    labelled = _labelled(bridge, {name: pcm for name, pcm in recordings.items() if name in phones}, phones, spec)
-    if not labelled:
+    _log.info("phone bridge: correlation %s on clips kept back", held_figures)
+    names = [name for name in files if name in phones]
+    if not names:
         raise DataError("none of the voices could be aligned with its transcript: check transcripts.txt (name|text)")
-    order = np.random.default_rng(seed).permutation(len(labelled))
-    replace_split(shards, "voice", [_sample(labelled[index], recordings) for index in order])
+    motions = {name: bridge_motion(bridge, _to_float(sound_of(name)), phones[name], spec) for name in names}
+    offsets = fit_offsets([(motion, phones[name]) for name, motion in motions.items()], spec)
+    n_samples = 0
+
+    def samples() -> Iterator[ClipSample]:
+        nonlocal n_samples
+        for index in np.random.default_rng(seed).permutation(len(names)):
+            name = names[index]
+            pcm = sound_of(name)
+            n_samples += len(pcm)
+            yield _sample(name, pcm, shaped(motions[name], phones[name], offsets, spec), phones[name], spec)
+
+    replace_split(shards, "voice", samples())
     _label_tongues(shards, phones, spec)
-    minutes = sum(len(clip.pcm) for clip in labelled) / spec.sample_rate_hz / 60
-    return LabelReport(sum(name in phones for name in sounds), len(labelled), round(minutes, 1), held_figures)
+    minutes = n_samples / spec.sample_rate_hz / 60
+    return LabelReport(sum(name in phones for name in filmed), len(names), round(minutes, 1), held_figures)
 
 
 def words_of(clips: list[str], spoken: dict[str, str]) -> dict[str, str]:
@@ -91,27 +112,14 @@ def words_of(clips: list[str], spoken: dict[str, str]) -> dict[str, str]:
     return {clip: words for clip, words in found.items() if words}
 
 
-def _labelled(
-    bridge: BridgeNet, recordings: dict[str, NDArray[np.int16]], phones: dict[str, list[Phone]], spec: LipSyncSpec
-) -> list[data.Clip]:
-    """Recordings with the bridge's motion, given the shapes that people make, and what the tongue does."""
-    sounds = {name: (pcm / 32768).astype(np.float32) for name, pcm in recordings.items()}
-    motions = {name: bridge_motion(bridge, pcm, phones[name], spec) for name, pcm in sounds.items()}
-    offsets = fit_offsets([(motion, phones[name]) for name, motion in motions.items()], spec)
-    gap = gap_weights(spec)
-    clips = []
-    for name, motion in motions.items():
-        spoken = close_lips(
-            part_lips(shaped(motion, phones[name], offsets, spec), phones[name], spec), phones[name], spec
-        )
-        tract = tract_labels(phones[name], len(spoken), spec)
-        clips.append(data.Clip(name, sounds[name], spoken, (spoken @ gap).astype(np.float32), tract))
-    return clips
-
-
-def _sample(clip: data.Clip, recordings: dict[str, NDArray[np.int16]]) -> ClipSample:
-    labels = (clip.motion.astype(np.float32), clip.aperture.astype(np.float32), clip.tract.astype(np.float32))
-    return ClipSample(clip.name, clip.name.split("/")[0], "voice", "", recordings[clip.name], *labels)
+def _sample(
+    name: str, pcm: NDArray[np.int16], motion: NDArray[np.float32], phones: list[Phone], spec: LipSyncSpec
+) -> ClipSample:
+    """A recording with the bridge's motion, given the shapes that people make, and what the tongue does."""
+    spoken = close_lips(part_lips(motion, phones, spec), phones, spec).astype(np.float32)
+    tract = tract_labels(phones, len(spoken), spec).astype(np.float32)
+    opening = (spoken @ gap_weights(spec)).astype(np.float32)
+    return ClipSample(name, name.split("/")[0], "voice", "", pcm, spoken, opening, tract)
 
 
 def _label_tongues(shards: Path, phones: dict[str, list[Phone]], spec: LipSyncSpec) -> None:
@@ -128,34 +136,40 @@ def _label_tongues(shards: Path, phones: dict[str, list[Phone]], spec: LipSyncSp
 
 
 def _aligned(
-    cache: Path, sounds: dict[str, NDArray[np.int16]], texts: dict[str, str], workers: int
+    cache: Path,
+    names: list[str],
+    sound_of: Callable[[str], NDArray[np.int16]],
+    texts: dict[str, str],
+    workers: int,
 ) -> dict[str, list[Phone]]:
     """Align, or take from the cache what an earlier run aligned: it takes longer than everything else."""
     try:
         stored: dict[str, list[list[Any]]] = json.loads(cache.read_text(encoding="utf-8")) if cache.exists() else {}
     except ValueError:
         raise DataError(f"{cache} is damaged: delete it, and everything is aligned again") from None
-    # A recording that did not fit is stored too, as no phones: it would not fit the second time either.
-    missing = {name: sound for name, sound in sounds.items() if name not in stored}
-    found = align_all(missing, texts, workers) if missing else {}
-    stored |= {name: [list(astuple(phone)) for phone in found.get(name, ())] for name in missing}
-    write_whole(cache, json.dumps(stored))
-    return {name: [Phone(*row) for row in stored[name]] for name in sounds if stored[name]}
+    missing = [name for name in names if name not in stored]
+    for start in range(0, len(missing), _ALIGNED_AT_ONCE):
+        some = missing[start : start + _ALIGNED_AT_ONCE]
+        found = align_all({name: sound_of(name) for name in some}, texts, workers)
+        # A recording that did not fit is stored too, as no phones: it would not fit the second time either.
+        stored |= {name: [list(astuple(phone)) for phone in found.get(name, ())] for name in some}
+        write_whole(cache, json.dumps(stored))
+    return {name: [Phone(*row) for row in stored[name]] for name in names if stored[name]}
 
 
-def read_voices(folders: list[Path]) -> tuple[dict[str, NDArray[np.int16]], dict[str, str]]:
-    """Recordings (16 kHz mono) and their texts, named folder/file. Raises: DataError, no transcripts.txt."""
-    sounds: dict[str, NDArray[np.int16]] = {}
+def read_voices(folders: list[Path]) -> tuple[dict[str, Path], dict[str, str]]:
+    """Recordings and their texts, named folder/file. Raises: DataError, no transcripts.txt."""
+    files: dict[str, Path] = {}
     texts: dict[str, str] = {}
     for folder in folders:
-        if any(name.startswith(f"{folder.name}/") for name in sounds):
+        if any(name.startswith(f"{folder.name}/") for name in files):
             raise DataError(f"two folders of voices are called {folder.name}: rename one of them")
         for name, text in read_transcripts(folder).items():
             found = [path for suffix in SOUND_SUFFIXES if (path := folder / f"{name}{suffix}").exists()]
             if found:
-                sounds[f"{folder.name}/{name}"] = read_sound(found[0])
+                files[f"{folder.name}/{name}"] = found[0]
                 texts[f"{folder.name}/{name}"] = text
-    return sounds, texts
+    return files, texts
 
 
 def read_exact_phones(folders: list[Path]) -> dict[str, list[Phone]]:
@@ -170,5 +184,5 @@ def read_exact_phones(folders: list[Path]) -> dict[str, list[Phone]]:
     return phones
 
 
-def _to_int16(pcm: NDArray[np.float32]) -> NDArray[np.int16]:
-    return np.asarray(np.round(pcm * 32768).clip(-32768, 32767), np.int16)
+def _to_float(pcm: NDArray[np.int16]) -> NDArray[np.float32]:
+    return (pcm / 32768).astype(np.float32)

@@ -7,6 +7,8 @@ motion is trained on both, so it hears many voices although it has seen one mout
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -70,20 +72,21 @@ def at_frames(n_steps: int, n_frames: int, spec: LipSyncSpec) -> NDArray[np.int6
 
 
 def train_bridge(
-    clips: list[Clip], phones: dict[str, list[Phone]], spec: LipSyncSpec, steps: int = 1500, seed: int = 0
+    clips: Iterable[Clip], phones: dict[str, list[Phone]], spec: LipSyncSpec, steps: int = 1500, seed: int = 0
 ) -> BridgeNet:
     """Learn phones -> motion from clips whose phones are known.
 
+    Args: clips: gone through once; their sound is not held.
     Raises: DataError, none of the clips is aligned.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    known = [clip for clip in clips if clip.name in phones]
+    known = [(clip.motion, bridge_features(clip.pcm, phones[clip.name], spec)) for clip in clips if clip.name in phones]
     if not known:
         raise DataError("none of the talking clips is aligned: give their transcripts")
-    n_frames = min(_STRETCH_FRAMES, *(len(clip.motion) for clip in known))
+    motions, features = zip(*known, strict=True)
+    n_frames = min(_STRETCH_FRAMES, *map(len, motions))
     at = at_frames(round(n_frames / spec.fps / STEP_S), n_frames, spec)
-    features = [bridge_features(clip.pcm, phones[clip.name], spec) for clip in known]
     rows = [np.pad(row, ((0, max(0, at[-1] + 1 - len(row))), (0, 0)), mode="edge") for row in features]
     network, wanted = BridgeNet(spec.n_motion), MotionLoss(spec)
     optimiser = torch.optim.AdamW(network.parameters(), weight_decay=1e-3)
@@ -93,7 +96,7 @@ def train_bridge(
         optimiser.param_groups[0]["lr"] = 2e-3 * 0.5 * (1 + np.cos(np.pi * step / steps)) + 1e-5
         heard, target = [], []
         for index in rng.integers(len(known), size=_STRETCHES):
-            motion, row = known[index].motion, rows[index]
+            motion, row = motions[index], rows[index]
             first = int(rng.integers(len(motion) - n_frames + 1))
             begin = min(round(first * steps_per_frame), len(row) - at[-1] - 1)
             heard.append(row[begin : begin + at[-1] + 1])
@@ -149,7 +152,7 @@ def _held(parts: dict[str, tuple[float, float]], phones: list[Phone], n_frames: 
 
 
 def bridge_correlation(
-    network: BridgeNet, clips: list[Clip], phones: dict[str, list[Phone]], spec: LipSyncSpec
+    network: BridgeNet, clips: Iterable[Clip], phones: dict[str, list[Phone]], spec: LipSyncSpec
 ) -> list[float]:
     """Median correlation of the first three components on aligned clips not trained on; [] if none is aligned."""
     rows = []

@@ -12,7 +12,7 @@ def _noise(n: int, columns: int = 2, seed: int = 0) -> np.ndarray:
 
 def test_what_moves_evenly_stays_to_the_last_picture() -> None:
     way = np.arange(40.0)[:, None] * [0.3, -2.0] + [5.0, 1.0]
-    np.testing.assert_allclose(smoothed(way, least_noise=0.5), way, atol=1e-6)
+    np.testing.assert_allclose(smoothed(way), way, atol=1e-6)
 
 
 def test_noise_about_rest_is_averaged_away() -> None:

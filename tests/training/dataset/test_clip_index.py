@@ -8,6 +8,7 @@ import pytest
 
 from s2v.errors import DataError
 from s2v.training.dataset.clip_index import INDEX_NAME, IndexedClip, indexed_clip, read_index, write_index
+from s2v.training.dataset.talkers import talker_by_folder
 
 
 def test_lines_are_added_and_replaced_and_read_back(tmp_path: Path) -> None:
@@ -26,6 +27,21 @@ def test_features_of_another_data_folder_are_not_mixed_in(tmp_path: Path) -> Non
     with pytest.raises(DataError, match=r"holds features of .*main, and these are of .*pretrain: give another folder"):
         write_index(tmp_path, tmp_path / "pretrain", {"A/1": IndexedClip("A")})
     assert read_index(tmp_path) == {"A/1": IndexedClip("A")}
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "a\ttab", "no utf-8 \udcff"])
+def test_an_odd_name_of_the_data_folder_does_no_harm(tmp_path: Path, name: str) -> None:
+    data, other = tmp_path / name, tmp_path / f"{name} 2"
+    clips = {"1": IndexedClip(talker_by_folder("1", name))}
+    for _ in range(2):  # the second time it is read before it is written
+        write_index(tmp_path, data, clips)
+    assert read_index(tmp_path) == clips
+    with pytest.raises(DataError, match="holds features of"):
+        write_index(tmp_path, other, clips)
+
+
+def test_clips_at_the_root_of_a_disk_have_a_talker() -> None:
+    assert talker_by_folder("1", Path("/").name) == "talker"
 
 
 @pytest.mark.parametrize(

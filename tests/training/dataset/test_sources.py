@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from s2v.errors import DataError
+from s2v.training.dataset.clip_index import IndexedClip, write_index
 from s2v.training.dataset.sources import clip_id_of, feature_path, find_sources
 
 
@@ -60,6 +62,42 @@ def test_a_name_that_fits_in_no_list_is_refused(tmp_path: Path) -> None:
     sources, refused = find_sources(tmp_path)
     assert [source.clip_id for source in sources] == ["c"]
     assert "rename it" in refused[str(tmp_path / "a\tb.mp4")]
+
+
+@pytest.mark.parametrize("sign", ["\n", "\r", "\u2028", "\x85", "\udcff"])
+def test_no_name_breaks_a_line_of_ours(tmp_path: Path, sign: str) -> None:
+    files(tmp_path, f"talker{sign}/a.mp4", "c.mp4")
+    sources, refused = find_sources(tmp_path)
+    assert [source.clip_id for source in sources] == ["c"]
+    assert len(refused) == 1 and "rename it" in next(iter(refused.values()))
+
+
+def test_what_we_wrote_is_no_data(tmp_path: Path) -> None:
+    """Features, shards and a training in the data folder: the card of features is a picture, but nobody's photo."""
+    files(tmp_path, "A/1.mp4", "features/card.png", "shards/sheet.jpg", "run/last.pt", "run/sheet.png", "card.png")
+    write_index(tmp_path / "features", tmp_path, {"A/1": IndexedClip("A")})
+    (tmp_path / "shards/meta.json").write_text('{"spec": {}, "fingerprint": "a"}')
+    files(tmp_path, "people/card.png", "people/meta.json")  # somebody else's
+    assert ids(tmp_path) == ["A/1", "card", "people/card"]
+    write_index(tmp_path, tmp_path, {"A/1": IndexedClip("A")})  # features beside the videos
+    assert ids(tmp_path) == ["A/1", "people/card"]
+
+
+def test_hidden_folders_are_passed_over_as_hidden_files_are(tmp_path: Path) -> None:
+    files(tmp_path, ".trash/a.mp4", "A/.thumbnails/b.jpg", "A/1.mp4")
+    assert ids(tmp_path) == ["A/1"]
+
+
+def test_a_folder_that_cannot_be_read_is_named_once(tmp_path: Path) -> None:
+    files(tmp_path, "A/1.mp4", "locked/deep/2.mp4")
+    (tmp_path / "locked").chmod(0)
+    if os.access(tmp_path / "locked", os.R_OK):
+        pytest.skip("nothing is locked for this user")
+    sources, refused = find_sources(tmp_path)
+    (tmp_path / "locked").chmod(0o700)
+    assert [source.clip_id for source in sources] == ["A/1"]
+    assert refused.keys() == {str(tmp_path / "locked")}
+    assert "cannot be read (Permission denied)" in refused[str(tmp_path / "locked")]
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:

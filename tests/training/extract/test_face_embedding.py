@@ -51,5 +51,6 @@ def test_a_fit_tells_apart_what_differs_between_people_and_not_within(tmp_path: 
     points = np.stack([embedding.of(one) for one in landmarks])
     apart = np.linalg.norm(points[:, None] - points[None], axis=2)
     same = np.array([[a == b for b, _ in taken] for a, _ in taken])
-    assert apart[same].max() < apart[~same].min()
-    assert np.median(apart[same & ~np.eye(len(same), dtype=bool)]) == pytest.approx(1, abs=0.9)
+    assert 3 * apart[same].max() < apart[~same].min()
+    # Two standard deviations of the mood, one direction of 24, and somewhat more for what is noise in the others.
+    assert np.median(apart[same & ~np.eye(len(same), dtype=bool)]) == pytest.approx(1.15 * np.sqrt(2 / 24), rel=0.05)

@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from streaming.media import shift_samples
 
+from s2v.errors import DataError
 from s2v.media.video_file import read_video
 from s2v.training.extract.extract_features import ExtractReport, extract_features
 from s2v.training.extract.feature_file import load_features
@@ -57,7 +58,7 @@ def extracted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Ext
     # A phone held upright stores its pictures on their side. Frames in the order of another clip: no copy of the good.
     sideways = [np.rot90(frame) for frame in frames[15:70]]
     film(data / "sideways.mp4", sideways, pcm[15 * 640 : 70 * 640], rotation=-90)
-    (data / "broken.mp4").write_bytes(b"no film")
+    (data / "broken.mp4").write_bytes(bytes(64) + CLIP.read_bytes()[64:])
     return data, out, extract_features(data, out, progress=False)
 
 
@@ -89,13 +90,17 @@ def test_poison_is_skipped_with_its_reason(extracted: tuple[Path, Path, ExtractR
 def test_a_known_failure_is_not_decoded_again(extracted: tuple[Path, Path, ExtractReport]) -> None:
     data, out, first = extracted
     broken = data / "broken.mp4"
-    status = broken.stat()
-    shutil.copyfile(CLIP, broken)
-    os.truncate(broken, status.st_size)
+    status, damaged = broken.stat(), broken.read_bytes()
+    shutil.copyfile(CLIP, broken)  # what can be read, and another reason would be given
     os.utime(broken, ns=(status.st_atime_ns, status.st_mtime_ns))  # as if nothing had changed
     again = extract_features(data, out, progress=False)
     assert (again.done, again.kept_from_before, again.failed_before) == (0, 1, 5)
     assert reasons(again) == reasons(first)
+    with pytest.raises(DataError, match="none of 1 clips"):
+        extract_features(data, out, progress=False, only=[broken], retry=True)
+    record = read_records(out / REPORT_NAME)["broken"]
+    assert record.refusal is not None and record.refusal.gate == "duplicate"
+    broken.write_bytes(damaged)
 
 
 def test_pictures_are_seen_upright(extracted: tuple[Path, Path, ExtractReport]) -> None:

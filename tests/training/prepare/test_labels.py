@@ -1,17 +1,16 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
-from made_talkers import SHUT, clip_of, talk
+from made_talkers import SHUT, clip_of, labels_of, talk
 
 from s2v.engine.face.geometry import N_MESH
-from s2v.engine.face.motion_basis import aperture
+from s2v.engine.face.motion_basis import MotionBasis, aperture
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
-from s2v.training.prepare.labels import ASTRAY, LIMITS, TIPPED, TURNED, UNSEEN, clip_labels, facing, label_talker
-from s2v.training.prepare.neutral import TalkerNeutral
+from s2v.training.prepare.basis_fit import basis_fit, basis_warning
+from s2v.training.prepare.labels import ASTRAY, LIMITS, TIPPED, TURNED, UNSEEN, clip_labels, facing
+from s2v.training.prepare.neutral import TalkerNeutral, clip_rest
 
 SPEC = LipSyncSpec()
 
@@ -63,36 +62,32 @@ def test_what_no_mouth_does_is_cut_and_what_is_off_the_mouth_is_unknown() -> Non
 def test_clips_of_one_talker_are_labelled_from_one_neutral_also_those_that_never_close() -> None:
     half_open = talk(seed=1) + 1.5 * np.eye(SPEC.n_motion)[0]
     clips = {"closing": clip_of(talk(400)), "open": clip_of(half_open)}
-    labelled = label_talker(clips, SPEC)
-    assert set(labelled.clips) == {"closing", "open"} and not labelled.dropped and labelled.warning is None
-    assert np.abs(labelled.clips["open"].motion - half_open).max() < 0.5
-    alone = label_talker({"open": clip_of(half_open)}, SPEC)
-    assert (
-        np.abs(alone.clips["open"].motion - half_open).max() > np.abs(labelled.clips["open"].motion - half_open).max()
-    )
+    labelled = labels_of(clips)[1]["open"]
+    assert np.abs(labelled.motion - half_open).max() < 0.5
+    alone = labels_of({"open": clip_of(half_open)})[1]["open"]
+    assert np.abs(alone.motion - half_open).max() > np.abs(labelled.motion - half_open).max()
 
 
-def test_a_clip_that_cannot_be_used_is_dropped_and_the_others_are_not() -> None:
-    labelled = label_talker({"good": clip_of(talk()), "aside": clip_of(talk(), yaw=45.0)}, SPEC)
-    assert set(labelled.clips) == {"good"} and "from the front" in labelled.dropped["aside"]
-    with pytest.raises(DataError, match="none of 1 clips can be used"):
-        label_talker({"aside": clip_of(talk(), pitch=-45.0)}, SPEC)
+@pytest.mark.parametrize(("yaw", "pitch"), [(45.0, 0.0), (0.0, -45.0)])
+def test_a_clip_that_never_faces_the_camera_says_nothing_of_its_talker(yaw: float, pitch: float) -> None:
+    clip = clip_of(talk(), yaw=yaw, pitch=pitch)
+    with pytest.raises(DataError, match="from the front"):
+        clip_rest(clip, facing(clip))
 
 
 def test_a_talker_whose_motion_the_basis_does_not_hold_is_refused() -> None:
-    clip = clip_of(talk())
     shaken = SHUT[None] + 0.02 * np.random.default_rng(0).normal(size=(100, N_MESH, 3))
     with pytest.raises(DataError, match=r"the motion basis explains .* of how this mouth moves, wanted 75%"):
-        label_talker({"shaken": replace(clip, points=shaken.astype(np.float32))}, SPEC)
+        basis_warning(basis_fit(shaken, MotionBasis.load(SPEC.motion_basis)))
 
 
 def test_somebody_else_among_a_talker_s_clips_is_labelled_from_his_own_face_and_does_not_disturb() -> None:
     rng = np.random.default_rng(2)
     stranger = SHUT + np.concatenate([rng.normal(0, 0.03, (N_MESH // 2, 3))] * 2)
     clips = {f"own{i}": clip_of(talk(200, i)) for i in range(4)}
-    alone = label_talker(clips, SPEC)
-    labelled = label_talker(clips | {"stranger": clip_of(talk(200), stranger)}, SPEC)
-    np.testing.assert_array_equal(labelled.neutral.face, alone.neutral.face)
-    assert labelled.clips["stranger"].line() == "not its talker's face: labelled from its own"
-    assert np.abs(labelled.clips["stranger"].motion - talk(200)).max() < 1
-    assert all(labelled.clips[clip].line() is None for clip in clips)
+    alone, _ = labels_of(clips)
+    rest, labelled = labels_of(clips | {"stranger": clip_of(talk(200), stranger)})
+    np.testing.assert_array_equal(rest.face, alone.face)
+    assert labelled["stranger"].line() == "not its talker's face: labelled from its own"
+    assert np.abs(labelled["stranger"].motion - talk(200)).max() < 1
+    assert all(labelled[clip].line() is None for clip in clips)

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_talkers import BASIS, SHUT, clip_of, talk
+from made_talkers import BASIS, SHUT, clip_of, labels_of, talk
 
 from s2v.engine.face.geometry import N_MESH
 from s2v.spec import LipSyncSpec
 from s2v.training.prepare.canonical import CanonicalClip
-from s2v.training.prepare.labels import clip_labels, label_talker
+from s2v.training.prepare.labels import clip_labels
 from s2v.training.prepare.neutral import TalkerNeutral
 from s2v.training.prepare.pose_leak import EVERYBODYS, PoseMoments, leaked, pose_moments, pose_of
 
@@ -45,8 +45,8 @@ def test_what_leaks_of_one_talker_is_learned_from_his_own_nods() -> None:
     found = sum((pose_moments(nodding(800, own), np.ones(800, bool)) for _ in range(3)), PoseMoments()).slopes()
     # Not all of it: opening and width, which leaks move as well, are believed first.
     assert -4.8 < found[0, 3] < -3.5 and 0.8 < found[0, 4] < 1.7
-    labelled = label_talker({str(i): nodding(800, own) for i in range(3)}, LipSyncSpec())
-    error = labelled.clips["0"].motion - lively(800)
+    _, labelled = labels_of({str(i): nodding(800, own) for i in range(3)})
+    error = labelled["0"].motion - lively(800)
     as_everybody = clip_labels(nodding(800, own), TalkerNeutral(SHUT, 1, 10, 1.0), LipSyncSpec()).motion - lively(800)
     assert (error.std(0)[3:5] < 0.75 * as_everybody.std(0)[3:5]).all()
 

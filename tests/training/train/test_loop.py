@@ -98,7 +98,7 @@ def test_the_record_tells_whether_motion_follows_voices(motion_run: TrainConfig)
     assert [record["step"] for record in history] == list(range(1, 13))
     assert all(record["loss"] > 0 for record in history)
     (other,) = {clip.talker for clip in load_split(motion_run.shards, "val", pictures=False)[0]}
-    for name in ("held", other):
+    for name in ("held", f"val/{other}"):
         assert history[-1][name]["clips"] == 1
         assert -1 <= history[-1][name]["first_component"] <= 1
     assert sorted(path.name for path in motion_run.out.iterdir()) == ["best.pt", "history.json", "last.pt"]

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from s2v.media.pictures.frame_colours import colour_space
+
 _MOST = 4.0  # times longer than wide, or wider than long: a pixel that is more comes from a damaged header
 
 
@@ -45,11 +47,14 @@ def as_shown(
 ) -> NDArray[np.uint8]:
     """A decoded `VideoFrame` as (h, w, 3) BGR, upright; the shorter side of its pixels is stretched.
 
+    Its levels are off by two on average, see `frame_colours`, and it costs a fifth of that (docs/LOG.md).
+
     Args:
         max_side_px: a larger picture is made so large, before its colours are converted, which costs by the pixel.
         film: of which it is a frame, where there are many.
     """
     matrix = (film or FilmMatrix()).of(frame)
+    frame.colorspace = colour_space(frame)  # where none is named, libswscale takes BT.601 for all
     width, height = frame.width * max(elongation, 1), frame.height * max(1 / elongation, 1)
     scale = 1.0 if max_side_px is None else max_side_px / max(width, height)
     if scale < 1:

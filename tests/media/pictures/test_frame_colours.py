@@ -6,8 +6,8 @@ import av
 import numpy as np
 import pytest
 
-from s2v.media.frame_colours import bgr_of
 from s2v.media.mp4 import Mp4Writer
+from s2v.media.pictures.frame_colours import bgr_of
 
 COLOURS = [(40, 40, 40), (200, 200, 200), (60, 90, 180), (180, 120, 40), (30, 150, 60), (128, 128, 128)]
 

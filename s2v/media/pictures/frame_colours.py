@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,8 +16,16 @@ _LARGE_PX = 720  # lines from which on a film that says nothing is taken for BT.
 _FULL_RANGE = 2
 
 
+def colour_space(frame: Any) -> int:
+    """The number in H.273 of the matrix that a `VideoFrame` was made with; where it names none, the usual one."""
+    space = int(frame.colorspace)
+    return space if space in _KR_KB else 1 if frame.height >= _LARGE_PX else 6
+
+
 def bgr_of(frame: Any) -> NDArray[np.uint8]:
     """A `VideoFrame` as (h, w, 3) BGR, as it is stored: neither turned nor with square pixels."""
+    import cv2
+
     if frame.format.name not in ("yuv420p", "yuvj420p"):
         return np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
     luma, blue, red = (
@@ -28,9 +35,7 @@ def bgr_of(frame: Any) -> NDArray[np.uint8]:
     height, width = luma.shape
     colours = cv2.resize(cv2.merge([blue, red]), (2 * blue.shape[1], 2 * blue.shape[0]), interpolation=cv2.INTER_LINEAR)
     full = frame.color_range == _FULL_RANGE or frame.format.name == "yuvj420p"
-    space = int(frame.colorspace)
-    if space not in _KR_KB:
-        space = 1 if height >= _LARGE_PX else 6
+    space = colour_space(frame)
     mixed = cv2.merge([luma, *cv2.split(colours[:height, :width])])
     return np.asarray(cv2.transform(mixed, _to_bgr(space, full)), np.uint8)
 
