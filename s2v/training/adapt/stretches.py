@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from s2v.engine.face.motion_basis import neutral_face
+from s2v.engine.face.motion_basis import MotionBasis, neutral_face
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
 from s2v.training.evaluation.measures.metrics import pauses
 from s2v.training.extract.feature_file import ClipFeatures
-from s2v.training.prepare.basis_fit import basis_warning
+from s2v.training.prepare.basis_fit import BasisFit, basis_fit, basis_warning
 from s2v.training.prepare.canonical import CanonicalClip, canonical_clip
 from s2v.training.prepare.labels import clip_labels, facing
 from s2v.training.prepare.neutral import TalkerNeutral, clip_rest, talker_neutral
@@ -60,7 +60,7 @@ def stretches(films: Sequence[ClipFeatures], spec: LipSyncSpec) -> Stretches:
     faces, why = _faces(films)
     neutral = _closed_neutral(faces)
     parts: list[Part] = []
-    fits = []
+    fit, basis = BasisFit(), MotionBasis.load(spec.motion_basis)
     for film in films:
         if film.clip_id not in faces:
             continue
@@ -69,7 +69,7 @@ def stretches(films: Sequence[ClipFeatures], spec: LipSyncSpec) -> Stretches:
         except DataError as error:
             why[film.clip_id] = str(error)
             continue
-        fits.append(labels.fit)
+        fit += basis_fit(neutral.straight(faces[film.clip_id])[facing(faces[film.clip_id])], basis)
         pcm = (film.pcm / 32768).astype(np.float32)
         n = min(len(labels.motion), int(len(pcm) / spec.samples_per_frame))
         clip = Clip(film.clip_id, pcm, labels.motion[:n], labels.aperture[:n], unknown_tract(n))
@@ -84,7 +84,7 @@ def stretches(films: Sequence[ClipFeatures], spec: LipSyncSpec) -> Stretches:
     learned, held = _split(parts, spec)
     if not learned or not held:
         raise DataError("the films are too short to hold back a part of them: film a minute or two of talk in one go")
-    return Stretches(learned, held, speech_s, basis_warning(sum(fits[1:], fits[0])))
+    return Stretches(learned, held, speech_s, basis_warning(fit))
 
 
 def spoken_s(clip: Clip, spec: LipSyncSpec) -> float:

@@ -39,7 +39,7 @@ def clips() -> list[Clip]:
 
 def saved(spec: LipSyncSpec, path: Path) -> TalkingNet:
     torch.manual_seed(5)
-    network: TalkingNet = MotionTract(spec).eval()
+    network = MotionTract(spec).eval()
     for part in network.modules():
         if isinstance(part, torch.nn.BatchNorm2d):
             torch.nn.init.normal_(part.bias)
