@@ -15,6 +15,7 @@ from s2v.engine.compositor.head.tables import HeadTables, head_tables
 from s2v.engine.compositor.lips import lip_line_colour
 from s2v.engine.compositor.mouth.interior_tables import InteriorTables, interior_tables
 from s2v.engine.compositor.mouth.open_photo import without_inside
+from s2v.engine.compositor.mouth_corners import corners_displacement
 from s2v.engine.compositor.upper_face.expression_room import ExpressionRoom, expression_room
 from s2v.engine.compositor.upper_face.expression_tables import ExpressionTables, expression_tables
 from s2v.engine.compositor.upper_face.eye_tables import EyeTables, eye_tables
@@ -27,7 +28,6 @@ from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.face.geometry import FACE_OVAL, N_MESH, Points
 from s2v.engine.face.maps import Box
 from s2v.engine.face.motion_basis import MotionBasis
-from s2v.engine.face.mouth_corners import corners_displacement
 from s2v.engine.face.photo import Image
 from s2v.spec import LipSyncSpec
 

@@ -12,6 +12,7 @@ pytest.importorskip("torch")
 
 from s2v.engine.avatar_factory import mouth_of_model
 from s2v.engine.backends.model_file import read_model_file
+from s2v.engine.face.mouth_look import MouthLook
 from s2v.errors import DataError, OutputError
 from s2v.training.adapt.adapt import AdaptConfig, adapt
 from s2v.training.adapt.fit_motion import MotionFit
@@ -37,7 +38,8 @@ def test_a_model_of_one_person_comes_with_figures_and_licence(features: Path, tm
     file = read_model_file(tmp_path / "me/model.onnx")
     assert file.info["licence"] == "Apache-2.0" and "GRID" in file.info["train"]
     assert file.info["adapted"].startswith("to one person's film")
-    assert mouth_of_model(report.model) == report.mouth.look
+    assert report.mouth.look is not None
+    assert mouth_of_model(report.model) == MouthLook.from_json(report.mouth.look.to_json())
     stored = json.loads((tmp_path / "me/adapt.json").read_text())
     assert stored == json.loads(json.dumps(report.as_dict()))
     assert report.learned_s + report.held_s == pytest.approx(36, abs=1)

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from s2v.engine.compositor.mouth_corners import corners_displacement
 from s2v.engine.face.geometry import LOWER_INNER_LIP, MOUTH_CORNERS, UPPER_INNER_LIP, canonical_face
-from s2v.engine.face.mouth_corners import corners_displacement
 
 NOSE_TIP, CHIN, MIDDLES = 1, 152, (0, 13, 14, 17)
 
