@@ -23,7 +23,7 @@ README = ROOT / "README.md"
 SHELL = {"sh", "bash", "shell", "console"}
 HARMLESS = {"", "text", "http"}
 # Programs of the reader's own machine: nothing of ours to check. test_http_docs.py runs every line with curl.
-FOREIGN = {"git", "cd", "sudo", "apt-get", "pip", "python3", "source", ".", "curl", "torchrun", "tensorboard"}
+FOREIGN = {"git", "cd", "sudo", "apt-get", "pip", "python3", "source", ".", "curl", "torchrun", "tensorboard", "ray"}
 BLOCKS = [block for document in DOCUMENTS for block in blocks_of(document)]
 
 

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 if importlib.util.find_spec("ray") is None:
-    pytest.skip("Ray is not installed: pip install 'speech2vid[ray]'", allow_module_level=True)
+    pytest.skip("Ray is not installed: pip install -e '.[train,ray]'", allow_module_level=True)
 
 from s2v.errors import DataError
 from s2v.spec import LipSyncSpec
