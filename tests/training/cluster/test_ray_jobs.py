@@ -38,7 +38,7 @@ import sys
 from s2v.training.cluster.connection import ray_connection
 with ray_connection("local", 2):
     import ray
-    print(ray.get_runtime_context().gcs_address, flush=True)
+    print(ray.get_runtime_context().gcs_address, file=sys.__stdout__, flush=True)
     sys.stdin.read()
 """
 
