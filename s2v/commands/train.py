@@ -102,6 +102,7 @@ def _adapt(args: argparse.Namespace) -> int:
 
     odd = [name for name in ("shards", "resume", "config", "no_of_gpus") if getattr(args, name) is not None]
     odd += [name for name in (*_SETTINGS, "look_ahead_ms") if name in args and name not in ("seed", "no_of_workers")]
+    odd += ["strict"] if args.strict else []
     if odd:
         raise DataError(
             f"--face-video does not go with {', '.join(odd)}: it learns from the films alone, by settings of its own"

@@ -71,7 +71,7 @@ def generate(
         if listen_to is not None:
             raise S2vError("--listen-to is for photos, and the face is a film, which moves by itself: leave it out")
         film = Path(face)
-        is_own = film.exists() and film.samefile(audio)  # its own voice keeps its place
+        is_own = film.exists() and Path(audio).exists() and film.samefile(audio)  # its own voice keeps its place
         clip = sound_of_film(film) if is_own else read_audio(Path(audio))
         return dub(film, clip, output, options or AvatarOptions(), dubbing, face_index, encoding, progress, started_s)
     if dubbing is not None and dubbing != DubOptions():

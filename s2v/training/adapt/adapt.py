@@ -133,6 +133,8 @@ def _begun_with(init: Path | None) -> tuple[MotionTract, dict[str, str]]:
     if path.suffix == SUFFIX:
         info = {key: text for key, text in read_info(path).items() if key in ("licence", "train")}
         return network_of_weights(path), info
+    if path.suffix == ".onnx":
+        raise DataError(f"{path} is a model file: --face-video begins with .safetensors or .pt")
     network = load_checkpoint(path)
     if not isinstance(network, MotionTract):
         raise DataError(f"{path} is of network {network.spec.network}; only s2v can be adapted to a film")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from s2v.errors import DataError
 from s2v.training.dataset.clusters import clustered_talkers
-from s2v.training.dataset.sources import VIDEO_SUFFIXES
+from s2v.training.dataset.sources import VIDEO_SUFFIXES, clip_id_of
 from s2v.training.evaluation.clips import features_folder
 from s2v.training.extract.extract_features import extract_features
 from s2v.training.extract.feature_file import ClipFeatures, face_of, has_sound, load_features
@@ -40,26 +40,35 @@ def extract_films(given: Sequence[Path], features: Path, workers: int, progress:
         if path.is_file() and path.suffix.lower() not in VIDEO_SUFFIXES:
             raise DataError(f"{path} is no film: --face-video takes {', '.join(sorted(VIDEO_SUFFIXES))}")
     found: dict[Path, Path] = {}  # film -> its feature file
+    taken: set[Path] = set()  # a film in two of the folders is one film
     clips: list[ClipFeatures] = []
     skipped: dict[str, str] = {}
     for folder, files in _by_folder(given).items():
         films = files or sorted(path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
         if not films:
             raise DataError(f"there is no film in {folder}: --face-video takes {', '.join(sorted(VIDEO_SUFFIXES))}")
+        films = [film for film in films if film.resolve() not in taken]
+        taken |= {film.resolve() for film in films}
+        if not films:
+            continue
         out = features_folder(folder, features)
+        targets = {film: out / film.relative_to(folder).with_suffix(".npz") for film in films}
+        for film, target in targets.items():
+            if target.exists() and target.stat().st_mtime < film.stat().st_mtime:
+                target.unlink()  # filmed again under the same name
         try:
             report = extract_features(folder, out, workers, progress, films, talkers="folder")
             skipped |= report.failed
         except DataError as error:
-            reasons = {record.file: record.refusal.reason for record in read_records(out / REPORT_NAME).values()
-                       if record.refusal is not None}  # fmt: skip
-            if not reasons:
+            records = read_records(out / REPORT_NAME)
+            known = {film: records.get(clip_id_of(target, out)) for film, target in targets.items()}
+            reasons = {str(film): one.refusal.reason for film, one in known.items() if one and one.refusal}
+            if len(reasons) < len(films):
                 raise
-            skipped |= {str(folder / name): reason for name, reason in reasons.items()}
+            skipped |= reasons
             _log.debug("%s", error)
-        for film in films:
-            target = out / film.relative_to(folder).with_suffix(".npz")
-            if target.exists() and has_sound(target):
+        for film, target in targets.items():
+            if str(film) not in skipped and target.exists() and has_sound(target):
                 found[film] = target
                 clips.append(load_features(target, out))
     if not found:
@@ -73,7 +82,7 @@ def extract_films(given: Sequence[Path], features: Path, workers: int, progress:
 def _by_folder(given: Sequence[Path]) -> dict[Path, list[Path]]:
     """{folder: films in it that were named, [] all}."""
     groups: dict[Path, list[Path]] = {}
-    for path in given:
+    for path in dict.fromkeys(path.resolve() for path in given):
         if path.is_dir():
             groups[path] = []
         elif groups.get(path.parent) != []:

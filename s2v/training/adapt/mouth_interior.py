@@ -90,6 +90,8 @@ def fit_mouth(parts: Sequence[Part], spec: LipSyncSpec, most_frames: int = MOUTH
     except S2vError:
         return MouthFit(None, len(opened), float("nan"), float("nan"))
     learn, judge = slice(0, None, 2), slice(1, None, 2)
+    if not np.isfinite(drawn.seen(MouthLook())[learn]).all(1).any():
+        return MouthFit(None, len(opened), float("nan"), float("nan"))
     film = np.stack([one.film for one in opened])
     names = [field.name for field in fields(MouthLook)]
     values = np.zeros(len(names))

@@ -27,6 +27,7 @@ LEAST_SPEECH_S = 15.0  # of one person: with less, what is learned is that day's
 HELD_SHARE, LEAST_HELD_S, MOST_HELD_S = 0.2, 5.0, 30.0
 _APART_FRAMES = 9  # that a window hears, and lie between what is learned and what is judged
 _SHORTEST_FRAMES = 20  # of a part that a side gets
+_LEAST_SPOKEN_S = 2.0  # in what is learned from, and in what is held back
 
 
 @dataclass(frozen=True)
@@ -61,15 +62,15 @@ def stretches(films: Sequence[ClipFeatures], spec: LipSyncSpec) -> Stretches:
     neutral = _closed_neutral(faces)
     parts: list[Part] = []
     fit, basis = BasisFit(), MotionBasis.load(spec.motion_basis)
-    for film in films:
-        if film.clip_id not in faces:
+    for number, film in enumerate(films):
+        if number not in faces:
             continue
         try:
-            labels = clip_labels(faces[film.clip_id], neutral, spec)
+            labels = clip_labels(faces[number], neutral, spec)
         except DataError as error:
             why[film.clip_id] = str(error)
             continue
-        fit += basis_fit(neutral.straight(faces[film.clip_id])[facing(faces[film.clip_id])], basis)
+        fit += basis_fit(neutral.straight(faces[number])[facing(faces[number])], basis)
         pcm = (film.pcm / 32768).astype(np.float32)
         n = min(len(labels.motion), int(len(pcm) / spec.samples_per_frame))
         clip = Clip(film.clip_id, pcm, labels.motion[:n], labels.aperture[:n], unknown_tract(n))
@@ -82,8 +83,10 @@ def stretches(films: Sequence[ClipFeatures], spec: LipSyncSpec) -> Stretches:
             f"{speech_s:.0f} s of speech were found, wanted {LEAST_SPEECH_S:.0f} or more: film a minute or two of talk"
         )
     learned, held = _split(parts, spec)
-    if not learned or not held:
-        raise DataError("the films are too short to hold back a part of them: film a minute or two of talk in one go")
+    if min(sum(spoken_s(part.clip, spec) for part in parts) for parts in (learned, held)) < _LEAST_SPOKEN_S:
+        raise DataError(
+            "too short, or too quiet at the end, to hold back a part: film a minute or two of talk in one go"
+        )
     return Stretches(learned, held, speech_s, basis_warning(fit))
 
 
@@ -93,18 +96,19 @@ def spoken_s(clip: Clip, spec: LipSyncSpec) -> float:
     return float((spoken & np.isfinite(clip.aperture)).sum()) / spec.fps
 
 
-def _faces(films: Sequence[ClipFeatures]) -> tuple[dict[str, CanonicalClip], dict[str, str]]:
-    faces: dict[str, CanonicalClip] = {}
+def _faces(films: Sequence[ClipFeatures]) -> tuple[dict[int, CanonicalClip], dict[str, str]]:
+    """By the films' places: films of several folders may be called the same."""
+    faces: dict[int, CanonicalClip] = {}
     why: dict[str, str] = {}
-    for film in films:
+    for number, film in enumerate(films):
         try:
-            faces[film.clip_id] = canonical_clip(film)
+            faces[number] = canonical_clip(film)
         except DataError as error:
             why[film.clip_id] = str(error)
     return faces, why
 
 
-def _closed_neutral(faces: Mapping[str, CanonicalClip]) -> TalkerNeutral:
+def _closed_neutral(faces: Mapping[int, CanonicalClip]) -> TalkerNeutral:
     """The person at rest, lips as closed as he closes them.
 
     `talker_neutral` calls closed lips open by what most of them look, so that half of the closures are labelled open
@@ -130,7 +134,9 @@ def _split(parts: Sequence[Part], spec: LipSyncSpec) -> tuple[tuple[Part, ...], 
         start = max(0, part.n_frames - missing)
         missing -= part.n_frames - start
         if part.n_frames - start >= _SHORTEST_FRAMES:
-            held.insert(0, _part(part, slice(start, part.n_frames), spec))
+            end_of_film = _part(part, slice(start, part.n_frames), spec)
+            if np.isfinite(end_of_film.clip.aperture).sum() >= _SHORTEST_FRAMES:  # else nothing could be judged by it
+                held.insert(0, end_of_film)
         end = start if start in (0, part.n_frames) else start - _APART_FRAMES
         if end >= _SHORTEST_FRAMES:
             learned.insert(0, _part(part, slice(0, end), spec))

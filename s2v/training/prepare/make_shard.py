@@ -49,6 +49,10 @@ class ShardJob:
     def __len__(self) -> int:
         return len(self.talkers)
 
+    def made(self, record: ShardRecord) -> bool:
+        """Whether a shard is of these clips."""
+        return {*record.notes, *record.skipped} == set(self.talkers)
+
 
 def make_shard(job: ShardJob) -> ShardRecord:
     """Make one shard, whole or not at all, in any process that sees its folders."""

@@ -43,6 +43,12 @@ class PhotoShardJob:
     def __len__(self) -> int:
         return len(self.people)
 
+    def made(self, record: ShardRecord) -> bool:
+        """Whether a shard is of these people."""
+        there = {*record.notes, *record.skipped}
+        known = {photo for photos in self.people.values() for photo in photos}
+        return there <= known and all(there & set(photos) for photos in self.people.values())
+
 
 def photo_jobs(
     photos: Mapping[str, str], features: Path, folder: Path, settings: PrepareSettings
@@ -72,10 +78,16 @@ def make_photo_shard(job: PhotoShardJob) -> ShardRecord:
 
     def samples() -> Iterator[ClipSample]:
         for person, photos in job.people.items():
+            whole = []
+            for photo in photos:
+                try:
+                    whole.append(_loaded(job.features, photo))
+                except DataError as error:
+                    skipped[photo] = str(error)
             try:
-                sample = photo_sample(person, [_loaded(job.features, photo) for photo in photos], job.settings)
+                sample = photo_sample(person, whole, job.settings)
             except DataError as error:
-                skipped[photos[0]] = str(error)
+                skipped.update({photo.clip_id: str(error) for photo in whole})
                 continue
             notes[sample.clip] = ""
             yield sample
@@ -90,16 +102,22 @@ def make_photo_shard(job: PhotoShardJob) -> ShardRecord:
 def photo_sample(person: str, photos: list[ClipFeatures], settings: PrepareSettings) -> ClipSample:
     """Photos of one person, each shown again and again to a sound in which nobody speaks.
 
-    Photos with closed lips are to be drawn, all may be the reference. Nothing is said of motion: it is NaN.
-    Raises: DataError, all lips are open, or a damaged photo.
+    Photos with closed lips are to be drawn; the reference is another photo, or the same where there is one only.
+    Nothing is said of motion: it is NaN.
+    Raises: DataError, all lips are open, no photo, or a damaged one.
     """
     spec = settings.spec
     closed = [float(aperture(canonical_clip(photo).points[0])) <= CLOSED for photo in photos]
     if not any(closed):
         raise DataError("its lips are open, so it cannot show what silence looks like")
-    shown = {MIN_REFERENCE_DISTANCE * (turn + 1): turn % len(photos) for turn in range(_SHOWN)}
     crops = [face_crop(photo, 0, spec) for photo in photos]
-    n_frames = MIN_REFERENCE_DISTANCE * (_SHOWN + 1)
+    # A photo's frames lie near each other, so that none of them is another's reference.
+    apart, blocks = MIN_REFERENCE_DISTANCE, 2 * MIN_REFERENCE_DISTANCE
+    if len(photos) == 1:
+        shown = {apart * (turn + 1): 0 for turn in range(_SHOWN)}
+    else:
+        shown = {blocks * which + turn: which for which in range(len(photos)) for turn in range(_SHOWN)}
+    n_frames = max(max(shown) + 1, apart * (_SHOWN + 1))
     dice = np.random.default_rng([settings.seed, int(fingerprint(photos[0].clip_id), 16)])
     pcm = no_speech(round(n_frames * spec.samples_per_frame), dice)
     return ClipSample(

@@ -72,7 +72,10 @@ def prepare_data(
             _log.info("%s holds these shards already", out)
         else:
             clips, photos, unusable = _sorted_out(files, features)
-            splits = split_clips(clips, _lists(clips, features), settings.validation)
+            # Who is on photos alone is kept back too, but has no clip to judge by.
+            of_photos = set(photos.values()) - set(clips.values())
+            validation = [talker for talker in settings.validation if talker not in of_photos]
+            splits = split_clips(clips, _lists(clips, features), validation)
             talkers = {clip: clips[clip] for clip in splits}
             with _runner(workers, ray, features, shards.folder) as run:
                 faces = _faces(talkers, features, shards, settings, run, progress)
@@ -80,7 +83,8 @@ def prepare_data(
                 jobs = _jobs(splits, talkers, faces, features, shards.folder, settings)
                 records = _made(make_shard, jobs, shards, run, progress)
                 if settings.pictures_per_clip:
-                    kept = _of_nobody_kept_back(photos, clips, splits, settings)
+                    listed = _lists(photos, features)
+                    kept = _of_nobody_kept_back(photos, listed, clips, splits, settings)
                     people = photo_jobs(kept, features, shards.folder, settings)
                     records += _made(make_photo_shard, people, shards, run, progress)
             _finish(shards, records, unusable, stored, f"none of {len(files)} files below {features}")
@@ -126,11 +130,22 @@ def _sorted_out(files: list[Path], features: Path) -> tuple[dict[str, str], dict
 
 
 def _of_nobody_kept_back(
-    photos: Mapping[str, str], clips: Mapping[str, str], splits: Mapping[str, str], settings: PrepareSettings
+    photos: Mapping[str, str],
+    listed: Mapping[str, str],
+    clips: Mapping[str, str],
+    splits: Mapping[str, str],
+    settings: PrepareSettings,
 ) -> dict[str, str]:
+    """The photos of people who are in no other split, by name, list and folder (faces rename talkers)."""
     trained_on = {clips[clip] for clip, split in splits.items() if split == "train"}
     kept_back = (set(clips.values()) - trained_on) | set(settings.validation)
-    return {photo: talker for photo, talker in photos.items() if talker not in kept_back}
+    kept_back |= {photos[photo] for photo, name in listed.items() if name in ("val", "test")}
+    folders = {clip.rpartition("/")[0] for clip, talker in clips.items() if talker in kept_back} - {""}
+    return {
+        photo: talker
+        for photo, talker in photos.items()
+        if talker not in kept_back and photo.rpartition("/")[0] not in folders
+    }
 
 
 def _lists(clips: Iterable[str], features: Path) -> dict[str, str]:
@@ -208,6 +223,9 @@ def _made(
     from tqdm import tqdm
 
     finished = {(job.split, job.number): shards.finished(job.split, job.number) for job in jobs}
+    for job in jobs:  # what can be read may have changed since an earlier run, and with it who is in which shard
+        if (record := finished[job.split, job.number]) and not job.made(record):
+            finished[job.split, job.number] = None
     records = [record for record in finished.values() if record]
     todo = [job for job in jobs if not finished[job.split, job.number]]
     total = sum(map(len, jobs))

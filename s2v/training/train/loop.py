@@ -125,7 +125,7 @@ def _check_resumed(state: dict[str, Any], config: TrainConfig, progress: Progres
     if changed and processes.first:
         _log.warning("this is no longer the training that %s is of: %s", config.resume, ", ".join(changed))
     start = Path(str(config.resume)).parent / START
-    if progress.init and config.network == "s2v" and not start.exists():
+    if processes.first and progress.init and config.network == "s2v" and not start.exists():
         raise DataError(
             f"{start}, with which this training began and whose mean it ends with, is missing: put it back, or begin "
             f"another one with --init {config.resume}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -56,4 +57,18 @@ def test_films_of_two_people_are_refused_by_name(features: Path, tmp_path: Path)
         (films / f"{name}.mp4").write_bytes(name.encode())
         shutil.copy(features / f"{source}.npz", out / f"{name}.npz")
     with pytest.raises(DataError, match=r"more than one person \(.*b\.mp4 is somebody else\)"):
+        extract_films([films], tmp_path / "out", 1, progress=False)
+
+
+def test_a_film_named_twice_is_one_and_one_filmed_again_is_looked_at_again(features: Path, tmp_path: Path) -> None:
+    films = tmp_path / "films"
+    (films / "day").mkdir(parents=True)
+    (films / "day/a.mp4").write_bytes(b"not looked at")
+    out = features_folder(films, tmp_path / "out")
+    (out / "day").mkdir(parents=True)
+    shutil.copy(features / "s1/pgid5s.npz", out / "day/a.npz")
+    assert len(extract_films([films, films / "day", films / "day/../day"], tmp_path / "out", 1, False).films) == 1
+    later_s = (out / "day/a.npz").stat().st_mtime + 5
+    os.utime(films / "day/a.mp4", (later_s, later_s))
+    with pytest.raises(DataError, match=r"a\.mp4 cannot be learned from"):
         extract_films([films], tmp_path / "out", 1, progress=False)

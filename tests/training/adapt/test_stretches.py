@@ -68,3 +68,20 @@ def test_films_that_cannot_be_read_are_refused_with_the_reason(films: list[ClipF
     empty = replace(films[0], landmarks=films[0].landmarks[:0], times_s=films[0].times_s[:0])
     with pytest.raises(DataError):
         stretches([empty], SPEC)
+
+
+def test_films_of_the_same_name_keep_their_own_faces(films: list[ClipFeatures]) -> None:
+    half = replace(films[0], landmarks=films[0].landmarks * np.float32(0.5))
+    odd = [
+        replace(film, clip_id="me", landmarks=film.landmarks + np.float32(number)) for number, film in enumerate(films)
+    ]
+    assert stretches(odd, SPEC).speech_s == pytest.approx(stretches(films, SPEC).speech_s, abs=0.2)
+    short = replace(half, clip_id="me", landmarks=half.landmarks[:40], times_s=half.times_s[:40])
+    parts = stretches([short, *odd], SPEC).learned
+    assert parts[0].n_frames <= 40 < parts[1].n_frames
+
+
+def test_a_silent_end_can_judge_nothing(films: list[ClipFeatures]) -> None:
+    quiet = [replace(film, pcm=np.zeros_like(film.pcm)) for film in films[:4]]
+    with pytest.raises(DataError, match="too quiet at the end"):
+        stretches([*films, *quiet], SPEC)

@@ -32,17 +32,21 @@ def photos(features: Path) -> tuple[ClipFeatures, ClipFeatures]:
     return smiling, neutral
 
 
-def test_closed_lips_are_to_be_drawn_in_silence_beside_every_photo(photos: tuple[ClipFeatures, ClipFeatures]) -> None:
+def test_closed_lips_are_to_be_drawn_in_silence_beside_another_photo(photos: tuple[ClipFeatures, ClipFeatures]) -> None:
     sample = photo_sample("ann", list(photos), SETTINGS)
     assert sample.talker == "ann" and sample.split == "photo" and len(sample.targets) == 3
     looks = {frame: sample.pictures[frame] for frame in sample.references}
     drawn = {looks[frame] for frame in sample.targets}
     assert len(drawn) == 1 and len(set(looks.values())) == 2
     for target in sample.targets:
-        beside = {looks[frame] for frame in sample.references_of(target)}
-        assert beside == set(looks.values()), "a smile as the photo too"
+        assert {looks[frame] for frame in sample.references_of(target)} == set(looks.values()) - drawn, "the smile"
     assert np.isnan(sample.motion).all() and np.isnan(sample.tract).all()
     assert abs(sample.pcm.astype(int)).max() < 32767 * 0.9 and len(sample.pcm) == 640 * len(sample.motion)
+
+
+def test_one_photo_is_its_own_reference(photos: tuple[ClipFeatures, ClipFeatures]) -> None:
+    sample = photo_sample("ann", [photos[1]], SETTINGS)
+    assert len(sample.targets) == 3 and all(sample.references_of(target) for target in sample.targets)
 
 
 def test_open_lips_alone_show_no_silence(photos: tuple[ClipFeatures, ClipFeatures]) -> None:
@@ -72,3 +76,19 @@ def test_photos_reach_networks_that_draw_pixels_unless_the_person_is_kept_back(f
     assert "photo" not in meta["clips"], "the smile alone shows no silence"
     meta = prepare_data(features, tmp_path / "c", replace(SETTINGS, pictures_per_clip=0), progress=False)
     assert "photo" not in meta["clips"]
+
+
+def test_who_is_kept_back_by_name_or_list_is_on_no_photo_either(features: Path, tmp_path: Path) -> None:
+    by_name = replace(SETTINGS, validation=("other", "people"))  # of whom there are photos alone
+    assert "photo" not in prepare_data(features, tmp_path / "a", by_name, progress=False)["clips"]
+    listed = shutil.copytree(features, tmp_path / "features")
+    index = listed / "clips.tsv"
+    index.write_text(index.read_text().replace("people/02_neutral\tpeople\t", "people/02_neutral\tpeople\tval"))
+    assert "photo" not in prepare_data(listed, tmp_path / "b", SETTINGS, progress=False)["clips"]
+
+
+def test_a_damaged_photo_costs_no_other(features: Path, tmp_path: Path) -> None:
+    own = shutil.copytree(features, tmp_path / "features")
+    (own / "people/01_smiling.npz").write_bytes(b"PK")
+    meta = prepare_data(own, tmp_path / "out", SETTINGS, progress=False)
+    assert meta["clips"]["photo"] == 1 and meta["skipped"] == 1
