@@ -56,6 +56,8 @@ class FaceTracker:
                 if found is not None:
                     self._look_around(found)
                     found = self._in_view(picture, anywhere=True)
+                    if found is not None and not self._recognised(picture, found):  # somebody leans over the person
+                        found = None
             self._lost_for += 1
         if found is not None:
             self._lost_for = 0
@@ -67,21 +69,24 @@ class FaceTracker:
         return found
 
     def _recognised(self, picture: Image, face: Points) -> bool:
-        """Whether a face where the person was is the person, in a film of several: others step in there.
+        """Whether a face where the person was is the person, in a film of several or with one chosen: others step in.
 
         Who is followed may come to look otherwise, but not from one picture to the next.
         """
-        if self.most_faces < 2 or not self._looks:
+        if not (self._several and self._looks):
             return True
         look = looks(picture, face)
         same = self._last_look is not None and float((self._last_look * look).sum()) >= _STRANGER
         return same or self._likeness(look) >= _STRANGER
 
     def _remember(self, picture: Image, face: Points) -> None:
-        if self.most_faces > 1:
-            self._last_look = look = looks(picture, face)
-            if len(self._looks) < _MOST_LOOKS and self._likeness(look) < _NEW_LOOK:
-                self._looks.append(look)
+        self._last_look = look = looks(picture, face)
+        if len(self._looks) < _MOST_LOOKS and self._likeness(look) < _NEW_LOOK:
+            self._looks.append(look)
+
+    @property
+    def _several(self) -> bool:
+        return self.most_faces > 1 or self._face_index is not None
 
     def _in_view(self, picture: Image, anywhere: bool = False) -> Points | None:
         """What the network sees where the face was."""
@@ -131,7 +136,7 @@ class FaceTracker:
             return faces[index]
         likeness = [self._likeness(looks(picture, face)) for face in faces]
         best = int(np.argmax(likeness))
-        if self.most_faces > 1 and likeness[best] < _STRANGER:
+        if self._several and likeness[best] < _STRANGER:
             return None
         return faces[best]
 

@@ -41,3 +41,13 @@ def test_somebody_who_steps_into_the_persons_place_is_not_taken_for_him(
     assert not any(on_the_left(nobody, woman, gap))
     assert not any(on_the_left(woman, nobody, 6))
     assert any(on_the_left(man, nobody, 5)), "he is found again where he was"
+
+
+def test_who_is_chosen_is_followed_also_where_nobody_else_is_seen_with_him(
+    detector: FaceDetector, closed_photo: Image, smiling_photo: Image
+) -> None:
+    man, woman = _small(closed_photo), _small(smiling_photo)
+    tracker = FaceTracker(detector, face_index=0)
+    assert all(tracker.find(man, is_cut=False) is not None for _ in range(2))
+    assert not any(tracker.find(woman, is_cut=number == 0) is not None for number in range(5))
+    assert any(tracker.find(man, is_cut=number == 0) is not None for number in range(5))

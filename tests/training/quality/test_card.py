@@ -47,7 +47,7 @@ def test_a_card_counts_what_is_kept_and_what_is_not() -> None:
 def test_the_text_of_a_card_names_talkers_figures_and_gates() -> None:
     text = card_text(card_of(RECORDS))
     assert "3 clips, 3.5 minutes, 1.8 of them speech, 2 talkers, 1 photo" in text
-    assert "anna 3.0, bert 0.5" in text
+    assert "anna 3.00, bert 0.50" in text
     assert "skipped: 2 no-face, 1 small-face" in text
     assert "offset measured in:" in text
     assert max(map(len, text.splitlines())) < 120

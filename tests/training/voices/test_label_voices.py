@@ -97,7 +97,13 @@ def test_voices_join_the_shards(shards: Path, tmp_path: Path) -> None:
     assert report.voices_aligned == 1 and report.talking_aligned >= 1
     labelled = data.stored_clips(folder, "voice")
     assert [path.name for path in folder.glob("voice-*")] == ["voice-000000.tar"]
-    assert json.loads((folder / "meta.json").read_text())["clips"] == {"train": 1, "held": 1, "val": 1, "voice": 1}
+    assert json.loads((folder / "meta.json").read_text())["clips"] == {
+        "train": 1,
+        "held": 1,
+        "val": 1,
+        "photo": 1,
+        "voice": 1,
+    }
     assert [clip.name for clip in labelled] == ["somebody/one"]
     assert len(labelled[0].motion) == len(labelled[0].pcm) // 640 and labelled[0].motion.any()
     # "bin ... five": somewhere the lower lip is at the teeth; tongues of the talker on film are known now too.
