@@ -112,7 +112,7 @@ def _connect(address: str, workers: int | None) -> None:
     except Exception as error:
         raise DataError(f"no Ray cluster at {address}: {_reason(error)}") from None
     logging.getLogger("ray").setLevel(logging.CRITICAL)
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what goes wrong is told by us
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what goes wrong we say ourselves
 
 
 def _start(processes: int) -> None:
@@ -136,8 +136,8 @@ def _start(processes: int) -> None:
 
 
 def _reason(error: Exception) -> str:
-    told = f"{error} {error.__cause__ or ''}"
-    if "token" in told.lower():
+    text = f"{error} {error.__cause__ or ''}"
+    if "token" in text.lower():
         return "RAY_AUTH_MODE=token, and its token in RAY_AUTH_TOKEN or ~/.ray/auth_token, let you in"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{lines[0] if lines else type(error).__name__}"[:200]

@@ -82,8 +82,8 @@ def _rows(task: bytes, jobs: list[bytes], workers: int | None) -> Iterator[dict[
         except Exception as error:
             import socket
 
-            told = f"{socket.gethostname()} of the Ray cluster cannot load speech2vid ({error}): install it there"
-            return {"number": asked["number"], "kind": "unable", "made": told.encode(), "tries": 1}
+            text = f"{socket.gethostname()} of the Ray cluster cannot load speech2vid ({error}): install it there"
+            return {"number": asked["number"], "kind": "unable", "made": text.encode(), "tries": 1}
         return do_job(task, int(asked["number"]), asked["job"])
 
     with warnings.catch_warnings():

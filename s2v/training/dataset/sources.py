@@ -113,6 +113,6 @@ def _is_ours(folder: Path) -> bool:
     if is_features_folder(folder) or any((folder / name).exists() for name in _OF_TRAININGS):
         return True
     with suppress(OSError, ValueError, RecursionError):
-        told = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-        return isinstance(told, dict) and "fingerprint" in told and "spec" in told
+        stored = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        return isinstance(stored, dict) and "fingerprint" in stored and "spec" in stored
     return False
