@@ -11,16 +11,18 @@ from collections import OrderedDict, deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
 from tqdm import tqdm
 
 from s2v.engine.avatar import AvatarOptions
+from s2v.engine.avatar_factory import mouth_of_model
 from s2v.engine.backends import open_backend
 from s2v.engine.behaviour.options import USUAL as USUAL_LIVELINESS
 from s2v.engine.face.articulation import check_articulation
+from s2v.engine.face.mouth_look import MouthLook
 from s2v.engine.face.photo import Image
 from s2v.errors import ModelError, S2vError
 from s2v.machine import core_count
@@ -85,6 +87,7 @@ def dub(
     with closing(open_backend(options.model, options.backend)) as backend:
         spec = backend.spec
         _refuse_network(spec, options.model)
+        mouth = None if options.model is None else mouth_of_model(options.model)
         rendering_s = time.perf_counter()
         until_s = clip.seconds if dubbing.length == "sound" else float("inf")
         tracked = tracked_film(Film(path), until_s, face_index, spec, progress)
@@ -95,7 +98,7 @@ def dub(
         motion = speech_motion(clip.pcm_16k, backend, face.network_input)
         backend_name = backend.name
     width, height = tracked.film.frame_size
-    frames = _Frames(tracked, motion, options.articulation)
+    frames = _Frames(tracked, motion, options.articulation, mouth)
     with Mp4Writer(output, width, height, tracked.fps, PLAYBACK_HZ, encoding, COMMENT) as writer:
         _write_all(frames, order, clip, writer, progress)
     dubbed = sum(tracked.dubbings[number] is not None for number in order)
@@ -116,8 +119,11 @@ def dub(
 class _Frames:
     """The frames of the result, drawn by any thread."""
 
-    def __init__(self, tracked: TrackedFilm, motion: SpeechMotion, articulation: float) -> None:
+    def __init__(
+        self, tracked: TrackedFilm, motion: SpeechMotion, articulation: float, mouth: MouthLook | None
+    ) -> None:
         self.tracked = tracked
+        self._mouth = mouth
         self._motion = motion
         self._articulation = articulation
         self._painters: OrderedDict[int, ShotPainter] = OrderedDict()
@@ -130,7 +136,8 @@ class _Frames:
         if shot not in self._painters:
             reference = self.tracked.shots[shot].reference
             assert reference is not None
-            self._painters[shot] = ShotPainter(reference_face(reference, self._motion.spec), self._motion.spec)
+            face = replace(reference_face(reference, self._motion.spec), mouth=self._mouth)
+            self._painters[shot] = ShotPainter(face, self._motion.spec)
         self._painters.move_to_end(shot)
         while len(self._painters) > _KEPT_PAINTERS:
             self._painters.popitem(last=False)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from s2v.errors import AudioError
-from s2v.media.audio_file import ENGINE_HZ, AudioClip, read_audio
+from s2v.media.audio_file import ENGINE_HZ, MAX_AUDIO_S, AudioClip, read_audio
 from s2v.media.container import UnreadableError, opened
 from s2v.media.video_file import picture_starts_s
 
@@ -15,7 +15,7 @@ from s2v.media.video_file import picture_starts_s
 def sound_of_film(path: Path) -> AudioClip:
     """What `read_audio` gives, from the moment of the film's first picture on: later sound comes after silence.
 
-    Raises: AudioError, as `read_audio`; it ends before the first picture.
+    Raises: AudioError, as `read_audio`; it ends before the first picture, or begins hours later.
     """
     clip = read_audio(path)
     try:
@@ -24,6 +24,9 @@ def sound_of_film(path: Path) -> AudioClip:
     except UnreadableError:  # whoever reads the pictures says what is wrong with them
         picture_s = None
     samples = 0 if picture_s is None else round((clip.starts_s - picture_s) * ENGINE_HZ)
+    if samples > MAX_AUDIO_S * ENGINE_HZ - len(clip.pcm_16k):
+        late_s = samples / ENGINE_HZ
+        raise AudioError(f"the sound of {path} begins {late_s:.0f} s after its picture: give another recording")
     if -samples >= len(clip.pcm_16k):
         raise AudioError(f"the sound of {path} ends before its picture begins: give another recording")
     late, early = max(0, samples), max(0, -samples)

@@ -13,9 +13,11 @@ import pytest
 from films import moved, numbered, read_film, write_film
 from numpy.typing import NDArray
 
+from s2v.bundled import BUNDLED_MODEL
 from s2v.engine.avatar import AvatarOptions
 from s2v.engine.face.enrolment import EnrolledFace
 from s2v.engine.face.geometry import OUTER_LIPS, Points
+from s2v.engine.face.mouth_look import MouthLook
 from s2v.engine.face.photo import Image
 from s2v.errors import FaceError, NoFaceError, OutputError, S2vError, SeveralFacesError
 from s2v.media.audio_file import AudioClip, read_audio
@@ -212,3 +214,18 @@ def test_sound_as_long_as_a_film_makes_as_many_pictures(rate: Fraction) -> None:
     for n in range(1, 60):
         cut = clip_of_length(clip, n / rate)
         assert math.ceil(len(cut.pcm_16k) * rate / 16_000) == n
+
+
+def test_the_mouth_of_a_persons_own_model_is_drawn_into_his_film(tmp_path: Path, closed_photo: Image) -> None:
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(str(BUNDLED_MODEL))
+    look = MouthLook(teeth_l=-35.0, cavity_l=12.0, show_mm=4.0)
+    model.metadata_props.add(key="s2v_mouth", value=look.to_json())
+    onnx.save(model, str(tmp_path / "me.onnx"))
+    film, voice = write_film(tmp_path / "a.mp4", [_small(closed_photo)] * 6), _voice(0.24)
+    drawn: list[NDArray[np.int_]] = []
+    for options in (AvatarOptions(), AvatarOptions(model=tmp_path / "me.onnx")):
+        out = tmp_path / f"out{len(drawn)}.mp4"
+        dub(film, voice, out, options, encoding=Encoding(crf=6))
+        drawn.append(np.stack(read_film(out)).astype(int))
+    assert np.abs(drawn[1] - drawn[0]).max() > 25

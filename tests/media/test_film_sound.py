@@ -61,3 +61,8 @@ def test_sound_that_begins_before_the_picture_loses_its_beginning(tmp_path: Path
 def test_sound_that_ends_before_the_picture_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AudioError, match="ends before its picture begins"):
         sound_of_film(_film(tmp_path / "a.mov", "pcm_s16le", late_s=-0.48, seconds=0.4))
+
+
+def test_sound_whose_stamps_begin_hours_later_is_refused_before_it_is_waited_for(tmp_path: Path) -> None:
+    with pytest.raises(AudioError, match="begins 36000 s after its picture"):
+        sound_of_film(_film(tmp_path / "a.mkv", "pcm_s16le", late_s=36_000.0))
