@@ -55,11 +55,16 @@ def read_index(features: Path) -> dict[str, IndexedClip]:
 
 def indexed_clip(clip_id: str, features: Path) -> IndexedClip | None:
     """A clip's line in the nearest index: features of several data folders may lie below one. Raises: DataError."""
+    return found[1] if (found := nearest_index(clip_id, features)) else None
+
+
+def nearest_index(clip_id: str, features: Path) -> tuple[str, IndexedClip] | None:
+    """The folder below `features` whose index is the nearest that has a clip, and its line. Raises: DataError."""
     *folders, name = clip_id.split("/")
     for depth in range(len(folders), -1, -1):
         below = read_index(features.joinpath(*folders[:depth]))
         if found := below.get("/".join([*folders[depth:], name])):
-            return found
+            return "/".join(folders[:depth]), found
     return None
 
 

@@ -109,8 +109,8 @@ def _files_below(folder: Path, unread: dict[str, str]) -> Iterator[Path]:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether features, shards or a training are in a folder."""
-    if is_features_folder(folder) or any((folder / name).exists() for name in _OF_TRAININGS):
+    """Whether shards or a training are in a folder. Features may lie beside the videos that they are of."""
+    if any((folder / name).exists() for name in _OF_TRAININGS):
         return True
     with suppress(OSError, ValueError, RecursionError):
         stored = json.loads((folder / "meta.json").read_text(encoding="utf-8"))

@@ -20,7 +20,7 @@ import numpy as np
 
 from s2v.errors import DataError
 from s2v.training.cluster.shared_work import shared_work
-from s2v.training.dataset.clip_index import INDEX_NAME, indexed_clip
+from s2v.training.dataset.clip_index import INDEX_NAME, nearest_index
 from s2v.training.dataset.sources import clip_id_of
 from s2v.training.dataset.splits import split_clips
 from s2v.training.extract.feature_file import has_sound, talkers_of
@@ -149,7 +149,14 @@ def _of_nobody_kept_back(
 
 
 def _lists(clips: Iterable[str], features: Path) -> dict[str, str]:
-    return {clip: known.listed for clip in clips if (known := indexed_clip(clip, features)) and known.listed}
+    """{clip: its list}. Where one corpus has a list of training, those without one are trained on as a whole."""
+    found = {clip: known for clip in clips if (known := nearest_index(clip, features))}
+    with_train = {corpus for corpus, known in found.values() if known.listed in ("train", "pretrain")}
+    listed = {clip: known.listed for clip, (_, known) in found.items() if known.listed}
+    if with_train:
+        whole = [clip for clip, (corpus, _) in found.items() if corpus not in with_train]
+        listed = dict.fromkeys(whole, "train") | listed
+    return listed
 
 
 def _runner(workers: int | None, ray: str | None, features: Path, folder: Path) -> AbstractContextManager[JobRunner]:

@@ -81,6 +81,8 @@ def test_what_we_wrote_is_no_data(tmp_path: Path) -> None:
     assert ids(tmp_path) == ["A/1", "card", "people/card"]
     write_index(tmp_path, tmp_path, {"A/1": IndexedClip("A")})  # features beside the videos
     assert ids(tmp_path) == ["A/1", "people/card"]
+    files(tmp_path, "features/2.mp4")  # and below the folder too
+    assert ids(tmp_path) == ["A/1", "features/2", "people/card"]
 
 
 def test_hidden_folders_are_passed_over_as_hidden_files_are(tmp_path: Path) -> None:

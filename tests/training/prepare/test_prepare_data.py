@@ -17,6 +17,7 @@ from s2v.engine.face.enrolment import face_from_landmarks, face_grid, sample
 from s2v.errors import DataError
 from s2v.files import held
 from s2v.spec import LipSyncSpec
+from s2v.training.dataset.clip_index import IndexedClip, write_index
 from s2v.training.extract.feature_file import ClipFeatures, load_features
 from s2v.training.prepare.canonical import canonical_clip
 from s2v.training.prepare.clip_pictures import choose_frames, face_crop
@@ -395,3 +396,14 @@ def test_a_frame_without_a_byte_is_damaged(features: Path) -> None:
     clip = load_features(features / "s1/pgid5s.npz", features)
     with pytest.raises(DataError, match="frame 1 of s1/pgid5s is damaged"):
         replace(clip, jpeg_ends=np.array([5000, 5000])).frame(1)
+
+
+def test_a_corpus_without_lists_is_trained_on_beside_one_that_has_them(features: Path, tmp_path: Path) -> None:
+    for corpus, listed in (("lrs2", ["train", "", "test"]), ("own", ["", "", ""])):
+        for number in range(len(listed)):
+            short_clip(features, tmp_path / f"features/{corpus}/{number}/a.npz")
+        lines = {f"{number}/a": IndexedClip(f"{corpus}-{number}", name) for number, name in enumerate(listed)}
+        write_index(tmp_path / "features" / corpus, tmp_path / corpus, lines)
+    meta = prepare_data(tmp_path / "features", tmp_path / "out", WITHOUT_PICTURES, progress=False)
+    learned = names(tmp_path / "out", "train") + names(tmp_path / "out", "held")
+    assert sorted(learned) == ["lrs2/0/a", "own/0/a", "own/1/a", "own/2/a"] and meta["clips"]["test"] == 1
