@@ -128,11 +128,11 @@ def _fitted(
         optimiser.param_groups[0]["lr"] = fit.learning_rate * 0.5 * (1 + float(np.cos(np.pi * step / fit.steps)))
         some = torch.randint(len(speech.features), (fit.rows,), generator=rng)
         other = torch.randint(len(quiet.features), (fit.rows // 4,), generator=rng)
-        said, silent = _through(layer, speech.features[some]), _through(layer, quiet.features[other])
+        prediction, quiet_prediction = _through(layer, speech.features[some]), _through(layer, quiet.features[other])
         target = speech.motion[some]
-        loss = motion_loss(said, target, follows) + shape_loss(said, target, follows)
-        loss = loss + fit.near * (((said - speech.before[some]) ** 2) @ motion_loss.weights).mean()
-        off = silent - quiet.before[other]
+        loss = motion_loss(prediction, target, follows) + shape_loss(prediction, target, follows)
+        loss = loss + fit.near * (((prediction - speech.before[some]) ** 2) @ motion_loss.weights).mean()
+        off = quiet_prediction - quiet.before[other]
         loss = loss + fit.quiet * ((off**2 @ motion_loss.weights).mean() + (off @ motion_loss.gaps).abs().mean())
         optimiser.zero_grad(set_to_none=True)
         loss.backward()

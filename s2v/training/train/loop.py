@@ -122,6 +122,8 @@ def _check_resumed(state: dict[str, Any], config: TrainConfig, progress: Progres
     changed = changed_settings(stored_settings(state), config)
     if (before := state.get("processes", processes.world)) != processes.world:  # each draws its own share
         changed.append(f"{processes.world} processes instead of {before}")
+    if config.init is not None and str(config.init) != progress.init:
+        changed.append(f"--init {config.init} is left out, as it has begun already")
     if changed and processes.first:
         _log.warning("this is no longer the training that %s is of: %s", config.resume, ", ".join(changed))
     start = Path(str(config.resume)).parent / START

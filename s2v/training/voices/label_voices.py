@@ -148,12 +148,16 @@ def _aligned(
     except ValueError:
         raise DataError(f"{cache} is damaged: delete it, and everything is aligned again") from None
     missing = [name for name in names if name not in stored]
+    written = len(stored)
     for start in range(0, len(missing), _ALIGNED_AT_ONCE):
         some = missing[start : start + _ALIGNED_AT_ONCE]
         found = align_all({name: sound_of(name) for name in some}, texts, workers)
         # A recording that did not fit is stored too, as no phones: it would not fit the second time either.
         stored |= {name: [list(astuple(phone)) for phone in found.get(name, ())] for name in some}
-        write_whole(cache, json.dumps(stored))
+        # All of it each time: only when there is a tenth more, or it would take longer the more there is.
+        if len(stored) > 1.1 * written or start + _ALIGNED_AT_ONCE >= len(missing):
+            write_whole(cache, json.dumps(stored))
+            written = len(stored)
     return {name: [Phone(*row) for row in stored[name]] for name in names if stored[name]}
 
 

@@ -152,6 +152,8 @@ def test_another_number_of_processes_is_warned_of(config: TrainConfig, caplog: p
     again = replace(config, epochs=1, steps_per_epoch=1, resume=last)
     train(again, progress=False)
     assert "no longer the training" not in caplog.text
+    train(replace(again, init=Path("default")), progress=False)
+    assert "--init default is left out, as it has begun already" in caplog.text
     torch.save(state | {"processes": 2}, last)
     train(again, progress=False)
     assert f"this is no longer the training that {last} is of: 1 processes instead of 2" in caplog.text
